@@ -1,0 +1,87 @@
+//! From an outcome to a verdict.
+
+use std::{error::Error, io};
+
+use crate::{Executed, Failure, Grounds, Verdict, cause};
+
+/// Judges the outcome of one call. Breaker, timeout, retry and failure detector all read the same verdict.
+///
+/// Closures `Fn(Result<&Res, &Err>) -> Verdict` are classifiers. A classifier runs on the request path and
+/// outside every lock; it must not block.
+///
+/// ```
+/// use steadfast_core::{Classify, Executed, Verdict};
+/// let classify = |outcome: Result<&u16, &std::io::Error>| match outcome {
+///     Ok(500..) | Err(_) => Verdict::transient(Executed::Maybe),
+///     Ok(_) => Verdict::Success,
+/// };
+/// assert_eq!(classify.classify(Ok(&200)), Verdict::Success);
+/// ```
+pub trait Classify<Res, Err> {
+    /// The verdict on one outcome.
+    fn classify(&self, outcome: Result<&Res, &Err>) -> Verdict;
+}
+
+impl<F, Res, Err> Classify<Res, Err> for F
+where
+    F: Fn(Result<&Res, &Err>) -> Verdict,
+{
+    fn classify(&self, outcome: Result<&Res, &Err>) -> Verdict {
+        self(outcome)
+    }
+}
+
+/// Every response is a success; an error is judged by what stands in its source chain.
+///
+/// In this order: the [`Grounds`] of a layer's refusal; with the feature `h2`, a stream the peer never processed; a
+/// refused connection, which was never executed; anything else is a transient failure that may have been executed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DefaultClassifier;
+
+impl<Res, Err: Failure> Classify<Res, Err> for DefaultClassifier {
+    fn classify(&self, outcome: Result<&Res, &Err>) -> Verdict {
+        match outcome {
+            Ok(_) => Verdict::Success,
+            Err(error) => judge_error(error.as_error()),
+        }
+    }
+}
+
+/// Every response is a success and every error a transient failure that may have been executed.
+///
+/// For error types that do not implement [`Failure`], when nothing finer is wanted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EveryError;
+
+impl<Res, Err> Classify<Res, Err> for EveryError {
+    fn classify(&self, outcome: Result<&Res, &Err>) -> Verdict {
+        match outcome {
+            Ok(_) => Verdict::Success,
+            Err(_) => Verdict::transient(Executed::Maybe),
+        }
+    }
+}
+
+/// The verdict on an error by its source chain alone.
+pub(crate) fn judge_error(error: &(dyn Error + 'static)) -> Verdict {
+    if let Some(grounds) = cause::<Grounds>(error) {
+        return Verdict::from(*grounds);
+    }
+    #[cfg(feature = "h2")]
+    if cause::<h2::Error>(error).is_some_and(never_processed) {
+        return Verdict::transient(Executed::No);
+    }
+    // Other I/O errors arise while connecting as well as after sending: only this one is certain.
+    match cause::<io::Error>(error) {
+        Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => Verdict::transient(Executed::No),
+        _ => Verdict::transient(Executed::Maybe),
+    }
+}
+
+/// RFC 9113, section 8.7: a stream reset with `REFUSED_STREAM`, or one above the last stream of a received
+/// `GOAWAY`, was not processed. h2 gives the remote `GOAWAY` as an error to just those streams.
+#[cfg(feature = "h2")]
+fn never_processed(error: &h2::Error) -> bool {
+    let refused = error.is_reset() && error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    refused || (error.is_go_away() && error.is_remote())
+}

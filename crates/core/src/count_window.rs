@@ -1,0 +1,139 @@
+//! The last n outcomes, exactly.
+//!
+//! Most outcomes are plain successes, and they are all alike: only *where the others stand* needs to be kept. So the window
+//! is a queue of marked positions, not a ring of n slots. A run of plain successes of any length is one addition. That is
+//! what lets a caller count successes elsewhere, without this window and without a lock, and hand them
+//! over in bulk when the next mark comes; and a window in which n plain successes followed the last mark cannot be changed by a
+//! further one at all.
+//!
+//! An average (EWMA) would need no memory, but answers another question: it never forgets, and "half of the last hundred
+//! calls failed" is what people reason about when they set a ratio.
+
+use std::{collections::VecDeque, num::NonZeroU32};
+
+use crate::{Counts, Mark};
+
+/// An exact sliding window over the last `size` outcomes. No clock. Amortised O(1) for each outcome, whatever the size.
+///
+/// Memory grows with the marks in the window, to at most 16 bytes for each of `size` outcomes.
+#[derive(Clone, Debug)]
+pub struct CountWindow {
+    size: u64,
+    /// Outcomes ever seen; the window holds the positions `seen - size..seen`.
+    seen: u64,
+    /// Marked outcomes in the window, oldest first.
+    marks: VecDeque<(u64, Mark)>,
+    failures: u64,
+    slow: u64,
+}
+
+impl CountWindow {
+    /// An empty window over `size` outcomes.
+    #[must_use]
+    pub fn new(size: NonZeroU32) -> Self {
+        Self { size: size.get().into(), seen: 0, marks: VecDeque::new(), failures: 0, slow: 0 }
+    }
+
+    /// Adds `n` plain successes.
+    pub fn pass(&mut self, n: u64) {
+        // Once seen exceeds the size only differences of positions matter; 2^64 outcomes take 584 years at one a nanosecond.
+        self.seen = self.seen.saturating_add(n);
+        self.forget_old();
+    }
+
+    /// Adds one outcome.
+    pub fn record(&mut self, mark: Mark) {
+        let position = self.seen;
+        self.pass(1);
+        if mark.is_plain() {
+            return;
+        }
+        self.marks.push_back((position, mark));
+        self.failures += u64::from(mark.failed);
+        self.slow += u64::from(mark.slow);
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.seen = 0;
+        self.marks.clear();
+        self.failures = 0;
+        self.slow = 0;
+    }
+
+    /// What the window holds.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts { total: self.seen.min(self.size), failures: self.failures, slow: self.slow }
+    }
+
+    fn forget_old(&mut self) {
+        let oldest = self.seen.saturating_sub(self.size);
+        while let Some(&(position, mark)) = self.marks.front() {
+            if position >= oldest {
+                break;
+            }
+            self.marks.pop_front();
+            self.failures -= u64::from(mark.failed);
+            self.slow -= u64::from(mark.slow);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn naive(outcomes: &[Mark], size: usize) -> Counts {
+        let mut counts = Counts::default();
+        for mark in outcomes.iter().rev().take(size) {
+            counts += Counts::from(*mark);
+        }
+        counts
+    }
+
+    fn any_mark() -> impl Strategy<Value = Mark> {
+        // Mostly plain, so that whole windows of successes occur.
+        prop_oneof![
+            8 => Just(Mark::default()),
+            1 => (any::<bool>(), any::<bool>()).prop_map(|(failed, slow)| Mark { failed, slow }),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn counts_what_a_naive_list_counts(size in 1u32..40, outcomes in prop::collection::vec(any_mark(), 0..300)) {
+            let mut window = CountWindow::new(NonZeroU32::new(size).unwrap());
+            let mut passed = 0;
+            for end in 1..=outcomes.len() {
+                // Runs of plain successes are handed over in bulk, as the breaker does.
+                if outcomes[end - 1].is_plain() && end % 3 != 0 {
+                    passed += 1;
+                    continue;
+                }
+                window.pass(std::mem::take(&mut passed));
+                window.record(outcomes[end - 1]);
+                prop_assert_eq!(window.counts(), naive(&outcomes[..end], size as usize));
+                prop_assert!(window.marks.len() <= size as usize);
+            }
+        }
+    }
+
+    #[test]
+    fn slides_after_ten_thousand_successes() {
+        let mut window = CountWindow::new(NonZeroU32::new(100).unwrap());
+        window.pass(10_000);
+        for n in 1..=50 {
+            window.record(Mark { failed: true, slow: false });
+            assert_eq!(window.counts(), Counts { total: 100, failures: n, slow: 0 });
+        }
+        window.pass(50);
+        assert_eq!(window.counts().failures, 50);
+        window.pass(1);
+        assert_eq!(window.counts().failures, 49);
+        window.clear();
+        assert_eq!(window.counts(), Counts::default());
+    }
+}

@@ -1,0 +1,65 @@
+//! How a layer looks into an error without knowing its type.
+
+use std::{convert::Infallible, error::Error as StdError, io};
+
+use crate::Error;
+
+/// An error the [`DefaultClassifier`](crate::DefaultClassifier) can look into.
+///
+/// `BoxError` and [`Error<E>`](crate::Error) are such errors. For an enum of your own write
+/// `impl Failure for MyError { fn as_error(&self) -> &(dyn std::error::Error + 'static) { self } }`, or give the layer a
+/// classifier of your own. (One blanket implementation over `std::error::Error` would shut out `BoxError`,
+/// which is not an `Error`.)
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be looked into by the default classifier",
+    note = "write `impl Failure for {Self} {{ fn as_error(&self) -> &(dyn std::error::Error + 'static) {{ self }} }}`",
+    note = "or give the layer a classifier of your own, such as a closure over `Result<&Response, &{Self}>`",
+    note = "or, for a foreign error type, wrap the stack in `guard`"
+)]
+pub trait Failure {
+    /// The error itself, with its source chain.
+    fn as_error(&self) -> &(dyn StdError + 'static);
+}
+
+impl Failure for Box<dyn StdError + Send + Sync + 'static> {
+    fn as_error(&self) -> &(dyn StdError + 'static) {
+        &**self
+    }
+}
+
+impl Failure for Box<dyn StdError + Send + 'static> {
+    fn as_error(&self) -> &(dyn StdError + 'static) {
+        &**self
+    }
+}
+
+impl Failure for Box<dyn StdError + 'static> {
+    fn as_error(&self) -> &(dyn StdError + 'static) {
+        &**self
+    }
+}
+
+impl<E: StdError + 'static> Failure for Error<E> {
+    fn as_error(&self) -> &(dyn StdError + 'static) {
+        self
+    }
+}
+
+impl Failure for Infallible {
+    fn as_error(&self) -> &(dyn StdError + 'static) {
+        self
+    }
+}
+
+impl Failure for io::Error {
+    fn as_error(&self) -> &(dyn StdError + 'static) {
+        self
+    }
+}
+
+#[cfg(feature = "tonic")]
+impl Failure for tonic::Status {
+    fn as_error(&self) -> &(dyn StdError + 'static) {
+        self
+    }
+}

@@ -1,0 +1,183 @@
+//! Refusals as HTTP responses.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{Error, Guard, Lift, Refusal, RefusalKind, guard};
+
+/// Wraps a stack of layers round an HTTP service and turns every refusal into a response. **The error type stays what it
+/// was**, `Infallible` on axum, so the stack mounts in `Router::layer` as it is.
+///
+/// A refusal becomes 503, 504, 429, 409, 412 or 422 by its kind, with `Retry-After` in whole seconds (rounded up) where it knows
+/// when to come back, and an `application/problem+json` body (RFC 9457) that says what was refused.
+pub const fn respond<L>(stack: L) -> RespondLayer<L> {
+    RespondLayer::new(stack, Problem)
+}
+
+/// Writes the response a refusal becomes. [`Problem`] and `tonic::GrpcStatus` are two ways to; a type of your own is another.
+pub trait Answer<B> {
+    /// The response for `refusal`.
+    fn answer(&self, refusal: &dyn Refusal) -> Response<B>;
+}
+
+/// Answers with a status by the refusal's kind, `Retry-After`, and a problem document (RFC 9457).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Problem;
+
+impl<B: From<Bytes>> Answer<B> for Problem {
+    fn answer(&self, refusal: &dyn Refusal) -> Response<B> {
+        response_to(refusal)
+    }
+}
+
+/// The layer made by [`respond`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RespondLayer<L, A = Problem> {
+    stack: Guard<L>,
+    answer: A,
+}
+
+impl<L, A> RespondLayer<L, A> {
+    /// A layer that puts `stack` round a service and answers its refusals by `answer`.
+    pub const fn new(stack: L, answer: A) -> Self {
+        Self { stack: guard(stack), answer }
+    }
+}
+
+impl<L, A, S> Layer<S> for RespondLayer<L, A>
+where
+    L: Layer<Lift<S>>,
+    A: Clone,
+{
+    type Service = Respond<L::Service, A>;
+
+    fn layer(&self, service: S) -> Self::Service {
+        Respond { inner: self.stack.layer(service), answer: self.answer.clone(), refused: None }
+    }
+}
+
+/// A guarded stack whose refusals are responses.
+#[derive(Debug)]
+pub struct Respond<S, A = Problem> {
+    inner: S,
+    answer: A,
+    /// A refusal met in `poll_ready`, where there was no request to answer. It belongs to this handle.
+    refused: Option<Box<dyn Refusal>>,
+}
+
+impl<S: Clone, A: Clone> Clone for Respond<S, A> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), answer: self.answer.clone(), refused: None }
+    }
+}
+
+impl<S, A, E, ReqBody, ResBody> Service<Request<ReqBody>> for Respond<S, A>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>, Error = Error<E>>,
+    A: Answer<ResBody> + Clone,
+{
+    type Response = Response<ResBody>;
+    type Error = E;
+    type Future = RespondFuture<S::Future, A>;
+
+    /// Steadfast's layers never refuse here. Should a foreign layer of the stack do so, this handle is ready, and the next call on it
+    /// is answered with the refusal.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
+        match ready!(self.inner.poll_ready(cx)) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(Error::Service(error)) => Poll::Ready(Err(error)),
+            Err(Error::Refused(refusal)) => {
+                self.refused = Some(refusal);
+                Poll::Ready(Ok(()))
+            }
+        }
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let answer = self.answer.clone();
+        match self.refused.take() {
+            None => RespondFuture { state: State::Called { inner: self.inner.call(request) }, answer },
+            Some(refusal) => RespondFuture { state: State::Refused { refusal }, answer },
+        }
+    }
+}
+
+pin_project! {
+    /// The future of [`Respond`].
+    #[derive(Debug)]
+    pub struct RespondFuture<F, A = Problem> {
+        #[pin]
+        state: State<F>,
+        answer: A,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    #[derive(Debug)]
+    enum State<F> {
+        Called { #[pin] inner: F },
+        Refused { refusal: Box<dyn Refusal> },
+    }
+}
+
+impl<F, A, B, E> Future for RespondFuture<F, A>
+where
+    F: Future<Output = Result<Response<B>, Error<E>>>,
+    A: Answer<B>,
+{
+    type Output = Result<Response<B>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let outcome = match this.state.project() {
+            StateProjection::Called { inner } => ready!(inner.poll(cx)),
+            StateProjection::Refused { refusal } => return Poll::Ready(Ok(this.answer.answer(&**refusal))),
+        };
+        Poll::Ready(match outcome {
+            Ok(response) => Ok(response),
+            Err(Error::Service(error)) => Err(error),
+            Err(Error::Refused(refusal)) => Ok(this.answer.answer(&*refusal)),
+        })
+    }
+}
+
+/// The response a refusal becomes.
+pub fn response_to<B: From<Bytes>>(refusal: &dyn Refusal) -> Response<B> {
+    let status = status_of(refusal.kind());
+    let problem = serde_json::json!({
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": refusal.to_string(),
+    });
+    let mut response = Response::new(B::from(Bytes::from(problem.to_string())));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if let Some(after) = refusal.retry_after() {
+        // Rounded up: a client that obeys must not be early.
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+const fn status_of(kind: RefusalKind) -> StatusCode {
+    match kind {
+        RefusalKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        RefusalKind::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+        RefusalKind::TooMany => StatusCode::TOO_MANY_REQUESTS,
+        RefusalKind::Conflict => StatusCode::CONFLICT,
+        RefusalKind::Stale => StatusCode::PRECONDITION_FAILED,
+        RefusalKind::Unacceptable => StatusCode::UNPROCESSABLE_ENTITY,
+    }
+}

@@ -1,0 +1,245 @@
+//! Waiting for the whole response before anybody judges it.
+//!
+//! A response whose head says 200 can still fail: the body breaks off, or the gRPC status in the trailers is an error.
+//! A layer that judges at the head misses both. This layer stands *inside* the judging ones and holds a response back until its
+//! end is known, up to a size. What is larger streams on and is judged by its head, as without this layer.
+
+use std::{
+    collections::VecDeque,
+    error::Error as StdError,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Buf;
+use http::{HeaderMap, Response};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::{Grounds, Refusal, RefusalKind};
+
+type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Holds each response back until its body has ended, as long as that is at most `limit` bytes.
+///
+/// A body that breaks off becomes the error [`BodyFailed`]; trailers are put into the response's extensions as [`Trailers`],
+/// and still follow the body. Costs the buffering of one response and the time to its last byte: for calls with
+/// small answers, not for downloads or event streams, whose first bytes would wait for the last.
+#[derive(Clone, Copy, Debug)]
+pub struct WholeLayer {
+    limit: usize,
+}
+
+impl WholeLayer {
+    /// Waits for bodies of at most `limit` bytes.
+    #[must_use]
+    pub const fn new(limit: usize) -> Self {
+        Self { limit }
+    }
+}
+
+impl<S> Layer<S> for WholeLayer {
+    type Service = Whole<S>;
+
+    fn layer(&self, inner: S) -> Whole<S> {
+        Whole { inner, limit: self.limit }
+    }
+}
+
+/// The service of [`WholeLayer`].
+#[derive(Clone, Copy, Debug)]
+pub struct Whole<S> {
+    inner: S,
+    limit: usize,
+}
+
+impl<S, Req, B> Service<Req> for Whole<S>
+where
+    S: Service<Req, Response = Response<B>>,
+    S::Error: From<BodyFailed>,
+    B: Body + Unpin,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<WholeBody<B>>;
+    type Error = S::Error;
+    type Future = WholeFuture<S::Future, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Req) -> Self::Future {
+        WholeFuture { inner: self.inner.call(request), limit: self.limit, reading: None }
+    }
+}
+
+pin_project! {
+    /// The future of [`Whole`].
+    pub struct WholeFuture<F, B: Body> {
+        #[pin]
+        inner: F,
+        limit: usize,
+        reading: Option<Response<WholeBody<B>>>,
+    }
+}
+
+impl<F, B: Body> std::fmt::Debug for WholeFuture<F, B> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WholeFuture").field("reading", &self.reading.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl<F, B, E> Future for WholeFuture<F, B>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    E: From<BodyFailed>,
+    B: Body + Unpin,
+    B::Error: Into<BoxError>,
+{
+    type Output = Result<Response<WholeBody<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if this.reading.is_none() {
+            match ready!(this.inner.poll(cx)) {
+                Ok(response) => *this.reading = Some(response.map(WholeBody::new)),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        let mut response = this.reading.take().expect("put there above, or by an earlier poll");
+        match response.body_mut().poll_fill(cx, *this.limit) {
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(source)) => return Poll::Ready(Err(BodyFailed { source }.into())),
+            Poll::Pending => {
+                *this.reading = Some(response);
+                return Poll::Pending;
+            }
+        }
+        if let Some(trailers) = response.body().trailers.clone() {
+            response.extensions_mut().insert(Trailers(trailers));
+        }
+        Poll::Ready(Ok(response))
+    }
+}
+
+/// The trailers of a response that was held back until its end, in the response's extensions.
+#[derive(Clone, Debug)]
+pub struct Trailers(pub HeaderMap);
+
+/// The response's body broke off. The request was executed as far as anybody can tell.
+#[derive(Debug, thiserror::Error)]
+#[error("the response body failed")]
+#[non_exhaustive]
+pub struct BodyFailed {
+    /// What the body failed with.
+    pub source: BoxError,
+}
+
+impl Refusal for BodyFailed {
+    fn grounds(&self) -> Grounds {
+        Grounds::maybe_executed(RefusalKind::Unavailable)
+    }
+}
+
+/// A body whose beginning, or all of it, is already here.
+pub struct WholeBody<B: Body> {
+    buffered: VecDeque<B::Data>,
+    buffered_bytes: usize,
+    trailers: Option<HeaderMap>,
+    /// What has not been read yet; none once the end is known.
+    rest: Option<B>,
+}
+
+impl<B: Body + Unpin> WholeBody<B> {
+    fn new(body: B) -> Self {
+        Self { buffered: VecDeque::new(), buffered_bytes: 0, trailers: None, rest: Some(body) }
+    }
+
+    /// Reads until the end, or until more than `limit` bytes are held.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, limit: usize) -> Poll<Result<(), BoxError>>
+    where
+        B::Error: Into<BoxError>,
+    {
+        while let Some(body) = &mut self.rest {
+            if self.buffered_bytes > limit {
+                break;
+            }
+            match ready!(Pin::new(body).poll_frame(cx)) {
+                None => self.rest = None,
+                Some(Err(error)) => return Poll::Ready(Err(error.into())),
+                Some(Ok(frame)) => self.keep(frame),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn keep(&mut self, frame: Frame<B::Data>) {
+        match frame.into_data() {
+            Ok(data) => {
+                self.buffered_bytes += data.remaining();
+                self.buffered.push_back(data);
+            }
+            Err(frame) => self.trailers = frame.into_trailers().ok(),
+        }
+    }
+}
+
+// The data is never pinned, only moved out.
+impl<B: Body + Unpin> Unpin for WholeBody<B> {}
+
+impl<B: Body + Unpin> Body for WholeBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let this = self.get_mut();
+        if let Some(data) = this.buffered.pop_front() {
+            this.buffered_bytes -= data.remaining();
+            return Poll::Ready(Some(Ok(Frame::data(data))));
+        }
+        if let Some(body) = &mut this.rest {
+            return Pin::new(body).poll_frame(cx);
+        }
+        Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.buffered.is_empty() && self.trailers.is_none() && self.rest.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let here = self.buffered_bytes as u64;
+        let mut hint = self.rest.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint);
+        // The upper bound first: it may not fall below the lower one.
+        if let Some(upper) = hint.upper() {
+            hint.set_upper(upper + here);
+        }
+        hint.set_lower(hint.lower() + here);
+        hint
+    }
+}
+
+impl<B: Body> std::fmt::Debug for WholeBody<B> {
+    /// Says sizes, never contents.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WholeBody")
+            .field("buffered_bytes", &self.buffered_bytes)
+            .field("ended", &self.rest.is_none())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<B: Body + Default + Unpin> Default for WholeBody<B> {
+    fn default() -> Self {
+        Self::new(B::default())
+    }
+}
+
+impl<B: Body + Unpin + From<bytes::Bytes>> From<bytes::Bytes> for WholeBody<B> {
+    fn from(bytes: bytes::Bytes) -> Self {
+        Self::new(B::from(bytes))
+    }
+}

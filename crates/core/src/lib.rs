@@ -1,0 +1,62 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod attempt;
+mod backoff;
+mod cause;
+mod classify;
+mod config;
+mod count_window;
+mod counts;
+mod deadline;
+mod error;
+mod failure;
+mod guard;
+mod ratio;
+mod refusal;
+mod rng;
+mod snapshot;
+mod striped;
+mod sync;
+mod time_window;
+mod verdict;
+mod wall_clock;
+
+#[cfg(feature = "http")]
+pub mod http;
+#[cfg(feature = "keyed")]
+mod keyed;
+#[cfg(feature = "metrics")]
+mod outcomes;
+#[cfg(feature = "time")]
+mod time_source;
+#[cfg(feature = "tonic")]
+pub mod tonic;
+
+#[cfg(feature = "keyed")]
+pub use crate::keyed::Keyed;
+#[cfg(feature = "metrics")]
+pub use crate::outcomes::OutcomeCounters;
+#[cfg(feature = "time")]
+pub use crate::time_source::TimeSource;
+pub use crate::{
+    attempt::Attempt,
+    backoff::{Backoff, Jitter},
+    cause::{cause, causes},
+    classify::{Classify, DefaultClassifier, EveryError},
+    config::ConfigError,
+    count_window::CountWindow,
+    counts::{Counts, Mark},
+    deadline::{Deadline, NoContext, RequestContext},
+    error::Error,
+    failure::Failure,
+    guard::{Guard, Lift, LiftFuture, guard},
+    ratio::Ratio,
+    refusal::{Grounds, Refusal, RefusalKind},
+    rng::Splitter,
+    snapshot::Snapshot,
+    striped::{Lane, Striped},
+    time_window::{Buckets, StripedSuccesses, Tick, TimeWindow},
+    verdict::{Executed, Verdict},
+    wall_clock::{ManualWallClock, SystemWallClock, WallClock},
+};

@@ -1,0 +1,137 @@
+//! What a layer says when it will not carry a request any further.
+
+use std::{error::Error, fmt, time::Duration};
+
+/// A layer's own "no": why it refused a request, when to come back, and whether the request may have run.
+///
+/// Every layer has one small `Copy` struct for each way it can refuse. It reaches the caller through
+/// `S::Error: From<TheRefusal>`, so the service's error type never changes.
+///
+/// A refusal's [`source`](Error::source) is its [`Grounds`]: any layer further out finds them in any
+/// error that keeps its source chain, without knowing which layer refused.
+pub trait Refusal: Error + Send + Sync + 'static {
+    /// The facts of this refusal as plain data.
+    fn grounds(&self) -> Grounds;
+
+    /// What kind of refusal this is.
+    fn kind(&self) -> RefusalKind {
+        self.grounds().kind
+    }
+
+    /// When it makes sense to come back; `None` when waiting does not help or nothing is known.
+    fn retry_after(&self) -> Option<Duration> {
+        self.grounds().retry_after
+    }
+
+    /// Whether the request may have been executed before the layer gave up on it.
+    ///
+    /// `false` is a promise: the request never reached the service behind the layer.
+    fn may_have_executed(&self) -> bool {
+        self.grounds().may_have_executed
+    }
+}
+
+/// The kinds of refusal. HTTP and gRPC answers are derived from them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RefusalKind {
+    /// What stands behind the layer is not answering well enough to be called. HTTP 503, gRPC `UNAVAILABLE`.
+    Unavailable,
+    /// The time allowed for the request is over. HTTP 504, gRPC `DEADLINE_EXCEEDED`.
+    TimedOut,
+    /// More requests than a limit or a budget allows. HTTP 429, gRPC `RESOURCE_EXHAUSTED`.
+    TooMany,
+    /// The request collides with another that is under way or done. HTTP 409, gRPC `ABORTED`.
+    Conflict,
+    /// The request speaks for a state that has passed, such as an old fencing token. HTTP 412, gRPC `FAILED_PRECONDITION`.
+    Stale,
+    /// The request itself cannot be accepted, whoever asks and whenever. HTTP 422, gRPC `INVALID_ARGUMENT`.
+    Unacceptable,
+}
+
+impl RefusalKind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::TimedOut => "timed out",
+            Self::TooMany => "too many requests",
+            Self::Conflict => "conflict",
+            Self::Stale => "stale",
+            Self::Unacceptable => "unacceptable",
+        }
+    }
+}
+
+impl fmt::Display for RefusalKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The facts behind a refusal: the end of a refusal's source chain, found again with
+/// [`cause::<Grounds>`](crate::cause).
+///
+/// With the feature `tonic` its own source is a `tonic::Status` of the matching code, which is where
+/// tonic looks for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Grounds {
+    /// What kind of refusal this is.
+    pub kind: RefusalKind,
+    /// When it makes sense to come back.
+    pub retry_after: Option<Duration>,
+    /// Whether the request may have been executed.
+    pub may_have_executed: bool,
+}
+
+impl Grounds {
+    /// Grounds of a refusal made before the request went anywhere.
+    #[must_use]
+    pub const fn not_executed(kind: RefusalKind) -> Self {
+        Self { kind, retry_after: None, may_have_executed: false }
+    }
+
+    /// Grounds of a refusal made after the request was sent on.
+    #[must_use]
+    pub const fn maybe_executed(kind: RefusalKind) -> Self {
+        Self { kind, retry_after: None, may_have_executed: true }
+    }
+
+    /// The same grounds, with the time after which it makes sense to come back.
+    #[must_use]
+    pub const fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
+        Self { retry_after, ..self }
+    }
+}
+
+impl fmt::Display for Grounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let executed = if self.may_have_executed { "may have been executed" } else { "not executed" };
+        write!(f, "{}, {executed}", self.kind)?;
+        match self.retry_after {
+            Some(after) => write!(f, ", retry after {after:?}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Error for Grounds {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        #[cfg(feature = "tonic")]
+        return Some(crate::tonic::static_status(self.kind));
+        #[cfg(not(feature = "tonic"))]
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grounds_read_as_a_sentence() {
+        let grounds = Grounds::not_executed(RefusalKind::Unavailable).with_retry_after(Some(Duration::from_secs(2)));
+        assert_eq!(grounds.to_string(), "unavailable, not executed, retry after 2s");
+        assert_eq!(Grounds::maybe_executed(RefusalKind::TimedOut).to_string(), "timed out, may have been executed");
+    }
+}

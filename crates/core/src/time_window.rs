@@ -1,0 +1,262 @@
+//! Outcomes of the last so many seconds, in buckets.
+//!
+//! Each bucket carries the number of the tick it counts. A bucket whose tick has left the window is simply not summed, and is
+//! taken over by the next outcome that falls on its place. So nothing has to be cleared when time passes, and an idle gap of a
+//! year costs as much as none.
+//!
+//! Failures are rare and kept in a plain [`TimeWindow`] by whoever has the lock; successes are many and may be counted apart,
+//! each thread in buckets of its own ([`StripedSuccesses`]), so that a success writes no line that another core writes.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    ConfigError, Counts,
+    striped::CachePadded,
+    sync::{AtomicU64, Ordering},
+};
+
+/// The number of a slice of time, counted from an origin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tick(pub u64);
+
+/// How time is cut into buckets: how many make a window, and how wide each is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buckets {
+    width: Duration,
+    number: u32,
+}
+
+/// Narrower buckets are finer than the timers and clocks around them.
+const NARROWEST: Duration = Duration::from_millis(1);
+/// Wider ones would let a window remember last week.
+const WIDEST: Duration = Duration::from_secs(24 * 3600);
+/// Summing visits every bucket.
+const MOST: u32 = 1024;
+
+impl Buckets {
+    /// `number` buckets over a window of `length`. The window holds the bucket now being filled and the `number - 1` before
+    /// it: at most `length`, at least `length` less one bucket.
+    ///
+    /// # Errors
+    /// When `number` is 0 or above 1024, or a bucket would be narrower than 1 ms or wider than a day.
+    pub fn new(length: Duration, number: u32) -> Result<Self, ConfigError> {
+        ConfigError::require((1..=MOST).contains(&number), "buckets", number, "from 1 to 1024")?;
+        let width = length / number;
+        ConfigError::require((NARROWEST..=WIDEST).contains(&width), "length", length, "1 ms to 24 h for each bucket")?;
+        Ok(Self { width, number })
+    }
+
+    /// The width of one bucket.
+    #[must_use]
+    pub const fn width(self) -> Duration {
+        self.width
+    }
+
+    /// How many buckets make a window.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.number
+    }
+
+    /// The tick `now` falls in, counted from `origin`; the first one for any earlier instant.
+    #[inline]
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "2^64 nanoseconds are 584 years, and a bucket at most a day")]
+    pub fn tick(self, origin: Instant, now: Instant) -> Tick {
+        let since = now.saturating_duration_since(origin);
+        let nanos = since.as_secs().wrapping_mul(1_000_000_000).wrapping_add(u64::from(since.subsec_nanos()));
+        Tick(nanos / self.width.as_nanos() as u64)
+    }
+
+    /// The oldest tick in the window that ends with `tick`.
+    fn oldest(self, tick: Tick) -> u64 {
+        tick.0.saturating_sub(u64::from(self.number) - 1)
+    }
+
+    fn place(self, tick: Tick) -> usize {
+        // Below `number`, which is at most 1024.
+        usize::try_from(tick.0 % u64::from(self.number)).unwrap_or(0)
+    }
+}
+
+/// A window over the last few ticks, exact to a bucket. No clock inside. Summing is O(buckets), after any gap.
+#[derive(Clone, Debug)]
+pub struct TimeWindow {
+    buckets: Buckets,
+    slots: Box<[(Tick, Counts)]>,
+}
+
+impl TimeWindow {
+    /// An empty window.
+    #[must_use]
+    pub fn new(buckets: Buckets) -> Self {
+        Self { buckets, slots: vec![(Tick(0), Counts::default()); buckets.number as usize].into() }
+    }
+
+    /// Adds outcomes at `tick`. Outcomes older than what stands in their bucket are out of the window, and are dropped.
+    pub fn record(&mut self, tick: Tick, counts: Counts) {
+        let slot = &mut self.slots[self.buckets.place(tick)];
+        if slot.0 < tick {
+            *slot = (tick, counts);
+        } else if slot.0 == tick {
+            slot.1 += counts;
+        }
+    }
+
+    /// What the window that ends with `tick` holds.
+    #[must_use]
+    pub fn counts(&self, tick: Tick) -> Counts {
+        let oldest = self.buckets.oldest(tick);
+        let mut sum = Counts::default();
+        for (at, counts) in &self.slots {
+            if (oldest..=tick.0).contains(&at.0) {
+                sum += *counts;
+            }
+        }
+        sum
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.slots.fill((Tick(0), Counts::default()));
+    }
+}
+
+/// Successes by tick, each thread in buckets of its own. Adding is one compare-and-swap on a line no other core writes.
+///
+/// Exact: no success is lost or counted twice, whatever the threads do.
+#[derive(Debug)]
+pub struct StripedSuccesses {
+    buckets: Buckets,
+    stripes: Box<[CachePadded<Box<[AtomicU64]>>]>,
+}
+
+/// A bucket is one word, its tick above and its count below, so that a count can never be added to another tick's.
+/// 28 bits count 268 million successes in a bucket of one thread, then stay there; 36 bits of tick last two years at 1 ms,
+/// and then compare as a circle does.
+const COUNT_BITS: u32 = 28;
+const COUNT: u64 = (1 << COUNT_BITS) - 1;
+const TICK_BITS: u32 = u64::BITS - COUNT_BITS;
+
+impl StripedSuccesses {
+    /// Empty buckets for each of `stripes` lanes.
+    #[must_use]
+    pub fn new(buckets: Buckets, stripes: usize) -> Self {
+        let row = || (0..buckets.number).map(|_| AtomicU64::new(0)).collect();
+        Self { buckets, stripes: (0..stripes.max(1)).map(|_| CachePadded(row())).collect() }
+    }
+
+    /// Counts one success at `tick`. One that is older than what stands in its bucket is out of the window, and is dropped.
+    #[inline]
+    pub fn add(&self, lane: usize, tick: Tick) {
+        let word = &self.stripes[lane % self.stripes.len()].0[self.buckets.place(tick)];
+        let tag = tick.0 << COUNT_BITS;
+        // Relaxed throughout: the word carries all there is to know, and publishes nothing else. Whoever must see this success
+        // (the next failure on this thread, a caller told of the outcome) is ordered after it by program order
+        // or by whatever told it.
+        let mut current = word.load(Ordering::Relaxed);
+        loop {
+            let age = (tag.wrapping_sub(current & !COUNT)) >> COUNT_BITS;
+            let next = match age {
+                // Nothing has been counted here yet.
+                _ if current & COUNT == 0 => tag | 1,
+                0 if current & COUNT == COUNT => return,
+                0 => current + 1,
+                // The upper half of the circle: what stands there is newer than this success.
+                _ if age >> (TICK_BITS - 1) != 0 => return,
+                _ => tag | 1,
+            };
+            match word.compare_exchange_weak(current, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(seen) => current = seen,
+            }
+        }
+    }
+
+    /// How many successes the window that ends with `tick` holds. O(buckets × stripes).
+    #[must_use]
+    pub fn sum(&self, tick: Tick) -> u64 {
+        let newest = tick.0 << COUNT_BITS;
+        let in_window = |word: &AtomicU64| {
+            let word = word.load(Ordering::Relaxed);
+            let age = newest.wrapping_sub(word & !COUNT) >> COUNT_BITS;
+            if age < u64::from(self.buckets.number) { word & COUNT } else { 0 }
+        };
+        self.stripes.iter().flat_map(|stripe| stripe.0.iter()).map(in_window).sum()
+    }
+}
+
+#[cfg(not(steadfast_loom))]
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn buckets(number: u32) -> Buckets {
+        Buckets::new(Duration::from_millis(100) * number, number).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn both_windows_count_what_a_naive_list_counts(
+            number in 1u32..12,
+            start in prop_oneof![Just(0u64), Just((1 << TICK_BITS) - 20), 0u64..1 << 40],
+            steps in prop::collection::vec((prop_oneof![8 => Just(0u64), 3 => 1u64..4, 1 => 0u64..2000], 0usize..3), 1..200),
+        ) {
+            let buckets = buckets(number);
+            let (mut plain, striped) = (TimeWindow::new(buckets), StripedSuccesses::new(buckets, 3));
+            let mut list = Vec::new();
+            // Ticks begin past the first window, as they do for whoever counts them from an origin one window back.
+            let mut tick = start + u64::from(number);
+            for (step, lane) in steps {
+                tick += step;
+                list.push(tick);
+                plain.record(Tick(tick), Counts { total: 1, failures: 0, slow: 0 });
+                striped.add(lane, Tick(tick));
+                let naive = list.iter().filter(|&&at| tick - at < u64::from(number)).count() as u64;
+                prop_assert_eq!(plain.counts(Tick(tick)).total, naive);
+                prop_assert_eq!(striped.sum(Tick(tick)), naive);
+            }
+        }
+    }
+
+    #[test]
+    fn an_outcome_older_than_its_bucket_is_dropped() {
+        let (mut plain, striped) = (TimeWindow::new(buckets(4)), StripedSuccesses::new(buckets(4), 1));
+        for tick in [10, 6, 2] {
+            plain.record(Tick(tick), Counts { total: 1, failures: 0, slow: 0 });
+            striped.add(0, Tick(tick));
+        }
+        assert_eq!((plain.counts(Tick(10)).total, striped.sum(Tick(10))), (1, 1));
+    }
+
+    #[test]
+    fn bad_buckets_are_refused() {
+        assert_eq!(Buckets::new(Duration::from_secs(1), 0).unwrap_err().field, "buckets");
+        assert_eq!(Buckets::new(Duration::from_secs(1), 1025).unwrap_err().field, "buckets");
+        assert_eq!(Buckets::new(Duration::ZERO, 10).unwrap_err().field, "length");
+        assert_eq!(Buckets::new(Duration::MAX, 10).unwrap_err().field, "length");
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any origin will do")]
+    fn ticks_follow_the_clock_and_start_at_the_origin() {
+        let (origin, buckets) = (Instant::now(), buckets(10));
+        assert_eq!(buckets.tick(origin + Duration::from_secs(5), origin), Tick(0));
+        assert_eq!(buckets.tick(origin, origin + Duration::from_millis(99)), Tick(0));
+        assert_eq!(buckets.tick(origin, origin + Duration::from_millis(100)), Tick(1));
+    }
+
+    #[test]
+    fn successes_of_many_threads_are_all_counted() {
+        let striped = StripedSuccesses::new(buckets(8), 2);
+        std::thread::scope(|scope| {
+            for lane in 0..4 {
+                let striped = &striped;
+                scope.spawn(move || (0..80_000u64).for_each(|n| striped.add(lane, Tick(100 + n / 10_000))));
+            }
+        });
+        assert_eq!(striped.sum(Tick(107)), 4 * 80_000);
+    }
+}

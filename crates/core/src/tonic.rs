@@ -1,0 +1,100 @@
+//! What the seams mean on gRPC: statuses for refusals, verdicts on calls.
+
+use std::sync::OnceLock;
+
+use http::Response;
+use tonic::{Code, Status};
+
+use crate::{
+    Classify, Executed, Failure, Refusal, RefusalKind, Verdict, cause,
+    classify::judge_error,
+    http::{Answer, RespondLayer, Trailers},
+};
+
+/// The status that stands at the end of a refusal's source chain. One for each kind, made once.
+pub(crate) fn static_status(kind: RefusalKind) -> &'static Status {
+    macro_rules! status {
+        ($code:ident) => {{
+            static STATUS: OnceLock<Status> = OnceLock::new();
+            STATUS.get_or_init(|| Status::new(Code::$code, kind.to_string()))
+        }};
+    }
+    match kind {
+        RefusalKind::Unavailable => status!(Unavailable),
+        RefusalKind::TimedOut => status!(DeadlineExceeded),
+        RefusalKind::TooMany => status!(ResourceExhausted),
+        RefusalKind::Conflict => status!(Aborted),
+        RefusalKind::Stale => status!(FailedPrecondition),
+        RefusalKind::Unacceptable => status!(InvalidArgument),
+    }
+}
+
+/// The status a refusal becomes: its kind's code, and its own words.
+#[must_use]
+pub fn status_of(refusal: &dyn Refusal) -> Status {
+    Status::new(static_status(refusal.kind()).code(), refusal.to_string())
+}
+
+/// Judges a gRPC call by its status, whether it comes as an error or in the response head, an error by its source chain.
+///
+/// | code | verdict |
+/// |---|---|
+/// | `OK` | success |
+/// | `UNAVAILABLE`, `DEADLINE_EXCEEDED`, `INTERNAL`, `UNKNOWN`, `DATA_LOSS` | transient, may have been executed |
+/// | `RESOURCE_EXHAUSTED` | throttled |
+/// | `CANCELLED` | ignored |
+/// | all others, `ABORTED` among them (the caller must begin again further out) | permanent |
+///
+/// A status in the trailers is seen when [`WholeLayer`](crate::http::WholeLayer) stands inside the judging layer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GrpcClassifier;
+
+impl<B, Err: Failure> Classify<Response<B>, Err> for GrpcClassifier {
+    fn classify(&self, outcome: Result<&Response<B>, &Err>) -> Verdict {
+        match outcome {
+            Ok(response) => judge_response(response),
+            Err(error) => match cause::<Status>(error.as_error()) {
+                // A refusal's facts say more than the status made from them.
+                Some(status) if cause::<crate::Grounds>(error.as_error()).is_none() => judge_code(status.code()),
+                _ => judge_error(error.as_error()),
+            },
+        }
+    }
+}
+
+fn judge_response<B>(response: &Response<B>) -> Verdict {
+    let trailers = || response.extensions().get::<Trailers>().and_then(|trailers| Status::from_header_map(&trailers.0));
+    match Status::from_header_map(response.headers()).or_else(trailers) {
+        Some(status) => judge_code(status.code()),
+        None if response.status().is_success() => Verdict::Success,
+        None => Verdict::transient(Executed::Maybe),
+    }
+}
+
+const fn judge_code(code: Code) -> Verdict {
+    match code {
+        Code::Ok => Verdict::Success,
+        Code::Unavailable | Code::DeadlineExceeded | Code::Internal | Code::Unknown | Code::DataLoss => {
+            Verdict::transient(Executed::Maybe)
+        }
+        Code::ResourceExhausted => Verdict::Throttled { retry_after: None },
+        Code::Cancelled => Verdict::Ignored,
+        _ => Verdict::Permanent,
+    }
+}
+
+/// Wraps a stack of layers round a gRPC service and answers every refusal with its status, as tonic does for an `Err` of a handler:
+/// HTTP 200 and `grpc-status` in the head. The error type stays what it was.
+pub const fn respond<L>(stack: L) -> RespondLayer<L, GrpcStatus> {
+    RespondLayer::new(stack, GrpcStatus)
+}
+
+/// Answers with a gRPC status in the response head.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GrpcStatus;
+
+impl<B: Default> Answer<B> for GrpcStatus {
+    fn answer(&self, refusal: &dyn Refusal) -> Response<B> {
+        status_of(refusal).into_http()
+    }
+}
