@@ -1,0 +1,183 @@
+//! Real child processes that can be stopped, resumed and killed, and that never outlive their parent.
+//!
+//! ```no_run
+//! use steadfast_testkit::{loopback, process};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! if std::env::args().nth(1).as_deref() == Some("upstream") {
+//!     process::exit_when_orphaned();
+//!     let (listener, address) = loopback()?;
+//!     process::announce_ready(address.port())?;
+//!     // serve on `listener` …
+//! #   drop(listener);
+//! }
+//! let mut child = process::Child::spawn(["upstream"])?;
+//! child.pause()?; // keeps its connections and answers nobody
+//! child.resume()?;
+//! # Ok(())
+//! # }
+//! ```
+
+use std::{
+    env,
+    ffi::OsStr,
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{Ipv4Addr, SocketAddr},
+    process::{self, ChildStdin, ChildStdout, Command, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A child gets this long to say that it is ready.
+const START: Duration = Duration::from_secs(20);
+const READY: &str = "ready ";
+
+/// The current executable as a child process, serving on a port of the loopback interface.
+///
+/// Dropping it kills the process, stopped or not, and waits for its end.
+#[derive(Debug)]
+pub struct Child {
+    child: process::Child,
+    port: u16,
+    // Its end is what tells the child that its parent is gone.
+    _stdin: Option<ChildStdin>,
+}
+
+impl Child {
+    /// Starts the current executable with these arguments and waits until it calls [`announce_ready`].
+    ///
+    /// The child's standard error is the parent's; its standard output is read and thrown away.
+    ///
+    /// # Errors
+    /// When the process cannot be started, ends, or says nothing for 20 s.
+    pub fn spawn(args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> io::Result<Self> {
+        let mut command = Command::new(env::current_exe()?);
+        command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let (started, child) = mpsc::channel();
+        let (announced, port) = mpsc::channel();
+        // The thread that starts a process counts as its parent for the death signal, so it lives as long as the process.
+        thread::spawn(move || match command.spawn() {
+            Ok(mut child) => {
+                let stdout = child.stdout.take();
+                // Should nobody receive the child, its standard input is closed here, and it ends.
+                let _ = started.send(Ok(child));
+                stdout.into_iter().for_each(|stdout| follow(stdout, &announced));
+            }
+            Err(error) => drop(started.send(Err(error))),
+        });
+        let mut child = child.recv().map_err(io::Error::other)??;
+        let stdin = child.stdin.take();
+        // From here on the guard ends the process whatever happens.
+        let mut guard = Self { child, port: 0, _stdin: stdin };
+        guard.port =
+            port.recv_timeout(START).map_err(|_| io::Error::other("the child did not say that it is ready"))?;
+        Ok(guard)
+    }
+
+    /// The port the child announced.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The loopback address the child announced.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether the process is alive, stopped or not.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn is_alive(&mut self) -> io::Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// Stops the process (`SIGSTOP`): its connections stay open, and nobody is answered.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn pause(&mut self) -> io::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets a stopped process go on (`SIGCONT`).
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn resume(&mut self) -> io::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    /// Kills the process (`SIGKILL`), stopped or not, and waits for its end. Killing it twice does nothing more.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn kill(&mut self) -> io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(drop)
+    }
+
+    fn signal(&mut self, signal: Signal) -> io::Result<()> {
+        // Once waited for, its id may be another's; before that it is its own, even when it is dead.
+        if !self.is_alive()? {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        Ok(kill_process(id.ok_or(io::ErrorKind::NotFound)?, signal)?)
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // The process may be gone already, which is all that is wanted.
+        let _ = self.kill();
+    }
+}
+
+/// Reads a child's standard output to its end and passes on the port it announces.
+fn follow(stdout: ChildStdout, announced: &mpsc::Sender<u16>) {
+    for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+        if let Some(port) = line.strip_prefix(READY).and_then(|port| port.trim().parse().ok()) {
+            // The parent waits for the first announcement only.
+            let _ = announced.send(port);
+        }
+    }
+}
+
+/// Says the port on standard output, for the parent's [`Child::spawn`].
+///
+/// # Errors
+/// When standard output is closed.
+pub fn announce_ready(port: u16) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{READY}{port}")?;
+    stdout.flush()
+}
+
+/// Makes this process end when its parent is gone, however the parent ended.
+///
+/// It watches standard input, which the parent holds open, from a thread. On Linux the kernel also kills it when the
+/// parent dies, which reaches a stopped process too.
+pub fn exit_when_orphaned() {
+    #[cfg(target_os = "linux")]
+    {
+        // Refused only for an unknown signal; the watch on standard input stands anyway.
+        let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    }
+    thread::spawn(|| {
+        let mut stdin = io::stdin().lock();
+        while stdin.read(&mut [0; 64]).is_ok_and(|read| read > 0) {}
+        process::exit(0);
+    });
+}

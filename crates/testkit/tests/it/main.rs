@@ -1,0 +1,8 @@
+//! The suite is itself tested: honest layers pass, and each broken one is caught by the clauses meant for it.
+
+#![expect(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
+mod faulty;
+mod honest;
+mod probe;
+mod verdicts;
