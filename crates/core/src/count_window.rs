@@ -67,6 +67,13 @@ impl CountWindow {
         Counts { total: self.seen.min(self.size), failures: self.failures, slow: self.slow }
     }
 
+    /// How many plain successes must follow before a further one changes nothing: the window is full and holds no mark.
+    #[must_use]
+    pub fn until_still(&self) -> u64 {
+        let begins = self.marks.back().map_or(0, |&(position, _)| position + 1);
+        (begins + self.size).saturating_sub(self.seen)
+    }
+
     fn forget_old(&mut self) {
         let oldest = self.seen.saturating_sub(self.size);
         while let Some(&(position, mark)) = self.marks.front() {
@@ -94,6 +101,10 @@ mod tests {
         counts
     }
 
+    fn still(size: u32) -> Counts {
+        Counts { total: size.into(), failures: 0, slow: 0 }
+    }
+
     fn any_mark() -> impl Strategy<Value = Mark> {
         // Mostly plain, so that whole windows of successes occur.
         prop_oneof![
@@ -117,6 +128,11 @@ mod tests {
                 window.record(outcomes[end - 1]);
                 prop_assert_eq!(window.counts(), naive(&outcomes[..end], size as usize));
                 prop_assert!(window.marks.len() <= size as usize);
+                let mut later = window.clone();
+                later.pass(window.until_still().saturating_sub(1));
+                prop_assert!(window.until_still() == 0 || later.counts() != still(size));
+                later.pass(1);
+                prop_assert_eq!(later.counts(), still(size));
             }
         }
     }

@@ -38,7 +38,7 @@ pub use crate::keyed::Keyed;
 #[cfg(feature = "metrics")]
 pub use crate::outcomes::OutcomeCounters;
 #[cfg(feature = "time")]
-pub use crate::time_source::TimeSource;
+pub use crate::time_source::{Stopwatch, TimeSource};
 pub use crate::{
     attempt::Attempt,
     backoff::{Backoff, Jitter},

@@ -7,6 +7,7 @@
 
 use std::{
     cell::Cell,
+    convert::Infallible,
     ops::Deref,
     sync::{
         Arc, OnceLock,
@@ -34,17 +35,23 @@ pub struct Lane<T> {
     shared: Arc<T>,
 }
 
-/// A value on cache lines of its own.
-#[derive(Debug)]
-#[repr(align(128))]
-pub(crate) struct CachePadded<T>(pub(crate) T);
-
 impl<T> Striped<T> {
     /// Shares what `make` builds; it is told how many lanes there will be.
     pub fn new(make: impl FnOnce(usize) -> T) -> Self {
+        match Self::try_new(|lanes| Ok::<_, Infallible>(make(lanes))) {
+            Ok(striped) => striped,
+            Err(never) => match never {},
+        }
+    }
+
+    /// Shares what `make` builds, if it does.
+    ///
+    /// # Errors
+    /// What `make` fails with.
+    pub fn try_new<E>(make: impl FnOnce(usize) -> Result<T, E>) -> Result<Self, E> {
         let number = lane_count();
-        let shared = Arc::new(make(number));
-        Self { lanes: (0..number).map(|index| Arc::new(Lane { index, shared: Arc::clone(&shared) })).collect() }
+        let shared = Arc::new(make(number)?);
+        Ok(Self { lanes: (0..number).map(|index| Arc::new(Lane { index, shared: Arc::clone(&shared) })).collect() })
     }
 
     /// This thread's handle.

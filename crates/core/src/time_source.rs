@@ -29,6 +29,50 @@ impl TimeSource {
     }
 }
 
+/// A monotonic clock that counts nanoseconds from the moment it was made: one word instead of an instant.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch {
+    source: TimeSource,
+    started: Instant,
+    coarse_start: u64,
+}
+
+impl Stopwatch {
+    /// Starts now.
+    #[must_use]
+    pub fn start(source: TimeSource) -> Self {
+        let coarse_start = match source {
+            TimeSource::Tokio => 0,
+            TimeSource::Coarse => coarse::nanos(),
+        };
+        Self { source, started: source.now(), coarse_start }
+    }
+
+    /// Nanoseconds since the start; good for 584 years.
+    #[inline]
+    #[must_use]
+    pub fn nanos(&self) -> u64 {
+        match self.source {
+            TimeSource::Tokio => self.nanos_at(self.source.now()),
+            TimeSource::Coarse => coarse::nanos().saturating_sub(self.coarse_start),
+        }
+    }
+
+    /// The nanoseconds from the start to `instant`; 0 for any earlier one.
+    #[inline]
+    #[must_use]
+    pub fn nanos_at(&self, instant: Instant) -> u64 {
+        let since = instant.saturating_duration_since(self.started);
+        since.as_secs().wrapping_mul(1_000_000_000).wrapping_add(u64::from(since.subsec_nanos()))
+    }
+
+    /// The instant that many nanoseconds after the start.
+    #[must_use]
+    pub fn instant(&self, nanos: u64) -> Instant {
+        self.started + std::time::Duration::from_nanos(nanos)
+    }
+}
+
 #[cfg(target_os = "linux")]
 mod coarse {
     use std::{
@@ -55,7 +99,7 @@ mod coarse {
     }
 
     #[inline]
-    fn nanos() -> u64 {
+    pub(super) fn nanos() -> u64 {
         let time = clock_gettime(ClockId::MonotonicCoarse);
         // A monotonic clock starts near boot and is never negative; u64 nanoseconds last 584 years.
         time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
@@ -66,9 +110,19 @@ mod coarse {
 mod coarse {
     use std::time::Instant;
 
+    use std::sync::OnceLock;
+
+    static ANCHOR: OnceLock<Instant> = OnceLock::new();
+
     #[expect(clippy::disallowed_methods, reason = "the fallback where there is no coarse clock")]
     pub(super) fn now() -> Instant {
         Instant::now()
+    }
+
+    pub(super) fn nanos() -> u64 {
+        let now = now();
+        let since = now.saturating_duration_since(*ANCHOR.get_or_init(|| now));
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
     }
 }
 
@@ -77,6 +131,15 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stopwatch_counts_what_its_source_shows() {
+        let (fine, coarse) = (Stopwatch::start(TimeSource::Tokio), Stopwatch::start(TimeSource::Coarse));
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert_eq!(fine.nanos(), 3_000_000_000);
+        assert_eq!(fine.nanos_at(fine.instant(5)), 5);
+        assert!(coarse.nanos() < 1_000_000_000, "the coarse clock does not know of paused time");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn the_default_follows_a_paused_clock() {

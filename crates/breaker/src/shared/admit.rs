@@ -1,0 +1,119 @@
+//! Letting a call in, or not.
+
+use std::time::Duration;
+
+use super::{Guarded, NOT_MEASURED, Shared};
+use crate::{
+    error::CircuitOpen,
+    report::CallOutcome,
+    state::{Cause, State},
+    word::Word,
+};
+
+/// How a call was let in: the word it saw, whose epoch it speaks for, and when it began.
+#[derive(Clone, Copy)]
+pub(crate) struct Admission {
+    word: Word,
+    started: u64,
+}
+
+impl Admission {
+    /// While closed the outcome is counted, while half-open it decides. In any other state (disabled, or let in by a dry run that
+    /// would have refused it) it does not matter.
+    #[inline]
+    pub(super) const fn state(self) -> State {
+        self.word.state()
+    }
+
+    #[inline]
+    pub(super) const fn epoch(self) -> u64 {
+        self.word.epoch()
+    }
+
+    #[inline]
+    pub(super) const fn started(self) -> u64 {
+        self.started
+    }
+}
+
+impl std::fmt::Debug for Admission {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} in epoch {}", self.state(), self.epoch())
+    }
+}
+
+impl Shared {
+    #[inline]
+    pub(crate) fn admit(&self) -> Result<Admission, CircuitOpen> {
+        let word = self.word();
+        if word.is_closed() {
+            return Ok(Admission { word, started: self.started() });
+        }
+        self.admit_unless_closed(word)
+    }
+
+    /// Open is decided here without the lock: it is what a client meets most when it is refused.
+    fn admit_unless_closed(&self, word: Word) -> Result<Admission, CircuitOpen> {
+        let refusal = match word.state() {
+            State::Disabled => return Ok(Admission { word, started: NOT_MEASURED }),
+            State::ForcedOpen => CircuitOpen::new(None),
+            State::Open => {
+                let now = self.now();
+                match self.open_until().checked_sub(now) {
+                    None | Some(0) => return self.admit_under_lock(now),
+                    Some(left) => CircuitOpen::new(Some(Duration::from_nanos(left))),
+                }
+            }
+            State::Closed | State::HalfOpen => return self.admit_under_lock(self.now()),
+        };
+        self.refuse(word, refusal)
+    }
+
+    fn refuse(&self, word: Word, refusal: CircuitOpen) -> Result<Admission, CircuitOpen> {
+        if word.is_dry_run() {
+            self.report.call(CallOutcome::WouldRefuse);
+            return Ok(Admission { word: uncounted(word), started: NOT_MEASURED });
+        }
+        self.report.call(CallOutcome::Refused);
+        Err(refusal)
+    }
+
+    fn admit_under_lock(&self, now: u64) -> Result<Admission, CircuitOpen> {
+        let (word, admission) = self.locked(|guarded| {
+            self.advance(guarded, now);
+            (self.word(), self.admit_guarded(guarded, now))
+        });
+        match admission {
+            Some(admission) => Ok(admission),
+            None if word.state() == State::Open => {
+                self.refuse(word, CircuitOpen::new(Some(Duration::from_nanos(self.open_until().saturating_sub(now)))))
+            }
+            None => self.refuse(word, CircuitOpen::new(None)),
+        }
+    }
+
+    /// Makes the transitions that time alone has brought about.
+    fn advance(&self, guarded: &mut Guarded, now: u64) {
+        let word = self.word();
+        if word.state() == State::Open && now >= self.open_until() {
+            self.half_open(guarded, word, now);
+        } else if guarded.round.is_some_and(|round| round.is_overdue(now)) {
+            self.open(guarded, word, now, Cause::ProbesOverdue);
+        }
+    }
+
+    fn admit_guarded(&self, guarded: &mut Guarded, now: u64) -> Option<Admission> {
+        let word = self.word();
+        let admitted = match (word.state(), &mut guarded.round) {
+            (State::Closed | State::Disabled, _) => true,
+            (State::HalfOpen, Some(round)) => round.admit(self.settings.probes, now + self.settings.probe_limit),
+            _ => false,
+        };
+        admitted.then(|| Admission { word, started: self.started() })
+    }
+}
+
+/// A call that a dry run lets in where it would have been refused speaks for nothing, whatever the state is.
+const fn uncounted(word: Word) -> Word {
+    Word::new(word.epoch(), State::Disabled, true)
+}

@@ -1,0 +1,101 @@
+//! What a circuit says of itself.
+
+use std::{fmt, time::Duration};
+
+use steadfast_core::Counts;
+
+/// The state of a circuit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Calls pass and are counted.
+    Closed,
+    /// Calls are refused until the open time has passed.
+    Open,
+    /// A few probes pass; what becomes of them decides.
+    HalfOpen,
+    /// Calls are refused until the circuit is reset.
+    ForcedOpen,
+    /// Calls pass and are not counted.
+    Disabled,
+}
+
+impl State {
+    /// All states.
+    pub const ALL: [Self; 5] = [Self::Closed, Self::Open, Self::HalfOpen, Self::ForcedOpen, Self::Disabled];
+
+    /// The state as a metric label: `closed`, `open`, `half_open`, `forced_open`, `disabled`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+            Self::ForcedOpen => "forced_open",
+            Self::Disabled => "disabled",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why a circuit changed its state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The share of failures in the window reached its limit.
+    FailureRatio,
+    /// The share of slow calls in the window reached its limit.
+    SlowCallRatio,
+    /// As many failures in a row as are allowed.
+    ConsecutiveFailures,
+    /// The open time has passed.
+    OpenTimePassed,
+    /// Enough probes succeeded.
+    ProbesSucceeded,
+    /// Too many probes failed.
+    ProbesFailed,
+    /// Probes did not come back in time.
+    ProbesOverdue,
+    /// Somebody used the handle.
+    Commanded,
+}
+
+/// One change of state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Transition {
+    /// The state before.
+    pub from: State,
+    /// The state after.
+    pub to: State,
+    /// Why.
+    pub cause: Cause,
+    /// How many transitions this circuit has made, this one included. A gap between two that were seen tells how many were missed.
+    pub sequence: u64,
+}
+
+/// The state of a circuit as plain data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BreakerSnapshot {
+    /// The state. An open circuit whose time has passed stays open until somebody calls.
+    pub state: State,
+    /// Whether refusals are only counted, not carried out.
+    pub dry_run: bool,
+    /// What the window holds; empty unless closed.
+    pub counts: Counts,
+    /// Failures in a row; counted only where the rule is set.
+    pub consecutive_failures: u32,
+    /// What is left of the open time, when open.
+    pub open_for: Option<Duration>,
+    /// How often the circuit has opened since it was last closed.
+    pub trips: u32,
+    /// Probes under way, when half-open.
+    pub probes_in_flight: u32,
+    /// How many transitions the circuit has made.
+    pub transitions: u64,
+}

@@ -1,0 +1,38 @@
+//! Integration tests of the breaker.
+
+mod cancel;
+mod contract;
+mod keyed;
+mod metrics;
+mod model;
+mod readiness;
+mod transitions;
+mod traps;
+
+use std::time::Duration;
+
+use steadfast_breaker::{BreakerConfig, Circuit};
+use steadfast_core::{Backoff, Executed, Verdict};
+
+const FAILED: Verdict = Verdict::transient(Executed::Maybe);
+const OPEN_TIME: Duration = Duration::from_secs(10);
+
+/// A small window and an open time without jitter.
+fn config() -> BreakerConfig {
+    BreakerConfig::new().count_window(10).minimum_calls(4).open_time(Backoff::constant(OPEN_TIME).unwrap())
+}
+
+fn circuit(config: BreakerConfig) -> Circuit {
+    Circuit::new(config).unwrap()
+}
+
+/// One call that comes to this verdict; false when it was refused.
+fn call(circuit: &Circuit, verdict: Verdict) -> bool {
+    circuit.try_admit().map(|permit| permit.record(verdict)).is_ok()
+}
+
+fn calls(circuit: &Circuit, number: usize, verdict: Verdict) {
+    for _ in 0..number {
+        assert!(call(circuit, verdict), "let in");
+    }
+}

@@ -1,0 +1,41 @@
+//! What a real Prometheus exporter shows.
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+use steadfast_breaker::Circuit;
+use steadfast_core::Verdict;
+
+use crate::{FAILED, call, calls, config};
+
+#[test]
+fn every_call_is_one_increment_and_the_gauges_return_to_zero() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let scrape = recorder.handle();
+    let circuit = Circuit::new(config().named("orders")).unwrap();
+    metrics::with_local_recorder(&recorder, || {
+        calls(&circuit, 2, Verdict::Success);
+        calls(&circuit, 1, Verdict::Permanent);
+        calls(&circuit, 1, Verdict::Ignored);
+        drop(circuit.try_admit().unwrap());
+        calls(&circuit, 3, FAILED);
+        assert!(!call(&circuit, Verdict::Success));
+    });
+    let text = scrape.render();
+    let has = |line: &str| assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    for (outcome, count) in [
+        ("success", 2),
+        ("permanent", 1),
+        ("ignored", 1),
+        ("cancelled", 1),
+        ("failure", 3),
+        ("refused", 1),
+        ("throttled", 0),
+    ] {
+        has(&format!("steadfast_breaker_calls_total{{breaker=\"orders\",outcome=\"{outcome}\"}} {count}"));
+    }
+    has("steadfast_breaker_transitions_total{breaker=\"orders\",to=\"open\"} 1");
+    has("steadfast_breaker_state{breaker=\"orders\",state=\"open\"} 1");
+    has("steadfast_breaker_state{breaker=\"orders\",state=\"closed\"} 0");
+    metrics::with_local_recorder(&recorder, || drop(circuit));
+    let text = scrape.render();
+    assert!(text.contains("steadfast_breaker_state{breaker=\"orders\",state=\"open\"} 0"), "{text}");
+}

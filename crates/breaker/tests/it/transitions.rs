@@ -1,0 +1,271 @@
+//! What opens, what closes, and when.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use futures::StreamExt;
+use steadfast_breaker::{BreakerConfig, Cause, CircuitOpen, State};
+use steadfast_core::{Backoff, Jitter, Ratio, Refusal, Snapshot, Verdict};
+
+use crate::{FAILED, OPEN_TIME, call, calls, circuit, config};
+
+const THROTTLED: Verdict = Verdict::Throttled { retry_after: None };
+
+#[tokio::test(start_paused = true)]
+async fn opens_when_the_failure_ratio_is_reached() {
+    let circuit = circuit(config());
+    calls(&circuit, 5, Verdict::Success);
+    calls(&circuit, 4, FAILED);
+    assert_eq!(circuit.state(), State::Closed, "4 of 9");
+    calls(&circuit, 1, FAILED);
+    assert_eq!(circuit.state(), State::Open, "5 of 10 is half");
+    assert!(!call(&circuit, Verdict::Success));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_success_can_complete_the_minimum_and_trip() {
+    for config in [config(), config().time_window(Duration::from_secs(10), 10)] {
+        let circuit = circuit(config);
+        calls(&circuit, 3, FAILED);
+        assert_eq!(circuit.state(), State::Closed);
+        calls(&circuit, 1, Verdict::Success);
+        assert_eq!(circuit.state(), State::Open, "3 of 4, and the fourth was a success");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_success_can_trip_when_older_successes_have_aged_away() {
+    let circuit = circuit(config().time_window(Duration::from_secs(10), 10));
+    calls(&circuit, 6, Verdict::Success);
+    tokio::time::advance(Duration::from_secs(5)).await;
+    calls(&circuit, 4, FAILED);
+    assert_eq!(circuit.state(), State::Closed, "4 of 10");
+    tokio::time::advance(Duration::from_secs(6)).await;
+    calls(&circuit, 1, Verdict::Success);
+    assert_eq!(circuit.state(), State::Open, "4 of 5");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_open_time_must_have_fully_passed() {
+    let circuit = circuit(config());
+    calls(&circuit, 4, FAILED);
+    tokio::time::advance(OPEN_TIME - Duration::from_millis(1)).await;
+    let refusal = circuit.try_admit().unwrap_err();
+    assert_eq!(refusal.retry_after(), Some(Duration::from_millis(1)));
+    assert!(!refusal.may_have_executed());
+    assert_eq!(circuit.state(), State::Open);
+    tokio::time::advance(Duration::from_millis(1)).await;
+    let probe = circuit.try_admit().unwrap();
+    assert_eq!(circuit.state(), State::HalfOpen);
+    drop(probe);
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_is_strictly_longer_than_the_threshold() {
+    let limit = Duration::from_millis(100);
+    let circuit = circuit(config().failure_ratio(None).slow_calls(limit, Ratio::HALF));
+    for _ in 0..4 {
+        let permit = circuit.try_admit().unwrap();
+        tokio::time::advance(limit).await;
+        permit.record(Verdict::Success);
+    }
+    assert_eq!((circuit.state(), circuit.snapshot().counts.slow), (State::Closed, 0));
+    for _ in 0..4 {
+        let permit = circuit.try_admit().unwrap();
+        tokio::time::advance(limit + Duration::from_millis(1)).await;
+        permit.record(Verdict::Success);
+    }
+    assert_eq!(circuit.state(), State::Open, "4 slow of 8");
+}
+
+#[tokio::test(start_paused = true)]
+async fn consecutive_failures_open_below_the_minimum_and_a_success_breaks_the_run() {
+    for config in [config(), config().time_window(Duration::from_secs(10), 10)] {
+        let circuit = circuit(config.minimum_calls(10).consecutive_failures(NonZeroU32::new(3).unwrap()));
+        for _ in 0..2 {
+            calls(&circuit, 2, FAILED);
+            assert_eq!(circuit.snapshot().consecutive_failures, 2);
+            calls(&circuit, 1, Verdict::Success);
+            assert_eq!(circuit.snapshot().consecutive_failures, 0);
+        }
+        calls(&circuit, 3, FAILED);
+        assert_eq!(circuit.state(), State::Open);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_open_decides_as_early_as_the_result_is_certain() {
+    let two_of_three = || circuit(config().probes(3, 2));
+    let circuit = two_of_three();
+    calls(&circuit, 4, FAILED);
+    tokio::time::advance(OPEN_TIME).await;
+    calls(&circuit, 1, Verdict::Success);
+    calls(&circuit, 1, FAILED);
+    assert_eq!(circuit.state(), State::HalfOpen, "one each");
+    calls(&circuit, 1, Verdict::Success);
+    assert_eq!(circuit.state(), State::Closed);
+
+    let circuit = two_of_three();
+    calls(&circuit, 4, FAILED);
+    tokio::time::advance(OPEN_TIME).await;
+    calls(&circuit, 2, FAILED);
+    assert_eq!(circuit.state(), State::Open, "two of three can no longer succeed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_open_is_bounded_in_time_by_default() {
+    let circuit = circuit(BreakerConfig::new().open_time(Backoff::constant(OPEN_TIME).unwrap()));
+    calls(&circuit, 20, FAILED);
+    tokio::time::advance(OPEN_TIME).await;
+    let hung: Vec<_> = (0..3).map(|_| circuit.try_admit().unwrap()).collect();
+    assert_eq!(circuit.try_admit().unwrap_err().retry_after(), None, "nobody knows when a probe comes back");
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert!(circuit.try_admit().is_err());
+    assert_eq!(circuit.state(), State::Open, "probes that hang have failed");
+    tokio::time::advance(OPEN_TIME).await;
+    calls(&circuit, 2, Verdict::Success);
+    assert_eq!(circuit.state(), State::Closed);
+    drop(hung);
+    assert_eq!(circuit.state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_open_circuit_that_nobody_calls_waits_for_ever() {
+    let circuit = circuit(config());
+    calls(&circuit, 4, FAILED);
+    tokio::time::advance(OPEN_TIME).await;
+    calls(&circuit, 1, Verdict::Success);
+    tokio::time::advance(Duration::from_secs(365 * 24 * 3600)).await;
+    calls(&circuit, 1, Verdict::Success);
+    assert_eq!(circuit.state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whether_throttling_fails_a_probe_is_policy() {
+    for (fails, state) in [(false, State::Closed), (true, State::Open)] {
+        let circuit = circuit(config().throttled_fails_probe(fails));
+        calls(&circuit, 4, THROTTLED);
+        assert_eq!(circuit.state(), State::Open, "it counts against the ratio either way");
+        tokio::time::advance(OPEN_TIME).await;
+        calls(&circuit, 2, THROTTLED);
+        assert_eq!(circuit.state(), state);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permanent_failure_says_that_the_service_is_healthy() {
+    let circuit = circuit(config());
+    calls(&circuit, 100, Verdict::Permanent);
+    assert_eq!((circuit.state(), circuit.snapshot().counts.failures), (State::Closed, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn ignored_outcomes_are_not_counted_and_release_the_probe() {
+    let circuit = circuit(config());
+    calls(&circuit, 100, Verdict::Ignored);
+    assert_eq!(circuit.snapshot().counts.total, 0);
+    calls(&circuit, 4, FAILED);
+    tokio::time::advance(OPEN_TIME).await;
+    calls(&circuit, 100, Verdict::Ignored);
+    assert_eq!((circuit.state(), circuit.snapshot().probes_in_flight), (State::HalfOpen, 0));
+    calls(&circuit, 2, Verdict::Success);
+    assert_eq!(circuit.state(), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_open_time_grows_with_each_trip_and_starts_over_on_close() {
+    let seconds = Duration::from_secs;
+    let backoff = Backoff::exponential(seconds(1), seconds(8)).unwrap().with_jitter(Jitter::None);
+    let circuit = circuit(config().open_time(backoff).probes(1, 1));
+    calls(&circuit, 4, FAILED);
+    for expected in [1, 2, 4, 8, 8] {
+        assert_eq!(circuit.snapshot().open_for, Some(seconds(expected)));
+        tokio::time::advance(seconds(expected)).await;
+        calls(&circuit, 1, FAILED);
+    }
+    tokio::time::advance(seconds(8)).await;
+    calls(&circuit, 1, Verdict::Success);
+    assert_eq!(circuit.snapshot().trips, 0);
+    calls(&circuit, 4, FAILED);
+    assert_eq!(circuit.snapshot().open_for, Some(seconds(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn commands_are_obeyed_and_self_transitions_are_silent() {
+    let circuit = circuit(config());
+    let mut transitions = circuit.subscribe();
+    circuit.reset();
+    circuit.force_open();
+    circuit.force_open();
+    assert_eq!(circuit.try_admit().unwrap_err(), CircuitOpen::new(None));
+    let first = transitions.changed().await;
+    assert_eq!((first.from, first.to, first.cause), (State::Closed, State::ForcedOpen, Cause::Commanded));
+    assert_eq!(first.sequence, 1, "closing a closed circuit and forcing a forced one are silent");
+    circuit.disable();
+    calls(&circuit, 100, FAILED);
+    assert_eq!((circuit.state(), circuit.snapshot().counts.total), (State::Disabled, 0));
+    circuit.reset();
+    calls(&circuit, 4, FAILED);
+    assert_eq!(circuit.state(), State::Open);
+    let last = transitions.next().await.unwrap();
+    assert_eq!((last.to, last.cause, last.sequence), (State::Open, Cause::FailureRatio, 4), "two were missed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dry_run_refuses_nobody_and_changes_state_all_the_same() {
+    let circuit = circuit(config());
+    circuit.dry_run();
+    calls(&circuit, 4, FAILED);
+    assert_eq!((circuit.state(), circuit.snapshot().dry_run), (State::Open, true));
+    calls(&circuit, 50, FAILED);
+    tokio::time::advance(OPEN_TIME).await;
+    let probes: Vec<_> = (0..50).map(|_| circuit.try_admit().unwrap()).collect();
+    assert_eq!((circuit.state(), circuit.snapshot().probes_in_flight), (State::HalfOpen, 3));
+    probes.into_iter().for_each(|probe| probe.record(Verdict::Success));
+    assert_eq!((circuit.state(), circuit.snapshot().dry_run), (State::Closed, true));
+    circuit.reset();
+    assert!(!circuit.snapshot().dry_run);
+}
+
+#[tokio::test(start_paused = true)]
+async fn subscribers_are_woken_and_see_the_latest() {
+    let circuit = circuit(config());
+    let mut transitions = circuit.subscribe();
+    let mut waiting = tokio_test::task::spawn(transitions.changed());
+    assert!(waiting.poll().is_pending());
+    calls(&circuit, 3, FAILED);
+    assert!(!waiting.is_woken(), "nothing has changed yet");
+    calls(&circuit, 1, FAILED);
+    assert!(waiting.is_woken());
+    assert!(waiting.poll().is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_works_without_tower_and_does_not_poll_when_open() {
+    let circuit = circuit(config());
+    for _ in 0..4 {
+        let outcome: Result<(), tower::BoxError> = circuit.run(async { Err("broken".into()) }).await;
+        assert_eq!(outcome.unwrap_err().to_string(), "broken");
+    }
+    let outcome: Result<(), tower::BoxError> = circuit.run(async { unreachable!("the circuit is open") }).await;
+    assert!(outcome.unwrap_err().is::<CircuitOpen>());
+}
+
+#[test]
+fn bad_configuration_is_refused_by_field_and_value() {
+    let refused = |config: BreakerConfig| {
+        let error = steadfast_breaker::Circuit::new(config).unwrap_err();
+        (error.field, error.value)
+    };
+    let base = BreakerConfig::new;
+    assert_eq!(refused(base().count_window(0)), ("count_window", "0".into()));
+    assert_eq!(refused(base().count_window(1_000_001)), ("count_window", "1000001".into()));
+    assert_eq!(refused(base().minimum_calls(0)), ("minimum_calls", "0".into()));
+    assert_eq!(refused(base().minimum_calls(101)), ("minimum_calls", "101".into()), "never to be reached");
+    assert_eq!(refused(base().failure_ratio(None)), ("failure_ratio", "None".into()), "nothing could open it");
+    assert_eq!(refused(base().probes(0, 0)), ("probes", "(0, 0)".into()));
+    assert_eq!(refused(base().probes(2, 3)), ("probes", "(2, 3)".into()));
+    assert_eq!(refused(base().probe_limit(Duration::ZERO)), ("probe_limit", "0ns".into()));
+    assert_eq!(refused(base().open_time(Backoff::NONE)), ("open_time", "0ns".into()));
+    assert_eq!(refused(base().time_window(Duration::ZERO, 10)), ("length", "0ns".into()));
+    assert_eq!(refused(base().time_window(Duration::from_secs(1), 0)), ("buckets", "0".into()));
+}

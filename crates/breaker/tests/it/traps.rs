@@ -1,0 +1,174 @@
+//! Bugs that were shipped elsewhere, each by name.
+
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use steadfast_breaker::{BreakerLayer, CircuitOpen, State};
+use steadfast_core::{Ratio, Refusal, Snapshot, Verdict};
+use tower::{BoxError, Layer, ServiceBuilder, ServiceExt, service_fn};
+
+use crate::{FAILED, OPEN_TIME, call, calls, circuit, config};
+
+#[tokio::test(start_paused = true)]
+async fn a_count_window_slides_and_does_not_only_grow() {
+    let circuit = circuit(steadfast_breaker::BreakerConfig::new());
+    calls(&circuit, 10_000, Verdict::Success);
+    let failures = (1..).find(|_| call(&circuit, FAILED) && circuit.state() == State::Open);
+    assert_eq!(failures, Some(50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_minimum_of_calls_is_obeyed_below_the_window_size() {
+    let circuit = circuit(config().count_window(100).minimum_calls(10));
+    calls(&circuit, 9, FAILED);
+    assert_eq!(circuit.state(), State::Closed);
+    calls(&circuit, 1, FAILED);
+    assert_eq!(circuit.state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_gap_of_years_costs_a_time_window_nothing_and_forgets_everything() {
+    let circuit = circuit(config().time_window(Duration::from_secs(10), 10));
+    calls(&circuit, 3, FAILED);
+    tokio::time::advance(Duration::from_secs(3 * 365 * 24 * 3600)).await;
+    calls(&circuit, 1, FAILED);
+    assert_eq!((circuit.state(), circuit.snapshot().counts.total), (State::Closed, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_open_admits_exactly_as_many_as_it_should() {
+    for number in 1..5 {
+        let circuit = circuit(config().probes(number, 1));
+        calls(&circuit, 4, FAILED);
+        tokio::time::advance(OPEN_TIME).await;
+        let probes: Vec<_> = (0..100).filter_map(|_| circuit.try_admit().ok()).collect();
+        assert_eq!(probes.len(), number as usize);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_probe_does_not_close_the_circuit() {
+    let circuit = circuit(config().probes(1, 1));
+    calls(&circuit, 4, FAILED);
+    tokio::time::advance(OPEN_TIME).await;
+    (0..100).for_each(|_| drop(circuit.try_admit().unwrap()));
+    assert_eq!(circuit.state(), State::HalfOpen);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_ignored_result_does_not_inflate_the_probes() {
+    let circuit = circuit(config().probes(1, 1));
+    let stale: Vec<_> = (0..5).map(|_| circuit.try_admit().unwrap()).collect();
+    calls(&circuit, 4, FAILED);
+    tokio::time::advance(OPEN_TIME).await;
+    let probe = circuit.try_admit().unwrap();
+    stale.into_iter().for_each(|permit| permit.record(Verdict::Ignored));
+    assert!(circuit.try_admit().is_err(), "one probe is under way, and one is all there are");
+    drop(probe);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_of_an_earlier_round_does_not_count_in_a_later_one() {
+    let circuit = circuit(config().probes(1, 1));
+    calls(&circuit, 4, FAILED);
+    tokio::time::advance(OPEN_TIME).await;
+    let hung = circuit.try_admit().unwrap();
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert!(circuit.try_admit().is_err(), "overdue");
+    tokio::time::advance(OPEN_TIME).await;
+    let probe = circuit.try_admit().unwrap();
+    hung.record(Verdict::Success);
+    assert_eq!((circuit.state(), circuit.snapshot().probes_in_flight), (State::HalfOpen, 1));
+    probe.record(FAILED);
+    assert_eq!(circuit.state(), State::Open);
+}
+
+/// Fifty calls that an outer timeout drops are outcomes, once the breaker knows what slow is.
+#[tokio::test(start_paused = true)]
+async fn calls_dropped_by_an_outer_timeout_open_the_circuit() {
+    let circuit = circuit(config().slow_calls(Duration::from_millis(50), Ratio::HALF));
+    let service = ServiceBuilder::new()
+        .timeout(Duration::from_millis(100))
+        .layer(BreakerLayer::new(circuit.clone()))
+        .service(service_fn(|_: u32| std::future::pending::<Result<u32, BoxError>>()));
+    let mut timeouts = 0;
+    for _ in 0..50 {
+        let error = service.clone().oneshot(1).await.unwrap_err();
+        timeouts += u32::from(!error.is::<CircuitOpen>());
+        if circuit.state() == State::Open {
+            break;
+        }
+    }
+    assert_eq!((timeouts, circuit.state()), (4, State::Open));
+}
+
+/// Inside the breaker a timeout is an error like any other, and no slow rule is needed.
+#[tokio::test(start_paused = true)]
+async fn calls_timed_out_inside_the_breaker_are_failures() {
+    let circuit = circuit(config());
+    let service = ServiceBuilder::new()
+        .layer(BreakerLayer::new(circuit.clone()))
+        .timeout(Duration::from_millis(100))
+        .service(service_fn(|_: u32| std::future::pending::<Result<u32, BoxError>>()));
+    for _ in 0..4 {
+        service.clone().oneshot(1).await.unwrap_err();
+    }
+    assert_eq!(circuit.state(), State::Open);
+}
+
+/// axum applies a layer once for each route and each connection; all of them must meet at one circuit.
+#[tokio::test(start_paused = true)]
+async fn a_layer_applied_many_times_is_one_circuit() {
+    let circuit = circuit(config());
+    let layer = BreakerLayer::new(circuit.clone());
+    for _ in 0..4 {
+        let service = layer.clone().layer(service_fn(|_: u32| async { Err::<u32, BoxError>("broken".into()) }));
+        service.oneshot(1).await.unwrap_err();
+    }
+    let service = layer.layer(service_fn(|n: u32| async move { Ok::<_, BoxError>(n) }));
+    let error = service.oneshot(1).await.unwrap_err();
+    assert_eq!(error.downcast_ref::<CircuitOpen>().unwrap().retry_after(), Some(OPEN_TIME));
+}
+
+/// Only the first of many threads that find the open time over may start the round, and exactly n pass.
+#[test]
+fn a_crowd_at_the_edge_of_half_open_gets_exactly_its_probes() {
+    let open_time = steadfast_core::Backoff::constant(Duration::from_nanos(1)).unwrap();
+    for _ in 0..200 {
+        let circuit = circuit(config().open_time(open_time).probes(3, 3));
+        calls(&circuit, 4, FAILED);
+        let admitted: usize = std::thread::scope(|scope| {
+            let crowd: Vec<_> = (0..4)
+                .map(|_| {
+                    let circuit = circuit.clone();
+                    scope.spawn(move || (0..4).filter_map(|_| circuit.try_admit().ok()).collect::<Vec<_>>())
+                })
+                .collect();
+            let permits: Vec<_> = crowd.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+            permits.len()
+        });
+        assert_eq!(admitted, 3);
+    }
+}
+
+/// Successes are counted outside the lock: none may be lost while others fail.
+#[test]
+fn eight_threads_lose_no_outcome_in_a_count_window() {
+    let run = NonZeroU32::new(1_000_000).unwrap();
+    let circuit = circuit(config().count_window(100_000).failure_ratio(Ratio::ONE).consecutive_failures(run));
+    let total = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for thread in 0..8 {
+            let (circuit, total) = (circuit.clone(), Arc::clone(&total));
+            scope.spawn(move || {
+                for n in 0..10_000 {
+                    let failed = n % (thread + 2) == 0;
+                    total.fetch_add(u64::from(failed), std::sync::atomic::Ordering::Relaxed);
+                    calls(&circuit, 1, if failed { FAILED } else { Verdict::Success });
+                }
+            });
+        }
+    });
+    let counts = circuit.snapshot().counts;
+    assert_eq!(counts.total, 80_000);
+    assert_eq!(counts.failures, total.load(std::sync::atomic::Ordering::Relaxed));
+}

@@ -1,0 +1,103 @@
+//! Every interleaving of two threads at the edges of the circuit.
+//!
+//! Run with `RUSTFLAGS="--cfg steadfast_loom" cargo test --release --test loom`.
+
+#![cfg(steadfast_loom)]
+
+use std::time::Duration;
+
+use loom::thread;
+use steadfast_breaker::{BreakerConfig, Circuit, State};
+use steadfast_core::{Backoff, Executed, Ratio, Snapshot, Verdict};
+
+const FAILED: Verdict = Verdict::transient(Executed::Maybe);
+
+fn circuit(config: BreakerConfig) -> Circuit {
+    let hour = Backoff::constant(Duration::from_secs(3600)).unwrap();
+    Circuit::new(config.open_time(hour)).unwrap()
+}
+
+fn call(circuit: &Circuit, verdict: Verdict) {
+    if let Ok(permit) = circuit.try_admit() {
+        permit.record(verdict);
+    }
+}
+
+/// A success that counts down while a failure is being taken in is neither lost nor counted twice.
+#[test]
+fn successes_and_failures_are_all_counted() {
+    loom::model(|| {
+        let circuit = circuit(BreakerConfig::new().count_window(8).minimum_calls(8).failure_ratio(Ratio::ONE));
+        let other = circuit.clone();
+        let thread = thread::spawn(move || {
+            call(&other, Verdict::Success);
+            call(&other, Verdict::Success);
+        });
+        call(&circuit, FAILED);
+        call(&circuit, Verdict::Success);
+        thread.join().unwrap();
+        let counts = circuit.snapshot().counts;
+        assert_eq!((counts.total, counts.failures), (4, 1));
+    });
+}
+
+/// Whoever comes last completes the minimum: the circuit cannot stay closed because each thought that the other would judge.
+#[test]
+fn the_outcome_that_completes_the_minimum_is_judged() {
+    loom::model(|| {
+        let circuit = circuit(BreakerConfig::new().count_window(4).minimum_calls(3).failure_ratio(Ratio::percent(33)));
+        let other = circuit.clone();
+        let thread = thread::spawn(move || call(&other, FAILED));
+        call(&circuit, Verdict::Success);
+        call(&circuit, Verdict::Success);
+        thread.join().unwrap();
+        assert_eq!(circuit.state(), State::Open);
+    });
+}
+
+/// Two failures at once open the circuit once, and both are counted before it does.
+#[test]
+fn two_failures_at_the_edge_open_once() {
+    loom::model(|| {
+        let circuit = circuit(BreakerConfig::new().count_window(4).minimum_calls(2));
+        let other = circuit.clone();
+        let thread = thread::spawn(move || call(&other, FAILED));
+        call(&circuit, FAILED);
+        thread.join().unwrap();
+        let snapshot = circuit.snapshot();
+        assert_eq!((snapshot.state, snapshot.trips, snapshot.transitions), (State::Open, 1, 1));
+    });
+}
+
+/// A straggler of an earlier epoch leaves the new window empty, wherever it is overtaken.
+#[test]
+fn a_straggler_overtaken_by_a_reset_counts_for_nothing() {
+    loom::model(|| {
+        let circuit = circuit(BreakerConfig::new().count_window(4).minimum_calls(4));
+        let straggler = circuit.try_admit().unwrap();
+        let other = circuit.clone();
+        let thread = thread::spawn(move || {
+            other.force_open();
+            other.reset();
+        });
+        straggler.record(Verdict::Success);
+        thread.join().unwrap();
+        assert_eq!(circuit.snapshot().counts.total, 0);
+    });
+}
+
+/// With one place among the probes, two callers never both get it.
+#[test]
+fn one_place_is_given_to_one_probe() {
+    loom::model(|| {
+        let at_once = Backoff::constant(Duration::from_nanos(1)).unwrap();
+        let config = BreakerConfig::new().count_window(1).minimum_calls(1).probes(1, 1).open_time(at_once);
+        let circuit = Circuit::new(config).unwrap();
+        call(&circuit, FAILED);
+        let other = circuit.clone();
+        let thread = thread::spawn(move || other.try_admit().ok());
+        let here = circuit.try_admit().ok();
+        let there = thread.join().unwrap();
+        assert_eq!(u32::from(here.is_some()) + u32::from(there.is_some()), 1);
+    });
+}
