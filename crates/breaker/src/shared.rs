@@ -4,7 +4,7 @@
 //! nothing but successes that is all. Everything else (a failure, a transition, a probe) happens under the lock, and
 //! every write to the word's epoch and state does; outside it a success may only count down.
 //!
-//! Orderings. A transition stores the word with `Release` after what belongs to it (`open_until`); an admission loads it
+//! Orderings. A transition publishes the word with `Release` after what belongs to it (`open_until`); an admission loads it
 //! with `Acquire`, and so sees at least the open time of the state it read. It may see a later one, of a later open state: then
 //! refusing is right as well. A countdown carries no other data, so its exchange needs no ordering of its own.
 

@@ -101,3 +101,17 @@ fn one_place_is_given_to_one_probe() {
         assert_eq!(u32::from(here.is_some()) + u32::from(there.is_some()), 1);
     });
 }
+
+/// Under a time window a success writes only its stripe: it must see the flag that a failure raises, or be summed by it.
+#[test]
+fn under_a_time_window_the_outcome_that_completes_the_minimum_is_judged() {
+    loom::model(|| {
+        let config = BreakerConfig::new().time_window(Duration::from_secs(36_000), 1).minimum_calls(2);
+        let circuit = circuit(config);
+        let other = circuit.clone();
+        let thread = thread::spawn(move || call(&other, FAILED));
+        call(&circuit, Verdict::Success);
+        thread.join().unwrap();
+        assert_eq!(circuit.state(), State::Open);
+    });
+}

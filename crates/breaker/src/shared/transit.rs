@@ -60,7 +60,7 @@ impl Shared {
         if to == State::Closed {
             self.begin_closed(guarded, epoch, dry_run);
         } else {
-            self.hot.word.store(Word::new(epoch, to, dry_run).0, Ordering::Release);
+            self.publish(Word::new(epoch, to, dry_run));
         }
     }
 
@@ -68,7 +68,13 @@ impl Shared {
         let word = Word::new(epoch, State::Closed, dry_run);
         let (word, from) = self.next_word(guarded, word, Counts::default(), false);
         guarded.countdown_from = from;
-        self.hot.word.store(word.0, Ordering::Release);
+        self.publish(word);
+    }
+
+    /// Pairs with the `Acquire` load of an admission. An exchange and not a store: a success that is counting down at this moment
+    /// is then ordered on one side of it for every reader (and for loom, whose plain stores are not ordered with exchanges).
+    fn publish(&self, word: Word) {
+        self.hot.word.swap(word.0, Ordering::AcqRel);
     }
 
     /// The word that fits the window as it is now, and where its countdown begins.
