@@ -1,0 +1,115 @@
+//! The steps of each task, in order: the quick ones that fail most often come first.
+
+use std::time::Duration;
+
+use crate::{
+    Failure, tools,
+    workspace::{LOOM_CFG, Workspace},
+};
+
+/// One thing that must hold.
+pub(crate) struct Step {
+    pub(crate) name: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) run: fn(&Workspace) -> Result<(), Failure>,
+}
+
+/// The gateway, the longest, takes a minute.
+const EXAMPLE_LIMIT: Duration = Duration::from_secs(300);
+
+/// All tests.
+pub(crate) fn test() -> Vec<Step> {
+    vec![
+        Step { name: "tests", what: "unit and integration tests, all features", run: tests },
+        Step { name: "doctests", what: "every example in the documentation", run: doctests },
+        Step { name: "loom", what: "every interleaving of the atomics", run: loom },
+        Step { name: "examples", what: "every example program, which asserts what it shows", run: examples },
+    ]
+}
+
+/// Everything that must hold before a merge.
+pub(crate) fn ci() -> Vec<Step> {
+    let before = [
+        Step { name: "lock", what: "Cargo.lock is up to date", run: lock },
+        Step { name: "fmt", what: "the code is formatted", run: fmt },
+        Step { name: "deny", what: "bans, licences, sources, duplicate versions", run: deny },
+        Step { name: "clippy", what: "no lint anywhere, all features", run: clippy },
+        Step { name: "bare", what: "no lint in tests without features", run: clippy_bare },
+        Step { name: "features", what: "each crate alone with none, each and all of its features", run: features },
+        Step { name: "doc", what: "the documentation builds without a warning", run: doc },
+    ];
+    before.into_iter().chain(test()).collect()
+}
+
+fn lock(workspace: &Workspace) -> Result<(), Failure> {
+    workspace.cargo("metadata --locked --format-version 1").output().map(drop)
+}
+
+fn fmt(workspace: &Workspace) -> Result<(), Failure> {
+    workspace.cargo("fmt --all --check").run()
+}
+
+/// Once strictly for what users get, and once for all, where the peers in the benches may bring duplicate versions.
+fn deny(workspace: &Workspace) -> Result<(), Failure> {
+    let deny = tools::cargo_deny(workspace)?;
+    let unpublished = workspace.unpublished().into_iter().flat_map(|name| ["--exclude".to_owned(), name]);
+    let check = ["check", "--hide-inclusion-graph"];
+    workspace.command(&deny).args(["--exclude-dev"]).args(unpublished).args(check).args(["bans"]).run()?;
+    workspace.command(&deny).args(check).args(["-W", "duplicate", "bans", "licenses", "sources"]).run()
+}
+
+fn clippy(workspace: &Workspace) -> Result<(), Failure> {
+    workspace.cargo("clippy --workspace --all-targets --all-features -- -D warnings").run()
+}
+
+fn clippy_bare(workspace: &Workspace) -> Result<(), Failure> {
+    // Only what is published: the benches and examples turn features on and would hide what is missing without them.
+    let published = workspace.published();
+    workspace.cargo("clippy --all-targets").args(published).args(["--", "-D", "warnings"]).run()
+}
+
+fn features(workspace: &Workspace) -> Result<(), Failure> {
+    let words = "hack clippy --workspace --ignore-private --each-feature -- -D warnings";
+    workspace.command(tools::cargo_hack(workspace)?).args(words.split_whitespace()).run()
+}
+
+fn doc(workspace: &Workspace) -> Result<(), Failure> {
+    let doc = workspace.cargo("doc --no-deps --all-features").args(workspace.libraries());
+    doc.env("RUSTDOCFLAGS", "-D warnings").run()
+}
+
+fn tests(workspace: &Workspace) -> Result<(), Failure> {
+    workspace.cargo("test --workspace --all-features --lib --bins --tests").run()
+}
+
+fn doctests(workspace: &Workspace) -> Result<(), Failure> {
+    workspace.cargo("test --workspace --all-features --doc").run()
+}
+
+/// Release, because a model visits thousands of interleavings; a directory of its own, because the flag changes every crate.
+fn loom(workspace: &Workspace) -> Result<(), Failure> {
+    let target = workspace.target().join("loom").to_string_lossy().into_owned();
+    let flags = format!("--cfg {LOOM_CFG}");
+    for (package, own_target) in workspace.with_loom() {
+        let models = if own_target { "--test loom" } else { "--lib loom" };
+        let command = |then: &str| {
+            let words = format!("test --release -p {package} {models} {then}");
+            workspace.cargo(&words).env("RUSTFLAGS", &flags).env("CARGO_TARGET_DIR", &target)
+        };
+        // A filter that matches nothing would succeed.
+        if !command("-- --list").output()?.contains(": test") {
+            return Err(format!("{package} depends on loom and has no test in a module or a target named loom").into());
+        }
+        command("").run()?;
+    }
+    Ok(())
+}
+
+fn examples(workspace: &Workspace) -> Result<(), Failure> {
+    for (package, example) in workspace.examples() {
+        let words = format!("--release -p {package} --example {example}");
+        workspace.cargo(&format!("build {words}")).run()?;
+        workspace.cargo(&format!("run {words}")).limit(EXAMPLE_LIMIT).run()?;
+    }
+    Ok(())
+}
