@@ -1,5 +1,8 @@
 //! Every interleaving of two threads at the edges of the circuit.
 //!
+//! Not here: a success under a time window against the failure that completes its minimum. That pair rests on the single total order of
+//! sequentially consistent operations, which loom does not model; real threads race for it in `it::traps`.
+//!
 //! Run with `RUSTFLAGS="--cfg steadfast_loom" cargo test --release --test loom`.
 
 #![cfg(steadfast_loom)]
@@ -99,19 +102,5 @@ fn one_place_is_given_to_one_probe() {
         let here = circuit.try_admit().ok();
         let there = thread.join().unwrap();
         assert_eq!(u32::from(here.is_some()) + u32::from(there.is_some()), 1);
-    });
-}
-
-/// Under a time window a success writes only its stripe: it must see the flag that a failure raises, or be summed by it.
-#[test]
-fn under_a_time_window_the_outcome_that_completes_the_minimum_is_judged() {
-    loom::model(|| {
-        let config = BreakerConfig::new().time_window(Duration::from_secs(36_000), 1).minimum_calls(2);
-        let circuit = circuit(config);
-        let other = circuit.clone();
-        let thread = thread::spawn(move || call(&other, FAILED));
-        call(&circuit, Verdict::Success);
-        thread.join().unwrap();
-        assert_eq!(circuit.state(), State::Open);
     });
 }

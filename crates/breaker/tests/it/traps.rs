@@ -172,3 +172,23 @@ fn eight_threads_lose_no_outcome_in_a_count_window() {
     assert_eq!(counts.total, 80_000);
     assert_eq!(counts.failures, total.load(std::sync::atomic::Ordering::Relaxed));
 }
+
+/// Under a time window a success writes only its stripe: it must see the flag that a failure raises, or be summed by it.
+#[test]
+fn under_a_time_window_the_outcome_that_completes_the_minimum_is_judged() {
+    let barrier = std::sync::Barrier::new(2);
+    let circuits: Vec<_> =
+        (0..2_000).map(|_| circuit(config().time_window(Duration::from_secs(36_000), 1).minimum_calls(2))).collect();
+    std::thread::scope(|scope| {
+        for verdict in [FAILED, Verdict::Success] {
+            let (circuits, barrier) = (&circuits, &barrier);
+            scope.spawn(move || {
+                for circuit in circuits {
+                    barrier.wait();
+                    call(circuit, verdict);
+                }
+            });
+        }
+    });
+    assert!(circuits.iter().all(|circuit| circuit.state() == State::Open));
+}
