@@ -1,0 +1,48 @@
+//! The refusal of this crate.
+
+use std::time::Duration;
+
+use steadfast_core::{Grounds, Refusal, RefusalKind};
+
+/// The time allowed for a request is over, and it is given up.
+///
+/// HTTP 504, gRPC `DEADLINE_EXCEEDED`. It says whether the request may have been executed: it may have once the service was
+/// called, and certainly was not when its deadline had passed before that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.words())]
+#[non_exhaustive]
+pub struct Elapsed {
+    /// How long the request was given, counted from when it began to wait. Zero when its deadline had already passed.
+    pub limit: Duration,
+    /// The facts, as any layer further out reads them.
+    #[source]
+    pub grounds: Grounds,
+}
+
+impl Elapsed {
+    /// The service was called and did not answer within `limit`.
+    #[must_use]
+    pub const fn after(limit: Duration) -> Self {
+        Self { limit, grounds: Grounds::maybe_executed(RefusalKind::TimedOut) }
+    }
+
+    /// The request's deadline had passed before the service was called.
+    #[must_use]
+    pub const fn before_the_call() -> Self {
+        Self { limit: Duration::ZERO, grounds: Grounds::not_executed(RefusalKind::TimedOut) }
+    }
+
+    fn words(&self) -> String {
+        if self.grounds.may_have_executed {
+            format!("no answer within {:?}", self.limit)
+        } else {
+            "the deadline had passed before the call".to_owned()
+        }
+    }
+}
+
+impl Refusal for Elapsed {
+    fn grounds(&self) -> Grounds {
+        self.grounds
+    }
+}

@@ -1,0 +1,84 @@
+//! The estimate as an exponentially weighted moving average.
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// A moving average of latencies, forgotten when a whole window has passed without one.
+#[derive(Debug)]
+pub(crate) struct EwmaEstimator {
+    weight: f64,
+    minimum: u32,
+    slices: u32,
+    /// The mean in seconds as an `f32` below, the number of samples above.
+    mean: AtomicU64,
+    /// The tick of the newest sample, plus one; zero before the first.
+    newest: AtomicU64,
+}
+
+impl EwmaEstimator {
+    pub(crate) fn new(weight: f64, minimum: u32, slices: u32) -> Self {
+        Self { weight, minimum, slices, mean: AtomicU64::new(0), newest: AtomicU64::new(0) }
+    }
+
+    /// Takes one latency into account.
+    pub(crate) fn record(&self, tick: u64, seconds: f64) {
+        // Two threads that both find the average out of date both begin a new one: one sample is lost, which is harmless.
+        let fresh = self.is_fresh(tick);
+        // Relaxed: the word carries all there is to know, and publishes nothing else.
+        let mut current = self.mean.load(Ordering::Relaxed);
+        loop {
+            let (count, mean) = if fresh { unpack(current) } else { (0, 0.0) };
+            let mean = if count == 0 { seconds } else { mean + self.weight * (seconds - mean) };
+            let next = pack(count.saturating_add(1), mean);
+            match self.mean.compare_exchange_weak(current, next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => break,
+                Err(seen) => current = seen,
+            }
+        }
+        self.newest.fetch_max(tick + 1, Ordering::Relaxed);
+    }
+
+    /// The average in seconds, once it rests on enough samples.
+    pub(crate) fn estimate(&self, tick: u64) -> Option<f64> {
+        let (count, mean) = unpack(self.mean.load(Ordering::Relaxed));
+        (count >= self.minimum && self.is_fresh(tick)).then_some(mean)
+    }
+
+    /// How many samples the average rests on.
+    pub(crate) fn samples(&self, tick: u64) -> u64 {
+        let (count, _) = unpack(self.mean.load(Ordering::Relaxed));
+        if self.is_fresh(tick) { u64::from(count) } else { 0 }
+    }
+
+    fn is_fresh(&self, tick: u64) -> bool {
+        let newest = self.newest.load(Ordering::Relaxed);
+        newest != 0 && (tick + 1).saturating_sub(newest) < u64::from(self.slices)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "seven digits of a latency are enough")]
+fn pack(count: u32, mean: f64) -> u64 {
+    u64::from(count) << 32 | u64::from((mean as f32).to_bits())
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the halves of the word")]
+fn unpack(word: u64) -> (u32, f64) {
+    ((word >> 32) as u32, f64::from(f32::from_bits(word as u32)))
+}
+
+#[cfg(not(steadfast_loom))]
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn follows_the_mean_and_forgets_it_after_an_idle_window() {
+        let ewma = EwmaEstimator::new(0.125, 2, 6);
+        ewma.record(1, 0.8);
+        assert_eq!(ewma.estimate(1), None, "one sample is not two");
+        ewma.record(1, 1.6);
+        assert!((ewma.estimate(1).unwrap() - 0.9).abs() < 1e-6);
+        assert!(ewma.estimate(6).is_some() && ewma.estimate(7).is_none());
+        ewma.record(1 << 40, 0.1);
+        assert_eq!((ewma.samples(1 << 40), ewma.estimate(1 << 40)), (1, None));
+    }
+}

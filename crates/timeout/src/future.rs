@@ -1,0 +1,125 @@
+//! A future with a limit.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use pin_project_lite::pin_project;
+use steadfast_core::{Classify, Verdict};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::{error::Elapsed, watch::Watch};
+
+pin_project! {
+    /// Any future and its timer, which is set once the future has to wait.
+    pub(crate) struct Timed<F> {
+        // None when the call was refused or given up.
+        #[pin]
+        inner: Option<F>,
+        #[pin]
+        timer: Option<Sleep>,
+        watch: Watch,
+    }
+}
+
+impl<F> Timed<F> {
+    #[inline]
+    pub(crate) const fn new(inner: F, watch: Watch) -> Self {
+        Self { inner: Some(inner), timer: None, watch }
+    }
+
+    /// For a call that `watch` has refused.
+    pub(crate) const fn refused(watch: Watch) -> Self {
+        Self { inner: None, timer: None, watch }
+    }
+}
+
+impl<F: Future> Timed<F> {
+    /// Polls the inner future, then the timer. `judge` is asked only about an output that was waited for.
+    #[inline]
+    pub(crate) fn poll_judged(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        judge: impl FnOnce(&F::Output) -> Verdict,
+    ) -> Poll<Result<F::Output, Elapsed>> {
+        let mut this = self.project();
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(Err(this.watch.refused())) };
+        this.watch.enter();
+        let polled = inner.poll(cx);
+        this.watch.leave();
+        if let Poll::Ready(output) = polled {
+            this.watch.completed(|| judge(&output));
+            return Poll::Ready(Ok(output));
+        }
+        ready!(poll_timer(this.timer, this.watch, cx));
+        // Whoever holds the returned error may hold this future too: the call ends now, not with it.
+        this.inner.set(None);
+        Poll::Ready(Err(this.watch.timed_out()))
+    }
+}
+
+impl<F> fmt::Debug for Timed<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Timed").field("watch", &self.watch).finish_non_exhaustive()
+    }
+}
+
+#[inline(never)]
+fn poll_timer(mut timer: Pin<&mut Option<Sleep>>, watch: &mut Watch, cx: &mut Context<'_>) -> Poll<()> {
+    if timer.is_none() {
+        let Some(at) = watch.wait() else { return Poll::Pending };
+        timer.set(Some(sleep_until(Instant::from_std(at))));
+        // `reset` registers the timer at once, which the first poll of a `Sleep` may put off: it gives way when the task's budget is
+        // spent. A future that spends the whole budget each time would never be timed out.
+        timer.as_mut().as_pin_mut().expect("set just above").reset(Instant::from_std(at));
+    }
+    let timer = timer.as_pin_mut().expect("set above or by an earlier poll");
+    // For the same reason the timer is looked at before it is polled. Where the budget is spent, tokio wakes the task again by itself.
+    if timer.is_elapsed() { Poll::Ready(()) } else { timer.poll(cx) }
+}
+
+pin_project! {
+    /// The future of [`Timeout`](crate::Timeout): the inner response, or [`Elapsed`] as the service's error.
+    ///
+    /// Dropping it cancels the call. That is no failure of the service; that it had waited so long already is
+    /// remembered where it is news.
+    pub struct ResponseFuture<F, C> {
+        #[pin]
+        timed: Timed<F>,
+        classifier: C,
+    }
+}
+
+impl<F, C> ResponseFuture<F, C> {
+    #[inline]
+    pub(crate) const fn new(timed: Timed<F>, classifier: C) -> Self {
+        Self { timed, classifier }
+    }
+}
+
+impl<F, C, T, E> Future for ResponseFuture<F, C>
+where
+    F: Future<Output = Result<T, E>>,
+    C: Classify<T, E>,
+    E: From<Elapsed>,
+{
+    type Output = Result<T, E>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let classifier = this.classifier;
+        match ready!(this.timed.poll_judged(cx, |output| classifier.classify(output.as_ref()))) {
+            Ok(output) => Poll::Ready(output),
+            Err(elapsed) => Poll::Ready(Err(elapsed.into())),
+        }
+    }
+}
+
+impl<F, C> fmt::Debug for ResponseFuture<F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").field("timed", &self.timed).finish_non_exhaustive()
+    }
+}

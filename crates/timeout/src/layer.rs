@@ -1,0 +1,99 @@
+//! The layer.
+
+use std::time::Duration;
+
+use steadfast_core::{ConfigError, DefaultClassifier, NoContext};
+use tower_layer::Layer;
+
+use crate::{LimitConfig, TimeLimit, Timeout};
+
+/// Gives a request up when it has waited for its limit: fixed, or measured from the latency of those before it.
+///
+/// `C` judges outcomes: only the latencies of successes are samples. `X` tells a request's deadline and whether it is a
+/// retry. `L` chooses the limit: one for all, or one for each key.
+///
+/// The limit lives in the layer. Clones of the layer and all services made from them share it, so that a server that
+/// applies the layer for each route or connection still learns from all of them.
+#[derive(Clone, Copy, Debug)]
+pub struct TimeoutLayer<C = DefaultClassifier, X = NoContext, L = TimeLimit> {
+    pub(crate) limits: L,
+    pub(crate) classifier: C,
+    pub(crate) context: X,
+}
+
+impl TimeoutLayer {
+    /// Gives every request `limit`.
+    ///
+    /// # Errors
+    /// When `limit` is zero.
+    pub fn fixed(limit: Duration) -> Result<Self, ConfigError> {
+        LimitConfig::fixed(limit).map(|config| Self::new(config.into()))
+    }
+
+    /// Gives a request twice the 99 % quantile of the last minute's latencies, within the bounds.
+    ///
+    /// # Errors
+    /// When the floor is zero or above the ceiling, or the ceiling above an hour.
+    pub fn adaptive(floor: Duration, ceiling: Duration) -> Result<Self, ConfigError> {
+        LimitConfig::adaptive(floor, ceiling).map(|config| Self::new(config.into()))
+    }
+}
+
+impl<L> TimeoutLayer<DefaultClassifier, NoContext, L> {
+    /// Gives a request the limit that `limits` chooses for it.
+    #[must_use]
+    pub const fn new(limits: L) -> Self {
+        Self { limits, classifier: DefaultClassifier, context: NoContext }
+    }
+}
+
+impl<C, X, L> TimeoutLayer<C, X, L> {
+    /// The same, with outcomes judged by `classifier`.
+    #[must_use]
+    pub fn classifier<C2>(self, classifier: C2) -> TimeoutLayer<C2, X, L> {
+        TimeoutLayer { limits: self.limits, classifier, context: self.context }
+    }
+
+    /// The same, with deadline and attempt told by `context`. A closure `Fn(&Req) -> Option<Deadline>` will do.
+    #[must_use]
+    pub fn context<X2>(self, context: X2) -> TimeoutLayer<C, X2, L> {
+        TimeoutLayer { limits: self.limits, classifier: self.classifier, context }
+    }
+
+    /// The same for HTTP: deadline and attempt from the request's extensions, outcomes judged by their status.
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub fn http(self) -> TimeoutLayer<steadfast_core::http::HttpClassifier, steadfast_core::http::HttpContext, L> {
+        self.classifier(Default::default()).context(steadfast_core::http::HttpContext)
+    }
+
+    /// The same for gRPC: deadline and attempt from the request's extensions, outcomes judged by their status.
+    #[cfg(feature = "tonic")]
+    #[must_use]
+    pub fn grpc(self) -> TimeoutLayer<steadfast_core::tonic::GrpcClassifier, steadfast_core::http::HttpContext, L> {
+        self.classifier(steadfast_core::tonic::GrpcClassifier).context(steadfast_core::http::HttpContext)
+    }
+
+    /// What chooses the limit: the [`TimeLimit`] itself, unless there are several.
+    #[must_use]
+    pub const fn limits(&self) -> &L {
+        &self.limits
+    }
+}
+
+impl From<TimeLimit> for TimeoutLayer {
+    fn from(limit: TimeLimit) -> Self {
+        Self::new(limit)
+    }
+}
+
+impl<S, C, X, L> Layer<S> for TimeoutLayer<C, X, L>
+where
+    Self: Clone,
+{
+    type Service = Timeout<S, Self>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Timeout::new(inner, self.clone())
+    }
+}

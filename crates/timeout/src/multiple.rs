@@ -1,0 +1,317 @@
+//! A limit that is a multiple of an estimate, and how it gets out of the death spiral.
+//!
+//! A call that times out has shown that its latency is *above* its limit, not what it is. An estimate that leaves such calls out
+//! learns only from those that were quick enough, and after a step in latency there are none: it never moves
+//! again. An estimate that takes the limit itself for the latency does not move at a factor of one. So a timed-out call enters
+//! the estimate one step above its limit; and because a quantile moves late, the [`Hold`] bridges the time until it does.
+//!
+//! What one timeout can do is bounded: the hold doubles, and the step above the limit, times the factor, is kept to two and a
+//! quarter. Two timeouts in a hundred calls, where a quantile of 99 % just sees them, do not send the limit through the roof.
+
+use std::time::Duration;
+
+use crate::{
+    ewma::EwmaEstimator,
+    hold::{Hold, Success},
+    quantile::QuantileEstimator,
+};
+
+/// A timed-out call is taken to have lasted an eighth longer than its limit: two buckets of the histogram, enough to move a limit
+/// whose factor is one.
+const STEP: f64 = 1.125;
+/// One timed-out call, as the estimate, makes the limit at most this many times what it was. It takes the place of the step
+/// where the factor is above two.
+const MOST_GROWTH: f64 = 2.25;
+
+/// The range a limit stays in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) floor: Duration,
+    pub(crate) ceiling: Duration,
+}
+
+impl Bounds {
+    /// `seconds` as a limit. What is no number is the ceiling.
+    pub(crate) fn clamp(&self, seconds: f64) -> Duration {
+        match Duration::try_from_secs_f64(seconds) {
+            Ok(limit) => limit.clamp(self.floor, self.ceiling),
+            Err(_) => self.ceiling,
+        }
+    }
+}
+
+/// Where the estimate comes from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Quantile(QuantileEstimator),
+    Ewma(EwmaEstimator),
+}
+
+impl Source {
+    fn record(&self, tick: u64, seconds: f64) {
+        match self {
+            Self::Quantile(quantile) => quantile.record(tick, nanos(seconds)),
+            Self::Ewma(ewma) => ewma.record(tick, seconds),
+        }
+    }
+
+    fn estimate(&self, tick: u64) -> Option<f64> {
+        match self {
+            Self::Quantile(quantile) => quantile.estimate(tick),
+            Self::Ewma(ewma) => ewma.estimate(tick),
+        }
+    }
+
+    fn samples(&self, tick: u64) -> u64 {
+        match self {
+            Self::Quantile(quantile) => quantile.samples(tick),
+            Self::Ewma(ewma) => ewma.samples(tick),
+        }
+    }
+}
+
+/// `clamp(max(estimate × factor, hold), floor, ceiling)`.
+#[derive(Debug)]
+pub(crate) struct Multiple {
+    source: Source,
+    factor: f64,
+    bounds: Bounds,
+    cold_start: Duration,
+    /// How many ticks make a window.
+    window: u32,
+    hold: Hold,
+}
+
+impl Multiple {
+    pub(crate) fn new(source: Source, factor: f64, bounds: Bounds, cold_start: Duration, window: u32) -> Self {
+        Self { source, factor, bounds, cold_start, window, hold: Hold::new() }
+    }
+
+    /// The limit of a call that begins to wait at `tick`.
+    pub(crate) fn limit(&self, tick: u64) -> Duration {
+        let ordinary = self.ordinary(tick);
+        match self.hold.seconds(tick, self.window) {
+            Some(held) if held > ordinary => self.bounds.clamp(held),
+            _ => self.bounds.clamp(ordinary),
+        }
+    }
+
+    /// A call succeeded after it had waited for `latency`.
+    pub(crate) fn success(&self, tick: u64, latency: Duration) {
+        let latency = latency.as_secs_f64();
+        self.source.record(tick, latency);
+        if self.hold.seconds(tick, self.window).is_some() {
+            let (ordinary, ceiling) = (self.ordinary(tick), self.bounds.ceiling.as_secs_f64());
+            self.hold.follow(tick, self.window, &Success { latency, factor: self.factor, ordinary, ceiling });
+        }
+    }
+
+    /// A call did not end within `limit`.
+    pub(crate) fn timeout(&self, tick: u64, limit: Duration) {
+        let limit = limit.as_secs_f64();
+        self.source.record(tick, limit * self.step());
+        self.hold.raise(tick, self.window, (2.0 * limit).min(self.bounds.ceiling.as_secs_f64()));
+    }
+
+    /// Somebody gave up a call that had waited for `waited`: its latency is above that. News only when the estimate is below.
+    pub(crate) fn interrupted(&self, tick: u64, waited: Duration) {
+        let waited = waited.as_secs_f64();
+        if let Some(estimate) = self.source.estimate(tick).filter(|&estimate| waited > estimate) {
+            self.source.record(tick, (waited * self.step()).max(estimate));
+        }
+    }
+
+    /// The estimate in seconds, once there are enough samples.
+    pub(crate) fn estimate(&self, tick: u64) -> Option<f64> {
+        self.source.estimate(tick)
+    }
+
+    /// How many samples the estimate rests on.
+    pub(crate) fn samples(&self, tick: u64) -> u64 {
+        self.source.samples(tick)
+    }
+
+    /// The held seconds.
+    pub(crate) fn held(&self, tick: u64) -> Option<f64> {
+        self.hold.seconds(tick, self.window)
+    }
+
+    /// The limit without the hold and the bounds, in seconds.
+    fn ordinary(&self, tick: u64) -> f64 {
+        self.source.estimate(tick).map_or(self.cold_start.as_secs_f64(), |estimate| estimate * self.factor)
+    }
+
+    fn step(&self) -> f64 {
+        STEP.min(MOST_GROWTH / self.factor)
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a float becomes the nearest integer there is, and latencies are not negative"
+)]
+const fn nanos(seconds: f64) -> u64 {
+    (seconds * 1e9) as u64
+}
+
+#[cfg(not(steadfast_loom))]
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+    const BOUNDS: Bounds = Bounds { floor: Duration::from_millis(10), ceiling: Duration::from_secs(5) };
+    const FACTORS: [f64; 4] = [1.0, 1.5, 2.0, 3.0];
+
+    fn quantile(factor: f64) -> Multiple {
+        Multiple::new(Source::Quantile(QuantileEstimator::new(0.99, 20, 6)), factor, BOUNDS, 1000 * MS, 6)
+    }
+
+    fn ewma(factor: f64) -> Multiple {
+        Multiple::new(Source::Ewma(EwmaEstimator::new(0.125, 20, 6)), factor, BOUNDS, 1000 * MS, 6)
+    }
+
+    /// One call of `latency`: whether it succeeded.
+    fn call(multiple: &Multiple, tick: u64, latency: Duration) -> bool {
+        let limit = multiple.limit(tick);
+        let succeeds = latency <= limit;
+        if succeeds {
+            multiple.success(tick, latency);
+        } else {
+            multiple.timeout(tick, limit);
+        }
+        succeeds
+    }
+
+    fn settled(multiple: Multiple) -> Multiple {
+        (0..100).for_each(|_| assert!(call(&multiple, 1, 50 * MS)));
+        multiple
+    }
+
+    #[test]
+    fn after_a_step_in_latency_it_succeeds_within_six_calls_and_keeps_succeeding_at_every_factor() {
+        for factor in FACTORS {
+            for multiple in [settled(quantile(factor)), settled(ewma(factor))] {
+                let first = (1..=6).find(|_| call(&multiple, 1, 500 * MS));
+                assert!(first.is_some(), "factor {factor}: {multiple:?}");
+                // A thousand calls over many windows.
+                for n in 0..1000u64 {
+                    assert!(call(&multiple, 1 + n / 50, 500 * MS), "factor {factor}, call {n} after the first success");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn after_a_step_it_keeps_succeeding_when_latency_wavers_by_a_tenth() {
+        for factor in FACTORS {
+            let multiple = settled(quantile(factor));
+            while !call(&multiple, 1, 500 * MS) {}
+            let failures =
+                (0..1000u64).filter(|n| !call(&multiple, 1 + n / 50, MS * (450 + (n * 37 % 100) as u32))).count();
+            assert!(failures <= 10, "factor {factor}: {failures} of 1000");
+        }
+    }
+
+    #[test]
+    fn two_timeouts_in_a_hundred_do_not_make_the_limit_more_than_two_and_a_half_times_what_it_was() {
+        for factor in FACTORS {
+            let multiple = settled(quantile(factor));
+            let before = multiple.limit(1);
+            let mut highest = before;
+            for n in 0..100 {
+                call(&multiple, 1, if n % 50 == 25 { 60_000 * MS } else { 50 * MS });
+                highest = highest.max(multiple.limit(1));
+            }
+            assert!(highest.as_secs_f64() <= 2.5 * before.as_secs_f64(), "factor {factor}: {before:?} to {highest:?}");
+        }
+    }
+
+    #[test]
+    fn a_factor_of_one_does_not_spiral_to_death() {
+        let multiple = settled(quantile(1.0));
+        for latency in [75, 110, 160, 240, 360, 540, 800] {
+            let successes = (0..20).filter(|_| call(&multiple, 1, latency * MS)).count();
+            assert!(successes >= 15, "{successes} of 20 at {latency} ms");
+        }
+    }
+
+    #[test]
+    fn successes_alone_never_shrink_the_limit_fast() {
+        let multiple = settled(quantile(2.0));
+        while !call(&multiple, 1, 500 * MS) {}
+        (0..20).for_each(|_| assert!(call(&multiple, 1, 500 * MS)));
+        // Latency falls back at once; the limit does so by the hold, and then as the slow samples age out.
+        let mut last = multiple.limit(1);
+        for n in 0..400u64 {
+            call(&multiple, 1 + n / 50, 50 * MS);
+            let limit = multiple.limit(1 + n / 50);
+            assert!(n / 50 >= 6 || limit >= 900 * MS, "slow samples are still in the window: {limit:?} at {n}");
+            last = limit;
+        }
+        assert!(last < 120 * MS, "{last:?}");
+    }
+
+    #[test]
+    fn below_the_minimum_of_fresh_samples_the_cold_start_limit_holds() {
+        for multiple in [quantile(2.0), ewma(2.0)] {
+            (0..19).for_each(|_| assert!(call(&multiple, 1, 50 * MS)));
+            assert_eq!(multiple.limit(1), 1000 * MS);
+            call(&multiple, 1, 50 * MS);
+            assert!(multiple.limit(1) < 120 * MS);
+            assert!(multiple.limit(6) < 120 * MS);
+            assert_eq!(multiple.limit(7), 1000 * MS, "the samples have aged out");
+            assert_eq!(multiple.limit(u64::MAX >> 2), 1000 * MS, "after any idle gap");
+        }
+    }
+
+    #[test]
+    fn a_cold_start_below_the_latency_grows_until_calls_succeed() {
+        let multiple = Multiple::new(Source::Quantile(QuantileEstimator::new(0.99, 1000, 6)), 2.0, BOUNDS, 20 * MS, 6);
+        assert!((0..6).any(|_| call(&multiple, 1, 500 * MS)));
+        assert!((0..500).all(|_| call(&multiple, 1, 500 * MS)), "and stays while it is cold");
+    }
+
+    #[test]
+    fn an_interrupted_call_is_a_lower_bound_only_above_the_estimate() {
+        let multiple = settled(quantile(2.0));
+        let (limit, samples) = (multiple.limit(1), multiple.samples(1));
+        (0..10).for_each(|_| multiple.interrupted(1, 40 * MS));
+        assert_eq!((multiple.limit(1), multiple.samples(1)), (limit, samples), "shorter ones say nothing");
+        (0..10).for_each(|_| multiple.interrupted(1, 80 * MS));
+        assert!(multiple.limit(1) > 160 * MS);
+        assert!(multiple.samples(1) < samples + 10, "once the estimate has passed them, they say nothing either");
+    }
+
+    #[test]
+    fn one_quick_answer_sets_no_estimate() {
+        let multiple = quantile(2.0);
+        multiple.success(1, MS / 100);
+        assert_eq!(multiple.limit(1), 1000 * MS);
+    }
+
+    proptest! {
+        #[test]
+        fn the_limit_stays_within_its_bounds_whatever_happens(
+            factor in 1.0f64..1e6,
+            steps in prop::collection::vec((0u8..3, 0u64..1 << 50, prop_oneof![6 => Just(0u64), 1 => 0u64..1 << 34]), 1..200),
+        ) {
+            for multiple in [quantile(factor), ewma(factor)] {
+                let mut tick = 0;
+                for &(what, nanos, step) in &steps {
+                    tick += step;
+                    let limit = multiple.limit(tick);
+                    prop_assert!(BOUNDS.floor <= limit && limit <= BOUNDS.ceiling);
+                    match what {
+                        0 => multiple.success(tick, Duration::from_nanos(nanos)),
+                        1 => multiple.timeout(tick, limit),
+                        _ => multiple.interrupted(tick, Duration::from_nanos(nanos)),
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Telling the next server how much time is left.
+
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{HeaderName, HeaderValue, Request};
+use steadfast_core::{
+    Deadline,
+    http::{GRPC_TIMEOUT, REQUEST_TIMEOUT_MS, format_grpc_timeout, parse_grpc_timeout, parse_timeout_ms},
+};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use crate::shared::CLOCK;
+
+/// Writes what is left of a request's deadline into a header on the way out, rounded down: the server never works longer than the caller waits.
+///
+/// A request with no [`Deadline`] in its extensions passes as it is. A header that is already there and asks for less stays.
+/// It stands innermost, next to the client, so that the time spent in other layers is taken off.
+#[derive(Clone, Debug)]
+pub struct PropagateDeadlineLayer {
+    format: Format,
+}
+
+#[derive(Clone, Debug)]
+enum Format {
+    Milliseconds(HeaderName),
+    Grpc,
+}
+
+impl PropagateDeadlineLayer {
+    /// Writes whole milliseconds to `x-request-timeout-ms`.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self::header(REQUEST_TIMEOUT_MS)
+    }
+
+    /// Writes whole milliseconds to `header`.
+    #[must_use]
+    pub const fn header(header: HeaderName) -> Self {
+        Self { format: Format::Milliseconds(header) }
+    }
+
+    /// Writes `grpc-timeout`.
+    #[must_use]
+    pub const fn grpc_timeout() -> Self {
+        Self { format: Format::Grpc }
+    }
+}
+
+impl Default for PropagateDeadlineLayer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S> Layer<S> for PropagateDeadlineLayer {
+    type Service = PropagateDeadline<S>;
+
+    fn layer(&self, inner: S) -> PropagateDeadline<S> {
+        PropagateDeadline { inner, format: self.format.clone() }
+    }
+}
+
+/// The service of [`PropagateDeadlineLayer`].
+#[derive(Clone, Debug)]
+pub struct PropagateDeadline<S> {
+    inner: S,
+    format: Format,
+}
+
+impl<S, B> Service<Request<B>> for PropagateDeadline<S>
+where
+    S: Service<Request<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if let Some(deadline) = request.extensions().get::<Deadline>() {
+            let left = deadline.remaining(CLOCK.now());
+            self.format.write(&mut request, left);
+        }
+        self.inner.call(request)
+    }
+}
+
+impl Format {
+    fn write<B>(&self, request: &mut Request<B>, left: Duration) {
+        let name = self.name();
+        let standing = request.headers().get_all(&name).iter().filter_map(|value| self.parse(value)).min();
+        let value = self.format(standing.map_or(left, |standing| standing.min(left)));
+        request.headers_mut().insert(name, value);
+    }
+
+    fn name(&self) -> HeaderName {
+        match self {
+            Self::Milliseconds(header) => header.clone(),
+            Self::Grpc => GRPC_TIMEOUT,
+        }
+    }
+
+    fn parse(&self, value: &HeaderValue) -> Option<Duration> {
+        match self {
+            Self::Milliseconds(_) => parse_timeout_ms(value),
+            Self::Grpc => parse_grpc_timeout(value),
+        }
+    }
+
+    fn format(&self, left: Duration) -> HeaderValue {
+        match self {
+            Self::Milliseconds(_) => HeaderValue::from(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+            Self::Grpc => format_grpc_timeout(left),
+        }
+    }
+}

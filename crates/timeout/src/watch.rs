@@ -1,0 +1,156 @@
+//! One call: from when it begins to wait to its one outcome.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use steadfast_core::{Deadline, Lane, Verdict};
+
+use crate::{
+    error::Elapsed,
+    shared::{CLOCK, Shared},
+    telemetry::Outcome,
+};
+
+/// Owes the limit exactly one outcome. Dropped without one, the call was cancelled.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    limit: Arc<Lane<Shared>>,
+    deadline: Option<Deadline>,
+    phase: Phase,
+    is_retry: bool,
+    /// While the inner future is being polled. Still set in `drop`, it has panicked.
+    inside: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    /// Nobody knows yet whether the call has to wait.
+    Fresh,
+    /// Waiting since `since`, for `limit` at most, which the deadline may have cut short.
+    Waiting {
+        since: Instant,
+        limit: Duration,
+        cut: bool,
+    },
+    /// The deadline had passed before the call.
+    Refused,
+    Ended,
+}
+
+impl Watch {
+    #[inline]
+    pub(crate) const fn new(limit: Arc<Lane<Shared>>, deadline: Option<Deadline>, is_retry: bool) -> Self {
+        Self { limit, deadline, phase: Phase::Fresh, is_retry, inside: false }
+    }
+
+    /// Refuses the call if its deadline has passed. Reads the clock only if there is one.
+    #[inline]
+    pub(crate) fn refuse_if_late(&mut self) -> bool {
+        self.deadline.is_some_and(|deadline| self.refuse_at(deadline, CLOCK.now()))
+    }
+
+    /// The same, for a caller that has just read the clock.
+    pub(crate) fn refuse_at(&mut self, deadline: Deadline, now: Instant) -> bool {
+        let late = deadline.has_passed(now);
+        if late {
+            self.phase = Phase::Refused;
+            self.limit.telemetry.ended(Outcome::DeadlinePassed);
+        }
+        late
+    }
+
+    #[inline]
+    pub(crate) const fn enter(&mut self) {
+        self.inside = true;
+    }
+
+    #[inline]
+    pub(crate) const fn leave(&mut self) {
+        self.inside = false;
+    }
+
+    /// The call has to wait. When it is to be given up, unless never.
+    pub(crate) fn wait(&mut self) -> Option<Instant> {
+        if self.deadline.is_none() && self.limit.is_unlimited() {
+            return None;
+        }
+        let now = CLOCK.now();
+        let limit = self.limit.limit(now);
+        let left = self.deadline.map(|deadline| deadline.remaining(now));
+        let cut = left.is_some_and(|left| limit.is_none_or(|limit| left < limit));
+        let limit = if cut { left } else { limit }?;
+        self.phase = Phase::Waiting { since: now, limit, cut };
+        Some(Deadline::after(now, limit).instant())
+    }
+
+    /// The call has ended by itself, and is judged by `judge` if its latency matters.
+    #[inline]
+    pub(crate) fn completed(&mut self, judge: impl FnOnce() -> Verdict) {
+        if let Phase::Waiting { since, .. } = self.phase
+            && self.limit.learns()
+        {
+            self.sample(since, judge());
+        }
+        self.phase = Phase::Ended;
+        self.limit.telemetry.ended(Outcome::Completed);
+    }
+
+    /// The time is over.
+    pub(crate) fn timed_out(&mut self) -> Elapsed {
+        let Phase::Waiting { since, limit, cut } = self.phase else {
+            unreachable!("only a call that waits has a timer")
+        };
+        self.phase = Phase::Ended;
+        // The timer has just fired: its instant is near enough, and saves a look at the clock.
+        let now = Deadline::after(since, limit).instant();
+        if cut {
+            self.limit.interrupted(now, limit);
+        } else {
+            self.limit.timeout(now, limit);
+        }
+        self.limit.telemetry.ended(Outcome::TimedOut);
+        self.limit.telemetry.timed_out(limit);
+        Elapsed::after(limit)
+    }
+
+    /// The refusal of a call that was never made.
+    ///
+    /// # Panics
+    /// When the call was made: its future was polled after it had ended.
+    pub(crate) fn refused(&mut self) -> Elapsed {
+        assert!(matches!(self.phase, Phase::Refused), "polled after it had ended");
+        self.phase = Phase::Ended;
+        Elapsed::before_the_call()
+    }
+
+    #[inline(never)]
+    fn sample(&self, since: Instant, verdict: Verdict) {
+        if verdict == Verdict::Success {
+            let now = CLOCK.now();
+            self.limit.success(now, now.saturating_duration_since(since), self.is_retry);
+        }
+    }
+
+    #[cold]
+    fn cancelled(&self) {
+        if let Phase::Waiting { since, .. } = self.phase {
+            // A future that panicked was not slow.
+            if self.limit.learns() && !self.inside {
+                let now = CLOCK.now();
+                self.limit.interrupted(now, now.saturating_duration_since(since));
+            }
+        }
+        self.limit.telemetry.ended(Outcome::Cancelled);
+    }
+}
+
+impl Drop for Watch {
+    #[inline]
+    fn drop(&mut self) {
+        if matches!(self.phase, Phase::Fresh | Phase::Waiting { .. }) {
+            self.cancelled();
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Limits that are measured. Each trap about timeouts that somebody shipped is here by name.
+
+use std::time::Duration;
+
+use steadfast_core::{Attempt, Deadline, Executed, RequestContext, Snapshot, Verdict};
+use steadfast_timeout::{Elapsed, Ewma, LimitConfig, Rfc6298, TimeLimit, TimeoutLayer};
+use tokio::time::Instant;
+use tower::{BoxError, Layer, ServiceExt, service_fn};
+
+use crate::{Answer, MS, QUANTILE, Upstream, adaptive, behind, call, settled};
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_follows_the_quantile_of_what_was_measured() {
+    let limit = adaptive();
+    assert_eq!(limit.limit(), 1000 * MS, "cold");
+    settled(&limit).await;
+    let state = limit.snapshot();
+    let estimate = state.estimate.unwrap();
+    assert!(50 * MS <= estimate && estimate <= 54 * MS, "{estimate:?}");
+    assert!(state.limit.abs_diff(2 * estimate) < Duration::from_micros(1));
+    assert_eq!((state.samples, state.held, state.doublings), (100, None, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_step_from_50_to_500_ms_it_succeeds_again_within_six_calls_and_keeps_succeeding() {
+    for factor in [1.0, 1.5, 2.0, 3.0] {
+        let limit = TimeLimit::new(QUANTILE.factor(factor).build().unwrap());
+        let upstream = settled(&limit).await;
+        let service = behind(&limit, &upstream);
+        upstream.set(Answer::After(500 * MS));
+        let mut calls = 1;
+        while call(&service).await.is_err() {
+            calls += 1;
+        }
+        assert!(calls <= 6, "factor {factor}: {calls}");
+        for n in 0..500 {
+            assert!(call(&service).await.is_ok(), "factor {factor}, call {n} after the first success");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_timeouts_in_a_hundred_do_not_send_the_limit_up() {
+    let limit = adaptive();
+    let upstream = settled(&limit).await;
+    let service = behind(&limit, &upstream);
+    let (before, mut highest) = (limit.limit(), Duration::ZERO);
+    for n in 0..100 {
+        upstream.set(if n % 50 == 10 { Answer::Never } else { Answer::After(50 * MS) });
+        assert_eq!(call(&service).await.is_err(), n % 50 == 10);
+        highest = highest.max(limit.limit());
+    }
+    assert!(highest.as_secs_f64() <= before.as_secs_f64() * 2.5, "{before:?} to {highest:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_time_out_together_raise_the_limit_once() {
+    let limit = adaptive();
+    let upstream = settled(&limit).await;
+    let service = behind(&limit, &upstream);
+    let before = limit.limit();
+    upstream.set(Answer::Never);
+    let outcomes = futures::future::join_all((0..100).map(|_| call(&service))).await;
+    assert!(outcomes.iter().all(Result::is_err));
+    let held = limit.snapshot().held.unwrap();
+    assert!(held.as_secs_f64() <= 2.01 * before.as_secs_f64(), "{before:?} is held at {held:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_comes_down_slowly_once_latency_falls_back() {
+    let limit = adaptive();
+    let upstream = settled(&limit).await;
+    let service = behind(&limit, &upstream);
+    upstream.set(Answer::After(500 * MS));
+    for _ in 0..40 {
+        let _ = call(&service).await;
+    }
+    upstream.set(Answer::After(50 * MS));
+    for _ in 0..20 {
+        call(&service).await.unwrap();
+    }
+    assert!(limit.limit() > 900 * MS, "a second of quick answers proves nothing");
+    for _ in 0..1400 {
+        call(&service).await.unwrap();
+    }
+    assert!(limit.limit() < 120 * MS, "a minute of them does: {:?}", limit.limit());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_cache_hit_sets_no_estimate() {
+    let limit = adaptive();
+    let upstream = Upstream::new(Answer::AtOnce);
+    let service = behind(&limit, &upstream);
+    for _ in 0..1000 {
+        call(&service).await.unwrap();
+    }
+    assert_eq!(limit.snapshot().samples, 0, "what is ready at once was not waited for");
+    upstream.set(Answer::After(MS));
+    call(&service).await.unwrap();
+    assert_eq!((limit.snapshot().samples, limit.limit()), (1, 1000 * MS), "one sample is not enough");
+}
+
+#[tokio::test(start_paused = true)]
+async fn fast_failures_are_not_samples() {
+    let limit = adaptive();
+    let upstream = settled(&limit).await;
+    let service = behind(&limit, &upstream);
+    upstream.set(Answer::FailAfter(MS));
+    for _ in 0..500 {
+        call(&service).await.unwrap_err();
+    }
+    assert_eq!(limit.snapshot().samples, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_classifier_says_what_a_success_is() {
+    let limit = adaptive();
+    let layer = TimeoutLayer::from(limit.clone()).classifier(|outcome: Result<&u16, &BoxError>| match outcome {
+        Ok(200) => Verdict::Success,
+        _ => Verdict::transient(Executed::Maybe),
+    });
+    let service = layer.layer(service_fn(|status: u16| async move {
+        tokio::time::sleep(MS).await;
+        Ok::<_, BoxError>(status)
+    }));
+    for status in [200, 500, 200, 503] {
+        service.clone().oneshot(status).await.unwrap();
+    }
+    assert_eq!(limit.snapshot().samples, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn samples_age_and_an_idle_gap_of_a_year_costs_nothing() {
+    let limit = adaptive();
+    settled(&limit).await;
+    assert!(limit.limit() < 120 * MS);
+    tokio::time::advance(Duration::from_secs(61)).await;
+    assert_eq!((limit.limit(), limit.snapshot().samples), (1000 * MS, 0), "old samples are no samples");
+    tokio::time::advance(Duration::from_secs(365 * 24 * 3600)).await;
+    settled(&limit).await;
+    assert!(limit.limit() < 120 * MS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_peak_ages_too() {
+    let limit = adaptive();
+    limit.record_timeout(limit.limit());
+    assert_eq!(limit.limit(), 2000 * MS);
+    tokio::time::advance(Duration::from_secs(61)).await;
+    assert_eq!(limit.limit(), 1000 * MS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_histogram_has_no_ceiling_below_the_limit() {
+    let config = LimitConfig::adaptive(MS, Duration::from_secs(3600)).unwrap();
+    let limit = TimeLimit::new(config);
+    (0..20).for_each(|_| limit.record(Duration::from_secs(1500)));
+    let found = limit.limit();
+    assert!(Duration::from_secs(3000) <= found && found < Duration::from_secs(3200), "{found:?}");
+    (0..20).for_each(|_| limit.record(Duration::MAX));
+    assert_eq!(limit.limit(), Duration::from_secs(3600), "only the ceiling asked for ends it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_stays_between_floor_and_ceiling() {
+    let limit = adaptive();
+    (0..100).for_each(|_| limit.record(Duration::ZERO));
+    assert_eq!(limit.limit(), 10 * MS);
+    (0..100).for_each(|_| limit.record_timeout(limit.limit()));
+    assert_eq!(limit.limit(), 5000 * MS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_modes_of_latency_do_not_end_the_slower_one() {
+    // One call in twenty goes to the slow path: the quantile is of that path, and nobody there is given up.
+    let limit = adaptive();
+    let upstream = settled(&limit).await;
+    let service = behind(&limit, &upstream);
+    let mut failures = 0;
+    for n in 0..1000 {
+        upstream.set(Answer::After(if n % 20 == 0 { 800 * MS } else { 20 * MS }));
+        failures += u32::from(call(&service).await.is_err());
+    }
+    assert!(failures <= 10, "{failures} of the fifty slow calls");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_moving_average_is_multiplied() {
+    let limit = TimeLimit::new(Ewma::new(10 * MS, 5000 * MS).factor(3.0).build().unwrap());
+    assert_eq!(limit.limit(), 5000 * MS, "cold, nothing is given up early");
+    settled(&limit).await;
+    assert!(limit.limit().abs_diff(150 * MS) < MS, "{:?}", limit.limit());
+}
+
+/// A request that says which attempt it is.
+#[derive(Clone, Copy, Debug)]
+struct Try(Attempt);
+
+#[derive(Clone, Copy, Debug)]
+struct TryContext;
+
+impl RequestContext<Try> for TryContext {
+    fn deadline(&self, _: &Try) -> Option<Deadline> {
+        None
+    }
+
+    fn attempt(&self, request: &Try) -> Attempt {
+        request.0
+    }
+}
+
+async fn attempt(limit: &TimeLimit, upstream: &Upstream, attempt: Attempt) -> Result<(), BoxError> {
+    let upstream = upstream.clone();
+    let layer = TimeoutLayer::from(limit.clone()).context(TryContext);
+    layer.layer(service_fn(move |_: Try| upstream.clone().answer())).oneshot(Try(attempt)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn rfc_6298_takes_no_sample_from_a_retransmission_and_stays_doubled_until_a_fresh_one() {
+    let limit = TimeLimit::new(Rfc6298::new(10 * MS, 60_000 * MS).build().unwrap());
+    let (first, second) = (Attempt::FIRST, Attempt::FIRST.next());
+    let upstream = Upstream::new(Answer::After(100 * MS));
+    attempt(&limit, &upstream, first).await.unwrap();
+    assert!(limit.limit().abs_diff(300 * MS) < MS);
+
+    upstream.set(Answer::Never);
+    attempt(&limit, &upstream, first).await.unwrap_err();
+    attempt(&limit, &upstream, second).await.unwrap_err();
+    assert!(limit.limit().abs_diff(1200 * MS) < MS, "each expiry doubles, a retransmission's too");
+
+    upstream.set(Answer::After(100 * MS));
+    attempt(&limit, &upstream, second).await.unwrap();
+    assert_eq!(limit.snapshot().doublings, 2, "it stays doubled");
+    attempt(&limit, &upstream, first).await.unwrap();
+    assert_eq!(limit.snapshot().doublings, 0);
+    assert!(limit.limit().abs_diff(250 * MS) < MS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rfc_6298_doubles_once_for_calls_that_expire_together() {
+    let limit = TimeLimit::new(Rfc6298::new(10 * MS, 60_000 * MS).build().unwrap());
+    let service = behind(&limit, &Upstream::new(Answer::Never));
+    futures::future::join_all((0..50).map(|_| call(&service))).await;
+    assert_eq!((limit.limit(), limit.snapshot().doublings), (2000 * MS, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_are_samples_where_each_attempt_has_an_answer_of_its_own() {
+    let limit = adaptive();
+    let upstream = Upstream::new(Answer::After(50 * MS));
+    attempt(&limit, &upstream, Attempt::FIRST.next()).await.unwrap();
+    assert_eq!(limit.snapshot().samples, 1, "per attempt, not per call");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_cuts_the_limit_short_and_is_no_timeout_of_the_service() {
+    let limit = adaptive();
+    settled(&limit).await;
+    let before = limit.snapshot();
+    let layer = TimeoutLayer::from(limit.clone()).context(|&deadline: &Deadline| Some(deadline));
+    let service = layer.layer(service_fn(|_| std::future::pending::<Result<(), BoxError>>()));
+    let start = Instant::now();
+    let error = service.oneshot(Deadline::after(start.into_std(), 20 * MS)).await.unwrap_err();
+    assert_eq!(*error.downcast::<Elapsed>().unwrap(), Elapsed::after(20 * MS));
+    assert_eq!(Instant::now() - start, 20 * MS);
+    assert_eq!(limit.snapshot(), before, "20 ms of waiting says nothing about a latency of 50 ms");
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_no_time_left_the_service_is_not_called() {
+    let layer = TimeoutLayer::from(adaptive()).context(|&deadline: &Deadline| Some(deadline));
+    let service = layer.layer(service_fn(|_| async { unreachable!("called") as Result<(), BoxError> }));
+    let now = Instant::now().into_std();
+    let error = service.oneshot(Deadline::at(now)).await.unwrap_err();
+    let elapsed = *error.downcast::<Elapsed>().unwrap();
+    assert_eq!(elapsed, Elapsed::before_the_call());
+    assert!(!elapsed.grounds.may_have_executed);
+    assert_eq!(elapsed.to_string(), "the deadline had passed before the call");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_later_than_the_limit_that_was_not_given_up_is_a_sample() {
+    // The process was stopped: both the answer and the timer are due when the future is polled again.
+    let limit = adaptive();
+    settled(&limit).await;
+    let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
+    let mut call = tokio_test::task::spawn(limit.run(receiver));
+    assert!(call.poll().is_pending());
+    tokio::time::advance(400 * MS).await;
+    sender.send(()).unwrap();
+    assert!(matches!(call.poll(), std::task::Poll::Ready(Ok(Ok(())))), "the inner future is polled before the timer");
+    assert_eq!(limit.snapshot().samples, 101);
+}

@@ -1,0 +1,56 @@
+//! One limit for each key.
+
+use std::{num::NonZeroUsize, time::Duration};
+
+use steadfast_core::Snapshot;
+use steadfast_timeout::{Limits, PerKey, TimeLimit, TimeoutLayer};
+use tower::{BoxError, Layer, ServiceExt, service_fn};
+
+use crate::{MS, QUANTILE, adaptive};
+
+#[tokio::test(start_paused = true)]
+async fn each_key_of_a_bimodal_upstream_has_a_limit_of_its_own() {
+    let limits = PerKey::new(NonZeroUsize::new(16).unwrap(), QUANTILE.build().unwrap(), |&latency: &Duration| latency);
+    let layer = TimeoutLayer::new(limits.clone());
+    let service = layer.layer(service_fn(|latency| async move {
+        tokio::time::sleep(latency).await;
+        Ok::<_, BoxError>(())
+    }));
+    for _ in 0..30 {
+        for latency in [20 * MS, 400 * MS] {
+            service.clone().oneshot(latency).await.unwrap();
+        }
+    }
+    assert!(limits.limit(&(20 * MS)).limit() < 50 * MS);
+    assert!(limits.limit(&(400 * MS)).limit() > 800 * MS);
+    assert_eq!(limits.entries().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_are_bounded() {
+    let limits = PerKey::new(NonZeroUsize::new(10).unwrap(), QUANTILE.build().unwrap(), |&key: &u32| key);
+    (0..1000).for_each(|key| limits.limit(&key).record(MS));
+    assert!(limits.entries().len() <= 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_of_ones_own_chooses_by_the_size_of_the_request() {
+    #[derive(Clone)]
+    struct BySize([TimeLimit; 2]);
+
+    impl Limits<Vec<u8>> for BySize {
+        fn with<T>(&self, request: &Vec<u8>, then: impl FnOnce(&TimeLimit) -> T) -> T {
+            then(&self.0[usize::from(request.len() > 1000)])
+        }
+    }
+
+    let limits = BySize([adaptive(), adaptive()]);
+    let service = TimeoutLayer::new(limits.clone()).layer(service_fn(|request: Vec<u8>| async move {
+        tokio::time::sleep(MS * request.len() as u32).await;
+        Ok::<_, BoxError>(())
+    }));
+    for size in [10, 4000, 20] {
+        let _ = service.clone().oneshot(vec![0; size]).await;
+    }
+    assert_eq!(limits.0.map(|limit| limit.snapshot().samples), [2, 1]);
+}
