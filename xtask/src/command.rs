@@ -103,3 +103,32 @@ pub(crate) fn timed<T>(act: impl FnOnce() -> T) -> (T, Duration) {
 fn now() -> Instant {
     Instant::now()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Cmd {
+        Cmd::new("sh", Path::new("/")).args(["-c", script])
+    }
+
+    #[test]
+    fn a_failure_names_the_whole_command_line() {
+        let failure = shell("exit $CODE").env("CODE", "3").run().unwrap_err().to_string();
+        assert_eq!(failure, "exit status: 3: CODE=\"3\" sh -c exit $CODE");
+        assert!(shell("exit 3").output().is_err());
+        assert!(Cmd::new("no-such-program", Path::new("/")).run().unwrap_err().to_string().contains("no-such-program"));
+    }
+
+    #[test]
+    fn a_command_that_hangs_is_killed_at_its_limit() {
+        let failure = shell("exec sleep 600").limit(Duration::from_millis(50)).run().unwrap_err().to_string();
+        assert!(failure.starts_with("not done after 0 s"), "{failure}");
+    }
+
+    #[test]
+    fn what_a_command_prints_comes_back() {
+        assert_eq!(shell("echo said").output().unwrap(), "said\n");
+        assert!(shell("true").run().is_ok());
+    }
+}
