@@ -44,7 +44,7 @@ struct Slice {
 
 impl Histogram {
     pub(crate) fn new(slices: u32) -> Self {
-        Self { slices: (0..slices).map(|_| Slice::new()).collect() }
+        Self { slices: (0..slices).map(|_| Slice::new(BUCKETS)).collect() }
     }
 
     /// Counts one latency at `tick`, unless what stands on its place is newer or being cleared.
@@ -84,8 +84,8 @@ impl Histogram {
 }
 
 impl Slice {
-    fn new() -> Self {
-        Self { tag: AtomicU64::new(0), counts: (0..BUCKETS).map(|_| AtomicU32::new(0)).collect() }
+    fn new(buckets: usize) -> Self {
+        Self { tag: AtomicU64::new(0), counts: (0..buckets).map(|_| AtomicU32::new(0)).collect() }
     }
 
     /// Whether the slice now counts `tick`.
@@ -230,5 +230,39 @@ mod tests {
     #[test]
     fn nothing_has_no_quantile() {
         assert_eq!(quantile(&[0; BUCKETS], 0.99), (0, None));
+    }
+}
+
+#[cfg(steadfast_loom)]
+#[cfg(test)]
+mod loom_tests {
+    use loom::{sync::Arc, thread};
+
+    use super::*;
+
+    #[test]
+    fn whoever_sees_a_tick_sees_its_slice_cleared_and_one_of_two_claims_it() {
+        loom::model(|| {
+            let slice = Arc::new(Slice::new(2));
+            assert!(slice.claim(1));
+            slice.counts.iter().for_each(|count| count.store(5, Ordering::Relaxed));
+            let claim = || {
+                let slice = Arc::clone(&slice);
+                thread::spawn(move || {
+                    let claimed = slice.claim(7);
+                    if claimed {
+                        slice.counts[0].fetch_add(1, Ordering::Relaxed);
+                    }
+                    u32::from(claimed)
+                })
+            };
+            let claims = [claim(), claim()];
+            if slice.tag.load(Ordering::Acquire) == 8 {
+                assert!(slice.counts.iter().all(|count| count.load(Ordering::Relaxed) <= 2));
+            }
+            let counted: u32 = claims.into_iter().map(|claim| claim.join().unwrap()).sum();
+            assert!(counted >= 1 && slice.counts[0].load(Ordering::Relaxed) == counted);
+            assert_eq!(slice.counts[1].load(Ordering::Relaxed), 0);
+        });
     }
 }

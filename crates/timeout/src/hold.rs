@@ -27,7 +27,7 @@ impl Hold {
 
     /// Holds at least `seconds` from `tick` on.
     pub(crate) fn raise(&self, tick: u64, window: u32, seconds: f64) {
-        self.update(|word| Some(Dated::new(tick, word.seconds(tick, window).unwrap_or(0.0).max(seconds))));
+        self.update(|word| Some(word.renewed(tick, word.seconds(tick, window).unwrap_or(0.0).max(seconds))));
     }
 
     /// Follows one success of `latency`: grows at once, shrinks slowly, goes once `ordinary` has caught up.
@@ -39,7 +39,7 @@ impl Hold {
             let Some(held) = word.seconds(tick, window) else { return Some(Dated::NONE) };
             let asked = success.latency * success.factor.max(LEAST_ROOM);
             let next = asked.max(held * SHRINK).min(success.ceiling);
-            Some(if next <= success.ordinary { Dated::NONE } else { Dated::new(tick, next) })
+            Some(if next <= success.ordinary { Dated::NONE } else { word.renewed(tick, next) })
         });
     }
 
@@ -80,6 +80,12 @@ impl Dated {
     #[expect(clippy::cast_possible_truncation, reason = "seven digits are enough, and ticks compare as a circle does")]
     pub(crate) fn new(tick: u64, seconds: f64) -> Self {
         Self(u64::from(tick as u32) << 32 | u64::from((seconds as f32).to_bits()))
+    }
+
+    /// Other seconds in its place. A straggler that speaks of an earlier tick makes them no older.
+    fn renewed(self, tick: u64, seconds: f64) -> Self {
+        let newer = self != Self::NONE && self.reaches(tick);
+        Self::new(if newer { u64::from(self.tick()) } else { tick }, seconds)
     }
 
     /// The seconds, unless there are none or they are `window` ticks old or older.
@@ -147,6 +153,8 @@ mod tests {
         assert!(hold.seconds(u64::from(u32::MAX) - 1, 6).is_some());
         assert!(hold.seconds(u64::from(u32::MAX) + 5, 6).is_some());
         assert_eq!(hold.seconds(u64::from(u32::MAX) + 6, 6), None);
+        hold.raise(u64::from(u32::MAX) - 1, 6, 0.8);
+        assert!(hold.seconds(u64::from(u32::MAX) + 5, 6).is_some(), "a late word of an early tick makes it no older");
         hold.raise(u64::from(u32::MAX) + 6, 6, 0.2);
         assert!(hold.seconds(u64::from(u32::MAX) + 6, 6).unwrap() < 0.3, "what is out of date counts no more");
     }

@@ -113,6 +113,12 @@ impl Multiple {
         self.hold.raise(tick, self.window, (2.0 * limit).min(self.bounds.ceiling.as_secs_f64()));
     }
 
+    /// A call succeeded, but only after its `limit`. That it could means that nobody looked at the timer in time: how much later it
+    /// was, is this process's own pause. All that is known of the service is what a timeout would have told.
+    pub(crate) fn late(&self, tick: u64, limit: Duration) {
+        self.source.record(tick, limit.as_secs_f64() * self.step());
+    }
+
     /// Somebody gave up a call that had waited for `waited`: its latency is above that. News only when the estimate is below.
     pub(crate) fn interrupted(&self, tick: u64, waited: Duration) {
         let waited = waited.as_secs_f64();
@@ -284,6 +290,16 @@ mod tests {
         (0..10).for_each(|_| multiple.interrupted(1, 80 * MS));
         assert!(multiple.limit(1) > 160 * MS);
         assert!(multiple.samples(1) < samples + 10, "once the estimate has passed them, they say nothing either");
+    }
+
+    #[test]
+    fn a_pause_of_the_process_itself_does_not_send_the_limit_to_the_ceiling() {
+        for factor in FACTORS {
+            let multiple = settled(quantile(factor));
+            let limit = multiple.limit(1);
+            (0..50).for_each(|_| multiple.late(1, limit));
+            assert!(multiple.limit(1).as_secs_f64() <= 2.5 * limit.as_secs_f64(), "factor {factor}: {limit:?}");
+        }
     }
 
     #[test]

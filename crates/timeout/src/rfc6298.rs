@@ -265,7 +265,8 @@ mod loom_tests {
             rfc.success(ms(400));
             others.into_iter().for_each(|other| other.join().unwrap());
             // The sample gives 1.2 s, above the 1 s that expired: it is doubled by nobody.
-            assert_eq!((rfc.doublings(), rfc.limit().as_millis()), (0, 1200));
+            assert_eq!(rfc.doublings(), 0);
+            assert!(rfc.limit().abs_diff(ms(1200)) < ms(1));
         });
     }
 }

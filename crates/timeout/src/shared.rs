@@ -77,6 +77,16 @@ impl Shared {
         self.limit(now);
     }
 
+    /// A call succeeded after `latency`, although its `limit` was shorter.
+    pub(crate) fn late(&self, now: Instant, latency: Duration, limit: Duration, is_retry: bool) {
+        if let Estimator::Multiple { multiple, buckets, origin } = &self.estimator {
+            multiple.late(buckets.tick(*origin, now).0, limit);
+            self.limit(now);
+        } else {
+            self.success(now, latency, is_retry);
+        }
+    }
+
     /// A call did not end within `limit`.
     pub(crate) fn timeout(&self, now: Instant, limit: Duration) {
         match &self.estimator {

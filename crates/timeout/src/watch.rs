@@ -88,10 +88,11 @@ impl Watch {
     /// The call has ended by itself, and is judged by `judge` if its latency matters.
     #[inline]
     pub(crate) fn completed(&mut self, judge: impl FnOnce() -> Verdict) {
-        if let Phase::Waiting { since, .. } = self.phase
+        if let Phase::Waiting { since, limit, cut } = self.phase
             && self.limit.learns()
+            && judge() == Verdict::Success
         {
-            self.sample(since, judge());
+            self.sample(since, limit, cut);
         }
         self.phase = Phase::Ended;
         self.limit.telemetry.ended(Outcome::Completed);
@@ -126,10 +127,15 @@ impl Watch {
     }
 
     #[inline(never)]
-    fn sample(&self, since: Instant, verdict: Verdict) {
-        if verdict == Verdict::Success {
-            let now = CLOCK.now();
-            self.limit.success(now, now.saturating_duration_since(since), self.is_retry);
+    fn sample(&self, since: Instant, limit: Duration, cut: bool) {
+        let now = CLOCK.now();
+        let latency = now.saturating_duration_since(since);
+        if latency <= limit {
+            self.limit.success(now, latency, self.is_retry);
+        } else if cut {
+            self.limit.interrupted(now, limit);
+        } else {
+            self.limit.late(now, latency, limit, self.is_retry);
         }
     }
 

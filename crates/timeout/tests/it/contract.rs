@@ -9,7 +9,8 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use steadfast_timeout::TimeoutLayer;
+use steadfast_testkit::contract;
+use steadfast_timeout::{Ewma, LimitConfig, Rfc6298, TimeLimit, TimeoutLayer};
 use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer, service_fn};
 
 use crate::{Answer, MS, Upstream, adaptive, behind, call};
@@ -53,6 +54,42 @@ impl Service<()> for Strict {
         assert!(std::mem::take(&mut self.ready), "called without readiness");
         Box::pin(async { Ok(()) })
     }
+}
+
+#[test]
+fn every_rule_keeps_the_contract_of_all_layers() {
+    let bounds = (10 * MS, 5000 * MS);
+    for config in [
+        LimitConfig::fixed(1000 * MS).unwrap(),
+        LimitConfig::adaptive(bounds.0, bounds.1).unwrap(),
+        Ewma::new(bounds.0, bounds.1).build().unwrap(),
+        Rfc6298::new(bounds.0, bounds.1).build().unwrap(),
+    ] {
+        contract::suite(|probe| TimeoutLayer::new(TimeLimit::new(config.clone())).layer(probe));
+    }
+}
+
+#[cfg(feature = "keyed")]
+#[test]
+fn limits_by_key_keep_the_contract_of_all_layers() {
+    let capacity = std::num::NonZeroUsize::new(16).unwrap();
+    contract::suite(|probe| {
+        let limits =
+            steadfast_timeout::PerKey::new(capacity, LimitConfig::fixed(MS).unwrap(), |&request: &u32| request);
+        TimeoutLayer::new(limits).layer(probe)
+    });
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn deadlines_keep_the_contract_of_all_layers() {
+    use http::Request;
+    use steadfast_timeout::{DeadlineLayer, PropagateDeadlineLayer};
+
+    contract::suite(|probe| {
+        let client = PropagateDeadlineLayer::new().layer(probe.map_request(Request::<u32>::into_body));
+        DeadlineLayer::total(1000 * MS).unwrap().layer(client).map_request(Request::new)
+    });
 }
 
 #[tokio::test(start_paused = true)]

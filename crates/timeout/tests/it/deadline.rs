@@ -112,6 +112,39 @@ async fn a_deadline_reaches_the_timeout_further_in() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn on_http_a_refusal_is_a_504_and_the_error_type_stays_what_it_was() {
+    let stack = tower::ServiceBuilder::new()
+        .layer(DeadlineLayer::total(50 * MS).unwrap())
+        .layer(TimeoutLayer::from(adaptive()).http());
+    let service = steadfast_core::http::respond(stack)
+        .layer(service_fn(|_: Request<()>| pending::<Result<Response<Vec<u8>>, std::convert::Infallible>>()));
+    let Ok(response) = service.oneshot(request(&[])).await;
+    assert_eq!(response.status(), http::StatusCode::GATEWAY_TIMEOUT);
+}
+
+#[cfg(feature = "tonic")]
+#[tokio::test(start_paused = true)]
+async fn on_grpc_a_refusal_is_deadline_exceeded_and_its_status_stands_in_the_source_chain() {
+    use std::error::Error;
+
+    let elapsed = Elapsed::after(MS);
+    assert_eq!(steadfast_core::tonic::status_of(&elapsed).code() as i32, 4);
+    let grounds = elapsed.source().unwrap();
+    assert!(grounds.source().unwrap().to_string().contains("timed out"), "tonic finds it there");
+
+    let limit = adaptive();
+    let layer = TimeoutLayer::from(limit.clone()).grpc();
+    let service = layer.layer(service_fn(|code: Request<&'static str>| async move {
+        tokio::time::sleep(MS).await;
+        Ok::<_, BoxError>(Response::builder().header("grpc-status", code.into_body()).body(()).unwrap())
+    }));
+    for code in ["0", "14", "4", "0"] {
+        service.clone().oneshot(Request::new(code)).await.unwrap();
+    }
+    assert_eq!(limit.snapshot().samples, 2, "fast failures are not samples");
+}
+
+#[tokio::test(start_paused = true)]
 async fn fast_http_errors_are_not_samples() {
     let limit = adaptive();
     let service = TimeoutLayer::from(limit.clone()).http().layer(service_fn(|request: Request<u16>| async move {
