@@ -1,0 +1,424 @@
+//! A bound on how much is sent again.
+
+use std::{
+    fmt,
+    num::NonZeroU32,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use steadfast_core::{Buckets, ConfigError, Ratio, Snapshot, Striped, Tick, TimeSource};
+
+use crate::{
+    error::BudgetExhausted,
+    ledger::{Allowance, BUCKETS, Ledger, Moment},
+};
+
+/// Bounds the retries of everybody who shares it to a share of their requests, plus a floor.
+///
+/// At every retry this holds: the retries in the window that ends there are at most *ratio × requests in that window + floor ×
+/// window*. A retry counts from the moment it is decided, that is, before its backoff, so that a crowd of waiting retries cannot
+/// slip through; one that is given up before it is sent is refunded. Clones share one account. O(1), after any idle time.
+///
+/// The default is 20 % and 10/s over 10 s, as in Finagle and linkerd: retries of a service that fails completely
+/// add a fifth to its load, and a client with hardly any traffic can still retry.
+///
+/// Requests are counted to the letter while retries are asked for. Before that they may be counted a little late or be dated a
+/// little early; both make the budget smaller, never larger.
+///
+/// ```
+/// use std::{num::NonZeroU32, time::Duration};
+/// use steadfast_core::Ratio;
+/// use steadfast_retry::Budget;
+///
+/// let budget = Budget::builder().ratio(Ratio::percent(10)).floor_per_second(0).window(Duration::from_secs(30)).build()?;
+/// for _ in 0..10 {
+///     budget.deposit();
+/// }
+/// budget.try_withdraw(NonZeroU32::MIN)?.spend();
+/// assert!(budget.try_withdraw(NonZeroU32::MIN).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Budget(Arc<Account>);
+
+#[derive(Debug)]
+struct Account {
+    ledger: Ledger,
+    clock: Clock,
+    /// Numbers the threads that deposit on their own.
+    threads: Striped<()>,
+}
+
+/// The clock, cut into buckets.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    source: TimeSource,
+    origin: Instant,
+    buckets: Buckets,
+}
+
+impl Clock {
+    fn tick(&self) -> Tick {
+        self.buckets.tick(self.origin, self.source.now())
+    }
+}
+
+impl Budget {
+    /// A budget with other figures than the default ones.
+    pub const fn builder() -> BudgetBuilder {
+        BudgetBuilder::DEFAULT
+    }
+
+    /// Counts one request. A retry layer does this for every request that passes it.
+    pub fn deposit(&self) {
+        self.post(self.0.threads.lane().index(), self.moment().tick(), 1);
+    }
+
+    /// Takes `cost` for one retry, until the [`Withdrawal`] is dropped; [spent](Withdrawal::spend), it is taken for good.
+    ///
+    /// # Errors
+    /// When the budget does not cover it.
+    pub fn try_withdraw(&self, cost: NonZeroU32) -> Result<Withdrawal, BudgetExhausted> {
+        let cost = u64::from(cost.get());
+        match self.0.ledger.withdraw(|| self.0.clock.tick(), cost) {
+            Ok(tick) => Ok(Withdrawal { charged: Some((self.clone(), tick, cost)) }),
+            Err(_) => Err(BudgetExhausted::new()),
+        }
+    }
+
+    #[inline]
+    fn moment(&self) -> Moment {
+        self.0.ledger.moment()
+    }
+
+    fn post(&self, lane: usize, tick: Tick, number: u64) {
+        if self.0.ledger.deposit(lane, tick, number) {
+            self.0.ledger.look(self.0.clock.tick());
+        }
+    }
+}
+
+impl Snapshot for Budget {
+    type State = BudgetState;
+
+    fn snapshot(&self) -> BudgetState {
+        let balance = self.0.ledger.balance_at(self.0.clock.tick());
+        BudgetState { requests: balance.deposits, withdrawn: balance.withdrawn, available: balance.available }
+    }
+}
+
+impl Default for Budget {
+    /// 20 % and 10/s over 10 s.
+    fn default() -> Self {
+        BudgetBuilder::DEFAULT.build().expect("the default figures are within their ranges")
+    }
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Budget").field(&self.snapshot()).finish()
+    }
+}
+
+/// A budget's window as plain data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BudgetState {
+    /// The requests counted in the window.
+    pub requests: u64,
+    /// What was withdrawn in the window.
+    pub withdrawn: u64,
+    /// What may be withdrawn now.
+    pub available: u64,
+}
+
+/// The figures of a [`Budget`].
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct BudgetBuilder {
+    ratio: Ratio,
+    floor_per_second: u32,
+    window: Duration,
+    time_source: TimeSource,
+}
+
+/// A bucket is a tenth of the window, and is at least 1 ms and at most a day.
+const SHORTEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_secs(10 * 24 * 3600);
+
+impl BudgetBuilder {
+    const DEFAULT: Self = Self {
+        ratio: Ratio::percent(20),
+        floor_per_second: 10,
+        window: Duration::from_secs(10),
+        time_source: TimeSource::Tokio,
+    };
+
+    /// The share of requests that may be sent again.
+    pub const fn ratio(self, ratio: Ratio) -> Self {
+        Self { ratio, ..self }
+    }
+
+    /// How many retries a second are free, on average over the window, whatever the traffic. Zero is allowed. The floor of a
+    /// window is rounded down: 1/s over half a second is none.
+    pub const fn floor_per_second(self, retries: u32) -> Self {
+        Self { floor_per_second: retries, ..self }
+    }
+
+    /// How far back requests and retries are counted, from 10 ms to 10 days. Longer allows longer bursts of retries.
+    pub const fn window(self, window: Duration) -> Self {
+        Self { window, ..self }
+    }
+
+    /// The clock to follow; tokio's by default. The coarse clock is fine enough for windows of 100 ms and more.
+    pub const fn time_source(self, source: TimeSource) -> Self {
+        Self { time_source: source, ..self }
+    }
+
+    /// The budget, with nothing in it but its floor.
+    ///
+    /// # Errors
+    /// When the window is shorter than 10 ms or longer than 10 days.
+    pub fn build(self) -> Result<Budget, ConfigError> {
+        let in_range = (SHORTEST..=LONGEST).contains(&self.window);
+        ConfigError::require(in_range, "window", self.window, "10 ms to 10 days")?;
+        let clock = Clock {
+            source: self.time_source,
+            origin: self.time_source.now(),
+            buckets: Buckets::new(self.window, BUCKETS)?,
+        };
+        let floor = u128::from(self.floor_per_second) * self.window.as_nanos() / 1_000_000_000;
+        // 2^32 retries a second for ten days are below 2^52.
+        let allowance = Allowance { ratio: self.ratio, floor: u64::try_from(floor).unwrap_or(u64::MAX) };
+        let mut lanes = 1;
+        let threads = Striped::new(|number| lanes = number);
+        Ok(Budget(Arc::new(Account { ledger: Ledger::new(allowance, clock.buckets, lanes), clock, threads })))
+    }
+}
+
+impl Default for BudgetBuilder {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// What was taken from a budget for one retry. Dropping it gives it back: nothing was sent.
+#[derive(Debug)]
+#[must_use = "dropping a withdrawal refunds it"]
+pub struct Withdrawal {
+    charged: Option<(Budget, Tick, u64)>,
+}
+
+impl Withdrawal {
+    /// The retry is being sent: what was taken stays taken.
+    pub fn spend(mut self) {
+        self.charged = None;
+    }
+}
+
+impl Drop for Withdrawal {
+    fn drop(&mut self) {
+        if let Some((budget, tick, cost)) = self.charged.take() {
+            budget.0.ledger.refund(tick, cost);
+        }
+    }
+}
+
+/// The requests one service handle has seen and not posted yet, all of one moment.
+#[derive(Debug)]
+pub(crate) struct Pocket {
+    moment: Moment,
+    requests: u32,
+}
+
+/// A post is one compare-and-swap: a thirty-second of it for each request is lost in the noise.
+const POCKET_SIZE: u32 = 32;
+
+impl Pocket {
+    pub(crate) const EMPTY: Self = Self { moment: Moment::NEVER, requests: 0 };
+
+    /// Counts one request: a load and an addition, unless the pocket is full, the moment has passed, or the budget is in demand.
+    #[inline]
+    pub(crate) fn deposit(&mut self, budget: &Budget, lane: usize) {
+        let moment = budget.moment();
+        if moment == self.moment && self.requests < POCKET_SIZE {
+            self.requests += 1;
+        } else {
+            self.start(moment, budget, lane);
+        }
+    }
+
+    /// Posts what is in the pocket.
+    pub(crate) fn empty(&mut self, budget: &Budget, lane: usize) {
+        if self.requests > 0 {
+            budget.post(lane, self.moment.tick(), self.requests.into());
+            self.requests = 0;
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn start(&mut self, moment: Moment, budget: &Budget, lane: usize) {
+        self.empty(budget, lane);
+        (self.moment, self.requests) = (moment, 1);
+        if moment.is_hot() {
+            self.empty(budget, lane);
+            // Whatever comes next must not match a hot moment: it is posted at once as well.
+            self.moment = Moment::NEVER;
+        }
+    }
+}
+
+#[cfg(not(steadfast_loom))]
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const WINDOW_MS: u64 = 1000;
+
+    fn budget(percent: u8, floor_per_second: u32) -> Budget {
+        let builder = Budget::builder().ratio(Ratio::percent(percent)).floor_per_second(floor_per_second);
+        builder.window(Duration::from_millis(WINDOW_MS)).build().unwrap()
+    }
+
+    /// One service handle: a pocket that is posted when the handle is dropped.
+    struct Handle(Pocket, Budget);
+
+    impl Handle {
+        fn new(budget: &Budget) -> Self {
+            Self(Pocket::EMPTY, budget.clone())
+        }
+
+        fn request(&mut self, lane: usize) {
+            self.0.deposit(&self.1, lane);
+        }
+    }
+
+    impl Drop for Handle {
+        fn drop(&mut self) {
+            self.0.empty(&self.1, 0);
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Requests(usize, u32),
+        Replace(usize),
+        Withdraw { keep: bool },
+        Refund,
+        Pass(u64),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (0usize..3, prop_oneof![1u32..4, 1u32..200]).prop_map(|(handle, number)| Step::Requests(handle, number)),
+            1 => (0usize..3).prop_map(Step::Replace),
+            6 => any::<bool>().prop_map(|keep| Step::Withdraw { keep }),
+            1 => Just(Step::Refund),
+            3 => prop_oneof![8 => 0u64..150, 2 => 0u64..1500, 1 => Just(86_400_000)].prop_map(Step::Pass),
+        ]
+    }
+
+    proptest! {
+        /// The naive model: an exact list of every request and every retry, and the bound checked at every retry.
+        #[test]
+        fn at_every_retry_the_bound_holds_for_the_window_that_ends_there(
+            percent in 0u8..=100,
+            floor in prop_oneof![Just(0u32), 0u32..20],
+            steps in prop::collection::vec(step(), 1..150),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+            runtime.block_on(async {
+                let budget = budget(percent, floor);
+                let mut handles = [0, 1, 2].map(|_| Handle::new(&budget));
+                let (mut now, mut requests, mut retries) = (0u64, Vec::new(), Vec::new());
+                let mut held = Vec::new();
+                for step in steps {
+                    match step {
+                        Step::Requests(handle, number) => {
+                            (0..number).for_each(|_| handles[handle].request(handle));
+                            requests.extend((0..number).map(|_| now));
+                        }
+                        Step::Replace(handle) => handles[handle] = Handle::new(&budget),
+                        Step::Pass(ms) => {
+                            tokio::time::advance(Duration::from_millis(ms)).await;
+                            now += ms;
+                        }
+                        Step::Refund => if let Some((at, withdrawal)) = held.pop() {
+                            drop(withdrawal);
+                            let place = retries.iter().position(|&retry| retry == at).unwrap();
+                            retries.remove(place);
+                        },
+                        Step::Withdraw { keep } => if let Ok(withdrawal) = budget.try_withdraw(NonZeroU32::MIN) {
+                            retries.push(now);
+                            if keep { withdrawal.spend() } else { held.push((now, withdrawal)) }
+                            let in_window = |times: &[u64]| times.iter().filter(|&&at| now - at < WINDOW_MS).count();
+                            let (sent_again, sent) = (in_window(&retries), in_window(&requests));
+                            let bound = f64::from(percent) / 100.0 * sent as f64 + f64::from(floor) + 1e-9;
+                            prop_assert!(sent_again as f64 <= bound, "{sent_again} retries of {sent} requests at {now} ms");
+                        },
+                    }
+                }
+                Ok(())
+            })?;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn under_total_failure_a_single_handle_is_counted_to_the_letter() {
+        let budget = budget(20, 0);
+        let mut handle = Handle::new(&budget);
+        let granted: Vec<bool> = (0..20)
+            .map(|_| {
+                handle.request(0);
+                budget.try_withdraw(NonZeroU32::MIN).map(Withdrawal::spend).is_ok()
+            })
+            .collect();
+        let expected: Vec<bool> = (1..=20).map(|request| request % 5 == 0).collect();
+        assert_eq!(granted, expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_healthy_busy_service_has_credit_when_its_first_failures_come() {
+        let budget = budget(20, 0);
+        let mut handle = Handle::new(&budget);
+        // 1,000 requests a second for a minute, and no failure.
+        for _ in 0..60_000 {
+            tokio::time::advance(Duration::from_millis(1)).await;
+            handle.request(0);
+        }
+        let granted =
+            (0..1000).take_while(|_| budget.try_withdraw(NonZeroU32::MIN).map(Withdrawal::spend).is_ok()).count();
+        // 200 of the last 1,000 by the letter; a bucket and two looks less at worst.
+        assert!((150..=200).contains(&granted), "{granted}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn handles_that_live_for_one_request_give_credit_too() {
+        let budget = budget(20, 0);
+        for _ in 0..60_000 {
+            tokio::time::advance(Duration::from_millis(1)).await;
+            Handle::new(&budget).request(0);
+        }
+        let available = budget.snapshot().available;
+        assert!((150..=200).contains(&available), "{available}");
+    }
+
+    #[test]
+    fn a_window_out_of_range_is_refused_by_name_and_value() {
+        for window in [Duration::ZERO, Duration::from_millis(9), Duration::from_secs(11 * 24 * 3600), Duration::MAX] {
+            let error = Budget::builder().window(window).build().unwrap_err();
+            assert_eq!((error.field, error.value), ("window", format!("{window:?}")));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_largest_figures_do_not_overflow() {
+        let longest = Budget::builder().ratio(Ratio::ONE).floor_per_second(u32::MAX).window(LONGEST).build().unwrap();
+        assert_eq!(longest.snapshot().available, u64::from(u32::MAX) * LONGEST.as_secs());
+        longest.try_withdraw(NonZeroU32::MAX).unwrap().spend();
+    }
+}

@@ -1,0 +1,10 @@
+//! Replaying HTTP requests with their bodies.
+
+mod body;
+mod replay;
+mod tape;
+
+pub use self::{
+    body::{ReplayBody, ReplayError},
+    replay::{HttpReplay, IDEMPOTENCY_KEY, MethodOrKey, SavedRequest},
+};

@@ -1,0 +1,125 @@
+//! The body an attempt sends.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::tape::{Position, Tape};
+use crate::replay::{CannotReplay, Ended};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A request body that can be sent again: each attempt has one, and all attempts share what was read.
+///
+/// A retry gets what was read before, then goes on reading where the attempt before stopped. The body of an attempt that was
+/// followed by another one yields [`ReplayError::Superseded`], never data. A body that is empty from the start allocates nothing.
+pub struct ReplayBody<B>(Kind<B>);
+
+enum Kind<B> {
+    Empty,
+    Taped { tape: Arc<Mutex<Tape<B>>>, at: Position },
+}
+
+/// Why the body of an attempt failed.
+///
+/// The body's own error is boxed, as it is rare, so that this is an error whatever the body's error type is.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// The request's body failed.
+    #[error("the request body failed")]
+    Body(#[source] BoxError),
+    /// Another attempt was begun since, and the rest of the body is for that one.
+    #[error("the request is being sent again by a later attempt")]
+    Superseded,
+}
+
+/// What is kept of a body.
+pub(super) struct SavedBody<B>(Option<Arc<Mutex<Tape<B>>>>);
+
+impl<B: Body + Unpin> ReplayBody<B>
+where
+    B::Error: Into<BoxError>,
+{
+    /// The body of the first attempt, of which at most `limit` bytes will be kept.
+    pub(super) fn new(body: B, limit: usize) -> (Self, SavedBody<B>) {
+        if body.is_end_stream() {
+            return (Self(Kind::Empty), SavedBody(None));
+        }
+        let tape = Arc::new(Mutex::new(Tape::new(body, limit)));
+        (Self(Kind::Taped { tape: Arc::clone(&tape), at: Position::START }), SavedBody(Some(tape)))
+    }
+}
+
+impl<B: Body + Unpin> SavedBody<B>
+where
+    B::Error: Into<BoxError>,
+{
+    /// The body of a further attempt.
+    pub(super) fn again(&self, ended: Ended) -> Result<ReplayBody<B>, CannotReplay> {
+        let Some(tape) = &self.0 else { return Ok(ReplayBody(Kind::Empty)) };
+        let (at, superseded) = lock(tape).rewind(ended)?;
+        if let Some(waker) = superseded {
+            waker.wake();
+        }
+        Ok(ReplayBody(Kind::Taped { tape: Arc::clone(tape), at }))
+    }
+}
+
+impl<B: Body + Unpin> Body for ReplayBody<B>
+where
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = ReplayError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplayError>>> {
+        match &mut self.0 {
+            Kind::Empty => Poll::Ready(None),
+            Kind::Taped { tape, at } => lock(tape).poll_frame(at, cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Empty => true,
+            Kind::Taped { tape, at } => lock(tape).is_end_stream(at),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Taped { tape, at } => lock(tape).size_hint(at),
+        }
+    }
+}
+
+/// Only the latest attempt's reader does more than look at the generation, so nobody waits long. A panic of the body leaves the tape
+/// in the state "failed", so a poisoned lock is as good as another.
+fn lock<B>(tape: &Mutex<Tape<B>>) -> MutexGuard<'_, Tape<B>> {
+    tape.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<B> fmt::Debug for ReplayBody<B> {
+    /// Never says contents.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Empty => f.write_str("ReplayBody(empty)"),
+            Kind::Taped { at, .. } => f.debug_tuple("ReplayBody").field(at).finish(),
+        }
+    }
+}
+
+impl<B> Default for ReplayBody<B> {
+    /// An empty body.
+    fn default() -> Self {
+        Self(Kind::Empty)
+    }
+}

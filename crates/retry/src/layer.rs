@@ -1,0 +1,233 @@
+//! The layer and its configuration.
+
+use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
+
+use steadfast_core::{Backoff, DefaultClassifier, Jitter, NoContext, Splitter, Striped};
+use tower_layer::Layer;
+
+use crate::{
+    budget::{Budget, Pocket},
+    idempotency::AlwaysIdempotent,
+    plan::{Costs, Plan},
+    replay::CloneReplay,
+    service::Retry,
+    shared::{Rules, Shared},
+    telemetry::Telemetry,
+};
+
+/// Sends failed requests again, where that is safe, within a budget.
+///
+/// All services made by one layer, and all clones of it, share the budget.
+///
+/// `C` judges outcomes, `P` keeps requests and says what may be executed twice, `X` reads a request's deadline.
+pub struct RetryLayer<C = DefaultClassifier, P = CloneReplay, X = NoContext> {
+    shared: Striped<Shared<Rules<C, P, X>>>,
+}
+
+impl RetryLayer {
+    /// A layer with other rules than the default ones.
+    pub fn builder() -> RetryBuilder {
+        RetryBuilder::new()
+    }
+}
+
+impl<C, P, X> RetryLayer<C, P, X> {
+    /// The budget that retries are taken from.
+    #[must_use]
+    pub fn budget(&self) -> &Budget {
+        &self.shared.budget
+    }
+}
+
+impl Default for RetryLayer {
+    fn default() -> Self {
+        RetryBuilder::new().build()
+    }
+}
+
+impl<C, P, X> Clone for RetryLayer<C, P, X> {
+    fn clone(&self) -> Self {
+        Self { shared: self.shared.clone() }
+    }
+}
+
+impl<C, P, X> fmt::Debug for RetryLayer<C, P, X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetryLayer")
+            .field("plan", &self.shared.plan)
+            .field("budget", self.budget())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<C, P, X, S> Layer<S> for RetryLayer<C, P, X> {
+    type Service = Retry<S, Rules<C, P, X>>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Retry { inner, shared: self.shared.clone(), pocket: Pocket::EMPTY }
+    }
+}
+
+/// The rules of a [`RetryLayer`]. Every value is valid by its type, so building cannot fail.
+///
+/// The defaults, and why:
+///
+/// | rule | default | reason |
+/// |---|---|---|
+/// | attempts | 3 | two retries mend most transient failures; layers that nest multiply |
+/// | backoff | 50 ms doubling to 2 s, full jitter | the fewest calls under contention; about one round trip of patience at first |
+/// | budget | 20 % + 10/s over 10 s, of this layer alone | see [`Budget`] |
+/// | `Retry-After` | obeyed up to 30 s | longer is better told to the caller than waited out |
+/// | idempotent | nothing; on HTTP by method or key | only the user knows |
+/// | classifier | every response is a success, an error is judged by its source chain | see [`DefaultClassifier`] |
+/// | seed | from the system's entropy | two processes must not draw the same jitter |
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct RetryBuilder<C = DefaultClassifier, P = CloneReplay, X = NoContext> {
+    rules: Rules<C, P, X>,
+    plan: Plan,
+    budget: Option<Budget>,
+    seed: Option<u64>,
+    name: Arc<str>,
+}
+
+impl RetryBuilder {
+    /// The defaults.
+    pub fn new() -> Self {
+        let backoff = Backoff::exponential(Duration::from_millis(50), Duration::from_secs(2));
+        Self {
+            rules: Rules::default(),
+            plan: Plan {
+                attempts: const { NonZeroU32::new(3).expect("three is not zero") },
+                backoff: backoff.expect("the cap is above the base").with_jitter(Jitter::Full),
+                retry_after_limit: Duration::from_secs(30),
+                costs: Costs::default(),
+            },
+            budget: None,
+            seed: None,
+            name: "default".into(),
+        }
+    }
+
+    /// Judges HTTP responses by status, replays requests with bodies of up to 64 KiB, takes requests as idempotent by
+    /// method or `Idempotency-Key`, and reads the deadline from the request's extensions.
+    #[cfg(feature = "http")]
+    pub fn http(
+        self,
+    ) -> RetryBuilder<steadfast_core::http::HttpClassifier, crate::http::HttpReplay, steadfast_core::http::HttpContext>
+    {
+        self.classify(steadfast_core::http::HttpClassifier)
+            .replay(crate::http::HttpReplay::default())
+            .context(steadfast_core::http::HttpContext)
+    }
+
+    /// As [`http`](Self::http), but judges gRPC calls by their status. A gRPC call is a POST: it is idempotent by its
+    /// `Idempotency-Key`, or by the caller's word given to [`replay`](Self::replay).
+    #[cfg(feature = "tonic")]
+    pub fn grpc(
+        self,
+    ) -> RetryBuilder<steadfast_core::tonic::GrpcClassifier, crate::http::HttpReplay, steadfast_core::http::HttpContext>
+    {
+        self.http().classify(steadfast_core::tonic::GrpcClassifier)
+    }
+}
+
+impl Default for RetryBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<C, X> RetryBuilder<C, CloneReplay, X> {
+    /// The caller's word that every request may be executed twice.
+    pub fn idempotent(self) -> RetryBuilder<C, CloneReplay<AlwaysIdempotent>, X> {
+        self.replay(CloneReplay::new(AlwaysIdempotent))
+    }
+
+    /// The caller's word on which requests may be executed twice.
+    pub fn idempotent_if<Req, F>(self, is_idempotent: F) -> RetryBuilder<C, CloneReplay<F>, X>
+    where
+        F: Fn(&Req) -> bool,
+    {
+        self.replay(CloneReplay::new(is_idempotent))
+    }
+}
+
+impl<C, P, X> RetryBuilder<C, P, X> {
+    /// How often a request is sent at most, the first time included.
+    pub fn attempts(mut self, attempts: NonZeroU32) -> Self {
+        self.plan.attempts = attempts;
+        self
+    }
+
+    /// How long to wait between attempts.
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.plan.backoff = backoff;
+        self
+    }
+
+    /// The budget to take retries from. Share one between all layers that send to the same service.
+    pub fn budget(mut self, budget: &Budget) -> Self {
+        self.budget = Some(budget.clone());
+        self
+    }
+
+    /// What a retry takes from the budget.
+    pub fn costs(mut self, costs: Costs) -> Self {
+        self.plan.costs = costs;
+        self
+    }
+
+    /// The longest wait a service may ask for (`Retry-After`, or a refusal that says when to come back). If it asks for more,
+    /// the failure is given to the caller at once.
+    pub fn retry_after_limit(mut self, limit: Duration) -> Self {
+        self.plan.retry_after_limit = limit;
+        self
+    }
+
+    /// The seed of the jitter. The same seed and the same order of failures give the same delays.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// The name of this layer in metrics and events.
+    pub fn named(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Judges outcomes by `classify`.
+    pub fn classify<C2>(self, classify: C2) -> RetryBuilder<C2, P, X> {
+        let Rules { replay, context, .. } = self.rules;
+        let rules = Rules { classify, replay, context };
+        RetryBuilder { rules, plan: self.plan, budget: self.budget, seed: self.seed, name: self.name }
+    }
+
+    /// Keeps and repeats requests by `replay`.
+    pub fn replay<P2>(self, replay: P2) -> RetryBuilder<C, P2, X> {
+        let Rules { classify, context, .. } = self.rules;
+        let rules = Rules { classify, replay, context };
+        RetryBuilder { rules, plan: self.plan, budget: self.budget, seed: self.seed, name: self.name }
+    }
+
+    /// Reads the deadline of a request by `context`. No attempt begins after it.
+    pub fn context<X2>(self, context: X2) -> RetryBuilder<C, P, X2> {
+        let Rules { classify, replay, .. } = self.rules;
+        let rules = Rules { classify, replay, context };
+        RetryBuilder { rules, plan: self.plan, budget: self.budget, seed: self.seed, name: self.name }
+    }
+
+    /// The layer.
+    #[must_use]
+    pub fn build(self) -> RetryLayer<C, P, X> {
+        let shared = Shared {
+            rules: self.rules,
+            plan: self.plan,
+            budget: self.budget.unwrap_or_default(),
+            splitter: self.seed.map_or_else(Splitter::from_entropy, Splitter::seeded),
+            telemetry: Telemetry::new(self.name),
+        };
+        RetryLayer { shared: Striped::new(|_| shared) }
+    }
+}

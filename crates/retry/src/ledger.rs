@@ -1,0 +1,375 @@
+//! What a budget has taken in and given out, by time.
+//!
+//! A budget promises a bound: at every withdrawal, what was withdrawn in the window that ends there is at most a share of the
+//! requests in that same window, plus a floor. A token bucket with refunds bounds nothing of the kind, so both sides
+//! are counted, in buckets of a tenth of the window, and each side errs the safe way: withdrawals are summed over eleven buckets
+//! (at least the window), deposits over ten (at most the window).
+//!
+//! A request that succeeds must not pay for this: no clock, no lock, no line that another core writes. So a deposit is dated
+//! by the *last moment anybody looked at the clock*, which is one shared word that seldom changes. That date can only be too early, and
+//! a deposit dated too early expires too early: safe again. Whoever withdraws looks; and each lane looks once in so many
+//! deposits, so that a healthy service has fresh credit when its first failures come.
+//!
+//! Handles collect deposits of one moment and post them together. While the budget is in demand the moment is *hot*,
+//! and every deposit is posted at once: then nothing that a withdrawal could draw on is still in somebody's pocket.
+
+use std::sync::PoisonError;
+
+use steadfast_core::{Buckets, Ratio, StripedSuccesses, Tick};
+
+use crate::sync::{AtomicU64, Mutex, Ordering};
+
+/// Ten buckets lose at most a tenth of the window's deposits to rounding.
+pub(crate) const BUCKETS: u32 = 10;
+
+/// One bucket more than the window has: the window begins somewhere inside the oldest.
+const COVERING: usize = BUCKETS as usize + 1;
+
+/// How many deposits of one lane in one bucket pass between two looks at the clock: a clock read costs as much as
+/// a dozen posts, and at the rates where the share outweighs a floor of 10/s (50/s and more) this is a few buckets.
+const DEPOSITS_PER_LOOK: u64 = 64;
+
+/// The last look at the clock: the tick it fell in, and for how many ticks more the budget counts as in demand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment(u64);
+
+/// Demand lasts one window after a withdrawal was asked for: up to ten ticks.
+const HEAT_BITS: u32 = 4;
+const HEAT: u64 = (1 << HEAT_BITS) - 1;
+
+impl Moment {
+    /// A moment that is never now: its tick is out of reach.
+    pub(crate) const NEVER: Self = Self(u64::MAX);
+
+    const fn new(tick: Tick, heat: u64) -> Self {
+        Self(tick.0 << HEAT_BITS | heat)
+    }
+
+    pub(crate) const fn tick(self) -> Tick {
+        Tick(self.0 >> HEAT_BITS)
+    }
+
+    pub(crate) const fn is_hot(self) -> bool {
+        self.0 & HEAT > 0
+    }
+
+    /// The moment after a look at the clock. Time goes forward only, whoever looks; demand cools with it.
+    fn at(self, tick: Tick) -> Self {
+        let tick = tick.max(self.tick());
+        Self::new(tick, (self.0 & HEAT).saturating_sub(tick.0 - self.tick().0))
+    }
+
+    fn heated(self) -> Self {
+        Self::new(self.tick(), u64::from(BUCKETS))
+    }
+}
+
+/// What may be withdrawn: a share of the deposits in the window, and something on top.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Allowance {
+    pub(crate) ratio: Ratio,
+    pub(crate) floor: u64,
+}
+
+impl Allowance {
+    #[expect(clippy::cast_precision_loss, reason = "counts of a window are far below 2^53")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "rounding down is meant; never negative"
+    )]
+    fn of(self, deposits: u64) -> u64 {
+        // A product such as 0.29 * 100 may round to just below 29; one part in 10^12 is far below one deposit.
+        let share = self.ratio.value() * deposits as f64 * (1.0 + 1e-12);
+        (share as u64).saturating_add(self.floor)
+    }
+}
+
+/// Deposits and withdrawals of one window. No clock inside. Nothing here takes longer after a long idle gap.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    allowance: Allowance,
+    now: AtomicU64,
+    deposits: StripedSuccesses,
+    withdrawn: Mutex<Withdrawn>,
+}
+
+/// Both sides of the account, in the window that ends now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Balance {
+    pub(crate) deposits: u64,
+    pub(crate) withdrawn: u64,
+    pub(crate) available: u64,
+}
+
+impl Ledger {
+    pub(crate) fn new(allowance: Allowance, buckets: Buckets, lanes: usize) -> Self {
+        Self {
+            allowance,
+            now: AtomicU64::new(Moment::new(Tick(0), 0).0),
+            deposits: StripedSuccesses::new(buckets, lanes),
+            withdrawn: Mutex::new(Withdrawn::default()),
+        }
+    }
+
+    /// The last look at the clock.
+    #[inline]
+    pub(crate) fn moment(&self) -> Moment {
+        // Relaxed: an older moment only dates a deposit earlier.
+        Moment(self.now.load(Ordering::Relaxed))
+    }
+
+    /// Posts deposits made at `tick`, and says whether it is time for another look at the clock.
+    #[inline]
+    pub(crate) fn deposit(&self, lane: usize, tick: Tick, number: u64) -> bool {
+        let held = self.deposits.add_many(lane, tick, number);
+        // Dropped ones (none held) were dated by a moment long gone, so somebody else looks.
+        held / DEPOSITS_PER_LOOK != held.saturating_sub(number) / DEPOSITS_PER_LOOK
+    }
+
+    /// Tells what the clock says.
+    pub(crate) fn look(&self, tick: Tick) {
+        self.advance(|moment| moment.at(tick));
+    }
+
+    /// Takes `cost` if the allowance covers it, and says at which tick it was charged. `clock` is read under the lock, so that
+    /// withdrawals are charged in the order of their times.
+    pub(crate) fn withdraw(&self, clock: impl FnOnce() -> Tick, cost: u64) -> Result<Tick, Balance> {
+        let mut withdrawn = self.lock();
+        let read = clock();
+        let tick = self.advance(|moment| moment.at(read).heated()).tick();
+        let balance = self.balance(&withdrawn, tick);
+        if cost > balance.available {
+            return Err(balance);
+        }
+        withdrawn.add(tick, cost);
+        Ok(tick)
+    }
+
+    /// Gives back what was taken at `tick` and not used.
+    pub(crate) fn refund(&self, tick: Tick, cost: u64) {
+        self.lock().remove(tick, cost);
+    }
+
+    pub(crate) fn balance_at(&self, tick: Tick) -> Balance {
+        let withdrawn = self.lock();
+        self.balance(&withdrawn, self.moment().at(tick).tick())
+    }
+
+    fn balance(&self, withdrawn: &Withdrawn, tick: Tick) -> Balance {
+        let (deposits, withdrawn) = (self.deposits.sum(tick), withdrawn.sum(tick));
+        Balance { deposits, withdrawn, available: self.allowance.of(deposits).saturating_sub(withdrawn) }
+    }
+
+    /// Relaxed, for one word that publishes nothing but itself: what is posted under a tick is in the deposits' own words.
+    fn advance(&self, next: impl Fn(Moment) -> Moment) -> Moment {
+        let mut current = self.now.load(Ordering::Relaxed);
+        loop {
+            let new = next(Moment(current));
+            if new.0 == current {
+                return new;
+            }
+            match self.now.compare_exchange_weak(current, new.0, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return new,
+                Err(seen) => current = seen,
+            }
+        }
+    }
+
+    #[cfg(not(steadfast_loom))]
+    fn lock(&self) -> std::sync::MutexGuard<'_, Withdrawn> {
+        // Nothing panics between two writes of the table.
+        self.withdrawn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[cfg(steadfast_loom)]
+    fn lock(&self) -> loom::sync::MutexGuard<'_, Withdrawn> {
+        self.withdrawn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Withdrawals by tick. A place whose tick has left the window is not summed, and is taken over by the next withdrawal.
+#[derive(Debug, Default)]
+struct Withdrawn([(Tick, u64); COVERING]);
+
+impl Withdrawn {
+    /// Ticks come in order.
+    fn add(&mut self, tick: Tick, cost: u64) {
+        let place = self.place(tick);
+        if place.0 != tick {
+            *place = (tick, 0);
+        }
+        place.1 = place.1.saturating_add(cost);
+    }
+
+    /// Does nothing once the tick has left the window.
+    fn remove(&mut self, tick: Tick, cost: u64) {
+        let place = self.place(tick);
+        if place.0 == tick {
+            place.1 = place.1.saturating_sub(cost);
+        }
+    }
+
+    fn sum(&self, tick: Tick) -> u64 {
+        let oldest = tick.0.saturating_sub(u64::from(BUCKETS));
+        let in_window = |&&(at, _): &&(Tick, u64)| (oldest..=tick.0).contains(&at.0);
+        self.0.iter().filter(in_window).fold(0, |sum, &(_, cost)| sum.saturating_add(cost))
+    }
+
+    fn place(&mut self, tick: Tick) -> &mut (Tick, u64) {
+        // Below eleven.
+        &mut self.0[usize::try_from(tick.0 % COVERING as u64).unwrap_or(0)]
+    }
+}
+
+#[cfg(not(steadfast_loom))]
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn ledger(ratio: f64, floor: u64) -> Ledger {
+        let allowance = Allowance { ratio: Ratio::new(ratio).unwrap(), floor };
+        Ledger::new(allowance, Buckets::new(Duration::from_secs(10), BUCKETS).unwrap(), 2)
+    }
+
+    fn withdraws(ledger: &Ledger, tick: u64) -> bool {
+        ledger.withdraw(|| Tick(tick), 1).is_ok()
+    }
+
+    #[test]
+    fn the_allowance_is_the_share_rounded_down_and_the_floor() {
+        for percent in 0..=100u8 {
+            let allowance = Allowance { ratio: Ratio::percent(percent), floor: 3 };
+            for deposits in [0, 1, 7, 99, 100, 101, 1_000_000] {
+                assert_eq!(
+                    allowance.of(deposits),
+                    u64::from(percent) * deposits / 100 + 3,
+                    "{percent} % of {deposits}"
+                );
+            }
+        }
+        let boundless = Allowance { ratio: Ratio::ONE, floor: u64::MAX };
+        assert_eq!(boundless.of(u64::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn demand_lasts_one_window_and_time_never_goes_back() {
+        let ledger = ledger(0.0, 0);
+        assert!(!ledger.moment().is_hot());
+        assert!(!withdraws(&ledger, 100));
+        assert!(ledger.moment().is_hot());
+        ledger.look(Tick(50));
+        assert_eq!((ledger.moment().tick(), ledger.moment().is_hot()), (Tick(100), true));
+        ledger.look(Tick(109));
+        assert!(ledger.moment().is_hot());
+        ledger.look(Tick(110));
+        assert_eq!((ledger.moment().tick(), ledger.moment().is_hot()), (Tick(110), false));
+    }
+
+    #[test]
+    fn a_withdrawal_read_late_is_charged_to_the_latest_tick() {
+        let ledger = ledger(0.0, 1);
+        assert_eq!(ledger.withdraw(|| Tick(20), 1), Ok(Tick(20)));
+        assert!(!withdraws(&ledger, 19));
+        assert!(!withdraws(&ledger, 30), "the window may begin inside the oldest bucket");
+        assert!(withdraws(&ledger, 31));
+    }
+
+    #[test]
+    fn each_side_leaves_the_window_on_the_safe_side() {
+        let ledger = ledger(1.0, 0);
+        ledger.look(Tick(20));
+        ledger.deposit(0, Tick(20), 2);
+        assert!(withdraws(&ledger, 29));
+        assert_eq!(ledger.balance_at(Tick(30)), Balance { deposits: 0, withdrawn: 1, available: 0 });
+        assert!(!withdraws(&ledger, 30));
+    }
+
+    #[test]
+    fn a_refund_after_the_window_has_passed_changes_nothing() {
+        let ledger = ledger(0.0, 1);
+        let early = ledger.withdraw(|| Tick(20), 1).unwrap();
+        let late = ledger.withdraw(|| Tick(20 + 11), 1).unwrap();
+        ledger.refund(early, 1);
+        assert!(!withdraws(&ledger, 31), "the later withdrawal stands in the same place and stays");
+        ledger.refund(late, 1);
+        assert!(withdraws(&ledger, 31));
+    }
+
+    #[test]
+    fn a_cost_above_all_there_is_is_refused() {
+        let ledger = ledger(1.0, 10);
+        assert!(ledger.withdraw(|| Tick(0), u64::from(u32::MAX)).is_err());
+        assert!(ledger.withdraw(|| Tick(0), 11).is_err());
+        assert!(ledger.withdraw(|| Tick(0), 10).is_ok());
+    }
+}
+
+#[cfg(steadfast_loom)]
+#[cfg(test)]
+mod loom_tests {
+    use std::time::Duration;
+
+    use loom::{sync::Arc, thread};
+
+    use super::*;
+
+    fn ledger(percent: u8, floor: u64) -> Arc<Ledger> {
+        let allowance = Allowance { ratio: Ratio::percent(percent), floor };
+        Arc::new(Ledger::new(allowance, Buckets::new(Duration::from_secs(10), BUCKETS).unwrap(), 1))
+    }
+
+    /// Two threads each deposit and withdraw, at different times: what both took is covered by what both gave.
+    #[test]
+    fn concurrent_withdrawals_never_overdraw() {
+        loom::model(|| {
+            let ledger = ledger(50, 0);
+            let take = |ledger: Arc<Ledger>, tick: u64| {
+                ledger.deposit(0, ledger.moment().tick(), 1);
+                u64::from(ledger.withdraw(|| Tick(tick), 1).is_ok())
+            };
+            let other = Arc::clone(&ledger);
+            let there = thread::spawn(move || take(other, 1));
+            let here = take(Arc::clone(&ledger), 0);
+            let taken = here + there.join().unwrap();
+            assert_eq!(taken, 1, "the second of the two sees both deposits");
+        });
+    }
+
+    /// A deposit is never dated later than the clock was when it was made, and none is lost.
+    #[test]
+    fn a_look_and_a_withdrawal_at_once_leave_the_later_time_and_the_demand() {
+        loom::model(|| {
+            let ledger = ledger(100, 0);
+            let other = Arc::clone(&ledger);
+            let looker = thread::spawn(move || {
+                other.look(Tick(3));
+                let tick = other.moment().tick();
+                assert!(tick >= Tick(3), "time goes forward only");
+                other.deposit(0, tick, 1);
+            });
+            let withdrawn = ledger.withdraw(|| Tick(2), 1);
+            looker.join().unwrap();
+            assert!(ledger.moment().is_hot());
+            assert_eq!(ledger.moment().tick(), Tick(3));
+            let balance = ledger.balance_at(Tick(3));
+            assert_eq!((balance.deposits, balance.withdrawn), (1, u64::from(withdrawn.is_ok())));
+        });
+    }
+
+    /// A refund races a withdrawal: the one unit there is goes to one at a time.
+    #[test]
+    fn a_refund_gives_back_exactly_what_was_taken() {
+        loom::model(|| {
+            let ledger = ledger(0, 1);
+            let tick = ledger.withdraw(|| Tick(0), 1).unwrap();
+            let other = Arc::clone(&ledger);
+            let refunder = thread::spawn(move || other.refund(tick, 1));
+            let taken = u64::from(ledger.withdraw(|| Tick(0), 1).is_ok());
+            refunder.join().unwrap();
+            assert_eq!(ledger.balance_at(Tick(0)).withdrawn, taken);
+        });
+    }
+}

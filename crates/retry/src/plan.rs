@@ -1,0 +1,195 @@
+//! Whether a failed attempt is followed by another, and when. No clock, no chance of its own, no I/O.
+
+use std::{
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
+
+use rand::Rng;
+use steadfast_core::{Attempt, Backoff, Deadline, Executed, Verdict};
+
+/// How a call ended, for metrics. `LABELS` has the name of each, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The verdict was success, at whichever attempt.
+    Success,
+    /// A failure that no retry would mend: permanent, ignored, or of the service's readiness.
+    Failed,
+    /// The last attempt failed too.
+    AttemptsExhausted,
+    /// The budget did not cover another attempt.
+    BudgetExhausted,
+    /// The request may have been executed and is not idempotent, or it could not be had a second time.
+    NotRepeatable,
+    /// The next attempt would have begun at the deadline or after it.
+    Deadline,
+    /// The service asked for a longer wait than is allowed.
+    RetryAfter,
+    /// The call was dropped before it ended.
+    Cancelled,
+}
+
+impl Outcome {
+    pub(crate) const LABELS: &[&str] = &[
+        "success",
+        "failed",
+        "attempts_exhausted",
+        "budget_exhausted",
+        "not_repeatable",
+        "deadline",
+        "retry_after",
+        "cancelled",
+    ];
+
+    pub(crate) const fn label(self) -> &'static str {
+        Self::LABELS[self as usize]
+    }
+}
+
+/// What a retry takes from the budget, by the failure it answers.
+///
+/// 1 each by default, which makes the budget's bound one of attempts. A failure that may have cost the service its full
+/// work, such as a timeout, can be made dearer; the bound then holds for the sum of the costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Costs {
+    /// After a failure that was not executed.
+    pub not_executed: NonZeroU32,
+    /// After a failure that may have been executed.
+    pub maybe_executed: NonZeroU32,
+    /// After the service had too much to do.
+    pub throttled: NonZeroU32,
+}
+
+impl Default for Costs {
+    fn default() -> Self {
+        Self { not_executed: NonZeroU32::MIN, maybe_executed: NonZeroU32::MIN, throttled: NonZeroU32::MIN }
+    }
+}
+
+/// The rules of retrying, as plain data.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) attempts: NonZeroU32,
+    pub(crate) backoff: Backoff,
+    pub(crate) retry_after_limit: Duration,
+    pub(crate) costs: Costs,
+}
+
+impl Plan {
+    /// Whether the failure of `attempt` may be answered with a retry, and what that costs.
+    pub(crate) fn permits(
+        &self,
+        verdict: Verdict,
+        attempt: Attempt,
+        is_idempotent: impl FnOnce() -> bool,
+    ) -> Result<NonZeroU32, Outcome> {
+        let (cost, is_safe) = match verdict {
+            Verdict::Success => return Err(Outcome::Success),
+            Verdict::Permanent | Verdict::Ignored => return Err(Outcome::Failed),
+            Verdict::Transient { executed: Executed::No, .. } => (self.costs.not_executed, true),
+            Verdict::Transient { executed: Executed::Maybe, .. } => (self.costs.maybe_executed, false),
+            Verdict::Throttled { .. } => (self.costs.throttled, true),
+        };
+        if attempt.number() >= self.attempts.get() {
+            return Err(Outcome::AttemptsExhausted);
+        }
+        if is_safe || is_idempotent() { Ok(cost) } else { Err(Outcome::NotRepeatable) }
+    }
+
+    /// How long to wait after the failure of `attempt`: the backoff, or what the service asked for if that is longer.
+    pub(crate) fn wait(
+        &self,
+        retry_after: Option<Duration>,
+        attempt: Attempt,
+        pace: &mut Pace<impl Rng>,
+    ) -> Result<Duration, Outcome> {
+        let asked = retry_after.unwrap_or(Duration::ZERO);
+        if asked > self.retry_after_limit {
+            return Err(Outcome::RetryAfter);
+        }
+        pace.previous = self.backoff.delay(attempt.number() - 1, pace.previous, &mut pace.rng);
+        Ok(pace.previous.max(asked))
+    }
+}
+
+/// What the delays of one call depend on besides its attempts.
+#[derive(Clone, Debug)]
+pub(crate) struct Pace<R> {
+    pub(crate) rng: R,
+    /// The delay drawn before.
+    pub(crate) previous: Duration,
+}
+
+/// Whether an attempt that begins `delay` after `now` begins before the deadline.
+pub(crate) fn is_in_time(deadline: Option<Deadline>, now: Instant, delay: Duration) -> bool {
+    deadline.is_none_or(|deadline| deadline.remaining(now) > delay)
+}
+
+#[cfg(test)]
+mod tests {
+    use steadfast_core::Splitter;
+
+    use super::*;
+
+    const PLAN: Plan = Plan {
+        attempts: NonZeroU32::new(3).unwrap(),
+        backoff: Backoff::NONE,
+        retry_after_limit: Duration::from_secs(30),
+        costs: Costs {
+            not_executed: NonZeroU32::MIN,
+            maybe_executed: NonZeroU32::new(2).unwrap(),
+            throttled: NonZeroU32::new(3).unwrap(),
+        },
+    };
+
+    fn permits(verdict: Verdict, is_idempotent: bool) -> Result<u32, Outcome> {
+        PLAN.permits(verdict, Attempt::FIRST, || is_idempotent).map(NonZeroU32::get)
+    }
+
+    #[test]
+    fn only_what_is_safe_is_repeated() {
+        let throttled = Verdict::Throttled { retry_after: None };
+        for is_idempotent in [false, true] {
+            assert_eq!(permits(Verdict::Success, is_idempotent), Err(Outcome::Success));
+            assert_eq!(permits(Verdict::Permanent, is_idempotent), Err(Outcome::Failed));
+            assert_eq!(permits(Verdict::Ignored, is_idempotent), Err(Outcome::Failed));
+            assert_eq!(permits(Verdict::transient(Executed::No), is_idempotent), Ok(1));
+            assert_eq!(permits(throttled, is_idempotent), Ok(3));
+        }
+        assert_eq!(permits(Verdict::transient(Executed::Maybe), true), Ok(2));
+        assert_eq!(permits(Verdict::transient(Executed::Maybe), false), Err(Outcome::NotRepeatable));
+    }
+
+    #[test]
+    fn attempts_are_counted_from_the_first() {
+        let verdict = Verdict::transient(Executed::No);
+        let second = Attempt::FIRST.next();
+        assert!(PLAN.permits(verdict, second, || true).is_ok());
+        assert_eq!(PLAN.permits(verdict, second.next(), || true), Err(Outcome::AttemptsExhausted));
+    }
+
+    #[test]
+    fn retry_after_is_a_lower_bound_for_the_wait_and_has_an_upper_one_itself() {
+        let backoff = Backoff::constant(Duration::from_secs(1)).unwrap();
+        let plan = Plan { backoff, ..PLAN };
+        let mut pace = Pace { rng: Splitter::seeded(1).split(), previous: Duration::ZERO };
+        let mut wait = |asked: Option<u64>| plan.wait(asked.map(Duration::from_secs), Attempt::FIRST, &mut pace);
+        assert_eq!(wait(None), Ok(Duration::from_secs(1)));
+        assert_eq!(wait(Some(0)), Ok(Duration::from_secs(1)));
+        assert_eq!(wait(Some(30)), Ok(Duration::from_secs(30)));
+        assert_eq!(wait(Some(31)), Err(Outcome::RetryAfter));
+        assert_eq!(wait(Some(u64::MAX)), Err(Outcome::RetryAfter));
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+    fn an_attempt_at_the_deadline_is_too_late() {
+        let now = Instant::now();
+        let deadline = Some(Deadline::after(now, Duration::from_secs(1)));
+        assert!(is_in_time(deadline, now, Duration::from_millis(999)));
+        assert!(!is_in_time(deadline, now, Duration::from_secs(1)));
+        assert!(!is_in_time(deadline, now + Duration::from_secs(2), Duration::ZERO));
+        assert!(!is_in_time(deadline, now, Duration::MAX));
+        assert!(is_in_time(None, now, Duration::MAX));
+    }
+}

@@ -1,0 +1,94 @@
+//! Having a request a second time.
+
+use steadfast_core::Attempt;
+
+use crate::idempotency::{Idempotency, NotIdempotent};
+
+/// Keeps what it takes to send a request again.
+///
+/// [`CloneReplay`] does it for any request that is `Clone`; with the feature `http`, `HttpReplay` does it for HTTP requests
+/// with their bodies.
+pub trait Replay<Req> {
+    /// What the inner service is called with.
+    type Request;
+    /// What is kept until the outcome is known.
+    type Saved;
+
+    /// Prepares the first attempt, and keeps what further ones need. On the way of every request.
+    fn first(&self, request: Req) -> (Self::Request, Self::Saved);
+
+    /// Whether the request may be executed twice. Asked when an attempt failed that may have been executed.
+    fn is_idempotent(&self, saved: &Self::Saved) -> bool;
+
+    /// Prepares the attempt with the number `attempt`, 2 or more. The attempts before it are over, and whatever still holds their
+    /// requests is to get no more of them.
+    ///
+    /// # Errors
+    /// When the request cannot be sent again. The caller then gets the failure of the attempt before.
+    fn again(&self, saved: &mut Self::Saved, attempt: Attempt, ended: Ended) -> Result<Self::Request, CannotReplay>;
+}
+
+/// How the attempt before ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// With a response.
+    Response,
+    /// With an error.
+    Error,
+}
+
+/// Why a request cannot be sent again, though it failed in a way that would allow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CannotReplay {
+    /// More of the body was sent than is kept.
+    #[error("the request body is larger than the replay limit")]
+    TooLarge,
+    /// The body itself failed: the caller's upload broke off, and a further attempt would have no more of it.
+    #[error("the request body failed")]
+    BodyFailed,
+    /// The service answered before it had the whole body: it may still be reading.
+    #[error("the response came before the request body was finished")]
+    Unfinished,
+    /// The request was not kept.
+    #[error("the request was not kept")]
+    NotKept,
+}
+
+/// Replays a request by cloning it: once before the first attempt, and once for each further one.
+///
+/// By default no request is idempotent, and only failures that certainly were not executed are sent again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CloneReplay<I = NotIdempotent> {
+    idempotency: I,
+}
+
+impl<I> CloneReplay<I> {
+    /// Replays by cloning; `idempotency` says what may be executed twice.
+    #[must_use]
+    pub const fn new(idempotency: I) -> Self {
+        Self { idempotency }
+    }
+}
+
+impl<Req, I> Replay<Req> for CloneReplay<I>
+where
+    Req: Clone,
+    I: Idempotency<Req>,
+{
+    type Request = Req;
+    type Saved = Req;
+
+    #[inline]
+    fn first(&self, request: Req) -> (Req, Req) {
+        (request.clone(), request)
+    }
+
+    fn is_idempotent(&self, saved: &Req) -> bool {
+        self.idempotency.is_idempotent(saved)
+    }
+
+    fn again(&self, saved: &mut Req, _: Attempt, _: Ended) -> Result<Req, CannotReplay> {
+        Ok(saved.clone())
+    }
+}

@@ -1,0 +1,18 @@
+//! The layer over services that fail in every way.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod attempts;
+mod budget;
+mod cancel;
+mod contract;
+mod support;
+mod traps;
+
+#[cfg(feature = "http")]
+mod body;
+#[cfg(feature = "http")]
+mod http;
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(feature = "tracing")]
+mod tracing;
