@@ -69,6 +69,9 @@ pub(crate) struct Success {
     pub(crate) ceiling: f64,
 }
 
+/// How many ticks a straggler may lag behind a word and still be known as one: eleven minutes of the shortest ticks.
+const LAG: u32 = 1 << 16;
+
 /// A number of seconds as an `f32`, and the tick it stands for, in one word. An `f32` has seven digits; a tick is at least 10 ms
 /// long, so 32 bits of it come round after 16 months, and then compare as a circle does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +97,7 @@ impl Dated {
         // A straggler's tick may lie a little before the word's: that is as fresh as can be.
         #[expect(clippy::cast_possible_truncation, reason = "ticks compare as a circle does")]
         let age = (tick as u32).wrapping_sub(self.tick());
-        (age < window || age > u32::MAX / 2).then_some(seconds)
+        (age < window || age.wrapping_neg() <= LAG).then_some(seconds)
     }
 
     pub(crate) fn seconds_at_any_age(self) -> Option<f64> {
@@ -103,10 +106,10 @@ impl Dated {
         (seconds > 0.0).then_some(f64::from(seconds))
     }
 
-    /// Whether it was made at `tick` or later.
+    /// Whether it was made at `tick` or, as a straggler sees it, a little later.
     #[expect(clippy::cast_possible_truncation, reason = "ticks compare as a circle does")]
     pub(crate) const fn reaches(self, tick: u64) -> bool {
-        self.tick().wrapping_sub(tick as u32) <= u32::MAX / 2
+        self.tick().wrapping_sub(tick as u32) <= LAG
     }
 
     const fn tick(self) -> u32 {

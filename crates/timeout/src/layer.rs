@@ -60,14 +60,16 @@ impl<C, X, L> TimeoutLayer<C, X, L> {
         TimeoutLayer { limits: self.limits, classifier: self.classifier, context }
     }
 
-    /// The same for HTTP: deadline and attempt from the request's extensions, outcomes judged by their status.
+    /// The same for HTTP: deadline and attempt from the request's extensions, outcomes judged by their status. A classifier of
+    /// your own comes after it.
     #[cfg(feature = "http")]
     #[must_use]
     pub fn http(self) -> TimeoutLayer<steadfast_core::http::HttpClassifier, steadfast_core::http::HttpContext, L> {
         self.classifier(Default::default()).context(steadfast_core::http::HttpContext)
     }
 
-    /// The same for gRPC: deadline and attempt from the request's extensions, outcomes judged by their status.
+    /// The same for gRPC: deadline and attempt from the request's extensions, outcomes judged by their status. A classifier of
+    /// your own comes after it.
     #[cfg(feature = "tonic")]
     #[must_use]
     pub fn grpc(self) -> TimeoutLayer<steadfast_core::tonic::GrpcClassifier, steadfast_core::http::HttpContext, L> {

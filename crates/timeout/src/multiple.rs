@@ -270,7 +270,18 @@ mod tests {
             assert!(multiple.limit(1) < 120 * MS);
             assert!(multiple.limit(6) < 120 * MS);
             assert_eq!(multiple.limit(7), 1000 * MS, "the samples have aged out");
-            assert_eq!(multiple.limit(u64::MAX >> 2), 1000 * MS, "after any idle gap");
+        }
+    }
+
+    #[test]
+    fn after_any_idle_gap_it_starts_cold_and_learns_again() {
+        for gap in [6, 1000, 1 << 20, 1 << 31, (1 << 31) + 1, 3 << 30, (1 << 32) + 1000, 5 << 31] {
+            for multiple in [settled(quantile(2.0)), settled(ewma(2.0))] {
+                multiple.timeout(1, multiple.limit(1));
+                assert_eq!(multiple.limit(1 + gap), 1000 * MS, "{gap} ticks later");
+                (0..20).for_each(|_| assert!(call(&multiple, 1 + gap, 300 * MS)));
+                assert!(multiple.limit(1 + gap) < 700 * MS, "{gap} ticks later");
+            }
         }
     }
 
