@@ -314,6 +314,26 @@ mod tests {
     }
 
     #[test]
+    fn a_heavy_tail_does_not_drive_the_limit_up() {
+        // A Pareto spread from 10 ms up with a shape of 1.5: no variance, and a quantile of 99 % at 215 ms.
+        const EXACT: f64 = 0.2154;
+        for factor in FACTORS {
+            let (multiple, calls) = (quantile(factor), 20_000u64);
+            let (mut timeouts, mut sum, mut random) = (0, 0.0, 88_172_645_463_325_252u64);
+            for n in 0..calls {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let uniform = ((random >> 11) + 1) as f64 / (1u64 << 53) as f64;
+                let latency = Duration::from_secs_f64((0.01 * uniform.powf(-1.0 / 1.5)).min(100.0));
+                timeouts += u64::from(!call(&multiple, 1 + n / 500, latency));
+                sum += multiple.limit(1 + n / 500).as_secs_f64();
+            }
+            let mean = sum / calls as f64;
+            assert!((0.9..1.2).contains(&(mean / (factor * EXACT))), "factor {factor}: {mean} s");
+            assert!(timeouts * 100 <= calls * 5 / 4, "factor {factor}: {timeouts} of {calls}");
+        }
+    }
+
+    #[test]
     fn one_quick_answer_sets_no_estimate() {
         let multiple = quantile(2.0);
         multiple.success(1, MS / 100);
