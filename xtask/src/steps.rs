@@ -32,7 +32,6 @@ pub(crate) fn test() -> Vec<Step> {
 /// Everything that must hold before a merge.
 pub(crate) fn ci() -> Vec<Step> {
     let before = [
-        Step { name: "lock", what: "Cargo.lock is up to date", run: lock },
         Step { name: "fmt", what: "the code is formatted", run: fmt },
         Step { name: "deny", what: "bans, licences, sources, duplicate versions", run: deny },
         Step { name: "clippy", what: "no lint anywhere, all features", run: clippy },
@@ -41,10 +40,6 @@ pub(crate) fn ci() -> Vec<Step> {
         Step { name: "doc", what: "the documentation builds without a warning", run: doc },
     ];
     before.into_iter().chain(test()).collect()
-}
-
-fn lock(workspace: &Workspace) -> Result<(), Failure> {
-    workspace.cargo("metadata --locked --format-version 1").output().map(drop)
 }
 
 fn fmt(workspace: &Workspace) -> Result<(), Failure> {
