@@ -1,0 +1,40 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "http")]
+#[doc(inline)]
+pub use steadfast_core::http;
+#[cfg(feature = "tonic")]
+#[doc(inline)]
+pub use steadfast_core::tonic;
+#[doc(inline)]
+pub use steadfast_core::{
+    Attempt, Backoff, Buckets, Classify, ConfigError, Deadline, DefaultClassifier, Error, EveryError, Executed,
+    Failure, Grounds, Guard, Jitter, Lift, NoContext, Ratio, Refusal, RefusalKind, RequestContext, Snapshot, Verdict,
+    cause, guard,
+};
+
+#[cfg(feature = "breaker")]
+#[doc(inline)]
+pub use steadfast_breaker as breaker;
+/// The seams of all layers, for those who write their own.
+pub use steadfast_core as core;
+#[cfg(feature = "retry")]
+#[doc(inline)]
+pub use steadfast_retry as retry;
+#[cfg(feature = "timeout")]
+#[doc(inline)]
+pub use steadfast_timeout as timeout;
+
+/// The documents of the repository, compiled so that none of their examples can rot.
+#[cfg(all(doctest, feature = "full", feature = "tonic"))]
+mod documents {
+    #[doc = include_str!("../../../README.md")]
+    mod readme {}
+    #[doc = include_str!("../../../docs/composition.md")]
+    mod composition {}
+    #[doc = include_str!("../../../docs/errors.md")]
+    mod errors {}
+    #[doc = include_str!("../../../docs/observability.md")]
+    mod observability {}
+}

@@ -1,0 +1,87 @@
+//! `guard`: a stack round services whose error type is foreign.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{Router, http::StatusCode, routing::get};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use steadfast::{
+    Error, RefusalKind,
+    breaker::{BreakerLayer, CircuitOpen},
+    cause, guard,
+    retry::RetryLayer,
+    timeout::TimeoutLayer,
+};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt};
+
+use crate::support::{nobody, serve, touchy};
+
+#[tokio::test]
+async fn a_hyper_client_keeps_its_own_error_beside_the_refusals() {
+    let stack = ServiceBuilder::new()
+        .layer(RetryLayer::builder().http().build())
+        .layer(BreakerLayer::new(touchy()).http())
+        .layer(TimeoutLayer::fixed(Duration::from_secs(5)).unwrap().http());
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let service = guard(stack).layer(client);
+    let request = |address| Request::get(format!("http://{address}/")).body(Full::<Bytes>::default()).unwrap();
+
+    let healthy = serve(Router::new().route("/", get(|| async { "hello" }))).await;
+    assert_eq!(service.clone().oneshot(request(healthy)).await.unwrap().status(), StatusCode::OK);
+
+    // Nobody listens: three attempts, of which the second opens the circuit (1 of 2 has failed already by then).
+    let dead = nobody().await;
+    let error = service.clone().oneshot(request(dead)).await.unwrap_err();
+    match &error {
+        Error::Service(error) => {
+            assert_eq!(cause::<io::Error>(error).unwrap().kind(), io::ErrorKind::ConnectionRefused);
+        }
+        Error::Refused(refusal) => assert_eq!(refusal.kind(), RefusalKind::Unavailable),
+    }
+    let error = service.oneshot(request(healthy)).await.unwrap_err();
+    assert!(cause::<CircuitOpen>(&error).is_some(), "{error:?}");
+    assert!(!error.refusal().unwrap().may_have_executed());
+}
+
+/// reqwest's client is a service over its own request type: a few lines carry `http`'s to it and back.
+#[derive(Clone)]
+struct Reqwest(reqwest::Client);
+
+impl Service<Request<reqwest::Body>> for Reqwest {
+    type Response = Response<reqwest::Body>;
+    type Error = reqwest::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<reqwest::Body>) -> Self::Future {
+        let client = self.0.clone();
+        Box::pin(async move { Ok(client.execute(request.try_into()?).await?.into()) })
+    }
+}
+
+#[tokio::test]
+async fn a_reqwest_client_keeps_its_own_error_beside_the_refusals() {
+    let stack = ServiceBuilder::new()
+        .layer(BreakerLayer::new(touchy()).http())
+        .layer(TimeoutLayer::fixed(Duration::from_secs(5)).unwrap().http());
+    let service = guard(stack).layer(Reqwest(reqwest::Client::new()));
+    let request = |address| Request::get(format!("http://{address}/")).body(reqwest::Body::default()).unwrap();
+    let dead = nobody().await;
+    for _ in 0..2 {
+        let error = service.clone().oneshot(request(dead)).await.unwrap_err();
+        assert!(error.into_service().unwrap().is_connect());
+    }
+    let error = service.oneshot(request(dead)).await.unwrap_err();
+    assert!(cause::<CircuitOpen>(&error).is_some());
+}

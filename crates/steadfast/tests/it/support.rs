@@ -1,0 +1,29 @@
+//! What the tests share.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::Router;
+use steadfast::{
+    Backoff,
+    breaker::{BreakerConfig, Circuit},
+};
+use tokio::net::TcpListener;
+
+/// Opens after two failures and stays open for ten minutes.
+pub(crate) fn touchy() -> Circuit {
+    let open_time = Backoff::constant(Duration::from_secs(600)).unwrap();
+    Circuit::new(BreakerConfig::new().count_window(10).minimum_calls(2).open_time(open_time)).unwrap()
+}
+
+/// Serves on a free port until the test's runtime ends.
+pub(crate) async fn serve(router: Router) -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    address
+}
+
+/// An address where nobody listens.
+pub(crate) async fn nobody() -> SocketAddr {
+    TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap()
+}

@@ -1,0 +1,96 @@
+//! A real exporter, scraped over HTTP, shows exactly the metrics that the documentation lists.
+//!
+//! A test binary of its own: the recorder is installed for the whole process.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddr,
+    time::Duration,
+};
+
+use metrics_exporter_prometheus::PrometheusBuilder;
+use steadfast::{
+    breaker::{BreakerConfig, BreakerLayer, Circuit},
+    retry::RetryLayer,
+    timeout::{LimitConfig, TimeLimit, TimeoutLayer},
+};
+use steadfast_testkit::loopback;
+use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
+
+/// Metric name to its label names, and to the values of its second label.
+type Shape = BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)>;
+
+const DOCUMENT: &str = include_str!("../../../docs/observability.md");
+
+/// What the table in the documentation says.
+fn documented() -> Shape {
+    let words = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    let rows = DOCUMENT.lines().filter(|line| line.starts_with("| `steadfast_"));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.split('|').collect();
+        (cells[1].trim().trim_matches('`').to_owned(), (words(cells[3]), words(cells[4])))
+    })
+    .collect()
+}
+
+/// What the exporter says, sample by sample.
+fn scraped(text: &str) -> Shape {
+    let mut shape = Shape::new();
+    for line in text.lines().filter(|line| line.starts_with("steadfast_")) {
+        let (name, rest) = line.split_once('{').unwrap();
+        let labels = rest.split_once('}').unwrap().0;
+        let (names, values) = shape.entry(name.to_owned()).or_default();
+        for label in labels.split(',') {
+            let (label, value) = label.split_once('=').unwrap();
+            names.insert(label.to_owned());
+            if ["outcome", "state", "to"].contains(&label) {
+                values.insert(value.trim_matches('"').to_owned());
+            }
+        }
+    }
+    shape
+}
+
+async fn scrape(address: SocketAddr) -> String {
+    reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap()
+}
+
+/// One success, one timeout that opens the circuit, one refusal that is not retried for want of budget or patience.
+async fn exercise() {
+    let circuit = Circuit::new(BreakerConfig::new().named("stock").minimum_calls(2)).unwrap();
+    let limit = LimitConfig::adaptive(Duration::from_millis(10), Duration::from_millis(20)).unwrap().named("stock");
+    let service = ServiceBuilder::new()
+        .layer(RetryLayer::builder().idempotent().retry_after_limit(Duration::ZERO).named("stock").build())
+        .layer(BreakerLayer::new(circuit))
+        .layer(TimeoutLayer::new(TimeLimit::from(limit)))
+        .service(service_fn(|hangs: bool| async move {
+            match hangs {
+                true => std::future::pending().await,
+                false => Ok::<_, BoxError>(tokio::task::yield_now().await),
+            }
+        }));
+    service.clone().oneshot(false).await.unwrap();
+    service.clone().oneshot(true).await.unwrap_err();
+    service.oneshot(false).await.unwrap_err();
+}
+
+fn sum(text: &str, metric: &str) -> u64 {
+    let samples = text.lines().filter(|line| line.starts_with(&format!("{metric}{{")));
+    samples.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()
+}
+
+#[tokio::test]
+async fn the_exporter_shows_what_the_documentation_lists_and_gauges_return_to_zero() {
+    let (listener, address) = loopback().unwrap();
+    drop(listener);
+    PrometheusBuilder::new().with_http_listener(address).install().unwrap();
+    exercise().await;
+    let text = scrape(address).await;
+    assert_eq!(scraped(&text), documented(), "\n{text}");
+    assert_eq!(sum(&text, "steadfast_retry_calls_total"), 3, "one increment a call\n{text}");
+    let attempts = 3 + sum(&text, "steadfast_retry_retries_total");
+    assert_eq!(sum(&text, "steadfast_breaker_calls_total"), attempts, "{text}");
+    for gauge in ["steadfast_breaker_state", "steadfast_timeout_limit_seconds"] {
+        assert_eq!(sum(&text, gauge), 0, "the handles are gone\n{text}");
+    }
+}
