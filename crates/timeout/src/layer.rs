@@ -50,7 +50,7 @@ impl<L> TimeoutLayer<DefaultClassifier, NoContext, L> {
 impl<C, X, L> TimeoutLayer<C, X, L> {
     /// The same, with outcomes judged by `classifier`.
     #[must_use]
-    pub fn classifier<C2>(self, classifier: C2) -> TimeoutLayer<C2, X, L> {
+    pub fn classify<C2>(self, classifier: C2) -> TimeoutLayer<C2, X, L> {
         TimeoutLayer { limits: self.limits, classifier, context: self.context }
     }
 
@@ -65,7 +65,7 @@ impl<C, X, L> TimeoutLayer<C, X, L> {
     #[cfg(feature = "http")]
     #[must_use]
     pub fn http(self) -> TimeoutLayer<steadfast_core::http::HttpClassifier, steadfast_core::http::HttpContext, L> {
-        self.classifier(Default::default()).context(steadfast_core::http::HttpContext)
+        self.classify(steadfast_core::http::HttpClassifier).context(steadfast_core::http::HttpContext)
     }
 
     /// The same for gRPC: deadline and attempt from the request's extensions, outcomes judged by their status. A classifier of
@@ -73,7 +73,7 @@ impl<C, X, L> TimeoutLayer<C, X, L> {
     #[cfg(feature = "tonic")]
     #[must_use]
     pub fn grpc(self) -> TimeoutLayer<steadfast_core::tonic::GrpcClassifier, steadfast_core::http::HttpContext, L> {
-        self.classifier(steadfast_core::tonic::GrpcClassifier).context(steadfast_core::http::HttpContext)
+        self.classify(steadfast_core::tonic::GrpcClassifier).context(steadfast_core::http::HttpContext)
     }
 
     /// What chooses the limit: the [`TimeLimit`] itself, unless there are several.

@@ -115,7 +115,7 @@ async fn fast_failures_are_not_samples() {
 #[tokio::test(start_paused = true)]
 async fn the_classifier_says_what_a_success_is() {
     let limit = adaptive();
-    let layer = TimeoutLayer::from(limit.clone()).classifier(|outcome: Result<&u16, &BoxError>| match outcome {
+    let layer = TimeoutLayer::from(limit.clone()).classify(|outcome: Result<&u16, &BoxError>| match outcome {
         Ok(200) => Verdict::Success,
         _ => Verdict::transient(Executed::Maybe),
     });
