@@ -23,6 +23,8 @@ pub struct Breaker<S, C = DefaultClassifier> {
     inner: S,
     circuit: Circuit,
     classifier: C,
+    /// The circuit's, at hand.
+    on_open: OnOpen,
     /// Only while not ready, and it belongs to this handle alone.
     waiting: Option<Waiting>,
 }
@@ -36,8 +38,9 @@ struct Waiting {
 
 impl<S, C> Breaker<S, C> {
     /// Puts `inner` behind `circuit`.
-    pub const fn new(inner: S, circuit: Circuit, classifier: C) -> Self {
-        Self { inner, circuit, classifier, waiting: None }
+    pub fn new(inner: S, circuit: Circuit, classifier: C) -> Self {
+        let on_open = circuit.shared().on_open();
+        Self { inner, circuit, classifier, on_open, waiting: None }
     }
 
     /// The circuit.
@@ -94,8 +97,7 @@ where
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        let shared = self.circuit.shared();
-        if shared.on_open() == OnOpen::NotReady && !shared.is_closed() && self.poll_circuit(cx).is_pending() {
+        if self.on_open == OnOpen::NotReady && !self.circuit.shared().is_closed() && self.poll_circuit(cx).is_pending() {
             return Poll::Pending;
         }
         self.inner.poll_ready(cx)
