@@ -29,7 +29,10 @@ use std::{
     time::Duration,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::{
+    io::retry_on_intr,
+    process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid},
+};
 
 /// A child gets this long to say that it is ready.
 const START: Duration = Duration::from_secs(20);
@@ -103,12 +106,17 @@ impl Child {
         Ok(self.child.try_wait()?.is_none())
     }
 
-    /// Stops the process (`SIGSTOP`): its connections stay open, and nobody is answered.
+    /// Stops the process (`SIGSTOP`), and returns once it stands still: its connections stay open, and nobody is answered.
     ///
     /// # Errors
     /// When the process is gone.
     pub fn pause(&mut self) -> io::Result<()> {
-        self.signal(Signal::STOP)
+        let id = self.signal(Signal::STOP)?;
+        // The signal is only on its way: a thread on another core runs on for a while. The stop is reported when all stand.
+        // Looked at and not taken, the end of a process that died meanwhile is left for `wait`.
+        let change = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        retry_on_intr(|| waitid(WaitId::Pid(id), change))?;
+        Ok(())
     }
 
     /// Lets a stopped process go on (`SIGCONT`).
@@ -116,7 +124,7 @@ impl Child {
     /// # Errors
     /// When the process is gone.
     pub fn resume(&mut self) -> io::Result<()> {
-        self.signal(Signal::CONT)
+        self.signal(Signal::CONT).map(drop)
     }
 
     /// Kills the process (`SIGKILL`), stopped or not, and waits for its end. Killing it twice does nothing more.
@@ -128,13 +136,14 @@ impl Child {
         self.child.wait().map(drop)
     }
 
-    fn signal(&mut self, signal: Signal) -> io::Result<()> {
+    fn signal(&mut self, signal: Signal) -> io::Result<Pid> {
         // Once waited for, its id may be another's; before that it is its own, even when it is dead.
         if !self.is_alive()? {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        Ok(kill_process(id.ok_or(io::ErrorKind::NotFound)?, signal)?)
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
+        kill_process(id, signal)?;
+        Ok(id)
     }
 }
 

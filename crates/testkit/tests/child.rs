@@ -75,11 +75,20 @@ fn stopped_and_resumed() {
     let mut client = Client::connect(child.address());
     client.ask(1);
     child.pause().unwrap();
+    child.pause().unwrap();
     client.send(2);
     assert!(!client.answers_within(Duration::from_millis(200), 2), "a stopped process answered");
     assert!(child.is_alive().unwrap());
     child.resume().unwrap();
     assert!(client.answers_within(Duration::from_secs(10), 2), "a resumed process did not answer");
+    // At once and in a row: each stop stands before it is said to.
+    for byte in 3..53 {
+        child.pause().unwrap();
+        client.send(byte);
+        assert!(!client.answers_within(Duration::from_millis(2), byte), "a stopped process answered");
+        child.resume().unwrap();
+        assert!(client.answers_within(Duration::from_secs(10), byte), "a resumed process did not answer");
+    }
 }
 
 fn killed_and_restarted() {
