@@ -23,8 +23,9 @@ use crate::{
 /// The default is 20 % and 10/s over 10 s, as in Finagle and linkerd: retries of a service that fails completely
 /// add a fifth to its load, and a client with hardly any traffic can still retry.
 ///
-/// Requests are counted to the letter while retries are asked for. Before that they may be counted a little late or be dated a
-/// little early; both make the budget smaller, never larger.
+/// Requests are counted to the letter while retries are asked for. Before that they are dated by the last look at the clock, which
+/// each core takes once in 64 requests: too early a date makes the budget smaller, never larger. A service with less
+/// traffic than that in a window has just the floor when its first failures come.
 ///
 /// ```
 /// use std::{num::NonZeroU32, time::Duration};

@@ -35,9 +35,12 @@ pin_project! {
         service: S,
         call: Call<R, R::Saved>,
         #[pin]
-        state: State<S::Future, R::Request, S::Response, S::Error>,
+        state: State<S::Future, R::Request, Answer<S, R::Request>>,
     }
 }
+
+/// What a service answers with.
+type Answer<S, Q> = Result<<S as Service<Q>>::Response, <S as Service<Q>>::Error>;
 
 /// What [`Rules`] keep of a request: the types of its [`Replay`].
 pub trait Kept<Req> {
@@ -54,17 +57,17 @@ impl<C, P: Replay<Req>, X, Req> Kept<Req> for Rules<C, P, X> {
 
 pin_project! {
     #[project = StateProjection]
-    enum State<F, Q, T, E> {
+    enum State<F, Q, A> {
         // An attempt is under way.
         Calling { #[pin] inner: F },
         // The next attempt will come. Boxed, because the timer is large, and every call that succeeds would move and drop its room.
-        Waiting { waiting: Pin<Box<Waiting<Q, T, E>>> },
+        Waiting { waiting: Rest<Q, A> },
     }
 }
 
 pin_project! {
     // The time between two attempts: the backoff, then the wait for readiness.
-    struct Waiting<Q, T, E> {
+    struct Waiting<Q, A> {
         // Rings at the end of the backoff; once `has_rested`, at the deadline if there is one.
         #[pin]
         timer: Sleep,
@@ -73,9 +76,11 @@ pin_project! {
         next: Option<(Q, Withdrawal)>,
         // The failure before, kept only if a deadline may end the wait for readiness. Otherwise it was dropped when the wait began: a
         // response may hold a connection.
-        last: Option<Result<T, E>>,
+        last: Option<A>,
     }
 }
+
+type Rest<Q, A> = Pin<Box<Waiting<Q, A>>>;
 
 impl<S, R, Req> ResponseFuture<S, R, Req>
 where
@@ -96,53 +101,74 @@ where
 {
     type Output = Result<S::Response, S::Error>;
 
+    /// Kept small, so that it is compiled into its caller: whatever follows a failure stands elsewhere.
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            let next = match this.state.as_mut().project() {
-                StateProjection::Calling { inner } => {
-                    let outcome = ready!(inner.poll(cx));
-                    let verdict = this.call.shared.rules.classify.classify(outcome.as_ref());
-                    if verdict == Verdict::Success {
-                        this.call.end(Outcome::Success);
-                        return Poll::Ready(outcome);
-                    }
-                    match follow(this.call, verdict, outcome) {
-                        Ok(waiting) => State::Waiting { waiting: Box::pin(waiting) },
-                        Err(outcome) => return Poll::Ready(outcome),
-                    }
+            if let StateProjection::Calling { inner } = this.state.as_mut().project() {
+                let answer = ready!(inner.poll(cx));
+                let verdict = this.call.shared.rules.classify.classify(answer.as_ref());
+                if verdict == Verdict::Success {
+                    this.call.end(Outcome::Success);
+                    return Poll::Ready(answer);
                 }
-                StateProjection::Waiting { waiting } => {
-                    match ready!(waiting.as_mut().poll(this.service, this.call, cx)) {
-                        Ok(request) => State::Calling { inner: this.service.call(request) },
-                        Err(outcome) => return Poll::Ready(outcome),
-                    }
+                let ended = if answer.is_ok() { Ended::Response } else { Ended::Error };
+                match follow(this.call, verdict, ended, answer) {
+                    Ok(waiting) => this.state.set(State::Waiting { waiting }),
+                    Err(answer) => return Poll::Ready(answer),
                 }
-            };
-            this.state.set(next);
+            }
+            if let Err(answer) = ready!(resume(this.service, this.call, this.state.as_mut(), cx)) {
+                return Poll::Ready(answer);
+            }
         }
     }
 }
 
-/// What follows an attempt that was no success: a wait, or its own outcome.
+/// What follows an attempt that was no success: a wait, or its own answer.
 #[cold]
-fn follow<C, P, X, Req, T, E>(
+#[inline(never)]
+fn follow<C, P, X, Req, A>(
     call: &mut Call<Rules<C, P, X>, P::Saved>,
     verdict: Verdict,
-    outcome: Result<T, E>,
-) -> Result<Waiting<P::Request, T, E>, Result<T, E>>
+    ended: Ended,
+    answer: A,
+) -> Result<Rest<P::Request, A>, A>
 where
     P: Replay<Req>,
 {
-    let ended = if outcome.is_ok() { Ended::Response } else { Ended::Error };
-    let Some(next) = call.after_failure(verdict, ended) else { return Err(outcome) };
-    let last = call.deadline().map(|_| outcome);
+    let Some(next) = call.after_failure(verdict, ended) else { return Err(answer) };
+    let last = call.deadline().map(|_| answer);
     let next_attempt = Some((next.request, next.withdrawal));
-    Ok(Waiting { timer: sleep(next.delay), has_rested: false, next: next_attempt, last })
+    Ok(Box::pin(Waiting { timer: sleep(next.delay), has_rested: false, next: next_attempt, last }))
 }
 
-impl<Q, T, E> Waiting<Q, T, E> {
+/// Waits, and begins the next attempt; or says what ends the call.
+#[cold]
+#[inline(never)]
+fn resume<S, R, V, Q>(
+    service: &mut S,
+    call: &mut Call<R, V>,
+    mut state: Pin<&mut State<S::Future, Q, Answer<S, Q>>>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Answer<S, Q>>>
+where
+    S: Service<Q>,
+{
+    if let StateProjection::Waiting { waiting } = state.as_mut().project() {
+        match ready!(waiting.as_mut().poll(service, call, cx)) {
+            Ok(request) => {
+                let inner = service.call(request);
+                state.set(State::Calling { inner });
+            }
+            Err(answer) => return Poll::Ready(Err(answer)),
+        }
+    }
+    Poll::Ready(Ok(()))
+}
+
+impl<Q, T, E> Waiting<Q, Result<T, E>> {
     /// Waits out the backoff, then for the service. Ready with the request to send, or with what ends the call.
     fn poll<S, R, V>(
         self: Pin<&mut Self>,

@@ -20,6 +20,9 @@ use crate::{
 /// All services made by one layer, and all clones of it, share the budget.
 ///
 /// `C` judges outcomes, `P` keeps requests and says what may be executed twice, `X` reads a request's deadline.
+///
+/// A retry waits on tokio's timer: a call that is to be retried panics outside a tokio runtime with time enabled. One that
+/// succeeds at once needs no runtime.
 pub struct RetryLayer<C = DefaultClassifier, P = CloneReplay, X = NoContext> {
     shared: Striped<Shared<Rules<C, P, X>>>,
 }

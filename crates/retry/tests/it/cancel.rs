@@ -201,9 +201,12 @@ async fn a_call_outlives_its_service_and_its_layer() {
 
 fn is_send<T: Send>(_: &T) {}
 
+fn is_shared<T: Send + Sync + Clone + 'static>(_: &T) {}
+
 #[tokio::test(start_paused = true)]
-async fn the_future_is_send_and_small() {
+async fn the_future_is_send_and_small_and_the_service_can_be_mounted_anywhere() {
     let mut service = steady().build().layer(Script::new([Ok(7)]));
+    is_shared(&service);
     let call = service.call(1);
     is_send(&call);
     assert!(size_of_val(&call) <= 256, "{} bytes", size_of_val(&call));

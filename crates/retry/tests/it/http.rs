@@ -214,6 +214,44 @@ async fn the_callers_word_on_a_request_head_counts() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_request_whose_own_body_fails_is_sent_once() {
+    let attempts = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&attempts);
+    let service = service_fn(move |request: Request<ReplayBody<_>>| {
+        *count.lock().unwrap() += 1;
+        async move {
+            let collected = request.into_body().collect().await;
+            collected.map(|_| Response::new(())).map_err(BoxError::from)
+        }
+    });
+    let put = request(Method::PUT).body(breaks_off()).unwrap();
+    let error = quick().build().layer(service).oneshot(put).await.unwrap_err();
+    assert_eq!(cause::<io::Error>(&*error).unwrap().kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(*attempts.lock().unwrap(), 1);
+}
+
+#[cfg(feature = "tonic")]
+#[tokio::test(start_paused = true)]
+async fn grpc_calls_are_judged_by_their_status() {
+    // RESOURCE_EXHAUSTED was not executed; UNAVAILABLE may have been; NOT_FOUND will fare no better.
+    for (code, has_key, attempts) in [("8", false, 3), ("14", false, 1), ("14", true, 3), ("5", true, 1)] {
+        let count = Arc::new(Mutex::new(0));
+        let attempted = Arc::clone(&count);
+        let service = service_fn(move |_: Request<ReplayBody<Empty<Bytes>>>| {
+            *count.lock().unwrap() += 1;
+            ready(Ok::<_, io::Error>(Response::builder().header("grpc-status", code).body(()).unwrap()))
+        });
+        let mut post = request(Method::POST);
+        if has_key {
+            post = post.header("idempotency-key", "k-1");
+        }
+        let layer = RetryLayer::builder().budget(&ample()).grpc().build();
+        layer.layer(service).oneshot(post.body(Empty::new()).unwrap()).await.unwrap();
+        assert_eq!(*attempted.lock().unwrap(), attempts, "code {code} with a key: {has_key}");
+    }
+}
+
 /// A body of two frames, of which the second is an error.
 fn breaks_off() -> http_body_util::combinators::BoxBody<Bytes, io::Error> {
     let frames = [Ok(http_body::Frame::data("half".into())), Err(io::Error::from(io::ErrorKind::ConnectionReset))];
