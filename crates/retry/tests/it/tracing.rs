@@ -1,8 +1,9 @@
 //! A retry that is made, and one that cannot be, are events.
 
 use std::{
+    cell::RefCell,
     fmt::{Debug, Write},
-    sync::{Arc, Mutex},
+    sync::Once,
 };
 
 use tower::{Layer, ServiceExt};
@@ -14,9 +15,17 @@ use tracing::{
 
 use crate::support::{BROKEN, REFUSED, Script, exactly, steady};
 
-/// Writes each event as a line.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<String>>>);
+/// Writes each event as a line, for the thread it happens on.
+///
+/// One for the whole process: with a subscriber for each scope, a thread without one may be the first to meet an event, and
+/// then tracing remembers that nobody wants it.
+struct Log;
+
+static INSTALLED: Once = Once::new();
+
+thread_local! {
+    static LINES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
 
 struct Line(String);
 
@@ -42,20 +51,18 @@ impl Subscriber for Log {
     fn event(&self, event: &Event<'_>) {
         let mut line = Line(String::new());
         event.record(&mut line);
-        self.0.lock().unwrap().push(line.0.trim_end().to_owned());
+        LINES.with_borrow_mut(|lines| lines.push(line.0.trim_end().to_owned()));
     }
     fn enter(&self, _: &Id) {}
     fn exit(&self, _: &Id) {}
 }
 
 fn logged(calls: impl Future) -> Vec<String> {
-    let log = Log::default();
-    tracing::subscriber::with_default(log.clone(), || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(calls);
-    });
-    let lines = log.0.lock().unwrap();
-    lines.clone()
+    INSTALLED.call_once(|| tracing::subscriber::set_global_default(Log).unwrap());
+    LINES.take();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(calls);
+    LINES.take()
 }
 
 #[test]
