@@ -1,0 +1,65 @@
+//! What must hold, judged by the medians of this run.
+
+use std::fmt::Write;
+
+use crate::report::Entry;
+
+struct Gate {
+    row: &'static str,
+    most_ns: f64,
+    no_allocation: bool,
+    least_ratio: Option<f64>,
+}
+
+const fn gate(row: &'static str, most_ns: f64) -> Gate {
+    Gate { row, most_ns, no_allocation: false, least_ratio: None }
+}
+
+impl Gate {
+    const fn without_allocation(self) -> Self {
+        Self { no_allocation: true, ..self }
+    }
+
+    const fn ratio(self, least: f64) -> Self {
+        Self { least_ratio: Some(least), ..self }
+    }
+
+    /// What was asked for, what came, and whether it is enough.
+    fn parts(&self, entry: &Entry) -> Vec<(String, String, bool)> {
+        let mut parts =
+            vec![(format!("≤ {} ns", self.most_ns), format!("{:.1} ns", entry.added), entry.added <= self.most_ns)];
+        if self.no_allocation {
+            let met = entry.allocations == 0.0;
+            parts.push(("0 allocations".to_owned(), format!("{} allocations", entry.allocations), met));
+        }
+        if let Some(least) = self.least_ratio {
+            let ratio = entry.rates.map_or(0.0, |rates| rates.ratio);
+            parts.push((format!("≥ {least:.1} × on two threads"), format!("{ratio:.2} ×"), ratio >= least));
+        }
+        parts
+    }
+}
+
+const GATES: [Gate; 8] = [
+    gate("breaker, count window (default)", 12.0).without_allocation().ratio(1.0),
+    gate("breaker, time window, coarse clock", 15.0).without_allocation().ratio(1.8),
+    gate("breaker, time window, tokio's clock", 35.0).ratio(1.8),
+    gate("breaker open", 35.0).without_allocation(),
+    gate("timeout, fixed", 10.0),
+    gate("timeout, adaptive", 60.0),
+    gate("retry with budget (default)", 6.0),
+    gate("retry + breaker + adaptive timeout", 100.0).without_allocation(),
+];
+
+pub(crate) fn markdown(table: &[Entry]) -> String {
+    let mut text = String::from("| gate | asked | measured | |\n|---|---|---|---|\n");
+    for gate in &GATES {
+        let entry = table.iter().find(|entry| entry.name == gate.row).expect("gates name rows of the catalogue");
+        for (asked, measured, met) in gate.parts(entry) {
+            let judged = if met { "met" } else { "NOT met" };
+            writeln!(text, "| {} | {asked} | {measured} | {judged} |", gate.row)
+                .expect("writing to a string cannot fail");
+        }
+    }
+    text
+}

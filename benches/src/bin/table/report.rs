@@ -1,0 +1,79 @@
+//! The table.
+
+use std::{collections::HashMap, fmt::Write};
+
+use steadfast_benches::{Family, Group, Row};
+
+use crate::{counts::Count, scaling::Rates, single::Times};
+
+/// One line of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    family: Family,
+    group: Group,
+    /// Nanoseconds over the bare service.
+    pub(crate) added: f64,
+    added_tenth: f64,
+    total: f64,
+    /// Of one call.
+    pub(crate) allocations: f64,
+    bytes: f64,
+    pub(crate) rates: Option<Rates>,
+}
+
+pub(crate) fn table(
+    rows: &[Row],
+    times: &[Times],
+    counts: &HashMap<String, Count>,
+    rates: &HashMap<&str, Rates>,
+) -> Vec<Entry> {
+    let times_of: HashMap<_, _> = rows.iter().map(|row| row.name).zip(times).collect();
+    let entry = |(row, times): (&Row, &Times)| Entry {
+        name: row.name,
+        family: row.family,
+        group: row.group,
+        added: times.median - times_of[row.over].median,
+        added_tenth: times.tenth - times_of[row.over].tenth,
+        total: times.median,
+        allocations: counts[row.name].allocations as f64 / 1000.0,
+        bytes: counts[row.name].bytes as f64 / 1000.0,
+        rates: rates.get(row.name).copied(),
+    };
+    rows.iter().zip(times).map(entry).collect()
+}
+
+pub(crate) fn markdown(table: &[Entry]) -> String {
+    let mut text = String::from(HEAD);
+    for entry in table {
+        line(&mut text, entry).expect("writing to a string cannot fail");
+    }
+    text
+}
+
+const HEAD: &str = "\
+| | ns added, median | 10th percentile | allocations | bytes | 1 thread, M calls/s | 2 threads, M calls/s | ratio |
+|---|--:|--:|--:|--:|--:|--:|--:|
+";
+
+fn line(text: &mut String, entry: &Entry) -> std::fmt::Result {
+    match entry.family {
+        Family::Ours => write!(text, "| **{}** |", entry.name)?,
+        Family::Reference | Family::Peer => write!(text, "| {} |", entry.name)?,
+    }
+    match entry.group {
+        // What has no layer has nothing to add to: its own time.
+        Group::Baseline => write!(text, " ({:.1}) | |", entry.total)?,
+        Group::Happy | Group::Refused => write!(text, " {:.1} | {:.1} |", entry.added, entry.added_tenth)?,
+    }
+    write!(text, " {} | {} |", short(entry.allocations), short(entry.bytes))?;
+    match entry.rates {
+        Some(Rates { one, two, ratio }) => writeln!(text, " {:.1} | {:.1} | {ratio:.2} |", one / 1e6, two / 1e6),
+        None => writeln!(text, " | | |"),
+    }
+}
+
+/// Whole numbers without a fraction.
+fn short(number: f64) -> String {
+    if number.fract() == 0.0 { format!("{number:.0}") } else { format!("{number:.2}") }
+}

@@ -1,0 +1,21 @@
+//! What each layer costs: the subjects that the criterion benches and the table measure, and how.
+//!
+//! A subject is a service, ours or a peer's, over the same inner service that is ready at once. It makes calls in a loop that is
+//! compiled for it alone: one virtual call stands before thousands of measured ones.
+
+mod catalogue;
+mod ours;
+mod peers;
+mod race;
+mod references;
+mod runtime;
+mod service;
+mod subject;
+
+pub use crate::{
+    catalogue::{BARE, FAILING, Family, Group, Row, catalogue},
+    race::{Line, Rendezvous, alone, together},
+    runtime::{abort_on_panic, enter},
+    service::{Bare, Fault},
+    subject::{Calls, Function, Subject},
+};

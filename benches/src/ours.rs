@@ -1,0 +1,105 @@
+//! The layers of this workspace.
+
+use std::time::Duration;
+
+use steadfast_breaker::{BreakerConfig, BreakerLayer, Circuit};
+use steadfast_core::{Backoff, Ratio, TimeSource};
+use steadfast_retry::RetryLayer;
+use steadfast_timeout::TimeoutLayer;
+use tower::{BoxError, Layer, Service};
+
+use crate::{
+    catalogue::{FAILING, Family, Group, Row},
+    service::{Bare, Failing, bare},
+    subject::{Calls, Subject},
+};
+
+const VALID: &str = "the configuration is valid";
+
+pub(crate) fn rows() -> Vec<Row> {
+    happy().into_iter().chain(failing()).chain(refused()).collect()
+}
+
+fn happy() -> Vec<Row> {
+    let happy = |name, subject| Row::new(Family::Ours, Group::Happy, name, subject);
+    vec![
+        happy("breaker, count window (default)", over(breaker(count()), bare())),
+        happy("breaker, time window, coarse clock", over(breaker(time(TimeSource::Coarse)), bare())),
+        happy("breaker, time window, tokio's clock", over(breaker(time(TimeSource::Tokio)), bare())),
+        happy("breaker, slow-call rule, tokio's clock", over(breaker(slow(count())), bare())),
+        happy("timeout, fixed", over(fixed(), bare())),
+        happy("timeout, adaptive", over(adaptive(), bare())),
+        happy("retry with budget (default)", over(RetryLayer::default(), bare())),
+        happy("retry + breaker + adaptive timeout", stack(count())),
+        happy("the same, breaker with time window, coarse clock", stack(time(TimeSource::Coarse))),
+    ]
+}
+
+fn failing() -> Vec<Row> {
+    let failing = |name, config| {
+        let subject = over(breaker(config), Failing::HUNDREDTH);
+        Row::new(Family::Ours, Group::Happy, name, subject).over(FAILING).succeeds_in(99)
+    };
+    vec![
+        failing("breaker, 1 % failures, count window", count()),
+        failing("breaker, 1 % failures, time window, coarse clock", time(TimeSource::Coarse)),
+    ]
+}
+
+fn refused() -> Vec<Row> {
+    let refused = |name, subject| Row::new(Family::Ours, Group::Refused, name, subject);
+    let forced = breaker(count());
+    forced.circuit().force_open();
+    vec![
+        refused("breaker open", over(open(count()), bare())),
+        refused("breaker open, coarse clock", over(open(count().time_source(TimeSource::Coarse)), bare())),
+        refused("breaker open, error is a BoxError", over(open(count()), Bare::<BoxError>::new())),
+        refused("breaker forced open", over(forced, bare())),
+    ]
+}
+
+fn over<S, L>(layer: L, inner: S) -> Box<dyn Subject>
+where
+    L: Layer<S>,
+    L::Service: Service<u64> + Clone + Send + 'static,
+{
+    Box::new(Calls(layer.layer(inner)))
+}
+
+/// The order of the guide: each attempt has its own limit, and the circuit sees each attempt.
+fn stack(config: BreakerConfig) -> Box<dyn Subject> {
+    over(RetryLayer::default(), breaker(config).layer(adaptive().layer(bare())))
+}
+
+fn breaker(config: BreakerConfig) -> BreakerLayer {
+    BreakerLayer::new(Circuit::new(config).expect(VALID))
+}
+
+/// The default.
+fn count() -> BreakerConfig {
+    BreakerConfig::new()
+}
+
+fn time(clock: TimeSource) -> BreakerConfig {
+    count().time_window(Duration::from_secs(10), 10).time_source(clock)
+}
+
+fn slow(config: BreakerConfig) -> BreakerConfig {
+    config.slow_calls(Duration::from_secs(1), Ratio::HALF)
+}
+
+/// A circuit that has opened by itself, with long to go.
+fn open(config: BreakerConfig) -> BreakerLayer {
+    let hour = Backoff::constant(Duration::from_secs(3600)).expect(VALID);
+    let layer = breaker(config.open_time(hour));
+    Calls(layer.layer(Failing::EACH)).run(1000);
+    layer
+}
+
+fn fixed() -> TimeoutLayer {
+    TimeoutLayer::fixed(Duration::from_secs(1)).expect(VALID)
+}
+
+fn adaptive() -> TimeoutLayer {
+    TimeoutLayer::adaptive(Duration::from_millis(10), Duration::from_secs(5)).expect(VALID)
+}

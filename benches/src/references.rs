@@ -1,0 +1,27 @@
+//! What there is to compare with: no layer at all, and the price of what layers are made of.
+
+use std::hint::black_box;
+
+use steadfast_core::TimeSource;
+
+use crate::{
+    catalogue::{BARE, FAILING, Family, Group, Row},
+    service::{Boxed, Failing, bare},
+    subject::{Calls, Function},
+};
+
+pub(crate) fn rows() -> Vec<Row> {
+    let reference = |name, subject| Row::new(Family::Reference, Group::Baseline, name, subject);
+    vec![
+        reference(BARE, Box::new(Calls(bare()))),
+        reference(FAILING, Box::new(Calls(Failing::HUNDREDTH))).over(FAILING).succeeds_in(99),
+        reference("a boxed future", Box::new(Calls(Boxed(bare())))),
+        reference("reading tokio's clock", Box::new(Function(|_| read(TimeSource::Tokio)))),
+        reference("reading the coarse clock", Box::new(Function(|_| read(TimeSource::Coarse)))),
+    ]
+}
+
+fn read(clock: TimeSource) -> bool {
+    black_box(clock.now());
+    true
+}
