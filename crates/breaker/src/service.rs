@@ -97,7 +97,8 @@ where
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if self.on_open == OnOpen::NotReady && !self.circuit.shared().is_closed() && self.poll_circuit(cx).is_pending() {
+        if self.on_open == OnOpen::NotReady && !self.circuit.shared().is_closed() && self.poll_circuit(cx).is_pending()
+        {
             return Poll::Pending;
         }
         self.inner.poll_ready(cx)

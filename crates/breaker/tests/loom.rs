@@ -6,6 +6,7 @@
 //! Run with `RUSTFLAGS="--cfg steadfast_loom" cargo test --release --test loom`.
 
 #![cfg(steadfast_loom)]
+#![expect(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
 use std::time::Duration;
 

@@ -80,7 +80,7 @@ impl<C, P, X, S> Layer<S> for RetryLayer<C, P, X> {
 /// | attempts | 3 | two retries mend most transient failures; layers that nest multiply |
 /// | backoff | 50 ms doubling to 2 s, full jitter | the fewest calls under contention; about one round trip of patience at first |
 /// | budget | 20 % + 10/s over 10 s, of this layer alone | see [`Budget`] |
-/// | `Retry-After` | obeyed up to 30 s | longer is better told to the caller than waited out |
+/// | `Retry-After` | obeyed up to 2 s | no longer than the backoff itself would wait: what takes longer is better told to the caller, and an open circuit would not fail fast any more |
 /// | idempotent | nothing; on HTTP by method or key | only the user knows |
 /// | classifier | every response is a success, an error is judged by its source chain | see [`DefaultClassifier`] |
 /// | seed | from the system's entropy | two processes must not draw the same jitter |
@@ -103,7 +103,7 @@ impl RetryBuilder {
             plan: Plan {
                 attempts: const { NonZeroU32::new(3).expect("three is not zero") },
                 backoff: backoff.expect("the cap is above the base").with_jitter(Jitter::Full),
-                retry_after_limit: Duration::from_secs(30),
+                retry_after_limit: Duration::from_secs(2),
                 costs: Costs::default(),
             },
             budget: None,

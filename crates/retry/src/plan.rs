@@ -96,7 +96,8 @@ impl Plan {
         if is_safe || is_idempotent() { Ok(cost) } else { Err(Outcome::NotRepeatable) }
     }
 
-    /// How long to wait after the failure of `attempt`: the backoff, or what the service asked for if that is longer.
+    /// How long to wait after the failure of `attempt`: what the service asked for, and the backoff on top. Everybody who was told the
+    /// same moment would otherwise come back in it.
     pub(crate) fn wait(
         &self,
         retry_after: Option<Duration>,
@@ -108,7 +109,7 @@ impl Plan {
             return Err(Outcome::RetryAfter);
         }
         pace.previous = self.backoff.delay(attempt.number() - 1, pace.previous, &mut pace.rng);
-        Ok(pace.previous.max(asked))
+        Ok(asked.saturating_add(pace.previous))
     }
 }
 
@@ -176,7 +177,7 @@ mod tests {
         let mut wait = |asked: Option<u64>| plan.wait(asked.map(Duration::from_secs), Attempt::FIRST, &mut pace);
         assert_eq!(wait(None), Ok(Duration::from_secs(1)));
         assert_eq!(wait(Some(0)), Ok(Duration::from_secs(1)));
-        assert_eq!(wait(Some(30)), Ok(Duration::from_secs(30)));
+        assert_eq!(wait(Some(30)), Ok(Duration::from_secs(31)), "the backoff spreads those who were told the same");
         assert_eq!(wait(Some(31)), Err(Outcome::RetryAfter));
         assert_eq!(wait(Some(u64::MAX)), Err(Outcome::RetryAfter));
     }

@@ -2,6 +2,8 @@
 //!
 //! A test binary of its own: the recorder is installed for the whole process.
 
+#![expect(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
@@ -66,7 +68,10 @@ async fn exercise() {
         .service(service_fn(|hangs: bool| async move {
             match hangs {
                 true => std::future::pending().await,
-                false => Ok::<_, BoxError>(tokio::task::yield_now().await),
+                false => {
+                    tokio::task::yield_now().await;
+                    Ok::<_, BoxError>(())
+                }
             }
         }));
     service.clone().oneshot(false).await.unwrap();

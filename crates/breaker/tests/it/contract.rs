@@ -7,7 +7,7 @@ use steadfast_core::Ratio;
 use steadfast_testkit::contract;
 use tower::Layer;
 
-fn keeps_the_contract(config: BreakerConfig) {
+fn keeps_the_contract(config: &BreakerConfig) {
     contract::suite(|probe| {
         // The suite's own failures must not open the circuit.
         let config = config.clone().minimum_calls(100);
@@ -17,16 +17,16 @@ fn keeps_the_contract(config: BreakerConfig) {
 
 #[test]
 fn the_default_breaker_keeps_the_contract() {
-    keeps_the_contract(BreakerConfig::new());
+    keeps_the_contract(&BreakerConfig::new());
 }
 
 #[test]
 fn a_breaker_on_a_time_window_with_a_slow_rule_keeps_the_contract() {
     let config = BreakerConfig::new().time_window(Duration::from_secs(10), 10);
-    keeps_the_contract(config.slow_calls(Duration::from_secs(1), Ratio::HALF));
+    keeps_the_contract(&config.slow_calls(Duration::from_secs(1), Ratio::HALF));
 }
 
 #[test]
 fn a_breaker_for_balancers_keeps_the_contract() {
-    keeps_the_contract(BreakerConfig::new().on_open(OnOpen::NotReady));
+    keeps_the_contract(&BreakerConfig::new().on_open(OnOpen::NotReady));
 }

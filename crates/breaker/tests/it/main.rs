@@ -1,5 +1,7 @@
 //! Integration tests of the breaker.
 
+#![expect(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
 mod cancel;
 mod contract;
 mod keyed;

@@ -162,11 +162,11 @@ async fn retry_after_is_read_as_the_standard_says_and_bounded() {
         let waited = (tokio::time::Instant::now() - start).as_millis();
         if answer.status() == StatusCode::OK { Some(waited) } else { None }
     };
-    assert!((7000..7010).contains(&wait_ms("7").await.unwrap()));
+    assert!((2000..2010).contains(&wait_ms("2").await.unwrap()));
     for now in ["0", "Fri, 31 Dec 1999 23:59:59 GMT", "-1", "1.5", "soon"] {
         assert!(wait_ms(now).await.unwrap() < 10, "{now}");
     }
-    for huge in ["31", "99999999999999999999999", "Fri, 31 Dec 9999 23:59:59 GMT"] {
+    for huge in ["3", "99999999999999999999999", "Fri, 31 Dec 9999 23:59:59 GMT"] {
         assert_eq!(wait_ms(huge).await, None, "the 503 itself is returned for {huge}");
     }
 }
