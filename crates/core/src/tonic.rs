@@ -98,3 +98,68 @@ impl<B: Default> Answer<B> for GrpcStatus {
         status_of(refusal).into_http()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use http::HeaderMap;
+
+    use super::*;
+    use crate::{Grounds, cause};
+
+    const CODES: [(Code, Verdict); 8] = [
+        (Code::Ok, Verdict::Success),
+        (Code::Unavailable, Verdict::transient(Executed::Maybe)),
+        (Code::DeadlineExceeded, Verdict::transient(Executed::Maybe)),
+        (Code::Unknown, Verdict::transient(Executed::Maybe)),
+        (Code::ResourceExhausted, Verdict::Throttled { retry_after: None }),
+        (Code::Cancelled, Verdict::Ignored),
+        (Code::NotFound, Verdict::Permanent),
+        (Code::Aborted, Verdict::Permanent),
+    ];
+
+    #[test]
+    fn a_code_is_judged_alike_as_error_in_the_head_and_in_the_trailers() {
+        for (code, verdict) in CODES {
+            let status = Status::new(code, "");
+            let head: Response<()> = status.clone().into_http();
+            assert_eq!(GrpcClassifier.classify(Ok::<_, &Status>(&head)), verdict, "{code:?} in the head");
+            let mut trailers = HeaderMap::new();
+            status.add_header(&mut trailers).unwrap();
+            let mut late = Response::new(());
+            late.extensions_mut().insert(Trailers(trailers));
+            assert_eq!(GrpcClassifier.classify(Ok::<_, &Status>(&late)), verdict, "{code:?} in the trailers");
+            if code != Code::Ok {
+                assert_eq!(GrpcClassifier.classify(Err::<&Response<()>, _>(&status)), verdict, "{code:?} as error");
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_status_the_http_one_decides_and_an_error_is_judged_by_its_chain() {
+        let mut bad_gateway = Response::new(());
+        *bad_gateway.status_mut() = http::StatusCode::BAD_GATEWAY;
+        let judge = |outcome: Result<&Response<()>, &io::Error>| GrpcClassifier.classify(outcome);
+        assert_eq!(judge(Ok(&Response::new(()))), Verdict::Success);
+        assert_eq!(judge(Ok(&bad_gateway)), Verdict::transient(Executed::Maybe));
+        assert_eq!(judge(Err(&io::ErrorKind::ConnectionRefused.into())), Verdict::transient(Executed::No));
+    }
+
+    #[test]
+    fn every_refusal_has_a_status_at_the_end_of_its_chain_and_is_judged_by_its_grounds() {
+        for (kind, code) in [
+            (RefusalKind::Unavailable, Code::Unavailable),
+            (RefusalKind::TimedOut, Code::DeadlineExceeded),
+            (RefusalKind::TooMany, Code::ResourceExhausted),
+            (RefusalKind::Conflict, Code::Aborted),
+            (RefusalKind::Stale, Code::FailedPrecondition),
+            (RefusalKind::Unacceptable, Code::InvalidArgument),
+        ] {
+            let grounds = Grounds::not_executed(kind);
+            assert_eq!(cause::<Status>(&grounds).unwrap().code(), code);
+            let error: Box<dyn std::error::Error + Send + Sync> = grounds.into();
+            assert_eq!(GrpcClassifier.classify(Err::<&Response<()>, _>(&error)), Verdict::from(grounds));
+        }
+    }
+}

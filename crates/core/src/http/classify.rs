@@ -51,3 +51,53 @@ fn judge_response<B>(response: &Response<B>) -> Verdict {
         _ => Verdict::Permanent,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{io, time::Duration};
+
+    use http::header::RETRY_AFTER;
+
+    use super::*;
+
+    fn judge(status: u16, retry_after: Option<&str>) -> Verdict {
+        let mut response = Response::builder().status(status);
+        if let Some(value) = retry_after {
+            response = response.header(RETRY_AFTER, value);
+        }
+        HttpClassifier.classify(Ok::<_, &io::Error>(&response.body(()).unwrap()))
+    }
+
+    #[test]
+    fn every_status_has_its_verdict() {
+        for status in 200..600 {
+            let expected = match status {
+                200..400 => Verdict::Success,
+                429 => Verdict::Throttled { retry_after: None },
+                421 | 425 => Verdict::transient(Executed::No),
+                501 | 505 | 506 | 510 | 511 => Verdict::Permanent,
+                408 | 500..600 => Verdict::transient(Executed::Maybe),
+                _ => Verdict::Permanent,
+            };
+            assert_eq!(judge(status, None), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn what_the_server_says_about_coming_back_is_kept() {
+        let seconds = Some(Duration::from_secs(7));
+        assert_eq!(judge(429, Some("7")), Verdict::Throttled { retry_after: seconds });
+        assert_eq!(judge(503, Some("7")).retry_after(), seconds);
+        assert_eq!(judge(404, Some("7")).retry_after(), None);
+        assert_eq!(judge(503, Some("soon")).retry_after(), None);
+    }
+
+    #[test]
+    fn only_a_refused_connection_was_certainly_not_executed() {
+        let judge = |kind: io::ErrorKind| HttpClassifier.classify(Err::<&Response<()>, _>(&io::Error::from(kind)));
+        assert_eq!(judge(io::ErrorKind::ConnectionRefused), Verdict::transient(Executed::No));
+        for kind in [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe, io::ErrorKind::TimedOut] {
+            assert_eq!(judge(kind), Verdict::transient(Executed::Maybe));
+        }
+    }
+}

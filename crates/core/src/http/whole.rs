@@ -243,3 +243,77 @@ impl<B: Body + Unpin + From<bytes::Bytes>> From<bytes::Bytes> for WholeBody<B> {
         Self::new(B::from(bytes))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use bytes::Bytes;
+    use http_body_util::{BodyExt, StreamBody};
+    use tower::{BoxError, ServiceExt, service_fn};
+
+    use super::*;
+
+    type Step = Result<Frame<Bytes>, Infallible>;
+
+    /// Yields its frames one by one, each after it was pending once.
+    fn slow(frames: Vec<Frame<Bytes>>) -> impl Body<Data = Bytes, Error = Infallible> + Unpin {
+        let mut frames: VecDeque<Step> = frames.into_iter().map(Ok).collect();
+        let mut waits = true;
+        StreamBody::new(futures_stream(move |cx| {
+            waits = !waits;
+            if waits {
+                return Poll::Ready(frames.pop_front());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        }))
+    }
+
+    fn futures_stream<F>(poll: F) -> futures::stream::PollFn<F>
+    where
+        F: FnMut(&mut Context<'_>) -> Poll<Option<Step>>,
+    {
+        futures::stream::poll_fn(poll)
+    }
+
+    async fn through(limit: usize, frames: Vec<Frame<Bytes>>) -> Response<impl Body<Data = Bytes, Error = Infallible>> {
+        let mut frames = Some(frames);
+        let service = service_fn(move |(): ()| {
+            let response = Response::new(slow(frames.take().unwrap()));
+            async move { Ok::<_, BoxError>(response) }
+        });
+        WholeLayer::new(limit).layer(service).oneshot(()).await.unwrap()
+    }
+
+    fn data(bytes: &'static str) -> Frame<Bytes> {
+        Frame::data(Bytes::from_static(bytes.as_bytes()))
+    }
+
+    #[tokio::test]
+    async fn trailers_are_known_with_the_head_and_still_follow_the_body() {
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", http::HeaderValue::from_static("5"));
+        let response = through(100, vec![data("ab"), data("c"), Frame::trailers(trailers.clone())]).await;
+        assert_eq!(response.extensions().get::<Trailers>().unwrap().0, trailers);
+        assert_eq!(response.body().size_hint().exact(), Some(3));
+        let body = response.into_body().collect().await.unwrap();
+        assert_eq!(body.trailers(), Some(&trailers));
+        assert_eq!(body.to_bytes(), "abc");
+    }
+
+    #[tokio::test]
+    async fn a_body_at_the_limit_is_awaited_and_one_above_it_streams_on() {
+        let exact = through(3, vec![data("ab"), data("c")]).await;
+        assert_eq!(exact.body().size_hint().exact(), Some(3), "its end is known");
+        let above = through(2, vec![data("ab"), data("c"), data("d")]).await;
+        assert_eq!(above.body().size_hint().exact(), None, "its end is not");
+        assert_eq!(above.into_body().collect().await.unwrap().to_bytes(), "abcd");
+    }
+
+    #[tokio::test]
+    async fn an_empty_body_ends_at_once() {
+        let empty = through(3, vec![]).await;
+        assert!(empty.body().is_end_stream());
+    }
+}
