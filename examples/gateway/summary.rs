@@ -1,0 +1,77 @@
+//! What a run comes to.
+
+use std::time::Duration;
+
+use steadfast::breaker::State;
+
+use crate::{
+    calls::silences,
+    report::quantiles,
+    scenario::{Fault, Run, Span},
+};
+
+/// The figures of one run.
+pub(crate) struct Summary {
+    pub(crate) requests: usize,
+    /// The share that was answered as it should be.
+    pub(crate) success: f64,
+    pub(crate) p50: Duration,
+    pub(crate) p99: Duration,
+    /// Calls the gateway sent, for each request it was sent.
+    pub(crate) attempts: f64,
+    pub(crate) executed_twice: usize,
+    pub(crate) disturbed: Vec<Disturbed>,
+    pub(crate) states: Vec<State>,
+}
+
+/// How one upstream was treated while something was wrong with it, and after.
+pub(crate) struct Disturbed {
+    pub(crate) fault: Fault,
+    pub(crate) upstream: usize,
+    /// Calls sent to it meanwhile, probes among them.
+    pub(crate) calls: usize,
+    /// From the fault to the last call before the first silence.
+    pub(crate) stopped_after: Option<Duration>,
+    /// From the end of the fault to the first call after the last silence.
+    pub(crate) back_after: Option<Duration>,
+}
+
+impl Summary {
+    #[expect(clippy::cast_precision_loss, reason = "thousands of requests")]
+    pub(crate) fn of(run: &Run) -> Self {
+        let (requests, ok) = (run.samples.len(), run.samples.iter().filter(|sample| sample.ok).count());
+        let (p50, p99) = quantiles(&run.samples);
+        Self {
+            requests,
+            success: ok as f64 / requests as f64,
+            p50,
+            p99,
+            attempts: run.calls.len() as f64 / requests as f64,
+            executed_twice: run.executed_twice,
+            disturbed: run.spans.iter().map(|span| Disturbed::of(run, span)).collect(),
+            states: run.states.clone(),
+        }
+    }
+}
+
+impl Disturbed {
+    fn of(run: &Run, span: &Span) -> Self {
+        let meanwhile = span.from..span.to;
+        let calls =
+            run.calls.iter().filter(|call| call.upstream == span.upstream && meanwhile.contains(&call.at)).count();
+        let silences = silences(&run.calls, span.upstream, span.from);
+        let first = silences.first().filter(|silence| silence.from < span.to);
+        let back = match silences.last() {
+            // Probed when the fault ended, or never left.
+            None => Some(span.to),
+            Some(silence) => silence.to.map(|to| to.max(span.to)),
+        };
+        Self {
+            fault: span.fault,
+            upstream: span.upstream,
+            calls,
+            stopped_after: first.map(|silence| silence.from.saturating_duration_since(span.from)),
+            back_after: back.map(|at| at - span.to),
+        }
+    }
+}
