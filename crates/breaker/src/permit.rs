@@ -62,6 +62,15 @@ impl Permit {
         self.lane.report.call(call);
     }
 
+    #[cold]
+    fn abandon(&mut self) {
+        match self.state {
+            PermitState::Settled => {}
+            PermitState::Idle => self.finish(Outcome::Nothing { dropped: true }, CallOutcome::Cancelled),
+            PermitState::Panicked => self.finish(Outcome::Failure, CallOutcome::Failure),
+        }
+    }
+
     /// Runs code of the service under this permit. If it panics, the call has failed: a service that panics is not healthy.
     #[inline]
     pub(crate) fn run<T>(&mut self, code: impl FnOnce() -> T) -> T {
@@ -84,10 +93,8 @@ impl Drop for Unwinding<'_> {
 impl Drop for Permit {
     #[inline]
     fn drop(&mut self) {
-        match self.state {
-            PermitState::Settled => {}
-            PermitState::Idle => self.finish(Outcome::Nothing { dropped: true }, CallOutcome::Cancelled),
-            PermitState::Panicked => self.finish(Outcome::Failure, CallOutcome::Failure),
+        if self.state != PermitState::Settled {
+            self.abandon();
         }
     }
 }

@@ -53,6 +53,10 @@ impl Shared {
     }
 
     /// Open is decided here without the lock: it is what a client meets most when it is refused.
+    ///
+    /// Never inlined, so that [`admit`](Self::admit) always is: a ticket that comes back through memory costs a success more than all
+    /// the rest of its way.
+    #[inline(never)]
     fn admit_unless_closed(&self, word: Word) -> Result<Admission, CircuitOpen> {
         let refusal = match word.state() {
             State::Disabled => return Ok(Admission { word, started: NOT_MEASURED }),

@@ -47,6 +47,8 @@ impl Shared {
         }
     }
 
+    // Not inlined, like the other ways a plain success does not go.
+    #[inline(never)]
     fn settle_marked(&self, lane: usize, admission: Admission, outcome: Outcome) {
         let epoch = admission.epoch();
         if outcome == (Outcome::Nothing { dropped: false }) || self.word().epoch() != epoch {
@@ -134,6 +136,7 @@ impl Shared {
     }
 
     /// Takes one outcome into the window, or none to look at it again, and judges.
+    #[inline(never)]
     fn record(&self, epoch: u64, now: u64, mark: Option<Mark>) {
         self.locked(|guarded| {
             let word = self.word();
@@ -208,6 +211,7 @@ impl Shared {
         Counts { total: marked.total + plain, ..marked }
     }
 
+    #[inline(never)]
     fn settle_probe(&self, admission: Admission, outcome: Outcome) {
         let now = self.now();
         let slow = self.is_slow(admission.started(), now);

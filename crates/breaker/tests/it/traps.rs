@@ -1,6 +1,6 @@
 //! Bugs that were shipped elsewhere, each by name.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{future::Future, num::NonZeroU32, sync::Arc, time::Duration};
 
 use steadfast_breaker::{BreakerLayer, CircuitOpen, State};
 use steadfast_core::{Ratio, Refusal, Snapshot, Verdict};
@@ -191,4 +191,50 @@ fn under_a_time_window_the_outcome_that_completes_the_minimum_is_judged() {
         }
     });
     assert!(circuits.iter().all(|circuit| circuit.state() == State::Open));
+}
+
+/// Classifiers and wakers are user code: they run with the lock free, and may use the circuit themselves.
+#[tokio::test(start_paused = true)]
+async fn classifiers_and_wakers_may_use_the_circuit() {
+    struct Curious(steadfast_breaker::Circuit, std::sync::atomic::AtomicU32);
+    impl std::task::Wake for Curious {
+        fn wake(self: Arc<Self>) {
+            assert_eq!(self.0.snapshot().state, State::Open);
+            self.0.reset();
+            self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    let circuit = circuit(config());
+    let curious = Arc::new(Curious(circuit.clone(), 0.into()));
+    let waker = Arc::clone(&curious).into();
+    let mut transitions = circuit.subscribe();
+    let mut changed = std::pin::pin!(transitions.changed());
+    assert!(changed.as_mut().poll(&mut std::task::Context::from_waker(&waker)).is_pending());
+
+    let looking = circuit.clone();
+    let layer = BreakerLayer::new(circuit.clone()).classify(move |_: Result<&u32, &BoxError>| {
+        assert_eq!(looking.snapshot().state, State::Closed);
+        FAILED
+    });
+    let service = layer.layer(service_fn(|n: u32| async move { Ok::<_, BoxError>(n) }));
+    for _ in 0..4 {
+        service.clone().oneshot(1).await.unwrap();
+    }
+    assert_eq!(curious.1.load(std::sync::atomic::Ordering::Relaxed), 1, "woken once, by the trip");
+    assert_eq!(circuit.state(), State::Closed, "the waker has reset it");
+}
+
+/// A time window costs what its buckets cost: it keeps counts, not records.
+#[tokio::test(start_paused = true)]
+async fn a_time_window_of_a_hundred_thousand_calls_is_counted_exactly_and_slides() {
+    let circuit = circuit(config().time_window(Duration::from_secs(10), 10).failure_ratio(Ratio::ONE));
+    for second in 0..20 {
+        calls(&circuit, 10_000, Verdict::Success);
+        calls(&circuit, 10, FAILED);
+        let counts = circuit.snapshot().counts;
+        let seconds = (second + 1).min(10);
+        assert_eq!((counts.total, counts.failures), (10_010 * seconds, 10 * seconds));
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
 }
