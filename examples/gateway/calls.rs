@@ -1,6 +1,9 @@
 //! Which upstream was called when.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use tokio::time::Instant;
 
@@ -35,10 +38,10 @@ pub(crate) struct Silence {
     pub(crate) to: Option<Instant>,
 }
 
-/// The silences of `upstream` since `since`, in order.
-pub(crate) fn silences(calls: &[Call], upstream: usize, since: Instant) -> Vec<Silence> {
-    let (mut found, mut from, mut others) = (Vec::new(), since, 0);
-    for call in calls.iter().filter(|call| call.at >= since) {
+/// The silences of `upstream` in that time, in order.
+pub(crate) fn silences(calls: &[Call], upstream: usize, within: &Range<Instant>) -> Vec<Silence> {
+    let (mut found, mut from, mut others) = (Vec::new(), within.start, 0);
+    for call in calls.iter().filter(|call| within.contains(&call.at)) {
         if call.upstream != upstream {
             others += 1;
             continue;

@@ -65,8 +65,10 @@ fn until_interrupted(
 ) -> Result<ExitCode, Failure> {
     tokio::runtime::Runtime::new()?.block_on(async {
         tokio::select! {
-            ended = work => ended,
+            // Listened for before the first process is started.
+            biased;
             signal = tokio::signal::ctrl_c() => signal.map(|()| interrupted).map_err(Failure::from),
+            ended = work => ended,
         }
     })
 }

@@ -55,6 +55,8 @@ pub(crate) struct Span {
     pub(crate) upstream: usize,
     pub(crate) from: Instant,
     pub(crate) to: Instant,
+    /// Until when the upstream had time to come back.
+    pub(crate) until: Instant,
 }
 
 /// All that was seen in one run.
@@ -97,7 +99,8 @@ async fn disturb(upstreams: &mut Upstreams, mut at: Instant) -> Result<Vec<Span>
         sleep_until(at + LASTS).await;
         end(upstreams, upstream, fault).await?;
         println!("          upstream {name} is as before");
-        spans.push(Span { fault, upstream, from, to: Instant::now() });
+        let to = Instant::now();
+        spans.push(Span { fault, upstream, from, to, until: to + RECOVERY });
         at += LASTS + RECOVERY;
     }
     Ok(spans)

@@ -68,15 +68,15 @@ fn explain(gateway: &Gateway, upstreams: &mut Upstreams) {
     println!(
         "  while sleep 0.02; do curl -s -o /dev/null -w '%{{http_code}} %{{time_total}}\\n' http://{address}/items/7; done\n"
     );
-    println!("and meanwhile\n");
+    println!("and meanwhile, to pause an upstream, resume it, kill it, and slow it by 800 ms (by 0 to end that)\n");
     for (which, name) in NAMES.into_iter().enumerate() {
         let child = upstreams.child(which);
         let (pid, upstream) = (child.id(), child.address());
         println!(
-            "  kill -STOP {pid}; kill -CONT {pid}; kill -KILL {pid}; curl -X POST http://{upstream}/slow/800   # {name}"
+            "  {name}  kill -STOP {pid}  kill -CONT {pid}  kill -KILL {pid}  curl -X POST http://{upstream}/slow/800"
         );
     }
     println!(
-        "\nA killed upstream is started again after {DEAD:?}. Transitions of the circuits are shown here. Ctrl-C ends it.\n"
+        "\nA killed upstream is started again after {DEAD:?}. What the circuits do is shown here. Ctrl-C ends it.\n"
     );
 }

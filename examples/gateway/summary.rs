@@ -59,7 +59,7 @@ impl Disturbed {
         let meanwhile = span.from..span.to;
         let calls =
             run.calls.iter().filter(|call| call.upstream == span.upstream && meanwhile.contains(&call.at)).count();
-        let silences = silences(&run.calls, span.upstream, span.from);
+        let silences = silences(&run.calls, span.upstream, &(span.from..span.until));
         let first = silences.first().filter(|silence| silence.from < span.to);
         let back = match silences.last() {
             // Probed when the fault ended, or never left.

@@ -1,6 +1,7 @@
 //! The upstreams: child processes that serve items and take orders, and the handles to disturb them.
 
 use std::{
+    io,
     net::{Ipv4Addr, SocketAddr},
     process::ExitCode,
     sync::{
@@ -86,11 +87,22 @@ pub(crate) fn serve(args: &[&str]) -> Result<ExitCode, Failure> {
             .route("/orders", post(order))
             .route("/slow/{ms}", post(slow))
             .with_state(Arc::new(server));
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let listener = bind(port).await?;
         process::announce_ready(listener.local_addr()?.port())?;
         axum::serve(listener, routes).await?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// While an upstream was dead, a connection of somebody else may have come to use its port; such do not last.
+async fn bind(port: u16) -> io::Result<TcpListener> {
+    for _ in 0..20 {
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => sleep(Duration::from_millis(100)).await,
+            bound => return bound,
+        }
+    }
+    Err(io::ErrorKind::AddrInUse.into())
 }
 
 async fn item(State(server): State<Arc<Server>>, Path(id): Path<u64>) -> String {
