@@ -107,17 +107,22 @@ fn lane_count() -> usize {
 /// Threads are numbered as they first ask.
 #[inline]
 fn thread_number() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
     }
     NUMBER.with(|number| {
         if number.get() == usize::MAX {
-            // Relaxed: numbers need only differ.
-            number.set(NEXT.fetch_add(1, Ordering::Relaxed));
+            number.set(next_thread_number());
         }
         number.get()
     })
+}
+
+#[cold]
+fn next_thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    // Relaxed: numbers need only differ.
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 #[cfg(test)]

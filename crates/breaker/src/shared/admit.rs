@@ -43,7 +43,7 @@ impl std::fmt::Debug for Admission {
 }
 
 impl Shared {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn admit(&self) -> Result<Admission, CircuitOpen> {
         let word = self.word();
         if word.is_closed() {
@@ -54,8 +54,7 @@ impl Shared {
 
     /// Open is decided here without the lock: it is what a client meets most when it is refused.
     ///
-    /// Never inlined, so that [`admit`](Self::admit) always is: a ticket that comes back through memory costs a success more than all
-    /// the rest of its way.
+    /// Not inlined, so that [`admit`](Self::admit) is short enough to be.
     #[inline(never)]
     fn admit_unless_closed(&self, word: Word) -> Result<Admission, CircuitOpen> {
         let refusal = match word.state() {
