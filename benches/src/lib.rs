@@ -16,6 +16,6 @@ pub use crate::{
     catalogue::{BARE, FAILING, Family, Group, Row, catalogue},
     race::{Line, Rendezvous, alone, together},
     runtime::{abort_on_panic, enter},
-    service::{Bare, Fault},
+    service::Fault,
     subject::{Calls, Function, Subject},
 };

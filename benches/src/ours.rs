@@ -6,11 +6,11 @@ use steadfast_breaker::{BreakerConfig, BreakerLayer, Circuit};
 use steadfast_core::{Backoff, Ratio, TimeSource};
 use steadfast_retry::RetryLayer;
 use steadfast_timeout::TimeoutLayer;
-use tower::{BoxError, Layer, Service};
+use tower::{Layer, Service};
 
 use crate::{
     catalogue::{FAILING, Family, Group, Row},
-    service::{Bare, Failing, bare},
+    service::{self, Fault, bare, bare_with},
     subject::{Calls, Subject},
 };
 
@@ -37,7 +37,7 @@ fn happy() -> Vec<Row> {
 
 fn failing() -> Vec<Row> {
     let failing = |name, config| {
-        let subject = over(breaker(config), Failing::HUNDREDTH);
+        let subject = over(breaker(config), service::failing(100));
         Row::new(Family::Ours, Group::Happy, name, subject).over(FAILING).succeeds_in(99)
     };
     vec![
@@ -51,10 +51,13 @@ fn refused() -> Vec<Row> {
     let forced = breaker(count());
     forced.circuit().force_open();
     vec![
-        refused("breaker open", over(open(count()), bare())),
-        refused("breaker open, coarse clock", over(open(count().time_source(TimeSource::Coarse)), bare())),
-        refused("breaker open, error is a BoxError", over(open(count()), Bare::<BoxError>::new())),
-        refused("breaker forced open", over(forced, bare())),
+        refused("breaker open", over(open(count()), bare_with::<Fault>())),
+        refused(
+            "breaker open, coarse clock",
+            over(open(count().time_source(TimeSource::Coarse)), bare_with::<Fault>()),
+        ),
+        refused("breaker open, error is a BoxError", over(open(count()), bare())),
+        refused("breaker forced open", over(forced, bare_with::<Fault>())),
     ]
 }
 
@@ -92,7 +95,7 @@ fn slow(config: BreakerConfig) -> BreakerConfig {
 fn open(config: BreakerConfig) -> BreakerLayer {
     let hour = Backoff::constant(Duration::from_secs(3600)).expect(VALID);
     let layer = breaker(config.open_time(hour));
-    Calls(layer.layer(Failing::EACH)).run(1000);
+    Calls(layer.layer(service::failing(1))).run(1000);
     layer
 }
 

@@ -12,7 +12,7 @@ use std::{
 use failsafe::{CircuitBreaker, backoff, failure_policy};
 use recloser::{AsyncRecloser, Recloser};
 use tower::{
-    Layer, Service, limit::ConcurrencyLimitLayer, retry::Policy, retry::RetryLayer as TowerRetryLayer,
+    BoxError, Layer, Service, limit::ConcurrencyLimitLayer, retry::Policy, retry::RetryLayer as TowerRetryLayer,
     timeout::TimeoutLayer as TowerTimeoutLayer,
 };
 use tower_resilience::{
@@ -24,7 +24,7 @@ use tower_resilience::{
 
 use crate::{
     catalogue::{Family, Group, Row},
-    service::{Failing, Fault, bare},
+    service::{Fault, bare, bare_with, failing},
     subject::{Calls, Function, Subject},
 };
 
@@ -83,8 +83,8 @@ impl<E> Policy<u64, u64, E> for Attempts {
 
 fn tower_resilience() -> Vec<Row> {
     let budget = RetryBudgetBuilder::new().token_bucket().build().expect(VALID);
-    let plain = RetryLayer::<u64, u64, Fault>::builder().build();
-    let budgeted = RetryLayer::<u64, u64, Fault>::builder().budget(Arc::clone(&budget)).build();
+    let plain = RetryLayer::<u64, u64, BoxError>::builder().build();
+    let budgeted = RetryLayer::<u64, u64, BoxError>::builder().budget(Arc::clone(&budget)).build();
     let limited = || breaker().layer(limiter().layer(bare()));
     let stack = RetryLayer::builder().budget(Arc::clone(&budget)).build().layer(limited());
     let bulkhead = BulkheadLayer::builder().max_concurrent_calls(PERMITS).build().expect(VALID);
@@ -126,7 +126,7 @@ fn without_layer() -> Vec<Row> {
 fn refused() -> Vec<Row> {
     let refused = |name, subject| Row::new(Family::Peer, Group::Refused, name, subject);
     let breaker = breaker();
-    Calls(breaker.layer(Failing::EACH)).run(1000);
+    Calls(breaker.layer(failing(1))).run(1000);
     let failsafe = consecutive();
     let recloser = Recloser::custom().open_wait(HOUR).build();
     for _ in 0..1000 {
@@ -137,7 +137,7 @@ fn refused() -> Vec<Row> {
     let recloser = Arc::new(recloser);
     vec![
         // While another thread holds its lock, an open circuit sleeps for a millisecond before it refuses.
-        refused("tower-resilience breaker open", calls(breaker.layer(bare()))).uncontended(),
+        refused("tower-resilience breaker open", calls(breaker.layer(bare_with::<Fault>()))).uncontended(),
         refused("failsafe open (no layer)", function(move |request| failsafe.call(|| answer(request)).is_ok())),
         refused("recloser open (no layer)", function(move |request| recloser.call(|| answer(request)).is_ok())),
     ]
@@ -165,6 +165,6 @@ where
 }
 
 #[inline]
-fn answer(request: u64) -> Result<u64, Fault> {
-    black_box(Ok(request))
+fn answer(request: u64) -> Result<u64, BoxError> {
+    Ok(black_box(request))
 }

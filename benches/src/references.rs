@@ -6,7 +6,7 @@ use steadfast_core::TimeSource;
 
 use crate::{
     catalogue::{BARE, FAILING, Family, Group, Row},
-    service::{Boxed, Failing, bare},
+    service::{bare, boxed, failing},
     subject::{Calls, Function},
 };
 
@@ -14,8 +14,8 @@ pub(crate) fn rows() -> Vec<Row> {
     let reference = |name, subject| Row::new(Family::Reference, Group::Baseline, name, subject);
     vec![
         reference(BARE, Box::new(Calls(bare()))),
-        reference(FAILING, Box::new(Calls(Failing::HUNDREDTH))).over(FAILING).succeeds_in(99),
-        reference("a boxed future", Box::new(Calls(Boxed(bare())))),
+        reference(FAILING, Box::new(Calls(failing(100)))).over(FAILING).succeeds_in(99),
+        reference("a boxed future", Box::new(Calls(boxed()))),
         reference("reading tokio's clock", Box::new(Function(|_| read(TimeSource::Tokio)))),
         reference("reading the coarse clock", Box::new(Function(|_| read(TimeSource::Coarse)))),
     ]

@@ -1,30 +1,38 @@
 //! The inner services: ready at once, and as cheap as can be.
 
-use std::{
-    error::Error,
-    future::{Future, Ready, ready},
-    marker::PhantomData,
-    pin::Pin,
-    task::{Context, Poll},
-};
+use std::{error::Error, future::Future, hint::black_box, pin::Pin};
 
 use steadfast_breaker::CircuitOpen;
 use steadfast_core::Failure;
 use steadfast_timeout::Elapsed;
-use tower::Service;
+use tower::{BoxError, Service, service_fn};
 
-/// The services' error: an enum that a user would write, small and without an allocation.
+/// An error that a user would write, small and without an allocation: for the services that fail or are refused.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub enum Fault {
     /// The service's own failure.
     #[error("the service failed")]
     Service,
     /// Refused by a circuit.
-    #[error(transparent)]
-    Open(#[from] CircuitOpen),
+    #[error("circuit open")]
+    Open,
     /// Given up by a timeout.
-    #[error(transparent)]
-    Elapsed(#[from] Elapsed),
+    #[error("timed out")]
+    Elapsed,
+}
+
+impl From<CircuitOpen> for Fault {
+    #[inline]
+    fn from(_: CircuitOpen) -> Self {
+        Self::Open
+    }
+}
+
+impl From<Elapsed> for Fault {
+    #[inline]
+    fn from(_: Elapsed) -> Self {
+        Self::Elapsed
+    }
 }
 
 impl Failure for Fault {
@@ -33,100 +41,47 @@ impl Failure for Fault {
     }
 }
 
-/// Answers each request with itself.
-#[derive(Debug)]
-pub struct Bare<E>(PhantomData<fn() -> E>);
-
-impl<E> Bare<E> {
-    /// The service.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self(PhantomData)
-    }
+/// Answers each request with itself, at once: an asynchronous function whose error is tower's own, as most services are.
+///
+/// A future that holds a finished result would be copied out of the caller's memory piece by piece, and that time put down to the layer.
+pub(crate) fn bare() -> impl Inner<BoxError> {
+    bare_with()
 }
 
-impl<E> Default for Bare<E> {
-    fn default() -> Self {
-        Self::new()
-    }
+/// The same, with an error of any type.
+pub(crate) fn bare_with<E: 'static>() -> impl Inner<E> {
+    service_fn(|request| async move { Ok::<_, E>(request) })
 }
 
-impl<E> Clone for Bare<E> {
-    fn clone(&self) -> Self {
-        Self::new()
-    }
-}
-
-impl<E> Service<u64> for Bare<E> {
-    type Response = u64;
-    type Error = E;
-    type Future = Ready<Result<u64, E>>;
-
-    #[inline]
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), E>> {
-        Poll::Ready(Ok(()))
-    }
-
-    #[inline]
-    fn call(&mut self, request: u64) -> Self::Future {
-        ready(Ok(request))
-    }
-}
-
-/// The bare service with the usual error.
-pub(crate) const fn bare() -> Bare<Fault> {
-    Bare::new()
-}
-
-/// Fails each hundredth call of a handle, or all.
-#[derive(Clone, Debug)]
-pub(crate) struct Failing {
-    every: u32,
-    calls: u32,
-}
-
-impl Failing {
-    pub(crate) const EACH: Self = Self { every: 1, calls: 0 };
-    pub(crate) const HUNDREDTH: Self = Self { every: 100, calls: 0 };
-}
-
-impl Service<u64> for Failing {
-    type Response = u64;
-    type Error = Fault;
-    type Future = Ready<Result<u64, Fault>>;
-
-    #[inline]
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        Poll::Ready(Ok(()))
-    }
-
-    #[inline]
-    fn call(&mut self, request: u64) -> Self::Future {
-        self.calls += 1;
-        if self.calls < self.every {
-            return ready(Ok(request));
+/// Fails each call, or each of so many calls of a handle.
+pub(crate) fn failing(every: u32) -> impl Inner<Fault> {
+    let mut calls = 0;
+    service_fn(move |request| {
+        calls += 1;
+        let fails = calls == every;
+        if fails {
+            calls = 0;
         }
-        self.calls = 0;
-        ready(Err(Fault::Service))
-    }
+        async move { if fails { Err(Fault::Service) } else { Ok(request) } }
+    })
 }
 
 /// The bare service behind a boxed future, as many middlewares return one.
-#[derive(Clone, Debug)]
-pub(crate) struct Boxed(pub(crate) Bare<Fault>);
+pub(crate) fn boxed() -> impl Inner<BoxError> {
+    service_fn(|request: u64| {
+        let future: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(async move { Ok::<_, BoxError>(request) });
+        // Seen through, the box would be no box.
+        black_box(future)
+    })
+}
 
-impl Service<u64> for Boxed {
-    type Response = u64;
-    type Error = Fault;
-    type Future = Pin<Box<dyn Future<Output = Result<u64, Fault>> + Send>>;
+/// What all layers here, ours and others', ask of an inner service.
+pub(crate) trait Inner<E>:
+    Service<u64, Response = u64, Error = E, Future: Send + 'static> + Clone + Send + 'static
+{
+}
 
-    #[inline]
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        self.0.poll_ready(cx)
-    }
-
-    #[inline]
-    fn call(&mut self, request: u64) -> Self::Future {
-        Box::pin(self.0.call(request))
-    }
+impl<E, S> Inner<E> for S where
+    S: Service<u64, Response = u64, Error = E, Future: Send + 'static> + Clone + Send + 'static
+{
 }
