@@ -8,7 +8,7 @@ use crate::{
     config::BreakerConfig,
     error::CircuitOpen,
     permit::Permit,
-    shared::Shared,
+    shared::{Refused, Shared},
     state::{BreakerSnapshot, State},
     watch::Transitions,
 };
@@ -41,9 +41,14 @@ impl Circuit {
     ///
     /// # Errors
     /// [`CircuitOpen`] while the circuit is open, forced open, or half-open with all its probes under way.
+    #[inline]
+    pub fn try_admit(&self) -> Result<Permit, CircuitOpen> {
+        self.admit().map_err(CircuitOpen::from)
+    }
+
     // Always: a permit that comes back through memory costs a success more than all the rest of its way.
     #[inline(always)]
-    pub fn try_admit(&self) -> Result<Permit, CircuitOpen> {
+    pub(crate) fn admit(&self) -> Result<Permit, Refused> {
         let lane = self.shared.lane();
         let admission = lane.admit()?;
         Ok(Permit::new(Arc::clone(lane), admission))

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 use steadfast_core::Classify;
 use tower_service::Service;
 
-use crate::{circuit::Circuit, error::CircuitOpen, permit::Permit};
+use crate::{circuit::Circuit, error::CircuitOpen, permit::Permit, shared::Refused};
 
 pin_project! {
     /// The future of [`Breaker`](crate::Breaker).
@@ -28,7 +28,7 @@ pin_project! {
     #[derive(Debug)]
     enum CallState<F, C> {
         Called { #[pin] inner: F, permit: Permit, classifier: C },
-        Refused { refusal: CircuitOpen },
+        Refused { refused: Refused },
     }
 }
 
@@ -39,12 +39,12 @@ impl<F, C> ResponseFuture<F, C> {
     where
         S: Service<Req, Future = F>,
     {
-        let state = match circuit.try_admit() {
+        let state = match circuit.admit() {
             Ok(mut permit) => {
                 let inner = permit.run(|| service.call(request));
                 CallState::Called { inner, permit, classifier }
             }
-            Err(refusal) => CallState::Refused { refusal },
+            Err(refused) => CallState::Refused { refused },
         };
         Self { state }
     }
@@ -66,7 +66,7 @@ where
                 permit.settle(classifier.classify(outcome.as_ref()));
                 Poll::Ready(outcome)
             }
-            CallStateProjection::Refused { refusal } => Poll::Ready(Err((*refusal).into())),
+            CallStateProjection::Refused { refused } => Poll::Ready(Err(CircuitOpen::from(*refused).into())),
         }
     }
 }

@@ -19,7 +19,10 @@ use std::{
 
 use steadfast_core::{Backoff, ConfigError, Counts, Splitter, Stopwatch, StripedSuccesses};
 
-pub(crate) use self::{admit::Admission, settle::Outcome};
+pub(crate) use self::{
+    admit::{Admission, Refused},
+    settle::Outcome,
+};
 use crate::{
     config::{BreakerConfig, OnOpen, WindowConfig},
     probes::{Probes, Round},

@@ -42,9 +42,26 @@ impl std::fmt::Debug for Admission {
     }
 }
 
+/// How a call was refused: the nanoseconds after which it makes sense to come back. One word, so that a refusal is not carried
+/// through memory until somebody asks for it as an error.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Refused(u64);
+
+impl Refused {
+    /// Nobody knows when.
+    const UNTOLD: Self = Self(u64::MAX);
+}
+
+impl From<Refused> for CircuitOpen {
+    #[inline]
+    fn from(refused: Refused) -> Self {
+        Self::new((refused.0 != Refused::UNTOLD.0).then(|| Duration::from_nanos(refused.0)))
+    }
+}
+
 impl Shared {
     #[inline(always)]
-    pub(crate) fn admit(&self) -> Result<Admission, CircuitOpen> {
+    pub(crate) fn admit(&self) -> Result<Admission, Refused> {
         let word = self.word();
         if word.is_closed() {
             return Ok(Admission { word, started: self.started() });
@@ -56,15 +73,15 @@ impl Shared {
     ///
     /// Not inlined, so that [`admit`](Self::admit) is short enough to be.
     #[inline(never)]
-    fn admit_unless_closed(&self, word: Word) -> Result<Admission, CircuitOpen> {
+    fn admit_unless_closed(&self, word: Word) -> Result<Admission, Refused> {
         let refusal = match word.state() {
             State::Disabled => return Ok(Admission { word, started: NOT_MEASURED }),
-            State::ForcedOpen => CircuitOpen::new(None),
+            State::ForcedOpen => Refused::UNTOLD,
             State::Open => {
                 let now = self.now();
                 match self.open_until().checked_sub(now) {
                     None | Some(0) => return self.admit_under_lock(now),
-                    Some(left) => CircuitOpen::new(Some(Duration::from_nanos(left))),
+                    Some(left) => Refused(left),
                 }
             }
             State::Closed | State::HalfOpen => return self.admit_under_lock(self.now()),
@@ -72,7 +89,7 @@ impl Shared {
         self.refuse(word, refusal)
     }
 
-    fn refuse(&self, word: Word, refusal: CircuitOpen) -> Result<Admission, CircuitOpen> {
+    fn refuse(&self, word: Word, refusal: Refused) -> Result<Admission, Refused> {
         if word.is_dry_run() {
             self.report.call(CallOutcome::WouldRefuse);
             return Ok(Admission { word: uncounted(word), started: NOT_MEASURED });
@@ -81,17 +98,15 @@ impl Shared {
         Err(refusal)
     }
 
-    fn admit_under_lock(&self, now: u64) -> Result<Admission, CircuitOpen> {
+    fn admit_under_lock(&self, now: u64) -> Result<Admission, Refused> {
         let (word, admission) = self.locked(|guarded| {
             self.advance(guarded, now);
             (self.word(), self.admit_guarded(guarded, now))
         });
         match admission {
             Some(admission) => Ok(admission),
-            None if word.state() == State::Open => {
-                self.refuse(word, CircuitOpen::new(Some(Duration::from_nanos(self.open_until().saturating_sub(now)))))
-            }
-            None => self.refuse(word, CircuitOpen::new(None)),
+            None if word.state() == State::Open => self.refuse(word, Refused(self.open_until().saturating_sub(now))),
+            None => self.refuse(word, Refused::UNTOLD),
         }
     }
 
