@@ -13,7 +13,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use rand::{Rng, RngExt};
-use steadfast::core::Splitter;
+use steadfast::Splitter;
 use tokio::{
     task::JoinSet,
     time::{Instant, interval_at, timeout_at},

@@ -18,7 +18,7 @@ use axum::{
     routing::{get, post},
 };
 use rand::RngExt;
-use steadfast::core::Splitter;
+use steadfast::Splitter;
 use steadfast_testkit::process::{self, Child};
 use tokio::{
     net::{TcpListener, UdpSocket},

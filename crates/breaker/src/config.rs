@@ -58,8 +58,9 @@ pub enum OnOpen {
     /// It is ready, and refuses each call at once with [`CircuitOpen`](crate::CircuitOpen).
     #[default]
     Refuse,
-    /// It is not ready until a probe may pass, so that a balancer sends requests elsewhere. Never use it on a full stop: callers
-    /// would wait out the open time in `poll_ready`.
+    /// It is not ready while the circuit is open or all its probes are under way, so that a balancer sends requests elsewhere. Admission
+    /// is still decided in `call`: when the open time is over several handles become ready, and those that find the
+    /// probes taken are refused. Never use it on a full stop: callers would wait out the open time in `poll_ready`.
     NotReady,
 }
 
@@ -135,7 +136,7 @@ impl BreakerConfig {
         Self { probes: (number, required), ..self }
     }
 
-    /// Probes that are still under way after this time have failed.
+    /// A probe that is still under way after this time has failed.
     pub fn probe_limit(self, limit: Duration) -> Self {
         Self { probe_limit: limit, ..self }
     }
@@ -167,7 +168,9 @@ impl BreakerConfig {
                 Some(nonzero) if size <= LARGEST_COUNT => Ok(WindowConfig::Count(nonzero)),
                 _ => Err(ConfigError::new("count_window", size, "from 1 to 1000000")),
             },
-            WindowChoice::Time(length, buckets) => Buckets::new(length, buckets).map(WindowConfig::Time),
+            WindowChoice::Time(length, buckets) => {
+                Buckets::new(length, buckets).map(WindowConfig::Time).map_err(|error| error.in_field("time_window"))
+            }
         }
     }
 
@@ -206,6 +209,8 @@ impl BreakerConfig {
 
     pub(crate) fn check_times(&self) -> Result<(), ConfigError> {
         let (cap, limit) = (self.open_time.cap(), self.probe_limit);
+        let slow = self.slow.is_none_or(|(longer_than, _)| !longer_than.is_zero());
+        ConfigError::require(slow, "slow_calls", self.slow, "longer than zero")?;
         ConfigError::require(!cap.is_zero(), "open_time", cap, "above zero")?;
         let probe_limit = limit > Duration::ZERO && limit <= LONGEST_PROBE;
         ConfigError::require(probe_limit, "probe_limit", limit, "above zero and at most 24 h")

@@ -3,10 +3,11 @@
 use std::{
     hash::Hash,
     num::NonZeroUsize,
+    sync::Arc,
     task::{Context, Poll},
 };
 
-use steadfast_core::{Classify, ConfigError, DefaultClassifier, Keyed};
+use steadfast_core::{Classify, ConfigError, DefaultClassifier, Keyed, Splitter};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -19,6 +20,8 @@ use crate::{circuit::Circuit, config::BreakerConfig, error::CircuitOpen, future:
 #[derive(Debug)]
 pub struct Circuits<K> {
     config: BreakerConfig,
+    /// Where the configuration has a seed: a seed for each circuit, or they would all draw the same open times.
+    seeds: Option<Arc<Splitter>>,
     circuits: Keyed<K, Circuit>,
 }
 
@@ -29,15 +32,20 @@ impl<K: Eq + Hash + Clone> Circuits<K> {
     /// When the configuration cannot work.
     pub fn new(config: BreakerConfig, capacity: NonZeroUsize) -> Result<Self, ConfigError> {
         Circuit::new(config.clone())?;
-        Ok(Self { config, circuits: Keyed::new(capacity) })
+        let seeds = config.seed.map(|seed| Arc::new(Splitter::seeded(seed)));
+        Ok(Self { config, seeds, circuits: Keyed::new(capacity) })
     }
 
     /// The circuit of `key`.
     #[must_use]
     pub fn circuit(&self, key: &K) -> Circuit {
-        let make =
-            || Circuit::new(self.config.clone()).expect("the same configuration was accepted when this was made");
-        self.circuits.get_or_insert_with(key, make)
+        self.circuits.get_or_insert_with(key, || self.make())
+    }
+
+    fn make(&self) -> Circuit {
+        let mut config = self.config.clone();
+        config.seed = self.seeds.as_ref().map(|seeds| seeds.split_seed());
+        Circuit::new(config).expect("the same configuration was accepted when this was made")
     }
 
     /// All keys held and their circuits.
@@ -49,7 +57,7 @@ impl<K: Eq + Hash + Clone> Circuits<K> {
 
 impl<K> Clone for Circuits<K> {
     fn clone(&self) -> Self {
-        Self { config: self.config.clone(), circuits: self.circuits.clone() }
+        Self { config: self.config.clone(), seeds: self.seeds.clone(), circuits: self.circuits.clone() }
     }
 }
 
@@ -76,6 +84,20 @@ impl<K, F, C> KeyedBreakerLayer<K, F, C> {
     #[must_use]
     pub fn classify<D>(self, classifier: D) -> KeyedBreakerLayer<K, F, D> {
         KeyedBreakerLayer { circuits: self.circuits, key: self.key, classifier }
+    }
+
+    /// Judges HTTP responses by their status.
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub fn http(self) -> KeyedBreakerLayer<K, F, steadfast_core::http::HttpClassifier> {
+        self.classify(steadfast_core::http::HttpClassifier)
+    }
+
+    /// Judges gRPC responses by their status.
+    #[cfg(feature = "tonic")]
+    #[must_use]
+    pub fn grpc(self) -> KeyedBreakerLayer<K, F, steadfast_core::tonic::GrpcClassifier> {
+        self.classify(steadfast_core::tonic::GrpcClassifier)
     }
 
     /// The circuits.

@@ -58,9 +58,13 @@ impl Permit {
     // Always: what is left of it for a plain success is a read of one word.
     #[inline(always)]
     fn finish(&mut self, outcome: Outcome, call: CallOutcome) {
+        // A future polled again after it was ready must not speak twice.
+        if self.state == PermitState::Settled {
+            return;
+        }
         self.state = PermitState::Settled;
         self.lane.settle(self.lane.index(), self.admission, outcome);
-        self.lane.report.call(call);
+        self.lane.report.call(if self.admission.is_would_refuse() { CallOutcome::WouldRefuse } else { call });
     }
 
     #[cold]
@@ -87,7 +91,9 @@ struct Unwinding<'a>(&'a mut PermitState);
 
 impl Drop for Unwinding<'_> {
     fn drop(&mut self) {
-        *self.0 = PermitState::Panicked;
+        if *self.0 == PermitState::Idle {
+            *self.0 = PermitState::Panicked;
+        }
     }
 }
 

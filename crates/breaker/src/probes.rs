@@ -8,13 +8,12 @@ pub(crate) struct Probes {
 }
 
 /// One round. Every probe that is admitted is settled exactly once: it succeeds, fails, or gives its place back.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Round {
-    in_flight: u32,
+    /// When each probe under way began, in nanoseconds of the circuit's clock. At most as many as a round has probes.
+    under_way: Vec<u64>,
     successes: u32,
     failures: u32,
-    /// When probes still under way have failed to come back, in nanoseconds of the circuit's clock.
-    ends: u64,
 }
 
 /// What became of a probe.
@@ -33,44 +32,39 @@ pub(crate) enum Decision {
 }
 
 impl Round {
-    pub(crate) const fn new(ends: u64) -> Self {
-        Self { in_flight: 0, successes: 0, failures: 0, ends }
+    pub(crate) fn in_flight(&self) -> u32 {
+        // As many as there are places, whose number is a u32.
+        u32::try_from(self.under_way.len()).unwrap_or(u32::MAX)
     }
 
-    pub(crate) const fn in_flight(&self) -> u32 {
-        self.in_flight
+    /// When the oldest probe under way will have been so for longer than `limit`. Without any under way a round may wait for callers as
+    /// long as it takes.
+    pub(crate) fn ends(&self, limit: u64) -> Option<u64> {
+        self.under_way.iter().min().map(|began| began.saturating_add(limit))
     }
 
-    pub(crate) const fn ends(&self) -> u64 {
-        self.ends
+    /// Whether a probe is under way that should have come back by `now`.
+    pub(crate) fn is_overdue(&self, now: u64, limit: u64) -> bool {
+        self.ends(limit).is_some_and(|ends| now >= ends)
     }
 
-    /// Whether probes are under way that should have come back by `now`. Without any under way a round may wait for callers as long
-    /// as it takes.
-    pub(crate) fn is_overdue(&self, now: u64) -> bool {
-        self.in_flight > 0 && now >= self.ends
+    pub(crate) fn has_place(&self, probes: Probes) -> bool {
+        self.in_flight() + self.successes + self.failures < probes.number
     }
 
-    pub(crate) const fn has_place(&self, probes: Probes) -> bool {
-        self.in_flight + self.successes + self.failures < probes.number
-    }
-
-    /// Takes a place. The first probe of a round that stood empty starts its time anew, or one that waited for
-    /// callers longer than the limit would be overdue at once.
-    pub(crate) fn admit(&mut self, probes: Probes, ends: u64) -> bool {
-        if !self.has_place(probes) {
-            return false;
+    /// Takes a place, if there is one.
+    pub(crate) fn admit(&mut self, probes: Probes, now: u64) -> bool {
+        let has_place = self.has_place(probes);
+        if has_place {
+            self.under_way.push(now);
         }
-        if self.in_flight == 0 {
-            self.ends = ends;
-        }
-        self.in_flight += 1;
-        true
+        has_place
     }
 
-    /// Settles a probe and decides as early as the result is certain.
-    pub(crate) fn settle(&mut self, probe: Probe, probes: Probes) -> Option<Decision> {
-        self.in_flight -= 1;
+    /// Settles the probe that began at `began`, and decides as early as the result is certain.
+    pub(crate) fn settle(&mut self, probe: Probe, began: u64, probes: Probes) -> Option<Decision> {
+        let place = self.under_way.iter().position(|&other| other == began)?;
+        self.under_way.swap_remove(place);
         match probe {
             Probe::Succeeded => self.successes += 1,
             Probe::Failed => self.failures += 1,
@@ -98,13 +92,16 @@ mod tests {
             number in 1u32..6, required in 1u32..6, script in prop::collection::vec(0u8..4, 0..60),
         ) {
             let probes = Probes { number, required: required.min(number) };
-            let mut round = Round::new(10);
+            let mut round = Round::default();
+            let mut began = std::collections::VecDeque::new();
             let (mut ok, mut bad, mut flying) = (0, 0, 0);
-            for step in script {
+            for (now, step) in (0u64..).zip(script) {
                 if step == 3 {
                     let place = ok + bad + flying < number;
-                    prop_assert_eq!(round.admit(probes, 10), place);
+                    prop_assert_eq!(round.admit(probes, now), place);
                     flying += u32::from(place);
+                    began.extend(place.then_some(now));
+                    prop_assert_eq!(round.ends(10), began.front().map(|began| began + 10));
                     continue;
                 }
                 if flying == 0 {
@@ -119,7 +116,7 @@ mod tests {
                     () if ok + (number - ok - bad) < probes.required => Some(Decision::Reopen),
                     () => None,
                 };
-                prop_assert_eq!(round.settle(probe, probes), certain);
+                prop_assert_eq!(round.settle(probe, began.pop_front().unwrap(), probes), certain);
                 if certain.is_some() {
                     break;
                 }
@@ -128,12 +125,14 @@ mod tests {
     }
 
     #[test]
-    fn only_probes_under_way_are_overdue_and_an_empty_round_starts_anew() {
-        let probes = Probes { number: 1, required: 1 };
-        let mut round = Round::new(10);
-        assert!(!round.is_overdue(1000));
-        assert!(round.admit(probes, 1010));
-        assert!(!round.is_overdue(1009));
-        assert!(round.is_overdue(1010));
+    fn each_probe_has_the_whole_limit_and_an_empty_round_waits() {
+        let probes = Probes { number: 2, required: 2 };
+        let mut round = Round::default();
+        assert!(!round.is_overdue(u64::MAX, 10));
+        assert!(round.admit(probes, 100) && round.admit(probes, 109));
+        assert!(!round.is_overdue(109, 10));
+        assert!(round.is_overdue(110, 10), "the first");
+        assert_eq!(round.settle(Probe::Succeeded, 100, probes), None);
+        assert!(!round.is_overdue(118, 10) && round.is_overdue(119, 10), "the second");
     }
 }

@@ -4,10 +4,11 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
-use steadfast_core::{Classify, DefaultClassifier};
-use tokio::time::Sleep;
+use steadfast_core::{Classify, DefaultClassifier, TimeSource};
+use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
 
 use crate::{
@@ -58,26 +59,30 @@ impl<S, C> Breaker<S, C> {
         let shared = self.circuit.shared();
         let waiting = self.waiting.get_or_insert_with(|| Waiting { watcher: Watcher::new(&self.circuit), timer: None });
         loop {
+            shared.catch_up();
             let mut readiness = Readiness::Ready;
             let ready = waiting.watcher.wait_unless(cx, |guarded| {
-                readiness = shared.when_ready(guarded, shared.now());
+                readiness = shared.readiness(guarded);
                 (readiness == Readiness::Ready).then_some(())
             });
             if ready.is_some() {
                 self.waiting = None;
                 return Poll::Ready(());
             }
-            let Readiness::At(instant) = readiness else { return Poll::Pending };
-            let timer = waiting.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(instant.into())));
-            if timer.deadline().into_std() != instant {
-                timer.as_mut().reset(instant.into());
-            }
+            let Readiness::In(left) = readiness else { return Poll::Pending };
+            // The circuit's clock need not be the timer's: set anew each time, and never to less than a timer can tell.
+            let at = Instant::from_std(TimeSource::Tokio.now()) + left.max(SHORTEST_SLEEP);
+            let timer = waiting.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+            timer.as_mut().reset(at);
             if timer.as_mut().poll(cx).is_pending() {
                 return Poll::Pending;
             }
         }
     }
 }
+
+/// The grain of tokio's timers.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 
 impl<S: Clone, C: Clone> Clone for Breaker<S, C> {
     fn clone(&self) -> Self {

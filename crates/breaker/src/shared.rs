@@ -12,10 +12,7 @@ mod admit;
 mod settle;
 mod transit;
 
-use std::{
-    mem,
-    time::{Duration, Instant},
-};
+use std::{mem, time::Duration};
 
 use steadfast_core::{Backoff, ConfigError, Counts, Splitter, Stopwatch, StripedSuccesses};
 
@@ -30,8 +27,8 @@ use crate::{
     rules::Rules,
     state::{BreakerSnapshot, State, Transition},
     sync::{AtomicU64, Mutex, MutexGuard, Ordering},
-    watch::{Watchers, wake_all},
-    window::{Window, record},
+    watch::{Wakers, Watchers},
+    window::Window,
     word::Word,
 };
 
@@ -152,12 +149,12 @@ impl Shared {
         let mut guarded = self.lock();
         let value = work(&mut guarded);
         let news = guarded.news.take();
-        let mut wakers = if mem::take(&mut guarded.stirred) { guarded.watchers.take() } else { Vec::new() };
+        let wakers = if mem::take(&mut guarded.stirred) { guarded.watchers.take() } else { Wakers::default() };
         drop(guarded);
+        wakers.wake();
         if let Some(transition) = news {
             self.report.transition(transition);
         }
-        wake_all(&mut wakers);
         value
     }
 
@@ -200,15 +197,25 @@ impl Shared {
         self.word().state()
     }
 
-    /// When a waiting caller should ask again: at once, or at the latest at an instant.
-    pub(crate) fn when_ready(&self, guarded: &Guarded, now: u64) -> Readiness {
-        let word = self.word();
-        match (word.state(), guarded.round) {
+    /// Makes the transitions that time alone has brought about.
+    pub(crate) fn catch_up(&self) {
+        let now = self.now();
+        self.locked(|guarded| self.advance(guarded, now));
+    }
+
+    /// Whether a call would be let in now, or what to wait for.
+    pub(crate) fn readiness(&self, guarded: &Guarded) -> Readiness {
+        let (word, now) = (self.word(), self.now());
+        let until = |instant: u64| match instant.checked_sub(now) {
+            None | Some(0) => Readiness::Ready,
+            Some(left) => Readiness::In(Duration::from_nanos(left)),
+        };
+        match (word.state(), &guarded.round) {
             _ if word.is_dry_run() => Readiness::Ready,
-            (State::Open, _) if now < self.open_until() => Readiness::At(self.clock.instant(self.open_until())),
+            (State::Open, _) => until(self.open_until()),
             (State::ForcedOpen, _) => Readiness::OnChange,
-            (State::HalfOpen, Some(round)) if !round.has_place(self.settings.probes) && !round.is_overdue(now) => {
-                Readiness::At(self.clock.instant(round.ends()))
+            (State::HalfOpen, Some(round)) if !round.has_place(self.settings.probes) => {
+                round.ends(self.settings.probe_limit).map_or(Readiness::Ready, until)
             }
             _ => Readiness::Ready,
         }
@@ -221,7 +228,7 @@ impl Shared {
         let counts = match &guarded.window {
             _ if !word.is_closed() => Counts::default(),
             Window::Count(window) => {
-                record(&mut window.clone(), guarded.countdown_from.saturating_sub(word.countdown()), None)
+                window.counts_after(guarded.countdown_from.saturating_sub(word.countdown()).into())
             }
             Window::Time(window) => {
                 let tick = self.tick(word.epoch(), now);
@@ -236,7 +243,7 @@ impl Shared {
             open_for: (word.state() == State::Open)
                 .then(|| Duration::from_nanos(self.open_until().saturating_sub(now))),
             trips: guarded.trips,
-            probes_in_flight: guarded.round.map_or(0, |round| round.in_flight()),
+            probes_in_flight: guarded.round.as_ref().map_or(0, Round::in_flight),
             transitions: guarded.sequence(),
         }
     }
@@ -246,7 +253,7 @@ impl Shared {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Readiness {
     Ready,
-    At(Instant),
+    In(Duration),
     OnChange,
 }
 

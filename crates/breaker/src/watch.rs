@@ -1,8 +1,8 @@
 //! Waiting for a circuit to change.
 
 use std::{
+    collections::BTreeMap,
     future::poll_fn,
-    mem,
     pin::Pin,
     task::{Context, Poll, Waker},
 };
@@ -11,37 +11,58 @@ use futures_core::Stream;
 
 use crate::{circuit::Circuit, state::Transition};
 
-/// Those who wait: one place for each [`Watcher`] alive. Behind the circuit's lock.
+/// Those who wait: one place for each [`Watcher`] alive. Behind the circuit's lock, so wakers are neither woken nor cloned nor
+/// dropped here: that is user code, which may use the circuit itself.
 #[derive(Debug, Default)]
 pub(crate) struct Watchers {
     next: u64,
-    places: Vec<(u64, Option<Waker>)>,
+    places: BTreeMap<u64, Option<Waker>>,
 }
 
 impl Watchers {
     /// Takes the wakers, to be woken once the lock is free.
-    #[must_use]
-    pub(crate) fn take(&mut self) -> Vec<Waker> {
-        self.places.iter_mut().filter_map(|(_, waker)| waker.take()).collect()
+    pub(crate) fn take(&mut self) -> Wakers {
+        Wakers(self.places.values_mut().filter_map(Option::take).collect())
     }
 
     fn join(&mut self) -> u64 {
         self.next += 1;
-        self.places.push((self.next, None));
+        self.places.insert(self.next, None);
         self.next
     }
 
-    fn wait(&mut self, id: u64, waker: &Waker) {
-        if let Some((_, place)) = self.places.iter_mut().find(|(place, _)| *place == id) {
-            match place {
-                Some(known) if known.will_wake(waker) => {}
-                _ => *place = Some(waker.clone()),
-            }
+    /// Leaves a waker; what is returned is dropped once the lock is free.
+    fn wait(&mut self, id: u64, waker: Waker) -> Option<Waker> {
+        match self.places.get_mut(&id) {
+            Some(place) => place.replace(waker),
+            None => Some(waker),
         }
     }
 
-    fn leave(&mut self, id: u64) {
-        self.places.retain(|(place, _)| *place != id);
+    fn leave(&mut self, id: u64) -> Option<Waker> {
+        self.places.remove(&id).flatten()
+    }
+}
+
+/// Wakers on their way to be woken. Should one of them panic, the others are woken all the same.
+#[derive(Debug, Default)]
+pub(crate) struct Wakers(Vec<Waker>);
+
+impl Wakers {
+    pub(crate) fn wake(mut self) {
+        self.wake_rest();
+    }
+
+    fn wake_rest(&mut self) {
+        while let Some(waker) = self.0.pop() {
+            waker.wake();
+        }
+    }
+}
+
+impl Drop for Wakers {
+    fn drop(&mut self) {
+        self.wake_rest();
     }
 }
 
@@ -64,25 +85,29 @@ impl Watcher {
         cx: &Context<'_>,
         look: impl FnOnce(&crate::shared::Guarded) -> Option<T>,
     ) -> Option<T> {
-        let mut guarded = self.circuit.shared().lock();
-        let found = look(&guarded);
-        if found.is_none() {
-            guarded.watchers.wait(self.id, cx.waker());
-        }
+        let waker = cx.waker().clone();
+        let (found, displaced) = {
+            let mut guarded = self.circuit.shared().lock();
+            match look(&guarded) {
+                Some(found) => (Some(found), Some(waker)),
+                None => (None, guarded.watchers.wait(self.id, waker)),
+            }
+        };
+        drop(displaced);
         found
     }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        let mut guarded = self.circuit.shared().lock();
-        guarded.watchers.leave(self.id);
+        let displaced = self.circuit.shared().lock().watchers.leave(self.id);
+        drop(displaced);
     }
 }
 
 /// The transitions of a circuit as they happen: a stream without end.
 ///
-/// A slow reader sees the latest transition and misses those between; [`Transition::sequence`] tells how many. Nothing is queued.
+/// It keeps its circuit alive. A slow reader sees the latest transition and misses those between; [`Transition::sequence`] tells how many. Nothing is queued.
 #[derive(Debug)]
 pub struct Transitions {
     watcher: Watcher,
@@ -119,12 +144,5 @@ impl Stream for Transitions {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Transition>> {
         self.get_mut().poll_changed(cx).map(Some)
-    }
-}
-
-/// Wakes everybody who was taken from the watchers.
-pub(crate) fn wake_all(wakers: &mut Vec<Waker>) {
-    for waker in mem::take(wakers) {
-        waker.wake();
     }
 }

@@ -10,7 +10,8 @@
 //! *Examine* says that the last of the countdown completes the minimum of calls, and so must be judged. *Streak* says
 //! that the last outcome was a failure.
 //!
-//! Under a time window the countdown is a flag: whether the window holds anything but plain successes.
+//! Under a time window the countdown is 0 while the window holds nothing but plain successes. Otherwise it counts, with *examine*, the
+//! successes that the minimum lacks, and is a mere flag once the minimum is complete.
 
 use crate::state::State;
 

@@ -38,7 +38,8 @@ pub enum Jitter {
     Full,
     /// Between half the delay and all of it.
     Equal,
-    /// Between the base and three times the previous delay, within the cap; it needs the previous delay and not the try's number.
+    /// Between the base and three times the previous delay (the base, at first), within the cap; it needs the previous delay and not
+    /// the try's number. Where the cap leaves less room than that, the range begins below the base, at a third of its end.
     Decorrelated,
 }
 
@@ -100,13 +101,17 @@ impl Backoff {
             Jitter::Full => between(Duration::ZERO, ceiling, rng),
             Jitter::Equal => between(ceiling / 2, ceiling, rng),
             Jitter::Decorrelated => {
-                let highest = previous.saturating_mul(3).clamp(self.base, self.cap);
-                between(self.base, highest, rng)
+                let highest = previous.max(self.base).saturating_mul(3).min(self.cap);
+                between(self.base.min(highest / 3), highest, rng)
             }
         }
     }
 
     fn ceiling(&self, n: u32) -> Duration {
+        if self.base.is_zero() {
+            // Zero times infinity is no number.
+            return Duration::ZERO;
+        }
         let growth = self.factor.powi(i32::try_from(n).unwrap_or(i32::MAX));
         let seconds = self.base.as_secs_f64() * growth;
         // Above the cap also catches infinity; below it the product is a finite number of at most 365 days.
@@ -145,18 +150,40 @@ mod tests {
 
     #[test]
     fn a_capped_and_jittered_delay_is_never_constantly_the_cap() {
-        for jitter in [Jitter::Full, Jitter::Equal, Jitter::Decorrelated] {
+        let alone = Backoff::exponential(CAP, CAP).unwrap().with_jitter(Jitter::Decorrelated);
+        for (jitter, backoff) in [
+            (Jitter::Full, backoff(Jitter::Full)),
+            (Jitter::Equal, backoff(Jitter::Equal)),
+            (Jitter::Decorrelated, backoff(Jitter::Decorrelated)),
+            (Jitter::Decorrelated, alone),
+        ] {
             let mut rng = Splitter::seeded(42).split();
             let mut previous = CAP;
             let mut at_cap = 0;
             let mut seen = std::collections::HashSet::new();
             for n in 1000..2000 {
-                previous = backoff(jitter).delay(n, previous, &mut rng);
+                previous = backoff.delay(n, previous, &mut rng);
                 at_cap += u32::from(previous == CAP);
                 seen.insert(previous);
             }
             assert!(at_cap < 5 && seen.len() > 900, "{jitter:?}: {at_cap} of 1000 at the cap, {} distinct", seen.len());
         }
+    }
+
+    #[test]
+    fn even_the_first_delay_is_jittered() {
+        for jitter in [Jitter::Full, Jitter::Equal, Jitter::Decorrelated] {
+            let splitter = Splitter::seeded(7);
+            let first = || backoff(jitter).delay(0, Duration::ZERO, &mut splitter.split());
+            let seen: std::collections::HashSet<_> = (0..100).map(|_| first()).collect();
+            assert!(seen.len() > 90, "{jitter:?}: {} distinct of 100", seen.len());
+        }
+    }
+
+    #[test]
+    fn no_delay_stays_none_whatever_the_factor() {
+        let none = Backoff::constant(Duration::ZERO).unwrap().with_factor(1e300).unwrap();
+        assert_eq!(none.delay(u32::MAX, Duration::ZERO, &mut Splitter::seeded(1).split()), Duration::ZERO);
     }
 
     #[test]

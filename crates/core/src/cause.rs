@@ -1,6 +1,6 @@
 //! Finding one error in the chain of another.
 
-use std::error::Error;
+use std::{error::Error, io};
 
 /// Finds the first `T` in `error` and its sources.
 ///
@@ -18,8 +18,45 @@ pub fn cause<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option
 
 /// The error and all its sources, outermost first, at most 64 of them.
 pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| error.source()).take(MAX_DEPTH)
+    std::iter::successors(Some(error), |&error| within(error)).take(MAX_DEPTH)
+}
+
+/// What an error was made from. `io::Error` says so of what its own error was made from, and skips that.
+fn within<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => Some(inner),
+        None => error.source(),
+    }
 }
 
 /// Real chains have a handful of links; a chain that loops must not hang a request.
 const MAX_DEPTH: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Grounds, RefusalKind};
+
+    #[test]
+    fn an_error_inside_an_io_error_is_found() {
+        let error = io::Error::other(Grounds::not_executed(RefusalKind::TooMany));
+        assert_eq!(cause::<Grounds>(&error).unwrap().kind, RefusalKind::TooMany);
+    }
+
+    #[test]
+    fn a_chain_that_loops_ends() {
+        #[derive(Debug)]
+        struct Ouroboros;
+        impl std::fmt::Display for Ouroboros {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("round and round")
+            }
+        }
+        impl Error for Ouroboros {
+            fn source(&self) -> Option<&(dyn Error + 'static)> {
+                Some(self)
+            }
+        }
+        assert!(cause::<io::Error>(&Ouroboros).is_none());
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::{error::Error, io};
 
-use crate::{Executed, Failure, Grounds, Verdict, cause};
+use crate::{Executed, Failure, Grounds, Sealed, Verdict, causes};
 
 /// Judges the outcome of one call. Breaker, timeout, retry and failure detector all read the same verdict.
 ///
@@ -33,8 +33,12 @@ where
 
 /// Every response is a success; an error is judged by what stands in its source chain.
 ///
-/// In this order: the [`Grounds`] of a layer's refusal; with the feature `h2`, a stream the peer never processed; a
-/// refused connection, which was never executed; anything else is a transient failure that may have been executed.
+/// The outermost error of the chain that says something decides: the [`Grounds`] of a layer's refusal, a [`Sealed`] error, which may have
+/// been executed whatever is inside, a refused connection, which was never executed; with the feature `http`, a stream that an HTTP/2
+/// peer never processed. Anything else is a transient failure that may have been executed.
+///
+/// What is *inside* a service is not told apart from the way to it: a handler that calls another service and passes on
+/// what that one failed with has been executed all the same. Put [`SealLayer`](crate::SealLayer) round it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DefaultClassifier;
 
@@ -64,23 +68,33 @@ impl<Res, Err> Classify<Res, Err> for EveryError {
 
 /// The verdict on an error by its source chain alone.
 pub(crate) fn judge_error(error: &(dyn Error + 'static)) -> Verdict {
-    if let Some(grounds) = cause::<Grounds>(error) {
-        return Verdict::from(*grounds);
+    causes(error).find_map(judge_link).unwrap_or(Verdict::transient(Executed::Maybe))
+}
+
+/// What one link of a chain says, if anything.
+fn judge_link(error: &(dyn Error + 'static)) -> Option<Verdict> {
+    if let Some(grounds) = error.downcast_ref::<Grounds>() {
+        return Some(Verdict::from(*grounds));
     }
-    #[cfg(feature = "h2")]
-    if cause::<h2::Error>(error).is_some_and(never_processed) {
-        return Verdict::transient(Executed::No);
+    #[cfg(feature = "http")]
+    if error.is::<crate::http::BodyFailed>() {
+        return Some(Verdict::transient(Executed::Maybe));
+    }
+    #[cfg(feature = "http")]
+    if error.downcast_ref::<h2::Error>().is_some_and(never_processed) {
+        return Some(Verdict::transient(Executed::No));
+    }
+    if error.is::<Sealed>() {
+        return Some(Verdict::transient(Executed::Maybe));
     }
     // Other I/O errors arise while connecting as well as after sending: only this one is certain.
-    match cause::<io::Error>(error) {
-        Some(error) if error.kind() == io::ErrorKind::ConnectionRefused => Verdict::transient(Executed::No),
-        _ => Verdict::transient(Executed::Maybe),
-    }
+    let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
+    error.downcast_ref().is_some_and(refused).then_some(Verdict::transient(Executed::No))
 }
 
 /// RFC 9113, section 8.7: a stream reset with `REFUSED_STREAM`, or one above the last stream of a received
 /// `GOAWAY`, was not processed. h2 gives the remote `GOAWAY` as an error to just those streams.
-#[cfg(feature = "h2")]
+#[cfg(feature = "http")]
 fn never_processed(error: &h2::Error) -> bool {
     let refused = error.is_reset() && error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
     refused || (error.is_go_away() && error.is_remote())

@@ -21,6 +21,12 @@ impl ConfigError {
         Self { field, value: format!("{value:?}"), rule }
     }
 
+    /// The same refusal by the name of the setter that took the value.
+    #[must_use]
+    pub fn in_field(self, field: &'static str) -> Self {
+        Self { field, ..self }
+    }
+
     /// `Ok` when `holds`, otherwise the refusal.
     ///
     /// # Errors

@@ -67,6 +67,19 @@ impl CountWindow {
         Counts { total: self.seen.min(self.size), failures: self.failures, slow: self.slow }
     }
 
+    /// What the window would hold after `n` more plain successes. O(marks that would leave).
+    #[must_use]
+    pub fn counts_after(&self, n: u64) -> Counts {
+        let seen = self.seen.saturating_add(n);
+        let oldest = seen.saturating_sub(self.size);
+        let mut counts = Counts { total: seen.min(self.size), failures: self.failures, slow: self.slow };
+        for (_, mark) in self.marks.iter().take_while(|(position, _)| *position < oldest) {
+            counts.failures -= u64::from(mark.failed);
+            counts.slow -= u64::from(mark.slow);
+        }
+        counts
+    }
+
     /// How many plain successes must follow before a further one changes nothing: the window is full and holds no mark.
     #[must_use]
     pub fn until_still(&self) -> u64 {
@@ -129,6 +142,9 @@ mod tests {
                 prop_assert_eq!(window.counts(), naive(&outcomes[..end], size as usize));
                 prop_assert!(window.marks.len() <= size as usize);
                 let mut later = window.clone();
+                later.pass(5);
+                prop_assert_eq!(window.counts_after(5), later.counts());
+                later = window.clone();
                 later.pass(window.until_still().saturating_sub(1));
                 prop_assert!(window.until_still() == 0 || later.counts() != still(size));
                 later.pass(1);

@@ -15,6 +15,7 @@ mod guard;
 mod ratio;
 mod refusal;
 mod rng;
+mod seal;
 mod snapshot;
 mod striped;
 mod sync;
@@ -54,6 +55,7 @@ pub use crate::{
     ratio::Ratio,
     refusal::{Grounds, Refusal, RefusalKind},
     rng::Splitter,
+    seal::{Seal, SealFuture, SealLayer, Sealed},
     snapshot::Snapshot,
     striped::{Lane, Striped},
     time_window::{Buckets, StripedSuccesses, Tick, TimeWindow},

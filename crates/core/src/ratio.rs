@@ -54,7 +54,8 @@ impl Ratio {
 
 impl fmt::Display for Ratio {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} %", self.0 * 100.0)
+        // To a hundredth of a per mille: 0.29 * 100 is not 29.
+        write!(f, "{} %", (self.0 * 1e6).round() / 1e4)
     }
 }
 
@@ -88,6 +89,12 @@ mod tests {
                 assert!(!ratio.is_reached(exact - 1, whole), "{} of {whole} is below {percent} %", exact - 1);
             }
         }
+    }
+
+    #[test]
+    fn reads_as_it_was_written() {
+        assert_eq!(Ratio::percent(29).to_string(), "29 %");
+        assert_eq!(Ratio::new(0.125).unwrap().to_string(), "12.5 %");
     }
 
     #[test]

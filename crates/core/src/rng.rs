@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rand::{SeedableRng, rngs::SmallRng};
+use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 /// Hands every call a generator of its own, all from one seed.
 ///
@@ -35,13 +35,17 @@ impl Splitter {
         // Relaxed: only the uniqueness of the values matters, and one location is always modified in one order.
         SmallRng::seed_from_u64(self.0.fetch_add(GOLDEN, Ordering::Relaxed))
     }
+
+    /// A seed for another splitter, that no other call gets.
+    #[must_use]
+    pub fn split_seed(&self) -> u64 {
+        self.split().next_u64()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
-
-    use rand::Rng;
 
     use super::*;
 

@@ -41,7 +41,7 @@ pub fn status_of(refusal: &dyn Refusal) -> Status {
 /// |---|---|
 /// | `OK` | success |
 /// | `UNAVAILABLE`, `DEADLINE_EXCEEDED`, `INTERNAL`, `UNKNOWN`, `DATA_LOSS` | transient, may have been executed |
-/// | `RESOURCE_EXHAUSTED` | throttled |
+/// | `RESOURCE_EXHAUSTED` | throttled, may have been executed: it is also the code for an answer that is too large |
 /// | `CANCELLED` | ignored |
 /// | all others, `ABORTED` among them (the caller must begin again further out) | permanent |
 ///
@@ -66,8 +66,12 @@ fn judge_response<B>(response: &Response<B>) -> Verdict {
     let trailers = || response.extensions().get::<Trailers>().and_then(|trailers| Status::from_header_map(&trailers.0));
     match Status::from_header_map(response.headers()).or_else(trailers) {
         Some(status) => judge_code(status.code()),
-        None if response.status().is_success() => Verdict::Success,
-        None => Verdict::transient(Executed::Maybe),
+        None => match response.status().as_u16() {
+            200..300 => Verdict::Success,
+            // As gRPC maps the answers of proxies: unauthenticated, permission denied, unimplemented.
+            401 | 403 | 404 => Verdict::Permanent,
+            _ => Verdict::transient(Executed::Maybe),
+        },
     }
 }
 
@@ -77,7 +81,7 @@ const fn judge_code(code: Code) -> Verdict {
         Code::Unavailable | Code::DeadlineExceeded | Code::Internal | Code::Unknown | Code::DataLoss => {
             Verdict::transient(Executed::Maybe)
         }
-        Code::ResourceExhausted => Verdict::Throttled { retry_after: None },
+        Code::ResourceExhausted => Verdict::Throttled { executed: Executed::Maybe, retry_after: None },
         Code::Cancelled => Verdict::Ignored,
         _ => Verdict::Permanent,
     }
@@ -113,7 +117,7 @@ mod tests {
         (Code::Unavailable, Verdict::transient(Executed::Maybe)),
         (Code::DeadlineExceeded, Verdict::transient(Executed::Maybe)),
         (Code::Unknown, Verdict::transient(Executed::Maybe)),
-        (Code::ResourceExhausted, Verdict::Throttled { retry_after: None }),
+        (Code::ResourceExhausted, Verdict::Throttled { executed: Executed::Maybe, retry_after: None }),
         (Code::Cancelled, Verdict::Ignored),
         (Code::NotFound, Verdict::Permanent),
         (Code::Aborted, Verdict::Permanent),

@@ -16,8 +16,10 @@ pub enum Verdict {
         /// What the service said about when to come back.
         retry_after: Option<Duration>,
     },
-    /// The service refused because it has too much to do. It did not execute the request.
+    /// The service refused because it has too much to do.
     Throttled {
+        /// Whether the refused request may have been executed.
+        executed: Executed,
         /// What the service said about when to come back.
         retry_after: Option<Duration>,
     },
@@ -43,6 +45,12 @@ impl Verdict {
         Self::Transient { executed, retry_after: None }
     }
 
+    /// Refused before it was executed, with nothing said about when to come back.
+    #[must_use]
+    pub const fn throttled() -> Self {
+        Self::Throttled { executed: Executed::No, retry_after: None }
+    }
+
     /// Whether the failure counts against the service.
     #[must_use]
     pub const fn is_failure(self) -> bool {
@@ -53,7 +61,7 @@ impl Verdict {
     #[must_use]
     pub const fn retry_after(self) -> Option<Duration> {
         match self {
-            Self::Transient { retry_after, .. } | Self::Throttled { retry_after } => retry_after,
+            Self::Transient { retry_after, .. } | Self::Throttled { retry_after, .. } => retry_after,
             Self::Success | Self::Permanent | Self::Ignored => None,
         }
     }
@@ -67,7 +75,7 @@ impl From<Grounds> for Verdict {
             RefusalKind::Unavailable | RefusalKind::TimedOut => {
                 Self::Transient { executed, retry_after: grounds.retry_after }
             }
-            RefusalKind::TooMany => Self::Throttled { retry_after: grounds.retry_after },
+            RefusalKind::TooMany => Self::Throttled { executed, retry_after: grounds.retry_after },
             RefusalKind::Conflict | RefusalKind::Stale | RefusalKind::Unacceptable => Self::Permanent,
         }
     }

@@ -9,16 +9,14 @@ pub use steadfast_core::http;
 pub use steadfast_core::tonic;
 #[doc(inline)]
 pub use steadfast_core::{
-    Attempt, Backoff, Buckets, Classify, ConfigError, Deadline, DefaultClassifier, Error, EveryError, Executed,
-    Failure, Grounds, Guard, Jitter, Lift, NoContext, Ratio, Refusal, RefusalKind, RequestContext, Snapshot, Verdict,
-    cause, guard,
+    Attempt, Backoff, Classify, ConfigError, Deadline, DefaultClassifier, Error, EveryError, Executed, Failure,
+    Grounds, Guard, Jitter, Lift, NoContext, Ratio, Refusal, RefusalKind, RequestContext, SealLayer, Sealed, Snapshot,
+    Splitter, TimeSource, Verdict, WallClock, cause, guard,
 };
 
 #[cfg(feature = "breaker")]
 #[doc(inline)]
 pub use steadfast_breaker as breaker;
-/// The seams of all layers, for those who write their own.
-pub use steadfast_core as core;
 #[cfg(feature = "retry")]
 #[doc(inline)]
 pub use steadfast_retry as retry;

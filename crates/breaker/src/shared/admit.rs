@@ -25,6 +25,12 @@ impl Admission {
         self.word.state()
     }
 
+    /// Let in by a dry run where it would have been refused.
+    #[inline]
+    pub(crate) const fn is_would_refuse(self) -> bool {
+        self.word.is_dry_run() && matches!(self.word.state(), State::Disabled)
+    }
+
     #[inline]
     pub(super) const fn epoch(self) -> u64 {
         self.word.epoch()
@@ -91,7 +97,6 @@ impl Shared {
 
     fn refuse(&self, word: Word, refusal: Refused) -> Result<Admission, Refused> {
         if word.is_dry_run() {
-            self.report.call(CallOutcome::WouldRefuse);
             return Ok(Admission { word: uncounted(word), started: NOT_MEASURED });
         }
         self.report.call(CallOutcome::Refused);
@@ -111,23 +116,25 @@ impl Shared {
     }
 
     /// Makes the transitions that time alone has brought about.
-    fn advance(&self, guarded: &mut Guarded, now: u64) {
+    pub(super) fn advance(&self, guarded: &mut Guarded, now: u64) {
         let word = self.word();
         if word.state() == State::Open && now >= self.open_until() {
-            self.half_open(guarded, word, now);
-        } else if guarded.round.is_some_and(|round| round.is_overdue(now)) {
+            self.half_open(guarded, word);
+        } else if guarded.round.as_ref().is_some_and(|round| round.is_overdue(now, self.settings.probe_limit)) {
             self.open(guarded, word, now, Cause::ProbesOverdue);
         }
     }
 
     fn admit_guarded(&self, guarded: &mut Guarded, now: u64) -> Option<Admission> {
         let word = self.word();
-        let admitted = match (word.state(), &mut guarded.round) {
-            (State::Closed | State::Disabled, _) => true,
-            (State::HalfOpen, Some(round)) => round.admit(self.settings.probes, now + self.settings.probe_limit),
-            _ => false,
-        };
-        admitted.then(|| Admission { word, started: self.started() })
+        match (word.state(), &mut guarded.round) {
+            (State::Closed | State::Disabled, _) => Some(Admission { word, started: self.started() }),
+            // The time of a probe is always known: it has a limit.
+            (State::HalfOpen, Some(round)) => {
+                round.admit(self.settings.probes, now).then_some(Admission { word, started: now })
+            }
+            _ => None,
+        }
     }
 }
 

@@ -24,6 +24,27 @@ pub(crate) enum Outcome {
     },
 }
 
+/// What is entered in the window under the lock.
+#[derive(Clone, Copy)]
+enum Entry {
+    /// What an answer says.
+    Answer(Mark),
+    /// Slow, and dropped before it could answer: that neither adds to a run of failures nor ends it.
+    Hung,
+    /// Nothing: a success that is counted already has reason to look.
+    Look,
+}
+
+impl Entry {
+    const fn mark(self) -> Option<Mark> {
+        match self {
+            Self::Answer(mark) => Some(mark),
+            Self::Hung => Some(Mark { failed: false, slow: true }),
+            Self::Look => None,
+        }
+    }
+}
+
 impl Shared {
     /// Says what became of an admitted call, exactly once for each admission.
     #[inline]
@@ -57,10 +78,11 @@ impl Shared {
         let now = self.now();
         let slow = self.is_slow(admission.started(), now);
         match outcome {
-            Outcome::Failure | Outcome::Throttled => self.record(epoch, now, Some(Mark { failed: true, slow })),
-            Outcome::Success | Outcome::Nothing { .. } if slow => {
-                self.record(epoch, now, Some(Mark { failed: false, slow }));
+            Outcome::Failure | Outcome::Throttled => {
+                self.record(epoch, now, Entry::Answer(Mark { failed: true, slow }));
             }
+            Outcome::Success if slow => self.record(epoch, now, Entry::Answer(Mark { failed: false, slow })),
+            Outcome::Nothing { .. } if slow => self.record(epoch, now, Entry::Hung),
             Outcome::Success => match &self.successes {
                 None => self.pass(epoch),
                 Some(successes) => self.pass_in_time(lane, epoch, successes, now),
@@ -76,7 +98,7 @@ impl Shared {
         let mut word = self.word();
         while word.epoch() == epoch && !word.is_quiet() {
             if word.examine() && word.countdown() <= 1 {
-                return self.record(epoch, self.now(), Some(Mark::default()));
+                return self.record(epoch, self.now(), Entry::Answer(Mark::default()));
             }
             match self.exchange(word, word.passed()) {
                 Ok(()) => return,
@@ -89,7 +111,7 @@ impl Shared {
     /// ticks even if the circuit changes in between.
     ///
     /// With a failure in the window, a success can still open the circuit: it completes the minimum, or the successes before
-    /// it have aged away. So it looks once in each bucket, and each time while the minimum is not complete. The success is
+    /// it have aged away. So one success looks in each bucket, and the others count down to the one that completes the minimum. The success is
     /// counted before the word is read; a failure raises the flag before it sums. One of the two sees the other.
     #[inline]
     fn pass_in_time(&self, lane: usize, epoch: u64, successes: &StripedSuccesses, now: u64) {
@@ -114,8 +136,16 @@ impl Shared {
             }
         }
         // Relaxed: late is as good as one success earlier.
-        if word.examine() || tick.0 >= self.hot.look_at.load(Ordering::Relaxed) {
-            self.record(epoch, now, None);
+        let has_turned = tick.0 >= self.hot.look_at.load(Ordering::Relaxed);
+        while word.epoch() == epoch && !has_turned && word.examine() && word.countdown() > 1 {
+            // The minimum lacks more than this success. What has aged away since only makes it lack more.
+            match self.exchange(word, word.passed()) {
+                Ok(()) => return,
+                Err(seen) => word = seen,
+            }
+        }
+        if has_turned || word.examine() {
+            self.record(epoch, now, Entry::Look);
         }
     }
 
@@ -135,28 +165,32 @@ impl Shared {
             .map_err(Word)
     }
 
-    /// Takes one outcome into the window, or none to look at it again, and judges.
+    /// Makes an entry in the window, and judges.
     #[inline(never)]
-    fn record(&self, epoch: u64, now: u64, mark: Option<Mark>) {
+    fn record(&self, epoch: u64, now: u64, entry: Entry) {
         self.locked(|guarded| {
             let word = self.word();
             // Transitions happen under the lock: from here on the epoch stands.
             if word.epoch() == epoch {
-                self.record_guarded(guarded, word, now, mark);
+                self.record_guarded(guarded, word, now, entry);
             }
         });
     }
 
     /// Successes may count down meanwhile. Those seen when the outcome is taken in came before it; those that come while the word
     /// is being published came after it, and the window is judged again with them.
-    fn record_guarded(&self, guarded: &mut Guarded, mut word: Word, now: u64, mark: Option<Mark>) {
-        let mut streak = mark.map_or(word.streak(), |mark| mark.failed);
-        guarded.run = match (streak, mark) {
-            (false, _) => 0,
-            (true, Some(_)) if word.streak() => guarded.run.saturating_add(1),
-            (true, Some(_)) => 1,
-            (true, None) => guarded.run,
+    fn record_guarded(&self, guarded: &mut Guarded, mut word: Word, now: u64, entry: Entry) {
+        let mut streak = match entry {
+            Entry::Answer(mark) => mark.failed,
+            Entry::Hung | Entry::Look => word.streak(),
         };
+        guarded.run = match entry {
+            _ if !streak => 0,
+            Entry::Answer(_) if word.streak() => guarded.run.saturating_add(1),
+            Entry::Answer(_) => 1,
+            Entry::Hung | Entry::Look => guarded.run,
+        };
+        let mark = entry.mark();
         if self.successes.is_some() {
             word = self.raise_flag(word);
         }
@@ -226,10 +260,10 @@ impl Shared {
         self.locked(|guarded| {
             let word = self.word();
             let Some(round) = guarded.round.as_mut().filter(|_| word.epoch() == admission.epoch()) else { return };
-            let overdue = round.is_overdue(now);
+            let overdue = round.is_overdue(now, self.settings.probe_limit);
             // Whoever waits for a place among the probes looks again.
             guarded.stirred = true;
-            match round.settle(probe, self.settings.probes) {
+            match round.settle(probe, admission.started(), self.settings.probes) {
                 _ if overdue => self.open(guarded, word, now, Cause::ProbesOverdue),
                 Some(Decision::Reopen) => self.open(guarded, word, now, Cause::ProbesFailed),
                 Some(Decision::Close) => self.close(guarded, word, word.is_dry_run(), Cause::ProbesSucceeded),

@@ -10,7 +10,7 @@ use crate::{
     state::{Cause, State, Transition},
     sync::Ordering,
     window::{Window, countdown},
-    word::Word,
+    word::{MAX_COUNTDOWN, Word},
 };
 
 impl Shared {
@@ -22,9 +22,9 @@ impl Shared {
         self.change_state(guarded, word, State::Open, word.is_dry_run(), cause);
     }
 
-    pub(super) fn half_open(&self, guarded: &mut Guarded, word: Word, now: u64) {
+    pub(super) fn half_open(&self, guarded: &mut Guarded, word: Word) {
         self.change_state(guarded, word, State::HalfOpen, word.is_dry_run(), Cause::OpenTimePassed);
-        guarded.round = Some(Round::new(now + self.settings.probe_limit));
+        guarded.round = Some(Round::default());
     }
 
     /// The one place where the backoff starts over.
@@ -88,8 +88,14 @@ impl Shared {
             }
             Window::Time(_) => {
                 let marked = counts.failures + counts.slow > 0;
-                let examine = marked && counts.total < minimum;
-                (word.with(marked.into(), examine, streak), 0)
+                let lacking = minimum.saturating_sub(counts.total).min(MAX_COUNTDOWN.into());
+                // At most the countdown's maximum, just so.
+                let lacking = u32::try_from(lacking).unwrap_or(MAX_COUNTDOWN);
+                match (marked, lacking) {
+                    (false, _) => (word.with(0, false, streak), 0),
+                    (true, 0) => (word.with(1, false, streak), 0),
+                    (true, lacking) => (word.with(lacking, true, streak), 0),
+                }
             }
         }
     }

@@ -4,6 +4,7 @@
 
 mod cancel;
 mod contract;
+mod edges;
 mod keyed;
 mod metrics;
 mod model;

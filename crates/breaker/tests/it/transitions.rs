@@ -8,7 +8,7 @@ use steadfast_core::{Backoff, Jitter, Ratio, Refusal, Snapshot, Verdict};
 
 use crate::{FAILED, OPEN_TIME, call, calls, circuit, config};
 
-const THROTTLED: Verdict = Verdict::Throttled { retry_after: None };
+const THROTTLED: Verdict = Verdict::throttled();
 
 #[tokio::test(start_paused = true)]
 async fn opens_when_the_failure_ratio_is_reached() {
@@ -266,6 +266,6 @@ fn bad_configuration_is_refused_by_field_and_value() {
     assert_eq!(refused(base().probes(2, 3)), ("probes", "(2, 3)".into()));
     assert_eq!(refused(base().probe_limit(Duration::ZERO)), ("probe_limit", "0ns".into()));
     assert_eq!(refused(base().open_time(Backoff::NONE)), ("open_time", "0ns".into()));
-    assert_eq!(refused(base().time_window(Duration::ZERO, 10)), ("length", "0ns".into()));
-    assert_eq!(refused(base().time_window(Duration::from_secs(1), 0)), ("buckets", "0".into()));
+    assert_eq!(refused(base().time_window(Duration::ZERO, 10)), ("time_window", "0ns".into()));
+    assert_eq!(refused(base().time_window(Duration::from_secs(1), 0)), ("time_window", "0".into()));
 }

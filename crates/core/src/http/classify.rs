@@ -10,7 +10,7 @@ use crate::{Classify, Executed, Failure, SystemWallClock, Verdict, WallClock, cl
 /// | status | verdict |
 /// |---|---|
 /// | 1xx, 2xx, 3xx | success |
-/// | 429 | throttled, with its `Retry-After` |
+/// | 429 | throttled, not executed, with its `Retry-After` |
 /// | 421, 425 | transient, not executed: the server says it did not process the request |
 /// | 408, 500, 502, 503, 504 and other 5xx | transient, may have been executed, with its `Retry-After` |
 /// | 501, 505, 506, 510, 511 and other 4xx | permanent: the same request will fare no better |
@@ -36,7 +36,7 @@ fn judge_response<B>(response: &Response<B>) -> Verdict {
     }
     let retry_after = || parse_retry_after(response.headers(), SystemWallClock.now());
     match status {
-        StatusCode::TOO_MANY_REQUESTS => Verdict::Throttled { retry_after: retry_after() },
+        StatusCode::TOO_MANY_REQUESTS => Verdict::Throttled { executed: Executed::No, retry_after: retry_after() },
         StatusCode::MISDIRECTED_REQUEST | StatusCode::TOO_EARLY => {
             Verdict::Transient { executed: Executed::No, retry_after: retry_after() }
         }
@@ -73,7 +73,7 @@ mod tests {
         for status in 200..600 {
             let expected = match status {
                 200..400 => Verdict::Success,
-                429 => Verdict::Throttled { retry_after: None },
+                429 => Verdict::throttled(),
                 421 | 425 => Verdict::transient(Executed::No),
                 501 | 505 | 506 | 510 | 511 => Verdict::Permanent,
                 408 | 500..600 => Verdict::transient(Executed::Maybe),
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn what_the_server_says_about_coming_back_is_kept() {
         let seconds = Some(Duration::from_secs(7));
-        assert_eq!(judge(429, Some("7")), Verdict::Throttled { retry_after: seconds });
+        assert_eq!(judge(429, Some("7")), Verdict::Throttled { executed: Executed::No, retry_after: seconds });
         assert_eq!(judge(503, Some("7")).retry_after(), seconds);
         assert_eq!(judge(404, Some("7")).retry_after(), None);
         assert_eq!(judge(503, Some("soon")).retry_after(), None);

@@ -165,7 +165,7 @@ pub fn response_to<B: From<Bytes>>(refusal: &dyn Refusal) -> Response<B> {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     if let Some(after) = refusal.retry_after() {
         // Rounded up: a client that obeys must not be early.
-        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        let seconds = after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0));
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response

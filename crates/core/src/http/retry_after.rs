@@ -10,7 +10,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// When the response asks to be tried again, counted from `now`.
 ///
 /// Whole seconds, or an HTTP date. A date that has passed is zero. A negative, fractional or otherwise malformed value is
-/// ignored, and so is a header that is there twice with different meanings: the first one counts. At most a day.
+/// ignored; of several headers the first one counts. At most a day.
 #[must_use]
 pub fn parse_retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();

@@ -126,8 +126,15 @@ where
 }
 
 /// The trailers of a response that was held back until its end, in the response's extensions.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Trailers(pub HeaderMap);
+
+impl std::fmt::Debug for Trailers {
+    /// Says names, never values.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Trailers").field(&self.0.keys().collect::<Vec<_>>()).finish()
+    }
+}
 
 /// The response's body broke off. The request was executed as far as anybody can tell.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +143,13 @@ pub struct Trailers(pub HeaderMap);
 pub struct BodyFailed {
     /// What the body failed with.
     pub source: BoxError,
+}
+
+impl BodyFailed {
+    /// A body that failed with `error`.
+    pub fn new(error: impl Into<BoxError>) -> Self {
+        Self { source: error.into() }
+    }
 }
 
 impl Refusal for BodyFailed {
@@ -178,6 +192,8 @@ impl<B: Body + Unpin> WholeBody<B> {
 
     fn keep(&mut self, frame: Frame<B::Data>) {
         match frame.into_data() {
+            // Empty frames say nothing, and must not fill memory.
+            Ok(data) if !data.has_remaining() => {}
             Ok(data) => {
                 self.buffered_bytes += data.remaining();
                 self.buffered.push_back(data);
@@ -309,6 +325,15 @@ mod tests {
         let above = through(2, vec![data("ab"), data("c"), data("d")]).await;
         assert_eq!(above.body().size_hint().exact(), None, "its end is not");
         assert_eq!(above.into_body().collect().await.unwrap().to_bytes(), "abcd");
+    }
+
+    #[test]
+    fn a_body_that_failed_was_executed_whatever_it_failed_with() {
+        use crate::{Classify, Executed, Verdict, http::HttpClassifier};
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let error: BoxError = BodyFailed::new(refused).into();
+        let verdict = HttpClassifier.classify(Err::<&Response<()>, _>(&error));
+        assert_eq!(verdict, Verdict::transient(Executed::Maybe));
     }
 
     #[tokio::test]
