@@ -141,11 +141,13 @@ impl Watch {
 
     #[cold]
     fn cancelled(&self) {
-        if let Phase::Waiting { since, .. } = self.phase {
+        if let Phase::Waiting { since, limit, .. } = self.phase {
             // A future that panicked was not slow.
             if self.limit.learns() && !self.inside {
                 let now = CLOCK.now();
-                self.limit.interrupted(now, now.saturating_duration_since(since));
+                // Beyond its limit the call only waited because nobody looked at its timer: this process stood still.
+                let waited = now.saturating_duration_since(since).min(limit);
+                self.limit.interrupted(now, waited);
             }
         }
         self.limit.telemetry.ended(Outcome::Cancelled);

@@ -7,7 +7,7 @@ use std::{
 
 use futures::FutureExt;
 use steadfast_core::Snapshot;
-use steadfast_timeout::TimeLimit;
+use steadfast_timeout::{Ewma, Quantile, Rfc6298, TimeLimit};
 
 use crate::{Answer, MS, adaptive, behind, settled};
 
@@ -45,6 +45,35 @@ async fn an_interrupted_call_is_a_lower_bound() {
     tokio::time::advance(80 * MS).await;
     drop(call);
     assert_eq!(limit.snapshot().samples, 101);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_dropped_after_a_pause_of_the_process_do_not_enter_with_the_length_of_the_pause() {
+    let bounds = (10 * MS, Duration::from_secs(30));
+    for config in [
+        Quantile::new(bounds.0, bounds.1).build(),
+        Quantile::new(bounds.0, bounds.1).factor(1.0).build(),
+        Ewma::new(bounds.0, bounds.1).build(),
+        Rfc6298::new(bounds.0, bounds.1).build(),
+    ] {
+        for (calls, pause_secs) in [(1, 3), (2, 20), (10, 20)] {
+            let limit = TimeLimit::new(config.clone().unwrap());
+            settled(&limit).await;
+            let before = limit.limit();
+            let pending: Vec<_> = (0..calls)
+                .map(|_| {
+                    let mut call = tokio_test::task::spawn(limit.run(std::future::pending::<()>()));
+                    assert!(call.poll().is_pending());
+                    call
+                })
+                .collect();
+            // SIGSTOP, SIGCONT; and the clients have gone away meanwhile.
+            tokio::time::advance(Duration::from_secs(pause_secs)).await;
+            drop(pending);
+            let after = limit.limit();
+            assert!(after.as_secs_f64() <= 2.5 * before.as_secs_f64(), "{config:?}: {before:?} to {after:?}");
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
