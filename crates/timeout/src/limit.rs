@@ -80,7 +80,8 @@ impl TimeLimit {
         self.shared.success(CLOCK.now(), latency, false);
     }
 
-    /// Learns from a call that was given up after `limit`, which is what [`limit`](Self::limit) said when it began.
+    /// Learns from a call that was given up after `limit`, which is what [`limit`](Self::limit) said when it began. Where the rule
+    /// is RFC 6298, only the expiry of the current limit, exactly as `limit` says it, doubles it.
     pub fn record_timeout(&self, limit: Duration) {
         self.shared.timeout(CLOCK.now(), limit);
     }

@@ -2,7 +2,9 @@
 //!
 //! The whole state is one word, so that a sample and an expiry can never mix: the count of doublings, SRTT and RTTVAR. What
 //! the RFC says of a connection is said here of a limit shared by concurrent calls. One rule has to be added for that: an expiry
-//! doubles only when it is the expiry of the *current* RTO, so calls that began together and expire together double once.
+//! doubles only when it is the expiry of the *current* RTO, so calls that began together and expire together double once. Current
+//! means equal: an RTO from before a sample or a doubling, shorter or longer, is of another state, and the same word always
+//! gives the same RTO.
 
 use std::time::Duration;
 
@@ -68,7 +70,7 @@ impl Rfc6298Estimator {
     pub(crate) fn timeout(&self, limit: Duration) {
         self.update(|state| {
             let current = self.rto(state);
-            let expired = limit >= current && current < self.bounds.ceiling;
+            let expired = limit == current && current < self.bounds.ceiling;
             expired.then(|| State { doublings: state.doublings + 1, ..state })
         });
     }
@@ -206,6 +208,19 @@ mod tests {
     }
 
     #[test]
+    fn calls_that_began_under_an_older_and_longer_rto_do_not_double_the_current_one() {
+        let rfc = estimator();
+        let cold = rfc.limit();
+        (0..20).for_each(|_| rfc.success(50 * MS));
+        let current = rfc.limit();
+        assert!(current < cold / 10);
+        (0..20).for_each(|_| rfc.timeout(cold));
+        assert_eq!((rfc.limit(), rfc.doublings()), (current, 0));
+        rfc.timeout(current);
+        assert_eq!(rfc.doublings(), 1, "the current one's own expiry does");
+    }
+
+    #[test]
     fn doubling_ends_at_the_ceiling_and_never_overflows() {
         let nanosecond = Duration::from_nanos(1);
         let hour = Duration::from_secs(3600);
@@ -217,6 +232,25 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_batch_of_any_age_doubles_at_most_once(
+            steps in prop::collection::vec((prop::option::of(1u64..30_000_000), 0usize..8), 1..100),
+        ) {
+            let rfc = estimator();
+            let mut begun = Vec::new();
+            for (sample, age) in steps {
+                begun.push(rfc.limit());
+                if let Some(micros) = sample {
+                    rfc.success(Duration::from_micros(micros));
+                }
+                let batch = begun[begun.len().saturating_sub(1 + age)];
+                let (before, current) = (rfc.doublings(), rfc.limit());
+                (0..5).for_each(|_| rfc.timeout(batch));
+                let doubles = batch == current && current < BOUNDS.ceiling;
+                prop_assert_eq!(rfc.doublings(), before + u32::from(doubles));
+            }
+        }
+
         #[test]
         fn it_says_what_a_literal_model_says(steps in prop::collection::vec(prop::option::of(1u64..30_000_000), 1..300)) {
             let rfc = estimator();
@@ -250,23 +284,44 @@ mod loom_tests {
 
     use super::*;
 
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn estimator() -> Arc<Rfc6298Estimator> {
+        Arc::new(Rfc6298Estimator::new(Bounds { floor: ms(10), ceiling: ms(60_000) }, ms(1), ms(1000)))
+    }
+
+    fn expire(rfc: &Arc<Rfc6298Estimator>, limit: Duration) -> thread::JoinHandle<()> {
+        let rfc = Arc::clone(rfc);
+        thread::spawn(move || rfc.timeout(limit))
+    }
+
     #[test]
-    fn two_expiries_of_one_rto_and_a_sample_at_once_double_at_most_once() {
+    fn two_expiries_of_one_rto_and_a_sample_at_once_leave_the_sample_whether_it_is_longer_or_shorter() {
+        for (sample, rto) in [(400, 1200), (50, 150)] {
+            loom::model(move || {
+                let rfc = estimator();
+                let limit = rfc.limit();
+                let others = [expire(&rfc, limit), expire(&rfc, limit)];
+                rfc.success(ms(sample));
+                others.into_iter().for_each(|other| other.join().unwrap());
+                // What expired is the RTO from before the sample: after it, nobody doubles.
+                assert_eq!(rfc.doublings(), 0);
+                assert!(rfc.limit().abs_diff(ms(rto)) < ms(1));
+            });
+        }
+    }
+
+    #[test]
+    fn three_expiries_of_one_rto_at_once_double_once() {
         loom::model(|| {
-            let ms = Duration::from_millis;
-            let bounds = Bounds { floor: ms(10), ceiling: ms(60_000) };
-            let rfc = Arc::new(Rfc6298Estimator::new(bounds, ms(1), ms(1000)));
+            let rfc = estimator();
             let limit = rfc.limit();
-            let expire = || {
-                let rfc = Arc::clone(&rfc);
-                thread::spawn(move || rfc.timeout(limit))
-            };
-            let others = [expire(), expire()];
-            rfc.success(ms(400));
+            let others = [expire(&rfc, limit), expire(&rfc, limit)];
+            rfc.timeout(limit);
             others.into_iter().for_each(|other| other.join().unwrap());
-            // The sample gives 1.2 s, above the 1 s that expired: it is doubled by nobody.
-            assert_eq!(rfc.doublings(), 0);
-            assert!(rfc.limit().abs_diff(ms(1200)) < ms(1));
+            assert_eq!((rfc.doublings(), rfc.limit()), (1, ms(2000)));
         });
     }
 }

@@ -245,6 +245,21 @@ async fn rfc_6298_doubles_once_for_calls_that_expire_together() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rfc_6298_is_not_doubled_by_calls_that_began_under_a_longer_limit() {
+    let limit = TimeLimit::new(Rfc6298::new(10 * MS, 60_000 * MS).build().unwrap());
+    let service = behind(&limit, &Upstream::new(Answer::Never));
+    let mut cold: Vec<_> = (0..20).map(|_| tokio_test::task::spawn(call(&service))).collect();
+    cold.iter_mut().for_each(|call| assert!(call.poll().is_pending()));
+    for _ in 0..19 {
+        limit.run(tokio::time::sleep(50 * MS)).await.unwrap();
+    }
+    let before = limit.snapshot();
+    tokio::time::advance(Duration::from_secs(1)).await;
+    cold.iter_mut().for_each(|call| assert!(call.poll().is_ready()));
+    assert_eq!(limit.snapshot(), before);
+}
+
+#[tokio::test(start_paused = true)]
 async fn retries_are_samples_where_each_attempt_has_an_answer_of_its_own() {
     let limit = adaptive();
     let upstream = Upstream::new(Answer::After(50 * MS));
