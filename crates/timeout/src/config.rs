@@ -245,7 +245,7 @@ impl Ewma {
 /// each expiry of the current one, up to the ceiling, until a fresh sample comes.
 ///
 /// A sample is fresh when its request is not a retry (Karn's rule), as the request's
-/// [`RequestContext`](steadfast_core::RequestContext) tells. Unlike the other rules, this one never forgets.
+/// [`RequestContext`](steadfast_core::RequestContext) tells. An answer found after its limit, because the process stood still, is none. Unlike the other rules, this one never forgets.
 ///
 /// | | default | why |
 /// |---|---|---|

@@ -77,13 +77,12 @@ impl Shared {
         self.limit(now);
     }
 
-    /// A call succeeded after `latency`, although its `limit` was shorter.
-    pub(crate) fn late(&self, now: Instant, latency: Duration, limit: Duration, is_retry: bool) {
+    /// A call succeeded, but only after its `limit`: its latency is the pause of this process, and no sample. To RFC 6298 it is
+    /// nothing at all, for the timer that would have doubled the limit has not fired.
+    pub(crate) fn late(&self, now: Instant, limit: Duration) {
         if let Estimator::Multiple { multiple, buckets, origin } = &self.estimator {
             multiple.late(buckets.tick(*origin, now).0, limit);
             self.limit(now);
-        } else {
-            self.success(now, latency, is_retry);
         }
     }
 

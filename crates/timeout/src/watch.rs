@@ -135,7 +135,7 @@ impl Watch {
         } else if cut {
             self.limit.interrupted(now, limit);
         } else {
-            self.limit.late(now, latency, limit, self.is_retry);
+            self.limit.late(now, limit);
         }
     }
 

@@ -307,3 +307,17 @@ async fn an_answer_that_a_stopped_process_found_late_is_kept_and_says_no_more_th
     assert!(limit.limit() < 250 * MS, "the pause was this process's own: {:?}", limit.limit());
     assert_eq!(limit.snapshot().samples, 101);
 }
+
+#[tokio::test(start_paused = true)]
+async fn rfc_6298_takes_no_sample_from_an_answer_that_a_stopped_process_found_late() {
+    let limit = TimeLimit::new(Rfc6298::new(10 * MS, 60_000 * MS).build().unwrap());
+    settled(&limit).await;
+    let before = limit.snapshot();
+    let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
+    let mut call = tokio_test::task::spawn(limit.run(receiver));
+    assert!(call.poll().is_pending());
+    tokio::time::advance(Duration::from_secs(60)).await;
+    sender.send(()).unwrap();
+    assert!(matches!(call.poll(), std::task::Poll::Ready(Ok(Ok(())))));
+    assert_eq!(limit.snapshot(), before);
+}
