@@ -1,6 +1,7 @@
 //! Replaying HTTP requests with their bodies.
 
 mod body;
+mod pieces;
 mod replay;
 mod tape;
 

@@ -102,7 +102,7 @@ where
 }
 
 /// Only the latest attempt's reader does more than look at the generation, so nobody waits long. A panic of the body leaves the tape
-/// in the state "failed", so a poisoned lock is as good as another.
+/// in the state "panicked", so a poisoned lock is as good as another.
 fn lock<B>(tape: &Mutex<Tape<B>>) -> MutexGuard<'_, Tape<B>> {
     tape.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -13,19 +13,15 @@ use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::ReplayError;
+use super::{ReplayError, pieces::Pieces};
 use crate::replay::{CannotReplay, Ended};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A body in more pieces than this is not kept: each costs some forty bytes besides its content.
-const MOST_FRAMES: usize = 1024;
-
 pub(super) struct Tape<B> {
     source: Source<B>,
-    /// What was read, without empty frames; nothing once `is_overflowed`.
-    kept: Vec<Bytes>,
-    kept_bytes: usize,
+    /// The data that was read; nothing once `is_overflowed`.
+    kept: Pieces,
     trailers: Option<HeaderMap>,
     limit: usize,
     is_overflowed: bool,
@@ -40,7 +36,9 @@ enum Source<B> {
     Open(B),
     /// All was read.
     Ended,
-    /// It failed, or panicked: there will be no more of it.
+    /// It panicked, and nobody has been told yet.
+    Panicked,
+    /// It failed: there will be no more of it.
     Failed,
 }
 
@@ -48,24 +46,23 @@ enum Source<B> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Position {
     generation: u32,
-    /// How many of the kept frames it has had.
-    frames: usize,
+    /// How many of the kept pieces it has had. Whoever reads on has had what is not in a piece yet, too.
+    pieces: usize,
     has_had_trailers: bool,
 }
 
 impl Position {
-    pub(super) const START: Self = Self { generation: 0, frames: 0, has_had_trailers: false };
+    pub(super) const START: Self = Self { generation: 0, pieces: 0, has_had_trailers: false };
 }
 
 impl<B: Body + Unpin> Tape<B>
 where
     B::Error: Into<BoxError>,
 {
-    pub(super) const fn new(source: B, limit: usize) -> Self {
+    pub(super) fn new(source: B, limit: usize) -> Self {
         Self {
             source: Source::Open(source),
-            kept: Vec::new(),
-            kept_bytes: 0,
+            kept: Pieces::default(),
             trailers: None,
             limit,
             is_overflowed: false,
@@ -77,11 +74,12 @@ where
     /// Ends the attempts so far and begins another. Also returns whom to wake, outside the lock.
     pub(super) fn rewind(&mut self, ended: Ended) -> Result<(Position, Option<Waker>), CannotReplay> {
         match (&self.source, ended) {
-            (Source::Failed, _) => return Err(CannotReplay::BodyFailed),
+            (Source::Panicked | Source::Failed, _) => return Err(CannotReplay::BodyFailed),
             (Source::Open(_), Ended::Response) => return Err(CannotReplay::Unfinished),
             _ if self.is_overflowed => return Err(CannotReplay::TooLarge),
             _ => {}
         }
+        self.kept.seal();
         self.generation += 1;
         Ok((Position { generation: self.generation, ..Position::START }, self.waker.take()))
     }
@@ -94,12 +92,16 @@ where
         if at.generation != self.generation {
             return Poll::Ready(Some(Err(ReplayError::Superseded)));
         }
-        if let Some(data) = self.kept.get(at.frames) {
-            at.frames += 1;
+        if let Some(data) = self.kept.sealed().get(at.pieces) {
+            at.pieces += 1;
             return Poll::Ready(Some(Ok(Frame::data(data.clone()))));
         }
         match &self.source {
             Source::Open(_) => self.poll_source(at, cx),
+            Source::Panicked => {
+                self.source = Source::Failed;
+                Poll::Ready(Some(Err(ReplayError::Body("the request body panicked".into()))))
+            }
             Source::Failed => Poll::Ready(None),
             Source::Ended if at.has_had_trailers => Poll::Ready(None),
             Source::Ended => {
@@ -115,8 +117,7 @@ where
         at: &mut Position,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ReplayError>>> {
-        // Should it panic, it stays failed.
-        let Source::Open(mut source) = mem::replace(&mut self.source, Source::Failed) else {
+        let Source::Open(mut source) = mem::replace(&mut self.source, Source::Panicked) else {
             return Poll::Ready(None);
         };
         let polled = Pin::new(&mut source).poll_frame(cx);
@@ -129,8 +130,10 @@ where
             return Poll::Pending;
         };
         match frame {
-            // It stays failed.
-            Some(Err(error)) => Poll::Ready(Some(Err(ReplayError::Body(error.into())))),
+            Some(Err(error)) => {
+                self.source = Source::Failed;
+                Poll::Ready(Some(Err(ReplayError::Body(error.into()))))
+            }
             Some(Ok(frame)) => {
                 let ended = source.is_end_stream();
                 self.source = if ended { Source::Ended } else { Source::Open(source) };
@@ -151,14 +154,13 @@ where
             self.trailers = Some(trailers.clone());
             at.has_had_trailers = true;
         } else if let Some(data) = frame.data_ref().filter(|data| !data.is_empty() && !self.is_overflowed) {
-            if data.len() > self.limit - self.kept_bytes || self.kept.len() == MOST_FRAMES {
+            if data.len() > self.limit - self.kept.bytes() {
                 self.is_overflowed = true;
-                (self.kept, at.frames) = (Vec::new(), 0);
+                self.kept = Pieces::default();
             } else {
-                self.kept_bytes += data.len();
-                self.kept.push(data.clone());
-                at.frames += 1;
+                self.kept.add(data);
             }
+            at.pieces = self.kept.sealed().len();
         }
         frame
     }
@@ -167,17 +169,19 @@ where
         let no_more = match &self.source {
             Source::Open(source) => source.is_end_stream(),
             Source::Ended => self.trailers.is_none() || at.has_had_trailers,
-            Source::Failed => true,
+            // It must not look complete.
+            Source::Panicked | Source::Failed => false,
         };
-        at.generation == self.generation && at.frames == self.kept.len() && no_more
+        at.generation == self.generation && at.pieces == self.kept.sealed().len() && no_more
     }
 
     /// What this reader has still to get: what is kept beyond its position, and what the source has left.
     pub(super) fn size_hint(&self, at: &Position) -> SizeHint {
-        let kept: u64 = self.kept.iter().skip(at.frames).map(|data| data.len() as u64).sum();
+        let kept: u64 = self.kept.sealed().iter().skip(at.pieces).map(|data| data.len() as u64).sum();
         let mut hint = match &self.source {
             Source::Open(source) => source.size_hint(),
-            Source::Ended | Source::Failed => SizeHint::with_exact(0),
+            Source::Ended => SizeHint::with_exact(0),
+            Source::Panicked | Source::Failed => SizeHint::new(),
         };
         // The upper bound first: it may not fall below the lower one.
         if let Some(upper) = hint.upper() {

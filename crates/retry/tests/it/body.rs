@@ -158,24 +158,39 @@ fn beyond_the_limit_the_body_goes_on_but_cannot_be_repeated() {
 }
 
 #[test]
-fn a_body_in_countless_pieces_is_not_kept() {
+fn a_body_in_countless_pieces_is_kept_like_any_other() {
+    for data in ["", "x"] {
+        let fed = Fed::default();
+        let replay = replay(5000);
+        let (first, mut saved) = replay.first(post(fed.clone()));
+        let mut first = first.into_body();
+        for _ in 0..5000 {
+            fed.data(data);
+            assert_eq!(next_data(&mut first), data);
+        }
+        fed.push(None);
+        assert!(matches!(poll(&mut first), Poll::Ready(None)));
+        let mut second = replay.again(&mut saved, SECOND(), Ended::Response).unwrap().into_body();
+        assert_eq!(read(&mut second, usize::MAX), data.repeat(5000).into_bytes());
+    }
+}
+
+#[test]
+fn what_is_kept_does_not_pin_the_buffers_it_was_read_into() {
     let fed = Fed::default();
-    let replay = replay(usize::MAX);
+    let replay = replay(64 * 1024);
     let (first, mut saved) = replay.first(post(fed.clone()));
     let mut first = first.into_body();
-    for _ in 0..5000 {
-        fed.data("");
-        assert_eq!(next_data(&mut first), "");
+    // A peer that sends a byte at a time, each into a fresh read buffer.
+    let blocks: Vec<Bytes> = (0..1000).map(|_| Bytes::from(vec![7; 8192])).collect();
+    for block in &blocks {
+        fed.push(Some(Ok(Frame::data(block.slice(..1)))));
+        assert_eq!(read(&mut first, 1), [7]);
     }
-    assert!(replay.again(&mut saved, SECOND(), Ended::Error).is_ok(), "empty pieces need no room");
-    let (first, mut saved) = replay.first(post(fed.clone()));
-    let mut first = first.into_body();
-    for _ in 0..5000 {
-        fed.data("x");
-        assert_eq!(next_data(&mut first), "x");
-    }
-    let outcome = replay.again(&mut saved, SECOND(), Ended::Error).map(drop);
-    assert_eq!(outcome, Err(CannotReplay::TooLarge));
+    assert!(blocks.iter().all(Bytes::is_unique), "nothing but the test holds the buffers");
+    let mut second = replay.again(&mut saved, SECOND(), Ended::Error).unwrap().into_body();
+    fed.push(None);
+    assert_eq!(read(&mut second, usize::MAX), [7; 1000]);
 }
 
 #[test]
@@ -218,6 +233,10 @@ fn a_body_that_panics_is_a_body_that_failed() {
     let mut first = first.into_body();
     let poll_it = std::panic::AssertUnwindSafe(|| drop(poll(&mut first)));
     std::panic::catch_unwind(poll_it).unwrap_err();
+    assert!(!first.is_end_stream(), "it must not look complete");
+    assert!(matches!(poll(&mut first), Poll::Ready(Some(Err(ReplayError::Body(_))))));
+    assert!(matches!(poll(&mut first), Poll::Ready(None)), "told once");
+    assert!(!first.is_end_stream() && first.size_hint().exact().is_none());
     let outcome = replay.again(&mut saved, SECOND(), Ended::Error).map(drop);
     assert_eq!(outcome, Err(CannotReplay::BodyFailed));
 }
