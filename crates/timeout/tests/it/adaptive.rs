@@ -23,34 +23,73 @@ async fn the_limit_follows_the_quantile_of_what_was_measured() {
 
 #[tokio::test(start_paused = true)]
 async fn after_a_step_from_50_to_500_ms_it_succeeds_again_within_six_calls_and_keeps_succeeding() {
-    for factor in [1.0, 1.5, 2.0, 3.0] {
+    for (factor, failed_calls) in [(1.0, 4), (1.5, 3), (2.0, 3), (3.0, 2)] {
         let limit = TimeLimit::new(QUANTILE.factor(factor).build().unwrap());
         let upstream = settled(&limit).await;
         let service = behind(&limit, &upstream);
         upstream.set(Answer::After(500 * MS));
-        let mut calls = 1;
+        let mut failed = 0;
         while call(&service).await.is_err() {
-            calls += 1;
+            failed += 1;
         }
-        assert!(calls <= 6, "factor {factor}: {calls}");
+        assert_eq!(failed, failed_calls, "factor {factor}");
         for n in 0..500 {
             assert!(call(&service).await.is_ok(), "factor {factor}, call {n} after the first success");
         }
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn two_timeouts_in_a_hundred_do_not_send_the_limit_up() {
-    let limit = adaptive();
-    let upstream = settled(&limit).await;
-    let service = behind(&limit, &upstream);
-    let (before, mut highest) = (limit.limit(), Duration::ZERO);
+/// The rules that multiply, warm: a quantile at four factors, and an average.
+fn multiples() -> Vec<TimeLimit> {
+    let quantiles = [1.0, 1.5, 2.0, 3.0].map(|factor| QUANTILE.factor(factor).build());
+    let average = Ewma::new(10 * MS, 5000 * MS).build();
+    quantiles.into_iter().chain([average]).map(|config| TimeLimit::new(config.unwrap())).collect()
+}
+
+/// A hundred calls of which those at `hangs` never end: the limit after each, over what it was before.
+async fn growth(limit: &TimeLimit, upstream: &Upstream, hangs: [usize; 2]) -> Vec<f64> {
+    let service = behind(limit, upstream);
+    let (before, mut growth) = (limit.limit().as_secs_f64(), Vec::new());
     for n in 0..100 {
-        upstream.set(if n % 50 == 10 { Answer::Never } else { Answer::After(50 * MS) });
-        assert_eq!(call(&service).await.is_err(), n % 50 == 10);
-        highest = highest.max(limit.limit());
+        upstream.set(if hangs.contains(&n) { Answer::Never } else { Answer::After(50 * MS) });
+        assert_eq!(call(&service).await.is_err(), hangs.contains(&n));
+        growth.push(limit.limit().as_secs_f64() / before);
     }
-    assert!(highest.as_secs_f64() <= before.as_secs_f64() * 2.5, "{before:?} to {highest:?}");
+    growth
+}
+
+fn highest(growth: &[f64]) -> f64 {
+    growth.iter().copied().fold(0.0, f64::max)
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_timeouts_apart_in_a_hundred_leave_the_limit_within_two_and_a_half_times_what_it_was() {
+    for limit in multiples() {
+        let upstream = settled(&limit).await;
+        let growth = growth(&limit, &upstream, [10, 60]).await;
+        assert!((1.99..=2.5).contains(&highest(&growth)), "{growth:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_timeouts_in_a_row_make_it_four_times_and_the_eighth_success_brings_it_back_under_two_and_a_half() {
+    for limit in multiples() {
+        let upstream = settled(&limit).await;
+        let growth = growth(&limit, &upstream, [10, 11]).await;
+        assert!((highest(&growth) - 4.0).abs() < 1e-3, "{growth:?}");
+        assert!(growth[18] > 2.5, "the seventh success: {growth:?}");
+        assert!(growth[19..].iter().all(|&times| times <= 2.5), "from the eighth on: {growth:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_window_holds_twenty_samples_two_timeouts_are_the_quantile_until_a_hundred_have_come() {
+    let limit = adaptive();
+    (0..20).for_each(|_| limit.record(50 * MS));
+    let growth = growth(&limit, &Upstream::new(Answer::Never), [0, 1]).await;
+    assert!((highest(&growth) - 16.0 / 3.0).abs() < 1e-3, "{growth:?}");
+    assert!(growth[81] > 2.5, "{growth:?}");
+    assert!(growth[82..].iter().all(|&times| times <= 2.5), "{growth:?}");
 }
 
 #[tokio::test(start_paused = true)]
