@@ -1,6 +1,7 @@
 //! One call: from when it begins to wait to its one outcome.
 
 use std::{
+    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -88,14 +89,15 @@ impl Watch {
     /// The call has ended by itself, and is judged by `judge` if its latency matters.
     #[inline]
     pub(crate) fn completed(&mut self, judge: impl FnOnce() -> Verdict) {
-        if let Phase::Waiting { since, limit, cut } = self.phase
+        // First: a classifier that panics has judged nothing, and interrupted nothing.
+        let phase = mem::replace(&mut self.phase, Phase::Ended);
+        self.limit.telemetry.ended(Outcome::Completed);
+        if let Phase::Waiting { since, limit, cut } = phase
             && self.limit.learns()
             && judge() == Verdict::Success
         {
             self.sample(since, limit, cut);
         }
-        self.phase = Phase::Ended;
-        self.limit.telemetry.ended(Outcome::Completed);
     }
 
     /// The time is over.
@@ -148,7 +150,7 @@ impl Watch {
                 // Beyond its limit the call only waited because nobody looked at its timer: this process stood still.
                 let waited = now.saturating_duration_since(since).min(limit);
                 self.limit.interrupted(now, waited);
-            }
+                    }
         }
         self.limit.telemetry.ended(Outcome::Cancelled);
     }

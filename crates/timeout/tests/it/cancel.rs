@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::FutureExt;
-use steadfast_core::Snapshot;
+use steadfast_core::{Snapshot, Verdict};
 use steadfast_timeout::{Ewma, Quantile, Rfc6298, TimeLimit};
 
 use crate::{Answer, MS, adaptive, behind, settled};
@@ -96,6 +96,15 @@ async fn a_panic_inside_is_not_a_slow_call() {
         panic!("on purpose");
     };
     let outcome = AssertUnwindSafe(limit.run(panics)).catch_unwind().await;
+    assert!(outcome.is_err());
+    assert_eq!(limit.snapshot().samples, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_the_classifier_is_not_an_interrupted_call() {
+    let limit = warm().await;
+    let judge = |(): &()| -> Verdict { panic!("on purpose") };
+    let outcome = AssertUnwindSafe(limit.run_judged(tokio::time::sleep(80 * MS), judge)).catch_unwind().await;
     assert!(outcome.is_err());
     assert_eq!(limit.snapshot().samples, 100);
 }
