@@ -1,9 +1,13 @@
 //! What a budget has taken in and given out, by time.
 //!
-//! A budget promises a bound: at every withdrawal, what was withdrawn in the window that ends there is at most a share of the
-//! requests in that same window, plus a floor. A token bucket with refunds bounds nothing of the kind, so both sides
-//! are counted, in buckets of a tenth of the window, and each side errs the safe way: withdrawals are summed over eleven buckets
-//! (at least the window), deposits over ten (at most the window).
+//! A budget promises a bound: at every withdrawal, what is withdrawn and not yet sent, together with what was sent in the window that
+//! ends there, is at most a share of the requests in that same window, plus a floor. A token bucket with refunds bounds nothing of
+//! the kind, so both sides are counted, in buckets of a tenth of the window, and each side errs the safe way: what was sent is
+//! summed over eleven buckets (at least the window), deposits over ten (at most the window).
+//!
+//! What is not yet sent has no date, and what was sent is dated by its sending. So the bound holds for what goes over the wire, however long
+//! the waits and whoever waits for the same moment: of what was sent in any window, let the last to be withdrawn be withdrawn
+//! at t. At t all of it was either pending, or sent in the window that ended at t: and that was bounded.
 //!
 //! A request that succeeds must not pay for this: no clock, no lock, no line that another core writes. So a deposit is dated
 //! by the *last moment anybody looked at the clock*, which is one shared word that seldom changes. That date can only be too early, and
@@ -132,9 +136,9 @@ impl Ledger {
         self.advance(|moment| moment.at(tick));
     }
 
-    /// Takes `cost` if the allowance covers it, and says at which tick it was charged. `clock` is read under the lock, so that
-    /// withdrawals are charged in the order of their times.
-    pub(crate) fn withdraw(&self, clock: impl FnOnce() -> Tick, cost: u64) -> Result<Tick, Balance> {
+    /// Takes `cost` if the allowance covers it; it is pending until it is sent or refunded. `clock` is read under the lock, so that what
+    /// others send meanwhile is dated no later than what is asked here.
+    pub(crate) fn withdraw(&self, clock: impl FnOnce() -> Tick, cost: u64) -> Result<(), Balance> {
         let mut withdrawn = self.lock();
         let read = clock();
         let tick = self.advance(|moment| moment.at(read).heated()).tick();
@@ -142,13 +146,22 @@ impl Ledger {
         if cost > balance.available {
             return Err(balance);
         }
-        withdrawn.add(tick, cost);
-        Ok(tick)
+        withdrawn.pending = withdrawn.pending.saturating_add(cost);
+        Ok(())
     }
 
-    /// Gives back what was taken at `tick` and not used.
-    pub(crate) fn refund(&self, tick: Tick, cost: u64) {
-        self.lock().remove(tick, cost);
+    /// What was taken is sent now: from here on it counts for one window. `clock` is read under the lock, so that ticks come in order.
+    pub(crate) fn send(&self, clock: impl FnOnce() -> Tick, cost: u64) {
+        let mut withdrawn = self.lock();
+        let read = clock();
+        let tick = self.advance(|moment| moment.at(read)).tick();
+        withdrawn.settle(cost);
+        withdrawn.add(tick, cost);
+    }
+
+    /// Gives back what was taken and not sent.
+    pub(crate) fn refund(&self, cost: u64) {
+        self.lock().settle(cost);
     }
 
     pub(crate) fn balance_at(&self, tick: Tick) -> Balance {
@@ -188,9 +201,13 @@ impl Ledger {
     }
 }
 
-/// Withdrawals by tick. A place whose tick has left the window is not summed, and is taken over by the next withdrawal.
+/// What was withdrawn: all that is not yet sent, and what was sent, by tick. A place whose tick has left the window is not summed, and is
+/// taken over by whatever is sent next.
 #[derive(Debug, Default)]
-struct Withdrawn([(Tick, u64); COVERING]);
+struct Withdrawn {
+    pending: u64,
+    sent: [(Tick, u64); COVERING],
+}
 
 impl Withdrawn {
     /// Ticks come in order.
@@ -202,23 +219,20 @@ impl Withdrawn {
         place.1 = place.1.saturating_add(cost);
     }
 
-    /// Does nothing once the tick has left the window.
-    fn remove(&mut self, tick: Tick, cost: u64) {
-        let place = self.place(tick);
-        if place.0 == tick {
-            place.1 = place.1.saturating_sub(cost);
-        }
+    /// Is pending no longer.
+    fn settle(&mut self, cost: u64) {
+        self.pending = self.pending.saturating_sub(cost);
     }
 
     fn sum(&self, tick: Tick) -> u64 {
         let oldest = tick.0.saturating_sub(u64::from(BUCKETS));
         let in_window = |&&(at, _): &&(Tick, u64)| (oldest..=tick.0).contains(&at.0);
-        self.0.iter().filter(in_window).fold(0, |sum, &(_, cost)| sum.saturating_add(cost))
+        self.sent.iter().filter(in_window).fold(self.pending, |sum, &(_, cost)| sum.saturating_add(cost))
     }
 
     fn place(&mut self, tick: Tick) -> &mut (Tick, u64) {
         // Below eleven.
-        &mut self.0[usize::try_from(tick.0 % COVERING as u64).unwrap_or(0)]
+        &mut self.sent[usize::try_from(tick.0 % COVERING as u64).unwrap_or(0)]
     }
 }
 
@@ -234,8 +248,13 @@ mod tests {
         Ledger::new(allowance, Buckets::new(Duration::from_secs(10), BUCKETS).unwrap(), 2)
     }
 
+    /// Withdraws and sends at once.
     fn withdraws(ledger: &Ledger, tick: u64) -> bool {
-        ledger.withdraw(|| Tick(tick), 1).is_ok()
+        let is_covered = ledger.withdraw(|| Tick(tick), 1).is_ok();
+        if is_covered {
+            ledger.send(|| Tick(tick), 1);
+        }
+        is_covered
     }
 
     #[test]
@@ -269,9 +288,11 @@ mod tests {
     }
 
     #[test]
-    fn a_withdrawal_read_late_is_charged_to_the_latest_tick() {
+    fn what_is_sent_counts_from_its_sending_and_never_from_before_a_later_look() {
         let ledger = ledger(0.0, 1);
-        assert_eq!(ledger.withdraw(|| Tick(20), 1), Ok(Tick(20)));
+        assert!(ledger.withdraw(|| Tick(5), 1).is_ok());
+        ledger.look(Tick(20));
+        ledger.send(|| Tick(19), 1);
         assert!(!withdraws(&ledger, 19));
         assert!(!withdraws(&ledger, 30), "the window may begin inside the oldest bucket");
         assert!(withdraws(&ledger, 31));
@@ -288,14 +309,12 @@ mod tests {
     }
 
     #[test]
-    fn a_refund_after_the_window_has_passed_changes_nothing() {
+    fn what_waits_longer_than_the_window_is_still_charged() {
         let ledger = ledger(0.0, 1);
-        let early = ledger.withdraw(|| Tick(20), 1).unwrap();
-        let late = ledger.withdraw(|| Tick(20 + 11), 1).unwrap();
-        ledger.refund(early, 1);
-        assert!(!withdraws(&ledger, 31), "the later withdrawal stands in the same place and stays");
-        ledger.refund(late, 1);
-        assert!(withdraws(&ledger, 31));
+        assert!(ledger.withdraw(|| Tick(20), 1).is_ok());
+        assert!(!withdraws(&ledger, 500));
+        ledger.refund(1);
+        assert!(withdraws(&ledger, 500));
     }
 
     #[test]
@@ -364,12 +383,26 @@ mod loom_tests {
     fn a_refund_gives_back_exactly_what_was_taken() {
         loom::model(|| {
             let ledger = ledger(0, 1);
-            let tick = ledger.withdraw(|| Tick(0), 1).unwrap();
+            ledger.withdraw(|| Tick(0), 1).unwrap();
             let other = Arc::clone(&ledger);
-            let refunder = thread::spawn(move || other.refund(tick, 1));
+            let refunder = thread::spawn(move || other.refund(1));
             let taken = u64::from(ledger.withdraw(|| Tick(0), 1).is_ok());
             refunder.join().unwrap();
             assert_eq!(ledger.balance_at(Tick(0)).withdrawn, taken);
+        });
+    }
+
+    /// Sending races a withdrawal at a later tick: the unit is pending or sent, never neither.
+    #[test]
+    fn what_is_being_sent_is_never_out_of_the_books() {
+        loom::model(|| {
+            let ledger = ledger(0, 1);
+            ledger.withdraw(|| Tick(0), 1).unwrap();
+            let other = Arc::clone(&ledger);
+            let sender = thread::spawn(move || other.send(|| Tick(1), 1));
+            assert!(ledger.withdraw(|| Tick(2), 1).is_err());
+            sender.join().unwrap();
+            assert_eq!(ledger.balance_at(Tick(11)).withdrawn, 1);
         });
     }
 }

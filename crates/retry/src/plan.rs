@@ -88,7 +88,7 @@ impl Plan {
             Verdict::Permanent | Verdict::Ignored => return Err(Outcome::Failed),
             Verdict::Transient { executed: Executed::No, .. } => (self.costs.not_executed, true),
             Verdict::Transient { executed: Executed::Maybe, .. } => (self.costs.maybe_executed, false),
-            Verdict::Throttled { .. } => (self.costs.throttled, true),
+            Verdict::Throttled { executed, .. } => (self.costs.throttled, executed == Executed::No),
         };
         if attempt.number() >= self.attempts.get() {
             return Err(Outcome::AttemptsExhausted);
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn only_what_is_safe_is_repeated() {
-        let throttled = Verdict::Throttled { retry_after: None };
+        let throttled = Verdict::throttled();
         for is_idempotent in [false, true] {
             assert_eq!(permits(Verdict::Success, is_idempotent), Err(Outcome::Success));
             assert_eq!(permits(Verdict::Permanent, is_idempotent), Err(Outcome::Failed));

@@ -85,7 +85,7 @@ async fn permanent_and_ignored_failures_are_returned_as_they_are() {
 #[tokio::test(start_paused = true)]
 async fn a_response_can_be_a_failure_too_and_is_returned_unchanged() {
     let classify = |outcome: Result<&u32, &io::Error>| match outcome {
-        Ok(0) => Verdict::Throttled { retry_after: None },
+        Ok(0) => Verdict::throttled(),
         _ => Verdict::Success,
     };
     let script = Script::new([Ok(0), Ok(7)]);
@@ -114,7 +114,8 @@ async fn what_the_service_asks_for_is_a_lower_bound_of_the_wait_up_to_the_limit(
 
 #[tokio::test(start_paused = true)]
 async fn the_longest_limit_and_the_longest_wait_do_not_overflow() {
-    let classify = |_: Result<&u32, &io::Error>| Verdict::Throttled { retry_after: Some(Duration::MAX) };
+    let classify =
+        |_: Result<&u32, &io::Error>| Verdict::Throttled { executed: Executed::No, retry_after: Some(Duration::MAX) };
     let layer = steady().retry_after_limit(Duration::MAX).classify(classify).build();
     let mut call = tokio_test::task::spawn(layer.layer(Script::new([REFUSED])).oneshot(1));
     assert!(call.poll().is_pending());

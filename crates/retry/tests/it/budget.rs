@@ -3,14 +3,18 @@
 use std::{
     io,
     num::NonZeroU32,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::Duration,
 };
 
 use futures::future::{join_all, ready};
-use steadfast_core::{Backoff, Grounds, Ratio, Refusal, RefusalKind, Snapshot, TimeSource, cause};
+use steadfast_core::{Backoff, Executed, Grounds, Ratio, Refusal, RefusalKind, Snapshot, TimeSource, Verdict, cause};
 use steadfast_retry::{Budget, BudgetExhausted, RetryLayer, Withdrawal};
+use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::support::{REFUSED, Script, attempts, exactly, steady};
@@ -111,6 +115,50 @@ async fn after_idle_years_the_budget_is_as_good_as_new_and_as_quick() {
         assert_eq!(granted, 10, "after {gap_days} days");
         // The bug this guards against took 264 ms after 30 days and 2.7 s after a year.
         assert!(TimeSource::Coarse.now() - start < Duration::from_millis(100));
+    }
+}
+
+/// Sends 100 requests a second that all fail, and are all told to come back at the next multiple of `slot_ms`; returns the most
+/// attempts a request in any window, by the times at which they were sent.
+async fn worst_window(window_s: u64, slot_ms: u64) -> f64 {
+    let start = Instant::now();
+    let classify = move |_: Result<&u32, &io::Error>| {
+        let since = u64::try_from((Instant::now() - start).as_millis()).unwrap();
+        Verdict::Transient {
+            executed: Executed::No,
+            retry_after: Some(Duration::from_millis(slot_ms - since % slot_ms)),
+        }
+    };
+    let budget = Budget::builder().floor_per_second(0).window(Duration::from_secs(window_s)).build().unwrap();
+    let layer = RetryLayer::builder().attempts(attempts(2)).backoff(Backoff::NONE).budget(&budget).classify(classify);
+    let sends = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&sends);
+    let service = layer.retry_after_limit(Duration::from_millis(slot_ms)).build().layer(service_fn(move |_: u32| {
+        log.lock().unwrap().push((Instant::now() - start).as_millis());
+        ready(Err::<u32, _>(io::Error::from(io::ErrorKind::ConnectionRefused)))
+    }));
+    let mut calls = Vec::new();
+    for request in 0..7000 {
+        calls.push(tokio::spawn(service.clone().oneshot(request)));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    join_all(calls).await;
+    let (sends, window_ms) = (sends.lock().unwrap(), u128::from(window_s) * 1000);
+    let in_window =
+        |from: u128| sends.partition_point(|&at| at < from + window_ms) - sends.partition_point(|&at| at < from);
+    let worst = (10_000..60_000).step_by(10).map(in_window).max().unwrap();
+    worst as f64 / (window_ms / 10) as f64
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_bound_holds_by_the_time_of_sending_though_all_wait_for_the_same_moment() {
+    for (window_s, slot_ms) in [(10, 2000), (1, 2000), (10, 30_000)] {
+        let worst = worst_window(window_s, slot_ms).await;
+        // A window of a second holds 100 requests, and one more or less at its edges.
+        assert!(
+            (1.0..=1.211).contains(&worst),
+            "{worst} attempts a request in {window_s} s, told to wait up to {slot_ms} ms"
+        );
     }
 }
 
