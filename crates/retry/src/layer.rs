@@ -182,7 +182,8 @@ impl<C, P, X> RetryBuilder<C, P, X> {
     }
 
     /// The longest wait a service may ask for (`Retry-After`, or a refusal that says when to come back). If it asks for more,
-    /// the failure is given to the caller at once.
+    /// the failure is given to the caller at once. The wait itself is longer than what was asked, by the backoff or by up to half of what
+    /// was asked, whichever is more, so that those who were told the same moment spread out.
     pub fn retry_after_limit(mut self, limit: Duration) -> Self {
         self.plan.retry_after_limit = limit;
         self

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rand::Rng;
+use rand::{Rng, RngExt};
 use steadfast_core::{Attempt, Backoff, Deadline, Executed, Verdict};
 
 /// How a call ended, for metrics. `LABELS` has the name of each, in this order.
@@ -96,8 +96,9 @@ impl Plan {
         if is_safe || is_idempotent() { Ok(cost) } else { Err(Outcome::NotRepeatable) }
     }
 
-    /// How long to wait after the failure of `attempt`: what the service asked for, and the backoff on top. Everybody who was told the
-    /// same moment would otherwise come back in it.
+    /// How long to wait after the failure of `attempt`: what the service asked for, and on top of it the backoff, or a draw from up to half
+    /// of what was asked, whichever is longer. Everybody who was told the same moment would otherwise come back in it, or within a backoff
+    /// that is short beside it, and constant perhaps.
     pub(crate) fn wait(
         &self,
         retry_after: Option<Duration>,
@@ -109,7 +110,7 @@ impl Plan {
             return Err(Outcome::RetryAfter);
         }
         pace.previous = self.backoff.delay(attempt.number() - 1, pace.previous, &mut pace.rng);
-        Ok(asked.saturating_add(pace.previous))
+        Ok(asked.saturating_add(pace.previous.max(pace.spread(asked))))
     }
 }
 
@@ -119,6 +120,17 @@ pub(crate) struct Pace<R> {
     pub(crate) rng: R,
     /// The delay drawn before.
     pub(crate) previous: Duration,
+}
+
+impl<R: Rng> Pace<R> {
+    /// Uniform from nothing to half of what was asked. Draws nothing when nothing was asked.
+    fn spread(&mut self, asked: Duration) -> Duration {
+        // What does not fit is 584 years.
+        match u64::try_from(asked.as_nanos() / 2).unwrap_or(u64::MAX) {
+            0 => Duration::ZERO,
+            most => Duration::from_nanos(self.rng.random_range(0..=most)),
+        }
+    }
 }
 
 /// Whether an attempt that begins `delay` after `now` begins before the deadline.
@@ -177,9 +189,31 @@ mod tests {
         let mut wait = |asked: Option<u64>| plan.wait(asked.map(Duration::from_secs), Attempt::FIRST, &mut pace);
         assert_eq!(wait(None), Ok(Duration::from_secs(1)));
         assert_eq!(wait(Some(0)), Ok(Duration::from_secs(1)));
-        assert_eq!(wait(Some(30)), Ok(Duration::from_secs(31)), "the backoff spreads those who were told the same");
+        let spread: Vec<_> = (0..1000).map(|_| wait(Some(30)).unwrap()).collect();
+        assert!(
+            spread.iter().all(|wait| (31..=45).contains(&wait.as_secs())),
+            "the backoff at least, half of it at most"
+        );
         assert_eq!(wait(Some(31)), Err(Outcome::RetryAfter));
         assert_eq!(wait(Some(u64::MAX)), Err(Outcome::RetryAfter));
+    }
+
+    #[test]
+    fn those_who_were_told_the_same_moment_are_spread_in_proportion_whatever_the_backoff() {
+        let short = Backoff::exponential(Duration::from_millis(1), Duration::from_millis(1)).unwrap();
+        for backoff in [Backoff::NONE, Backoff::constant(Duration::from_millis(1)).unwrap(), short] {
+            let (plan, splitter) = (Plan { backoff, ..PLAN }, Splitter::seeded(7));
+            for asked in [Duration::from_millis(100), Duration::from_secs(2), Duration::from_secs(30)] {
+                let pace = || Pace { rng: splitter.split(), previous: Duration::ZERO };
+                let mut waits: Vec<_> =
+                    (0..1000).map(|_| plan.wait(Some(asked), Attempt::FIRST, &mut pace()).unwrap()).collect();
+                waits.sort_unstable();
+                assert!(waits[0] >= asked && waits[999] <= asked.mul_f64(1.5));
+                assert!(waits[999] - waits[0] > asked.mul_f64(0.45), "{backoff:?} after {asked:?}");
+                let median = waits[500] - asked;
+                assert!((asked / 5..asked / 3).contains(&median), "{backoff:?} after {asked:?}: {median:?}");
+            }
+        }
     }
 
     #[test]

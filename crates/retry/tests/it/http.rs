@@ -162,7 +162,7 @@ async fn retry_after_is_read_as_the_standard_says_and_bounded() {
         let waited = (tokio::time::Instant::now() - start).as_millis();
         if answer.status() == StatusCode::OK { Some(waited) } else { None }
     };
-    assert!((2000..2010).contains(&wait_ms("2").await.unwrap()));
+    assert!((2000..3010).contains(&wait_ms("2").await.unwrap()), "and up to half of it more, so that clients spread");
     for now in ["0", "Fri, 31 Dec 1999 23:59:59 GMT", "-1", "1.5", "soon"] {
         assert!(wait_ms(now).await.unwrap() < 10, "{now}");
     }

@@ -13,8 +13,8 @@ use std::{
 
 use futures::future::{Ready, join_all, ready};
 use rand::{RngExt, rngs::SmallRng};
-use steadfast_core::{Backoff, Jitter, Splitter};
-use steadfast_retry::{Budget, RetryLayer};
+use steadfast_core::{Backoff, Executed, Jitter, Splitter, Verdict};
+use steadfast_retry::RetryLayer;
 use tokio::time::{Instant, advance};
 use tower::{Layer, Service, ServiceExt, buffer::BufferLayer, limit::ConcurrencyLimitLayer, service_fn};
 
@@ -24,9 +24,11 @@ fn refused() -> io::Error {
     io::ErrorKind::ConnectionRefused.into()
 }
 
-/// How long each of `number` concurrent calls waits between its first two attempts, in microseconds.
-async fn waits(number: u32, backoff: Backoff) -> Vec<u128> {
-    let layer = RetryLayer::builder().attempts(attempts(2)).backoff(backoff).budget(&ample()).build();
+/// How long each of `number` concurrent calls waits between its first two attempts, in milliseconds.
+async fn waits(number: u32, backoff: Backoff, retry_after: Option<Duration>) -> Vec<u128> {
+    let classify = move |_: Result<&u32, &io::Error>| Verdict::Throttled { executed: Executed::No, retry_after };
+    let layer =
+        RetryLayer::builder().attempts(attempts(2)).backoff(backoff).budget(&ample()).classify(classify).build();
     let starts = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&starts);
     let service = layer.layer(service_fn(move |call: u32| {
@@ -42,7 +44,7 @@ async fn waits(number: u32, backoff: Backoff) -> Vec<u128> {
 #[tokio::test(start_paused = true)]
 async fn concurrent_calls_never_share_their_jitter() {
     let backoff = Backoff::exponential(Duration::from_secs(100), Duration::from_secs(200)).unwrap();
-    let waits: HashSet<u128> = waits(50, backoff).await.into_iter().collect();
+    let waits: HashSet<u128> = waits(50, backoff, None).await.into_iter().collect();
     // Fifty draws out of 100,000 ms: two of them may meet.
     assert!(waits.len() >= 47, "only {} distinct waits", waits.len());
 }
@@ -52,11 +54,21 @@ async fn capped_clients_do_not_fall_into_step() {
     for jitter in [Jitter::Full, Jitter::Equal] {
         let cap = Duration::from_secs(100);
         let backoff = Backoff::exponential(cap, cap).unwrap().with_jitter(jitter);
-        let waits = waits(50, backoff).await;
+        let waits = waits(50, backoff, None).await;
         let distinct: HashSet<_> = waits.iter().collect();
         assert!(distinct.len() >= 45, "{jitter:?}: {waits:?}");
         // A timer's grain of a millisecond is all it may be late.
         assert!(waits.iter().all(|&wait| wait <= cap.as_millis() + 1), "{jitter:?}: {waits:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_herd_that_is_told_the_same_moment_does_not_come_back_in_it() {
+    let default = Backoff::exponential(Duration::from_millis(50), Duration::from_secs(2)).unwrap();
+    for backoff in [default, Backoff::constant(Duration::from_millis(50)).unwrap(), Backoff::NONE] {
+        let waits = waits(100, backoff, Some(Duration::from_secs(2))).await;
+        let (first, last) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+        assert!(*first >= 2000 && *last <= 3001 && last - first > 800, "{backoff:?}: {first} to {last} ms");
     }
 }
 
@@ -198,12 +210,14 @@ fn full_jitter_makes_fewer_calls_than_no_jitter_under_contention() {
     assert!(full < none && equal < none, "full {full}, equal {equal}, none {none}");
 }
 
-#[test]
-fn state_is_not_minted_by_applying_the_layer() {
-    let budget = Budget::default();
-    let layer = RetryLayer::builder().budget(&budget).build();
-    let applied: Vec<_> = (0..3).map(|_| Layer::<()>::layer(&layer, ())).collect();
-    budget.deposit();
-    let shown: HashSet<String> = applied.iter().map(|service| format!("{service:?}")).collect();
-    assert_eq!(shown.len(), 1, "all show the one budget: {shown:?}");
+#[tokio::test(start_paused = true)]
+async fn state_is_not_minted_by_applying_the_layer() {
+    // As axum does: the layer is applied for each route, and again for each connection. Its own budget is 10/s over 10 s and a fifth
+    // of the requests.
+    let layer = RetryLayer::builder().attempts(attempts(2)).backoff(Backoff::NONE).build();
+    let script = Script::new([REFUSED]);
+    for request in 0..1000 {
+        layer.layer(script.clone()).oneshot(request).await.unwrap_err();
+    }
+    assert_eq!(script.calls(), 1000 + 100 + 200);
 }
