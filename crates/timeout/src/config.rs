@@ -74,7 +74,7 @@ impl LimitConfig {
         Quantile::new(floor, ceiling).build()
     }
 
-    /// The same rule with a name, which labels metrics and events. The default is `default`.
+    /// The same rule with a name, which labels metrics and events. The default is `default`, and has no gauge.
     #[must_use]
     pub fn named(self, name: impl Into<Arc<str>>) -> Self {
         Self { name: Some(name.into()), ..self }

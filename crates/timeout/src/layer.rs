@@ -1,6 +1,6 @@
 //! The layer.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use steadfast_core::{ConfigError, DefaultClassifier, NoContext};
 use tower_layer::Layer;
@@ -80,6 +80,16 @@ impl<C, X, L> TimeoutLayer<C, X, L> {
     #[must_use]
     pub const fn limits(&self) -> &L {
         &self.limits
+    }
+}
+
+impl<C, X> TimeoutLayer<C, X> {
+    /// The same, named for metrics and events. The default is `default`.
+    ///
+    /// The limit itself stays the one it was, shared with all that was made from it before.
+    #[must_use]
+    pub fn named(self, name: impl Into<Arc<str>>) -> Self {
+        Self { limits: self.limits.named(name), ..self }
     }
 }
 

@@ -47,6 +47,13 @@ impl TimeLimit {
         Self { shared: Striped::new(|_| Shared::new(config, false)) }
     }
 
+    /// The same limit under another name: what is learned is shared with the handle it came from, and calls through this one are
+    /// counted under `name`.
+    #[must_use]
+    pub fn named(&self, name: impl Into<Arc<str>>) -> Self {
+        Self { shared: Striped::new(|_| self.shared.renamed(name.into())) }
+    }
+
     /// What a request that begins to wait now is given. Reads the clock.
     #[must_use]
     pub fn limit(&self) -> Duration {

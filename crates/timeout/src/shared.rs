@@ -23,7 +23,7 @@ pub(crate) const CLOCK: TimeSource = TimeSource::Tokio;
 /// What finds the limit, and what is told about it.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    estimator: Estimator,
+    estimator: Arc<Estimator>,
     pub(crate) telemetry: Telemetry,
 }
 
@@ -36,78 +36,84 @@ enum Estimator {
 }
 
 impl Shared {
+    /// With `gauge`, a limit that has a name is shown under it.
     pub(crate) fn new(config: &LimitConfig, gauge: bool) -> Self {
+        let gauge = gauge && config.name.is_some();
         let name = config.name.clone().unwrap_or_else(|| Arc::from("default"));
-        Self { estimator: Estimator::new(config.rule), telemetry: Telemetry::new(name, gauge) }
+        Self { estimator: Arc::new(Estimator::new(config.rule)), telemetry: Telemetry::new(name, gauge) }
+    }
+
+    /// The same limit, told of under another name.
+    pub(crate) fn renamed(&self, name: Arc<str>) -> Self {
+        Self { estimator: Arc::clone(&self.estimator), telemetry: Telemetry::new(name, true) }
     }
 
     /// The limit of a call that begins to wait now; `None` when it may wait for ever.
     pub(crate) fn limit(&self, now: Instant) -> Option<Duration> {
-        let limit = match &self.estimator {
+        Some(match &*self.estimator {
             Estimator::Unlimited => return None,
             Estimator::Fixed(limit) => *limit,
             Estimator::Multiple { multiple, buckets, origin } => multiple.limit(buckets.tick(*origin, now).0),
             Estimator::Rfc6298(rfc) => rfc.limit(),
-        };
-        self.telemetry.limit_is(limit);
-        Some(limit)
+        })
+    }
+
+    /// Shows the limit. Only calls do: a look at it, at start-up say, would come before the program's recorder.
+    pub(crate) fn show(&self, now: Instant) {
+        self.telemetry.limit_is(|| self.limit(now));
     }
 
     /// Whether only a deadline ends a call.
-    pub(crate) const fn is_unlimited(&self) -> bool {
-        matches!(self.estimator, Estimator::Unlimited)
+    pub(crate) fn is_unlimited(&self) -> bool {
+        matches!(*self.estimator, Estimator::Unlimited)
     }
 
     /// Whether latencies matter: a clock need not be read for a limit that never changes.
-    pub(crate) const fn learns(&self) -> bool {
-        matches!(self.estimator, Estimator::Multiple { .. } | Estimator::Rfc6298(_))
+    pub(crate) fn learns(&self) -> bool {
+        matches!(*self.estimator, Estimator::Multiple { .. } | Estimator::Rfc6298(_))
     }
 
     /// A call succeeded after it had waited for `latency`.
     pub(crate) fn success(&self, now: Instant, latency: Duration, is_retry: bool) {
-        match &self.estimator {
-            Estimator::Unlimited | Estimator::Fixed(_) => return,
+        match &*self.estimator {
+            Estimator::Unlimited | Estimator::Fixed(_) => {}
             Estimator::Multiple { multiple, buckets, origin } => {
                 multiple.success(buckets.tick(*origin, now).0, latency);
             }
             // Karn's rule: nobody can tell which of the attempts an answer belongs to.
-            Estimator::Rfc6298(_) if is_retry => return,
+            Estimator::Rfc6298(_) if is_retry => {}
             Estimator::Rfc6298(rfc) => rfc.success(latency),
         }
-        self.limit(now);
     }
 
     /// A call succeeded, but only after its `limit`: its latency is the pause of this process, and no sample. To RFC 6298 it is
     /// nothing at all, for the timer that would have doubled the limit has not fired.
     pub(crate) fn late(&self, now: Instant, limit: Duration) {
-        if let Estimator::Multiple { multiple, buckets, origin } = &self.estimator {
+        if let Estimator::Multiple { multiple, buckets, origin } = &*self.estimator {
             multiple.late(buckets.tick(*origin, now).0, limit);
-            self.limit(now);
         }
     }
 
     /// A call did not end within `limit`.
     pub(crate) fn timeout(&self, now: Instant, limit: Duration) {
-        match &self.estimator {
-            Estimator::Unlimited | Estimator::Fixed(_) => return,
+        match &*self.estimator {
+            Estimator::Unlimited | Estimator::Fixed(_) => {}
             Estimator::Multiple { multiple, buckets, origin } => multiple.timeout(buckets.tick(*origin, now).0, limit),
             Estimator::Rfc6298(rfc) => rfc.timeout(limit),
         }
-        self.limit(now);
     }
 
     /// A call was given up, by no fault of its own, after it had waited for `waited`.
     pub(crate) fn interrupted(&self, now: Instant, waited: Duration) {
-        if let Estimator::Multiple { multiple, buckets, origin } = &self.estimator {
+        if let Estimator::Multiple { multiple, buckets, origin } = &*self.estimator {
             multiple.interrupted(buckets.tick(*origin, now).0, waited);
-            self.limit(now);
         }
     }
 
     pub(crate) fn snapshot(&self, now: Instant) -> LimitSnapshot {
         let limit = self.limit(now).unwrap_or(Duration::MAX);
         let seconds = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-        match &self.estimator {
+        match &*self.estimator {
             Estimator::Unlimited | Estimator::Fixed(_) => LimitSnapshot::of(limit),
             Estimator::Multiple { multiple, buckets, origin } => {
                 let tick = buckets.tick(*origin, now).0;

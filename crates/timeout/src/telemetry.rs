@@ -22,11 +22,11 @@ pub(crate) struct Telemetry {
     #[cfg(feature = "metrics")]
     counters: steadfast_core::OutcomeCounters,
     #[cfg(feature = "metrics")]
-    gauge: Option<LimitGauge>,
+    gauge: Option<crate::gauge::LimitGauge>,
 }
 
 impl Telemetry {
-    /// With `gauge`, the limit itself is shown; not for limits that share one name.
+    /// With `gauge`, the limit itself is shown; not for limits that nobody named, or that share one name.
     #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "there is no gauge without the feature"))]
     pub(crate) fn new(name: Arc<str>, gauge: bool) -> Self {
         Self {
@@ -38,7 +38,7 @@ impl Telemetry {
                 OUTCOMES,
             ),
             #[cfg(feature = "metrics")]
-            gauge: gauge.then(LimitGauge::default),
+            gauge: gauge.then(|| crate::gauge::LimitGauge::new(Arc::clone(&name))),
             name,
         }
     }
@@ -61,52 +61,15 @@ impl Telemetry {
         tracing::debug!(timeout = &*self.name, ?limit, "no answer within the limit");
     }
 
-    /// The limit calls now start with.
+    /// The limit calls now start with; `limit` is asked only when somebody is to be shown.
     #[inline]
     #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is shown without the feature"))]
-    pub(crate) fn limit_is(&self, limit: Duration) {
+    pub(crate) fn limit_is(&self, limit: impl FnOnce() -> Option<Duration>) {
         #[cfg(feature = "metrics")]
-        if let Some(gauge) = &self.gauge {
-            gauge.set(&self.name, limit);
+        if let Some(gauge) = &self.gauge
+            && let Some(limit) = limit()
+        {
+            gauge.set(limit);
         }
-    }
-}
-
-/// The gauge of a limit: set when the limit changes, and back to zero with its handle.
-#[cfg(feature = "metrics")]
-#[derive(Default)]
-struct LimitGauge {
-    handle: std::sync::OnceLock<metrics::Gauge>,
-    /// The nanoseconds last shown.
-    shown: std::sync::atomic::AtomicU64,
-}
-
-#[cfg(feature = "metrics")]
-impl LimitGauge {
-    fn set(&self, name: &Arc<str>, limit: Duration) {
-        use std::sync::atomic::Ordering;
-
-        let nanos = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
-        // Relaxed: two that change it at once may be shown in either order, until the next change.
-        if self.shown.load(Ordering::Relaxed) != nanos && self.shown.swap(nanos, Ordering::Relaxed) != nanos {
-            let make = || metrics::gauge!("steadfast_timeout_limit_seconds", "timeout" => Arc::clone(name));
-            self.handle.get_or_init(make).set(limit.as_secs_f64());
-        }
-    }
-}
-
-#[cfg(feature = "metrics")]
-impl Drop for LimitGauge {
-    fn drop(&mut self) {
-        if let Some(gauge) = self.handle.get() {
-            gauge.set(0.0);
-        }
-    }
-}
-
-#[cfg(feature = "metrics")]
-impl std::fmt::Debug for LimitGauge {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LimitGauge").field("shown_nanos", &self.shown).finish_non_exhaustive()
     }
 }

@@ -79,6 +79,7 @@ impl Watch {
         }
         let now = CLOCK.now();
         let limit = self.limit.limit(now);
+        self.limit.telemetry.limit_is(|| limit);
         let left = self.deadline.map(|deadline| deadline.remaining(now));
         let cut = left.is_some_and(|left| limit.is_none_or(|limit| left < limit));
         let limit = if cut { left } else { limit }?;
@@ -113,6 +114,7 @@ impl Watch {
         } else {
             self.limit.timeout(now, limit);
         }
+        self.limit.show(now);
         self.limit.telemetry.ended(Outcome::TimedOut);
         self.limit.telemetry.timed_out(limit);
         Elapsed::after(limit)
@@ -139,6 +141,7 @@ impl Watch {
         } else {
             self.limit.late(now, limit);
         }
+        self.limit.show(now);
     }
 
     #[cold]
@@ -150,7 +153,8 @@ impl Watch {
                 // Beyond its limit the call only waited because nobody looked at its timer: this process stood still.
                 let waited = now.saturating_duration_since(since).min(limit);
                 self.limit.interrupted(now, waited);
-                    }
+                self.limit.show(now);
+            }
         }
         self.limit.telemetry.ended(Outcome::Cancelled);
     }

@@ -93,3 +93,18 @@ async fn a_limit_runs_any_future_without_tower() {
     assert_eq!((limit.limit(), limit.snapshot().limit, limit.name()), (100 * MS, 100 * MS, "default"));
     assert_eq!(TimeoutLayer::fixed(Duration::ZERO).unwrap_err().to_string(), "limit is 0ns, but must be above zero");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_under_another_name_is_still_the_same_limit() {
+    let layer = TimeoutLayer::adaptive(10 * MS, 5000 * MS).unwrap();
+    let named = layer.clone().named("stock");
+    let other = named.limits().named("prices");
+    assert_eq!(
+        [layer.limits(), named.limits(), &other].map(steadfast_timeout::TimeLimit::name),
+        ["default", "stock", "prices"]
+    );
+    named.limits().run(tokio::time::sleep(MS)).await.unwrap();
+    for limit in [layer.limits(), named.limits(), &other] {
+        assert_eq!(limit.snapshot().samples, 1);
+    }
+}

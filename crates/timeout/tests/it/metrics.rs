@@ -1,7 +1,10 @@
 //! What a Prometheus exporter shows.
 
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use futures::FutureExt;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use steadfast_core::Deadline;
+use steadfast_core::{Deadline, Snapshot, Verdict};
 use steadfast_timeout::{LimitConfig, TimeLimit, TimeoutLayer};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 
@@ -42,16 +45,114 @@ fn each_call_is_counted_once_and_the_gauge_returns_to_zero() {
     assert_eq!(line(&handle.render(), gauge), format!("{gauge} 0"));
 }
 
-#[test]
-fn the_gauge_follows_the_limit() {
+/// Runs `test` where a recorder is installed, with a way to ask what the gauge of a name shows. Names are taken for the whole
+/// process: each test has its own.
+fn recorded(test: impl AsyncFnOnce(&dyn Fn(&str) -> Option<String>)) {
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
-    metrics::with_local_recorder(&recorder, || {
-        let limit = crate::adaptive();
-        (0..20).for_each(|_| limit.record(50 * MS));
-        let text = handle.render();
-        let shown = line(&text, "steadfast_timeout_limit_seconds{timeout=\"default\"}");
-        let seconds: f64 = shown.rsplit(' ').next().unwrap().parse().unwrap();
-        assert!((seconds - limit.limit().as_secs_f64()).abs() < 1e-9, "{shown}");
+    let gauge = |name: &str| {
+        let start = format!("steadfast_timeout_limit_seconds{{timeout=\"{name}\"}} ");
+        handle.render().lines().find_map(|line| line.strip_prefix(&start).map(str::to_owned))
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    metrics::with_local_recorder(&recorder, || runtime.block_on(test(&gauge)));
+}
+
+fn named(name: &str, limit: Duration) -> TimeLimit {
+    TimeLimit::new(LimitConfig::fixed(limit).unwrap().named(name))
+}
+
+async fn wait(limit: &TimeLimit) {
+    limit.run(tokio::time::sleep(MS)).await.unwrap();
+}
+
+#[test]
+fn the_gauge_follows_the_limit() {
+    recorded(async |gauge| {
+        let limit = TimeLimit::new(crate::QUANTILE.build().unwrap().named("followed"));
+        let shown = || gauge("followed").unwrap().parse::<f64>().unwrap();
+        for _ in 0..20 {
+            limit.run(tokio::time::sleep(50 * MS)).await.unwrap();
+        }
+        assert!((shown() - limit.limit().as_secs_f64()).abs() < 1e-9, "after a success");
+        limit.run(std::future::pending::<()>()).await.unwrap_err();
+        assert!(limit.limit() > 200 * MS);
+        assert!((shown() - limit.limit().as_secs_f64()).abs() < 1e-9, "after a timeout");
     });
+}
+
+#[test]
+fn a_look_at_the_limit_before_there_is_a_recorder_does_not_silence_the_gauge() {
+    let limit = named("looked at", 100 * MS);
+    assert_eq!((limit.limit(), limit.snapshot().limit), (100 * MS, 100 * MS));
+    limit.record(MS);
+    recorded(async |gauge| {
+        wait(&limit).await;
+        assert_eq!(gauge("looked at").unwrap(), "0.1");
+    });
+}
+
+#[test]
+fn a_limit_without_a_name_has_no_gauge() {
+    recorded(async |gauge| {
+        wait(&crate::fixed(100 * MS)).await;
+        assert_eq!(gauge("default"), None);
+    });
+}
+
+#[test]
+fn of_two_limits_with_one_name_the_first_is_shown_and_the_other_once_it_is_gone() {
+    recorded(async |gauge| {
+        let shown = || gauge("twins").unwrap();
+        let [first, second, third] = [1, 2, 3].map(|n| named("twins", n * 100 * MS));
+        wait(&first).await;
+        wait(&second).await;
+        wait(&third).await;
+        assert_eq!(shown(), "0.1", "nobody overwrites it");
+        drop(second);
+        assert_eq!(shown(), "0.1", "nobody but the first zeroes it");
+        drop(first);
+        assert_eq!(shown(), "0");
+        wait(&third).await;
+        assert_eq!(shown(), "0.3");
+        drop(third);
+        assert_eq!(shown(), "0");
+    });
+}
+
+#[test]
+fn a_layer_can_be_named_and_what_was_made_from_it_before_keeps_its_name() {
+    recorded(async |gauge| {
+        let layer = TimeoutLayer::fixed(100 * MS).unwrap();
+        let named = layer.clone().named("layer");
+        let service = named.layer(service_fn(|()| async {
+            tokio::time::sleep(MS).await;
+            Ok::<_, BoxError>(())
+        }));
+        service.oneshot(()).await.unwrap();
+        assert_eq!(gauge("layer").unwrap(), "0.1");
+        wait(layer.limits()).await;
+        assert_eq!((gauge("default"), layer.limits().name()), (None, "default"));
+    });
+}
+
+#[test]
+fn a_call_whose_classifier_panics_is_counted_once() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    metrics::with_local_recorder(&recorder, || {
+        runtime.block_on(async {
+            let judge = |(): &()| -> Verdict { panic!("on purpose") };
+            let call = crate::adaptive().run_judged(tokio::time::sleep(MS), judge);
+            AssertUnwindSafe(call).catch_unwind().await.unwrap_err();
+        });
+    });
+    let text = recorder.handle().render();
+    let start = "steadfast_timeout_calls_total{timeout=\"default\"";
+    let counted: u32 = text
+        .lines()
+        .filter(|line| line.starts_with(start))
+        .map(|line| line.rsplit(' ').next().unwrap().parse::<u32>().unwrap())
+        .sum();
+    assert_eq!(counted, 1, "{text}");
 }

@@ -1,0 +1,88 @@
+//! The gauge of a limit.
+//!
+//! A gauge has one value for each name, and nobody can read it back. Limits of one name would overwrite each other's, and the first
+//! to be dropped would zero the gauge of one that lives. So the first limit of a name that has something to show takes the
+//! name, shows its own value, and gives the name back when it is dropped; the next one then takes it.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use metrics::{Gauge, gauge};
+
+/// The names that are shown by somebody.
+static TAKEN: Mutex<BTreeSet<Arc<str>>> = Mutex::new(BTreeSet::new());
+/// How many names have been given back. Who found a name taken asks again only once this has changed.
+static GIVEN_BACK: AtomicU64 = AtomicU64::new(0);
+
+/// Set when the limit changes, and back to zero with its handle.
+pub(crate) struct LimitGauge {
+    name: Arc<str>,
+    /// Made when the name is taken; made before the program installs its recorder, it would stay a no-op.
+    gauge: OnceLock<Gauge>,
+    /// The nanoseconds last shown.
+    shown: AtomicU64,
+    /// What `GIVEN_BACK` was when this limit last asked for the name, plus one.
+    asked: AtomicU64,
+}
+
+impl LimitGauge {
+    pub(crate) const fn new(name: Arc<str>) -> Self {
+        Self { name, gauge: OnceLock::new(), shown: AtomicU64::new(0), asked: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn set(&self, limit: Duration) {
+        let nanos = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+        // Relaxed: two that change it at once may be shown in either order, until the next change.
+        if self.shown.load(Ordering::Relaxed) != nanos
+            && let Some(gauge) = self.gauge()
+            && self.shown.swap(nanos, Ordering::Relaxed) != nanos
+        {
+            gauge.set(limit.as_secs_f64());
+        }
+    }
+
+    fn gauge(&self) -> Option<&Gauge> {
+        self.gauge.get().or_else(|| self.take())
+    }
+
+    #[cold]
+    fn take(&self) -> Option<&Gauge> {
+        // Relaxed: it is changed under the lock that is taken next, so whoever sees the change finds the name free.
+        let asked = GIVEN_BACK.load(Ordering::Relaxed).wrapping_add(1);
+        if self.asked.swap(asked, Ordering::Relaxed) == asked || !taken().insert(Arc::clone(&self.name)) {
+            return None;
+        }
+        let make = || gauge!("steadfast_timeout_limit_seconds", "timeout" => Arc::clone(&self.name));
+        Some(self.gauge.get_or_init(make))
+    }
+}
+
+fn taken() -> MutexGuard<'static, BTreeSet<Arc<str>>> {
+    // Nothing panics while it is held, and a set of names cannot be half changed.
+    TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for LimitGauge {
+    fn drop(&mut self) {
+        if let Some(gauge) = self.gauge.get() {
+            // Before the name is free: the next limit's value is not to be zeroed.
+            gauge.set(0.0);
+            let mut taken = taken();
+            taken.remove(&self.name);
+            GIVEN_BACK.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl fmt::Debug for LimitGauge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LimitGauge").field("shown_nanos", &self.shown).finish_non_exhaustive()
+    }
+}
