@@ -33,6 +33,9 @@ use crate::{
 /// called; when it passes while the service works, the service's future is dropped.
 ///
 /// A header that cannot be read is as good as none: no caller fails by garbage.
+///
+/// When a request is refused before the service is called, the service stays ready: what it holds for that, such as a permit
+/// of a concurrency limit, stays with the handle until its next call, or until the handle is dropped.
 #[derive(Clone, Debug)]
 pub struct DeadlineLayer {
     total: Option<Duration>,

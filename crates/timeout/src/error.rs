@@ -27,6 +27,9 @@ impl Elapsed {
     }
 
     /// The request's deadline had passed before the service was called.
+    ///
+    /// Nothing was executed, so to a layer that retries it is safe to repeat. That it is also useless, that layer knows
+    /// from the request's deadline: give it the same context as the timeout.
     #[must_use]
     pub const fn before_the_call() -> Self {
         Self { limit: Duration::ZERO, grounds: Grounds::not_executed(RefusalKind::TimedOut) }

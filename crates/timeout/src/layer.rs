@@ -14,6 +14,9 @@ use crate::{LimitConfig, TimeLimit, Timeout};
 ///
 /// The limit lives in the layer. Clones of the layer and all services made from them share it, so that a server that
 /// applies the layer for each route or connection still learns from all of them.
+///
+/// A request that is refused because its deadline has passed is not passed on, and the inner service stays ready: what it holds for that, such
+/// as a permit of a concurrency limit, stays with the handle until its next call, or until the handle is dropped.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeoutLayer<C = DefaultClassifier, X = NoContext, L = TimeLimit> {
     pub(crate) limits: L,
@@ -55,6 +58,9 @@ impl<C, X, L> TimeoutLayer<C, X, L> {
     }
 
     /// The same, with deadline and attempt told by `context`. A closure `Fn(&Req) -> Option<Deadline>` will do.
+    ///
+    /// A retry layer further out needs the same context. A request refused for its deadline was not executed, and may
+    /// be sent again for all the refusal says: that there is no time left for it, only its deadline tells.
     #[must_use]
     pub fn context<X2>(self, context: X2) -> TimeoutLayer<C, X2, L> {
         TimeoutLayer { limits: self.limits, classifier: self.classifier, context }

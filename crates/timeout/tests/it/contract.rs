@@ -9,9 +9,14 @@ use std::{
 };
 
 use futures::future::BoxFuture;
+use steadfast_core::{Deadline, DefaultClassifier};
 use steadfast_testkit::contract;
-use steadfast_timeout::{Ewma, LimitConfig, Rfc6298, TimeLimit, TimeoutLayer};
-use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, limit::ConcurrencyLimitLayer, service_fn};
+use steadfast_timeout::{Ewma, LimitConfig, Rfc6298, TimeLimit, Timeout, TimeoutLayer};
+use tower::{
+    BoxError, Layer, Service, ServiceBuilder, ServiceExt,
+    limit::{ConcurrencyLimitLayer, GlobalConcurrencyLimitLayer},
+    service_fn,
+};
 
 use crate::{Answer, MS, Upstream, adaptive, behind, call};
 
@@ -122,6 +127,40 @@ async fn readiness_is_the_inner_services_own() {
     assert_eq!(failed.ready().await.err().unwrap().to_string(), "broken");
 }
 
+/// A service with a deadline in its requests, round `inner`.
+fn with_deadlines<S>(inner: S) -> Timeout<S, TimeoutLayer<DefaultClassifier, fn(&Deadline) -> Option<Deadline>>> {
+    TimeoutLayer::from(adaptive())
+        .context((|&deadline| Some(deadline)) as fn(&Deadline) -> Option<Deadline>)
+        .layer(inner)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_request_leaves_the_permit_with_its_handle_until_the_next_call() {
+    let permit = ServiceBuilder::new()
+        .layer(GlobalConcurrencyLimitLayer::new(1))
+        .service(service_fn(|_: Deadline| async { Ok::<_, BoxError>(()) }));
+    let (mut refused, mut other) = (with_deadlines(permit.clone()), with_deadlines(permit));
+    let now = tokio::time::Instant::now().into_std();
+    let (late, early) = (Deadline::at(now), Deadline::after(now, 1000 * MS));
+
+    refused.ready().await.unwrap().call(late).await.unwrap_err();
+    let mut waiting = tokio_test::task::spawn(other.ready());
+    assert!(waiting.poll().is_pending(), "the handle is still ready");
+    refused.ready().await.unwrap().call(early).await.unwrap();
+    assert!(waiting.is_woken() && waiting.poll().is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_request_leaves_the_permit_with_its_handle_until_that_is_dropped() {
+    let permit = ServiceBuilder::new()
+        .layer(GlobalConcurrencyLimitLayer::new(1))
+        .service(service_fn(|_: Deadline| async { Ok::<_, BoxError>(()) }));
+    let (mut refused, mut other) = (with_deadlines(permit.clone()), with_deadlines(permit));
+    refused.ready().await.unwrap().call(Deadline::at(tokio::time::Instant::now().into_std())).await.unwrap_err();
+    drop(refused);
+    other.ready().await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn state_made_once_is_shared_by_every_service_a_layer_makes() {
     // axum applies a layer for each route and connection.
@@ -153,7 +192,7 @@ async fn it_stands_over_a_buffer_and_a_concurrency_limit_and_gives_permits_back(
 async fn a_waker_is_kept_for_the_answer_and_for_the_timer() {
     let upstream = Upstream::new(Answer::After(50 * MS));
     let service = behind(&adaptive(), &upstream);
-    // `timeout` would hang, not fail, if either waker were lost: the paused clock runs on by itself.
+    // The paused clock runs on by itself: were either waker lost, the outer timeout would end the call.
     tokio::time::timeout(60 * MS, call(&service)).await.unwrap().unwrap();
     upstream.set(Answer::Never);
     tokio::time::timeout(1100 * MS, call(&service)).await.unwrap().unwrap_err();

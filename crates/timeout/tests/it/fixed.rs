@@ -68,14 +68,13 @@ async fn an_error_of_the_service_is_its_own() {
 async fn the_inner_future_is_dropped_when_the_call_is_given_up_not_when_its_future_is() {
     let held = std::sync::Arc::new(());
     let inside = std::sync::Arc::clone(&held);
-    let service = TimeoutLayer::fixed(MS).unwrap().layer(service_fn(move |()| {
+    let mut service = TimeoutLayer::fixed(MS).unwrap().layer(service_fn(move |()| {
         let inside = std::sync::Arc::clone(&inside);
         async move {
             let _inside = inside;
             std::future::pending::<Result<(), BoxError>>().await
         }
     }));
-    let mut service = service;
     let mut future = tokio_test::task::spawn(tower::Service::call(&mut service, ()));
     assert!(future.poll().is_pending());
     // The test's, the service's, and the call's.
