@@ -208,6 +208,12 @@ mod tests {
     }
 
     #[test]
+    fn a_window_of_six_slices_takes_thirteen_kilobytes() {
+        let bytes = 6 * (size_of::<Slice>() + BUCKETS * size_of::<AtomicU32>());
+        assert!((12_500..13_500).contains(&bytes), "{bytes}");
+    }
+
+    #[test]
     fn a_sample_older_than_its_slice_is_dropped() {
         let histogram = Histogram::new(4);
         histogram.record(10, 5000);

@@ -127,11 +127,11 @@ async fn readiness_is_the_inner_services_own() {
     assert_eq!(failed.ready().await.err().unwrap().to_string(), "broken");
 }
 
-/// A service with a deadline in its requests, round `inner`.
-fn with_deadlines<S>(inner: S) -> Timeout<S, TimeoutLayer<DefaultClassifier, fn(&Deadline) -> Option<Deadline>>> {
-    TimeoutLayer::from(adaptive())
-        .context((|&deadline| Some(deadline)) as fn(&Deadline) -> Option<Deadline>)
-        .layer(inner)
+type DeadlineOf = fn(&Deadline) -> Option<Deadline>;
+
+/// `inner`, which takes its requests' deadlines for requests.
+fn with_deadlines<S>(inner: S) -> Timeout<S, TimeoutLayer<DefaultClassifier, DeadlineOf>> {
+    TimeoutLayer::from(adaptive()).context((|&deadline| Some(deadline)) as DeadlineOf).layer(inner)
 }
 
 #[tokio::test(start_paused = true)]
@@ -186,6 +186,18 @@ async fn it_stands_over_a_buffer_and_a_concurrency_limit_and_gives_permits_back(
     upstream.set(Answer::After(MS));
     service.clone().oneshot(()).await.unwrap();
     service.oneshot(()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn outside_a_buffer_the_wait_in_it_is_timed() {
+    let inner = Upstream::new(Answer::After(150 * MS));
+    let service = ServiceBuilder::new()
+        .layer(TimeoutLayer::fixed(200 * MS).unwrap())
+        .buffer(8)
+        .layer(ConcurrencyLimitLayer::new(1))
+        .service(service_fn(move |()| inner.clone().answer()));
+    let (first, second) = tokio::join!(service.clone().oneshot(()), service.clone().oneshot(()));
+    assert!(first.is_ok() && second.is_err(), "150 ms of waiting for a turn are part of the 200");
 }
 
 #[tokio::test(start_paused = true)]
