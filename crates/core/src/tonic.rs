@@ -1,6 +1,6 @@
 //! What the seams mean on gRPC: statuses for refusals, verdicts on calls.
 
-use std::sync::OnceLock;
+use std::{sync::OnceLock, time::Duration};
 
 use http::Response;
 use tonic::{Code, Status};
@@ -45,7 +45,8 @@ pub fn status_of(refusal: &dyn Refusal) -> Status {
 /// | `CANCELLED` | ignored |
 /// | all others, `ABORTED` among them (the caller must begin again further out) | permanent |
 ///
-/// A status in the trailers is seen when [`WholeLayer`](crate::http::WholeLayer) stands inside the judging layer.
+/// A status in the trailers is seen when [`WholeLayer`](crate::http::WholeLayer) stands inside the judging layer. The server's word on
+/// when to come back is read from `grpc-retry-pushback-ms` beside the status; a negative one is ignored.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GrpcClassifier;
 
@@ -55,7 +56,7 @@ impl<B, Err: Failure> Classify<Response<B>, Err> for GrpcClassifier {
             Ok(response) => judge_response(response),
             Err(error) => match cause::<Status>(error.as_error()) {
                 // A refusal's facts say more than the status made from them.
-                Some(status) if cause::<crate::Grounds>(error.as_error()).is_none() => judge_code(status.code()),
+                Some(status) if cause::<crate::Grounds>(error.as_error()).is_none() => judge_status(status),
                 _ => judge_error(error.as_error()),
             },
         }
@@ -65,7 +66,7 @@ impl<B, Err: Failure> Classify<Response<B>, Err> for GrpcClassifier {
 fn judge_response<B>(response: &Response<B>) -> Verdict {
     let trailers = || response.extensions().get::<Trailers>().and_then(|trailers| Status::from_header_map(&trailers.0));
     match Status::from_header_map(response.headers()).or_else(trailers) {
-        Some(status) => judge_code(status.code()),
+        Some(status) => judge_status(&status),
         None => match response.status().as_u16() {
             200..300 => Verdict::Success,
             // As gRPC maps the answers of proxies: unauthenticated, permission denied, unimplemented.
@@ -75,16 +76,23 @@ fn judge_response<B>(response: &Response<B>) -> Verdict {
     }
 }
 
-const fn judge_code(code: Code) -> Verdict {
-    match code {
+fn judge_status(status: &Status) -> Verdict {
+    let executed = Executed::Maybe;
+    match status.code() {
         Code::Ok => Verdict::Success,
         Code::Unavailable | Code::DeadlineExceeded | Code::Internal | Code::Unknown | Code::DataLoss => {
-            Verdict::transient(Executed::Maybe)
+            Verdict::Transient { executed, retry_after: pushback(status) }
         }
-        Code::ResourceExhausted => Verdict::Throttled { executed: Executed::Maybe, retry_after: None },
+        Code::ResourceExhausted => Verdict::Throttled { executed, retry_after: pushback(status) },
         Code::Cancelled => Verdict::Ignored,
         _ => Verdict::Permanent,
     }
+}
+
+/// When the server asks to be tried again (gRFC A6): milliseconds in 32 bits, which is at most 50 days.
+fn pushback(status: &Status) -> Option<Duration> {
+    let value = status.metadata().get("grpc-retry-pushback-ms")?.to_str().ok()?;
+    value.parse().ok().map(|ms: u32| Duration::from_millis(ms.into()))
 }
 
 /// Wraps a stack of layers round a gRPC service and answers every refusal with its status, as tonic does for an `Err` of a handler:
@@ -136,6 +144,27 @@ mod tests {
             assert_eq!(GrpcClassifier.classify(Ok::<_, &Status>(&late)), verdict, "{code:?} in the trailers");
             if code != Code::Ok {
                 assert_eq!(GrpcClassifier.classify(Err::<&Response<()>, _>(&status)), verdict, "{code:?} as error");
+            }
+        }
+    }
+
+    #[test]
+    fn the_servers_word_on_when_to_come_back_is_read_wherever_the_status_stands() {
+        let ms = |ms| Some(Duration::from_millis(ms));
+        for (value, retry_after) in
+            [("1500", ms(1500)), ("0", ms(0)), ("-1", None), ("soon", None), ("99999999999", None), ("", None)]
+        {
+            for code in [Code::Unavailable, Code::ResourceExhausted] {
+                let mut status = Status::new(code, "");
+                status.metadata_mut().insert("grpc-retry-pushback-ms", value.parse().unwrap());
+                let head: Response<()> = status.clone().into_http();
+                let mut trailers = HeaderMap::new();
+                status.add_header(&mut trailers).unwrap();
+                let mut late = Response::new(());
+                late.extensions_mut().insert(Trailers(trailers));
+                for outcome in [Ok(&head), Ok(&late), Err(&status)] {
+                    assert_eq!(GrpcClassifier.classify(outcome).retry_after(), retry_after, "{value:?} {outcome:?}");
+                }
             }
         }
     }
