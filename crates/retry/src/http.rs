@@ -7,5 +7,5 @@ mod tape;
 
 pub use self::{
     body::{ReplayBody, ReplayError},
-    replay::{HttpReplay, IDEMPOTENCY_KEY, MethodOrKey, SavedRequest},
+    replay::{AsIs, HttpReplay, IDEMPOTENCY_KEY, MethodOrKey, SavedRequest, WrapBody},
 };

@@ -2,9 +2,11 @@
 
 use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
-use steadfast_core::{Backoff, DefaultClassifier, Jitter, NoContext, Splitter, Striped};
+use steadfast_core::{Attempt, Backoff, DefaultClassifier, Jitter, NoContext, Splitter, Striped};
 use tower_layer::Layer;
 
+#[cfg(feature = "http")]
+use crate::http::{HttpReplay, ReplayBody};
 use crate::{
     budget::{Budget, Pocket},
     idempotency::AlwaysIdempotent,
@@ -113,14 +115,14 @@ impl RetryBuilder {
     }
 
     /// Judges HTTP responses by status, replays requests with bodies of up to 64 KiB, takes requests as idempotent by
-    /// method or `Idempotency-Key`, and reads the deadline from the request's extensions.
+    /// method or `Idempotency-Key`, and reads the deadline from the request's extensions. The inner service is called with
+    /// `Request<ReplayBody<B>>`; where it takes but one body type, follow up with [`body_as`](Self::body_as).
     #[cfg(feature = "http")]
     pub fn http(
         self,
-    ) -> RetryBuilder<steadfast_core::http::HttpClassifier, crate::http::HttpReplay, steadfast_core::http::HttpContext>
-    {
+    ) -> RetryBuilder<steadfast_core::http::HttpClassifier, HttpReplay, steadfast_core::http::HttpContext> {
         self.classify(steadfast_core::http::HttpClassifier)
-            .replay(crate::http::HttpReplay::default())
+            .replay(HttpReplay::default())
             .context(steadfast_core::http::HttpContext)
     }
 
@@ -129,8 +131,7 @@ impl RetryBuilder {
     #[cfg(feature = "tonic")]
     pub fn grpc(
         self,
-    ) -> RetryBuilder<steadfast_core::tonic::GrpcClassifier, crate::http::HttpReplay, steadfast_core::http::HttpContext>
-    {
+    ) -> RetryBuilder<steadfast_core::tonic::GrpcClassifier, HttpReplay, steadfast_core::http::HttpContext> {
         self.http().classify(steadfast_core::tonic::GrpcClassifier)
     }
 }
@@ -141,18 +142,39 @@ impl Default for RetryBuilder {
     }
 }
 
-impl<C, X> RetryBuilder<C, CloneReplay, X> {
+impl<C, I, M, X> RetryBuilder<C, CloneReplay<I, M>, X> {
     /// The caller's word that every request may be executed twice.
-    pub fn idempotent(self) -> RetryBuilder<C, CloneReplay<AlwaysIdempotent>, X> {
-        self.replay(CloneReplay::new(AlwaysIdempotent))
+    pub fn idempotent(self) -> RetryBuilder<C, CloneReplay<AlwaysIdempotent, M>, X> {
+        self.map_replay(|replay| replay.with_idempotency(AlwaysIdempotent))
     }
 
     /// The caller's word on which requests may be executed twice.
-    pub fn idempotent_if<Req, F>(self, is_idempotent: F) -> RetryBuilder<C, CloneReplay<F>, X>
+    pub fn idempotent_if<Req, F>(self, is_idempotent: F) -> RetryBuilder<C, CloneReplay<F, M>, X>
     where
         F: Fn(&Req) -> bool,
     {
-        self.replay(CloneReplay::new(is_idempotent))
+        self.map_replay(|replay| replay.with_idempotency(is_idempotent))
+    }
+
+    /// Tells requests from the second attempt on which attempt they are, so that inner layers see it. On HTTP it stands in the request's
+    /// extensions anyway.
+    pub fn mark_attempts<Req, F>(self, mark: F) -> RetryBuilder<C, CloneReplay<I, F>, X>
+    where
+        F: Fn(&mut Req, Attempt),
+    {
+        self.map_replay(|replay| replay.with_mark(mark))
+    }
+}
+
+#[cfg(feature = "http")]
+impl<C, I, W, X> RetryBuilder<C, HttpReplay<I, W>, X> {
+    /// Calls the inner service with the body type that it takes, made by `wrap` from the [`ReplayBody`] of each attempt:
+    /// `.body_as(tonic::body::Body::new)`, `.body_as(reqwest::Body::wrap)`, `.body_as(axum::body::Body::new)`.
+    pub fn body_as<B, T, F>(self, wrap: F) -> RetryBuilder<C, HttpReplay<I, F>, X>
+    where
+        F: Fn(ReplayBody<B>) -> T,
+    {
+        self.map_replay(|replay| replay.body_as(wrap))
     }
 }
 
@@ -210,8 +232,12 @@ impl<C, P, X> RetryBuilder<C, P, X> {
 
     /// Keeps and repeats requests by `replay`.
     pub fn replay<P2>(self, replay: P2) -> RetryBuilder<C, P2, X> {
-        let Rules { classify, context, .. } = self.rules;
-        let rules = Rules { classify, replay, context };
+        self.map_replay(|_| replay)
+    }
+
+    fn map_replay<P2>(self, map: impl FnOnce(P) -> P2) -> RetryBuilder<C, P2, X> {
+        let Rules { classify, replay, context } = self.rules;
+        let rules = Rules { classify, replay: map(replay), context };
         RetryBuilder { rules, plan: self.plan, budget: self.budget, seed: self.seed, name: self.name }
     }
 

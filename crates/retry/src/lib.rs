@@ -25,7 +25,7 @@ pub use crate::{
     idempotency::{AlwaysIdempotent, Idempotency, NotIdempotent},
     layer::{RetryBuilder, RetryLayer},
     plan::Costs,
-    replay::{CannotReplay, CloneReplay, Ended, Replay},
+    replay::{CannotReplay, CloneReplay, Ended, MarkAttempt, Replay, Unmarked},
     service::Retry,
     shared::Rules,
 };

@@ -76,6 +76,12 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Whether no request is ever sent again.
+    #[inline]
+    pub(crate) fn is_single(&self) -> bool {
+        self.attempts == NonZeroU32::MIN
+    }
+
     /// Whether the failure of `attempt` may be answered with a retry, and what that costs.
     pub(crate) fn permits(
         &self,

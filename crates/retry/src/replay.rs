@@ -17,6 +17,13 @@ pub trait Replay<Req> {
     /// Prepares the first attempt, and keeps what further ones need. On the way of every request.
     fn first(&self, request: Req) -> (Self::Request, Self::Saved);
 
+    /// Prepares an attempt that no other will follow, because the layer makes but one. Nothing needs to be kept; what dear copies
+    /// [`first`](Self::first) makes can be saved here.
+    #[inline]
+    fn only(&self, request: Req) -> (Self::Request, Self::Saved) {
+        self.first(request)
+    }
+
     /// Whether the request may be executed twice. Asked when an attempt failed that may have been executed.
     fn is_idempotent(&self, saved: &Self::Saved) -> bool;
 
@@ -57,24 +64,38 @@ pub enum CannotReplay {
 
 /// Replays a request by cloning it: once before the first attempt, and once for each further one.
 ///
-/// By default no request is idempotent, and only failures that certainly were not executed are sent again.
+/// By default no request is idempotent, and only failures that certainly were not executed are sent again; and requests do not say which
+/// attempt they are.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct CloneReplay<I = NotIdempotent> {
+pub struct CloneReplay<I = NotIdempotent, M = Unmarked> {
     idempotency: I,
+    mark: M,
 }
 
 impl<I> CloneReplay<I> {
     /// Replays by cloning; `idempotency` says what may be executed twice.
     #[must_use]
     pub const fn new(idempotency: I) -> Self {
-        Self { idempotency }
+        Self { idempotency, mark: Unmarked }
     }
 }
 
-impl<Req, I> Replay<Req> for CloneReplay<I>
+impl<I, M> CloneReplay<I, M> {
+    /// Tells requests from the second attempt on which attempt they are.
+    pub fn with_mark<M2>(self, mark: M2) -> CloneReplay<I, M2> {
+        CloneReplay { idempotency: self.idempotency, mark }
+    }
+
+    pub(crate) fn with_idempotency<I2>(self, idempotency: I2) -> CloneReplay<I2, M> {
+        CloneReplay { idempotency, mark: self.mark }
+    }
+}
+
+impl<Req, I, M> Replay<Req> for CloneReplay<I, M>
 where
     Req: Clone,
     I: Idempotency<Req>,
+    M: MarkAttempt<Req>,
 {
     type Request = Req;
     type Saved = Req;
@@ -88,7 +109,35 @@ where
         self.idempotency.is_idempotent(saved)
     }
 
-    fn again(&self, saved: &mut Req, _: Attempt, _: Ended) -> Result<Req, CannotReplay> {
-        Ok(saved.clone())
+    fn again(&self, saved: &mut Req, attempt: Attempt, _: Ended) -> Result<Req, CannotReplay> {
+        let mut request = saved.clone();
+        self.mark.mark(&mut request, attempt);
+        Ok(request)
     }
+}
+
+/// Tells a request which attempt it is. Closures `Fn(&mut Req, Attempt)` do so too.
+///
+/// Inner layers read it through their `RequestContext`: an adaptive timeout, for one, takes no sample of a retransmission, whose answer may
+/// be the first one's (Karn's rule). The first attempt is not marked, so that the mark of a retry layer further out stays.
+pub trait MarkAttempt<Req> {
+    /// Marks `request` as the attempt with the number `attempt`, 2 or more.
+    fn mark(&self, request: &mut Req, attempt: Attempt);
+}
+
+impl<F, Req> MarkAttempt<Req> for F
+where
+    F: Fn(&mut Req, Attempt),
+{
+    fn mark(&self, request: &mut Req, attempt: Attempt) {
+        self(request, attempt);
+    }
+}
+
+/// Requests do not say which attempt they are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unmarked;
+
+impl<Req> MarkAttempt<Req> for Unmarked {
+    fn mark(&self, _: &mut Req, _: Attempt) {}
 }

@@ -17,10 +17,20 @@ use crate::{
 };
 
 /// The service of [`RetryLayer`](crate::RetryLayer). `R` is its [`Rules`].
+///
+/// The instance of the inner service that was made ready goes into the call's future, for its further attempts, and is dropped with it; a
+/// clone takes its place here. So what the inner service must not lose belongs into what its clones share.
 pub struct Retry<S, R> {
     pub(crate) inner: S,
     pub(crate) shared: Striped<Shared<R>>,
     pub(crate) pocket: Pocket,
+}
+
+impl<S, R> Retry<S, R> {
+    /// The service behind this one.
+    pub const fn inner(&self) -> &S {
+        &self.inner
+    }
 }
 
 impl<S: Clone, R> Clone for Retry<S, R> {
@@ -67,7 +77,8 @@ where
         let rules = &lane.rules;
         self.pocket.deposit(&lane.budget, lane.index());
         let deadline = rules.context.deadline(&request);
-        let (first, saved) = rules.replay.first(request);
+        let (first, saved) =
+            if lane.plan.is_single() { rules.replay.only(request) } else { rules.replay.first(request) };
         let call = Call::new(lane, saved, deadline);
         // The instance that was made ready is the one to call, now and for every further attempt.
         let fresh = self.inner.clone();

@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 
 use super::tape::{Position, Tape};
@@ -18,12 +18,18 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// A request body that can be sent again: each attempt has one, and all attempts share what was read.
 ///
 /// A retry gets what was read before, then goes on reading where the attempt before stopped. The body of an attempt that was
-/// followed by another one yields [`ReplayError::Superseded`], never data. A body that is empty from the start allocates nothing.
+/// followed by another one yields [`ReplayError::Superseded`], never data. A body that is empty from the start allocates nothing, nor does
+/// one that will not be sent again.
 pub struct ReplayBody<B>(Kind<B>);
 
 enum Kind<B> {
     Empty,
-    Taped { tape: Arc<Mutex<Tape<B>>>, at: Position },
+    /// Nothing of it is kept.
+    Once(B),
+    Taped {
+        tape: Arc<Mutex<Tape<B>>>,
+        at: Position,
+    },
 }
 
 /// Why the body of an attempt failed.
@@ -40,6 +46,12 @@ pub enum ReplayError {
     Superseded,
 }
 
+impl ReplayError {
+    pub(super) fn from_body(error: impl Into<BoxError>) -> Self {
+        Self::Body(error.into())
+    }
+}
+
 /// What is kept of a body.
 pub(super) struct SavedBody<B>(Option<Arc<Mutex<Tape<B>>>>);
 
@@ -54,6 +66,11 @@ where
         }
         let tape = Arc::new(Mutex::new(Tape::new(body, limit)));
         (Self(Kind::Taped { tape: Arc::clone(&tape), at: Position::START }), SavedBody(Some(tape)))
+    }
+
+    /// The body of the only attempt.
+    pub(super) const fn once(body: B) -> Self {
+        Self(Kind::Once(body))
     }
 }
 
@@ -82,6 +99,7 @@ where
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplayError>>> {
         match &mut self.0 {
             Kind::Empty => Poll::Ready(None),
+            Kind::Once(body) => Pin::new(body).poll_frame(cx).map_ok(into_bytes).map_err(ReplayError::from_body),
             Kind::Taped { tape, at } => lock(tape).poll_frame(at, cx),
         }
     }
@@ -89,6 +107,7 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Kind::Empty => true,
+            Kind::Once(body) => body.is_end_stream(),
             Kind::Taped { tape, at } => lock(tape).is_end_stream(at),
         }
     }
@@ -96,9 +115,15 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Kind::Empty => SizeHint::with_exact(0),
+            Kind::Once(body) => body.size_hint(),
             Kind::Taped { tape, at } => lock(tape).size_hint(at),
         }
     }
+}
+
+/// Copies nothing where the data are `Bytes` already.
+pub(super) fn into_bytes<D: Buf>(frame: Frame<D>) -> Frame<Bytes> {
+    frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
 }
 
 /// Only the latest attempt's reader does more than look at the generation, so nobody waits long. A panic of the body leaves the tape
@@ -112,6 +137,7 @@ impl<B> fmt::Debug for ReplayBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Empty => f.write_str("ReplayBody(empty)"),
+            Kind::Once(_) => f.write_str("ReplayBody(once)"),
             Kind::Taped { at, .. } => f.debug_tuple("ReplayBody").field(at).finish(),
         }
     }

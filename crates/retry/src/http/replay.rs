@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use http::{HeaderName, Method, Request, request::Parts};
+use http::{HeaderName, HeaderValue, Method, Request, request::Parts};
 use http_body::Body;
 use steadfast_core::Attempt;
 
@@ -17,15 +17,16 @@ pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key
 
 /// Replays an HTTP request with its body, of which it keeps up to a limit.
 ///
-/// The inner service is called with `Request<ReplayBody<B>>`. From the second attempt on, the request's extensions hold the
-/// [`Attempt`].
+/// The inner service is called with `Request<ReplayBody<B>>`, unless [`body_as`](Self::body_as) says otherwise. From the second attempt
+/// on, the request's extensions hold the [`Attempt`].
 ///
 /// A body beyond the limit is still sent, in full, but the request can then not be sent again. What was not read does
 /// not count: after a refused connection a body of any size is sent to the next attempt.
 #[derive(Clone, Copy, Debug)]
-pub struct HttpReplay<I = MethodOrKey> {
+pub struct HttpReplay<I = MethodOrKey, W = AsIs> {
     idempotency: I,
     limit: usize,
+    wrap: W,
 }
 
 /// Room for most API calls, and little enough to be kept for thousands of requests at once; the same as linkerd's.
@@ -35,13 +36,20 @@ impl<I> HttpReplay<I> {
     /// Replays requests; `idempotency` says by the request's head which of them may be executed twice.
     #[must_use]
     pub const fn new(idempotency: I) -> Self {
-        Self { idempotency, limit: DEFAULT_LIMIT }
+        Self { idempotency, limit: DEFAULT_LIMIT, wrap: AsIs }
     }
+}
 
+impl<I, W> HttpReplay<I, W> {
     /// How many bytes of a body are kept, 64 KiB by default.
     #[must_use]
     pub fn with_limit(self, limit: usize) -> Self {
         Self { limit, ..self }
+    }
+
+    /// Calls the inner service with the body type that it takes, made by `wrap` from the [`ReplayBody`] of each attempt.
+    pub fn body_as<W2>(self, wrap: W2) -> HttpReplay<I, W2> {
+        HttpReplay { idempotency: self.idempotency, limit: self.limit, wrap }
     }
 }
 
@@ -51,7 +59,39 @@ impl Default for HttpReplay {
     }
 }
 
-/// Idempotent by method (GET, HEAD, OPTIONS, TRACE, PUT, DELETE: RFC 9110, section 9.2.2) or by an `Idempotency-Key`.
+/// Makes what the inner service takes out of an attempt's body. Closures and functions `Fn(ReplayBody<B>) -> T` do so too.
+pub trait WrapBody<B> {
+    /// The body type that the inner service takes.
+    type Body;
+
+    /// The body of one attempt as the inner service takes it.
+    fn wrap(&self, body: ReplayBody<B>) -> Self::Body;
+}
+
+impl<F, B, T> WrapBody<B> for F
+where
+    F: Fn(ReplayBody<B>) -> T,
+{
+    type Body = T;
+
+    fn wrap(&self, body: ReplayBody<B>) -> T {
+        self(body)
+    }
+}
+
+/// The inner service takes a [`ReplayBody`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AsIs;
+
+impl<B> WrapBody<B> for AsIs {
+    type Body = ReplayBody<B>;
+
+    fn wrap(&self, body: ReplayBody<B>) -> ReplayBody<B> {
+        body
+    }
+}
+
+/// Idempotent by method (GET, HEAD, OPTIONS, TRACE, PUT, DELETE: RFC 9110, section 9.2.2) or by an `Idempotency-Key` that is not empty.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MethodOrKey;
 
@@ -59,45 +99,54 @@ impl Idempotency<Parts> for MethodOrKey {
     fn is_idempotent(&self, head: &Parts) -> bool {
         const IDEMPOTENT: [Method; 6] =
             [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE, Method::PUT, Method::DELETE];
-        IDEMPOTENT.contains(&head.method) || head.headers.contains_key(IDEMPOTENCY_KEY)
+        IDEMPOTENT.contains(&head.method) || head.headers.get_all(IDEMPOTENCY_KEY).iter().any(is_key)
     }
 }
 
-/// A request that can be sent again.
-pub struct SavedRequest<B> {
-    head: Parts,
-    body: SavedBody<B>,
+/// Nobody can tell a repetition by an empty key, nor by the empty string as structured fields write it.
+fn is_key(value: &HeaderValue) -> bool {
+    !matches!(value.as_bytes().trim_ascii(), b"" | b"\"\"")
 }
+
+/// A request that can be sent again, or nothing where there is but one attempt.
+pub struct SavedRequest<B>(Option<(Parts, SavedBody<B>)>);
 
 impl<B> fmt::Debug for SavedRequest<B> {
     /// Says the method, never headers or body.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SavedRequest").field("method", &self.head.method).finish_non_exhaustive()
+        let method = self.0.as_ref().map(|(head, _)| &head.method);
+        f.debug_struct("SavedRequest").field("method", &method).finish_non_exhaustive()
     }
 }
 
-impl<B, I> Replay<Request<B>> for HttpReplay<I>
+impl<B, I, W> Replay<Request<B>> for HttpReplay<I, W>
 where
     B: Body + Unpin,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     I: Idempotency<Parts>,
+    W: WrapBody<B>,
 {
-    type Request = Request<ReplayBody<B>>;
+    type Request = Request<W::Body>;
     type Saved = SavedRequest<B>;
 
     fn first(&self, request: Request<B>) -> (Self::Request, Self::Saved) {
         let (head, body) = request.into_parts();
         let (body, saved) = ReplayBody::new(body, self.limit);
-        (Request::from_parts(head.clone(), body), SavedRequest { head, body: saved })
+        (Request::from_parts(head.clone(), self.wrap.wrap(body)), SavedRequest(Some((head, saved))))
+    }
+
+    fn only(&self, request: Request<B>) -> (Self::Request, Self::Saved) {
+        (request.map(|body| self.wrap.wrap(ReplayBody::once(body))), SavedRequest(None))
     }
 
     fn is_idempotent(&self, saved: &Self::Saved) -> bool {
-        self.idempotency.is_idempotent(&saved.head)
+        saved.0.as_ref().is_some_and(|(head, _)| self.idempotency.is_idempotent(head))
     }
 
     fn again(&self, saved: &mut Self::Saved, attempt: Attempt, ended: Ended) -> Result<Self::Request, CannotReplay> {
-        let mut head = saved.head.clone();
+        let (head, body) = saved.0.as_ref().ok_or(CannotReplay::NotKept)?;
+        let mut head = head.clone();
         head.extensions.insert(attempt);
-        Ok(Request::from_parts(head, saved.body.again(ended)?))
+        Ok(Request::from_parts(head, self.wrap.wrap(body.again(ended)?)))
     }
 }

@@ -9,11 +9,11 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{ReplayError, pieces::Pieces};
+use super::{ReplayError, body::into_bytes, pieces::Pieces};
 use crate::replay::{CannotReplay, Ended};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -100,7 +100,7 @@ where
             Source::Open(_) => self.poll_source(at, cx),
             Source::Panicked => {
                 self.source = Source::Failed;
-                Poll::Ready(Some(Err(ReplayError::Body("the request body panicked".into()))))
+                Poll::Ready(Some(Err(ReplayError::from_body("the request body panicked"))))
             }
             Source::Failed => Poll::Ready(None),
             Source::Ended if at.has_had_trailers => Poll::Ready(None),
@@ -132,7 +132,7 @@ where
         match frame {
             Some(Err(error)) => {
                 self.source = Source::Failed;
-                Poll::Ready(Some(Err(ReplayError::Body(error.into()))))
+                Poll::Ready(Some(Err(ReplayError::from_body(error))))
             }
             Some(Ok(frame)) => {
                 let ended = source.is_end_stream();
@@ -147,7 +147,7 @@ where
     }
 
     fn keep(&mut self, at: &mut Position, frame: Frame<B::Data>) -> Frame<Bytes> {
-        let frame = frame.map_data(|mut data| data.copy_to_bytes(data.remaining()));
+        let frame = into_bytes(frame);
         if let Some(trailers) = frame.trailers_ref() {
             // Nothing follows the trailers, whatever the source says of itself.
             self.source = Source::Ended;

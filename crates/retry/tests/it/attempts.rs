@@ -6,18 +6,22 @@ use std::{
     io,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
 
 use futures::future::ready;
-use steadfast_core::{Attempt, Backoff, Deadline, Executed, Grounds, Jitter, RefusalKind, Verdict};
+use steadfast_core::{
+    Attempt, Backoff, Deadline, Executed, Grounds, Jitter, RefusalKind, SealLayer, Sealed, Verdict, cause,
+};
 use steadfast_retry::{CannotReplay, Costs, Ended, Replay, RetryLayer};
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt, service_fn};
 
 use crate::support::{BROKEN, REFUSED, Script, ample, attempts, exactly, steady};
+
+type BoxError = Box<dyn Error + Send + Sync>;
 
 async fn seconds<T>(future: impl Future<Output = T>) -> (T, f64) {
     let start = Instant::now();
@@ -225,6 +229,62 @@ async fn a_replay_of_ones_own_sees_the_attempt_and_can_decline() {
     assert_eq!(*seen.lock().unwrap(), [(1, 42), (2, 42)]);
     let state = steadfast_core::Snapshot::snapshot(&budget);
     assert_eq!(state.withdrawn, 1, "the retry that was declined was not charged");
+}
+
+/// A request of one's own that says which attempt it is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Order {
+    attempt: Attempt,
+}
+
+/// Fails always, and writes down the attempts it sees.
+fn attempts_seen(seen: &Arc<Mutex<Vec<u32>>>) -> impl tower::Service<Order, Response = u32, Error = io::Error> + Clone {
+    let seen = Arc::clone(seen);
+    service_fn(move |order: Order| {
+        seen.lock().unwrap().push(order.attempt.number());
+        ready(Err::<u32, _>(io::Error::from(io::ErrorKind::BrokenPipe)))
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_of_ones_own_can_say_which_attempt_it_is() {
+    let seen = Arc::default();
+    let layer = steady().mark_attempts(|order: &mut Order, attempt| order.attempt = attempt).idempotent().build();
+    layer.layer(attempts_seen(&seen)).oneshot(Order::default()).await.unwrap_err();
+    assert_eq!(*seen.lock().unwrap(), [1, 2, 3]);
+    // What a layer further out has written stays, until there is something newer to say.
+    seen.lock().unwrap().clear();
+    let second = Order { attempt: Attempt::FIRST.next() };
+    layer.layer(attempts_seen(&seen)).oneshot(second).await.unwrap_err();
+    assert_eq!(*seen.lock().unwrap(), [2, 2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_fails_with_what_another_service_refused_is_executed_once_behind_a_seal() {
+    let failures: [fn() -> BoxError; 2] = [
+        || io::Error::from(io::ErrorKind::ConnectionRefused).into(),
+        || Grounds::not_executed(RefusalKind::Unavailable).into(),
+    ];
+    for failure in failures {
+        let orders = Arc::new(AtomicU32::new(0));
+        let placed = Arc::clone(&orders);
+        // Places an order, then cannot reach the mailer.
+        let handler = service_fn(move |_: u32| {
+            placed.fetch_add(1, Ordering::Relaxed);
+            ready(Err::<u32, _>(failure()))
+        });
+        let error = RetryLayer::default().layer(SealLayer::new().layer(handler.clone())).oneshot(1).await.unwrap_err();
+        assert!(cause::<Sealed>(&*error).is_some());
+        assert_eq!(orders.swap(0, Ordering::Relaxed), 1);
+        // The seal is what does it.
+        RetryLayer::default().layer(handler).oneshot(1).await.unwrap_err();
+        assert_eq!(orders.load(Ordering::Relaxed), 3);
+    }
+}
+
+#[test]
+fn the_service_behind_it_can_be_had() {
+    assert_eq!(*RetryLayer::default().layer(7).inner(), 7);
 }
 
 #[tokio::test(start_paused = true)]

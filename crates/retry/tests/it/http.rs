@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use futures::future::ready;
 use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body::Body as _;
 use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -26,7 +27,7 @@ use steadfast_retry::{
 use tokio::net::TcpListener;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-use crate::support::ample;
+use crate::support::{ample, attempts};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 type Body = Full<Bytes>;
@@ -234,8 +235,10 @@ async fn a_request_whose_own_body_fails_is_sent_once() {
 #[cfg(feature = "tonic")]
 #[tokio::test(start_paused = true)]
 async fn grpc_calls_are_judged_by_their_status() {
-    // RESOURCE_EXHAUSTED was not executed; UNAVAILABLE may have been; NOT_FOUND will fare no better.
-    for (code, has_key, attempts) in [("8", false, 3), ("14", false, 1), ("14", true, 3), ("5", true, 1)] {
+    // RESOURCE_EXHAUSTED and UNAVAILABLE may have been executed; NOT_FOUND will fare no better.
+    for (code, has_key, attempts) in
+        [("8", false, 1), ("8", true, 3), ("14", false, 1), ("14", true, 3), ("5", true, 1)]
+    {
         let count = Arc::new(Mutex::new(0));
         let attempted = Arc::clone(&count);
         let service = service_fn(move |_: Request<ReplayBody<Empty<Bytes>>>| {
@@ -250,6 +253,94 @@ async fn grpc_calls_are_judged_by_their_status() {
         layer.layer(service).oneshot(post.body(Empty::new()).unwrap()).await.unwrap();
         assert_eq!(*attempted.lock().unwrap(), attempts, "code {code} with a key: {has_key}");
     }
+}
+
+#[cfg(feature = "tonic")]
+#[tokio::test(start_paused = true)]
+async fn a_grpc_status_in_the_trailers_is_retried_over_whole_responses() {
+    let count = Arc::new(Mutex::new(0));
+    let attempts = Arc::clone(&count);
+    let service = service_fn(move |_: Request<ReplayBody<Empty<Bytes>>>| {
+        *count.lock().unwrap() += 1;
+        let code = if *count.lock().unwrap() == 1 { "14" } else { "0" };
+        let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), code.parse().unwrap())]);
+        let body = Body::from("part").with_trailers(ready(Some(Ok(trailers))));
+        ready(Ok::<_, BoxError>(Response::new(body)))
+    });
+    for (key, sent, last) in [(Some("k-1"), 2, "0"), (None, 1, "14")] {
+        *attempts.lock().unwrap() = 0;
+        let mut post = request(Method::POST).body(Empty::new()).unwrap();
+        if let Some(key) = key {
+            post.headers_mut().insert("idempotency-key", key.parse().unwrap());
+        }
+        let layer = RetryLayer::builder().budget(&ample()).grpc().build();
+        let answer = layer.layer(WholeLayer::new(1024).layer(service.clone())).oneshot(post).await.unwrap();
+        let collected = answer.into_body().collect().await.unwrap();
+        assert_eq!(collected.trailers().unwrap()["grpc-status"], last, "with the key {key:?}");
+        assert_eq!(*attempts.lock().unwrap(), sent, "with the key {key:?}");
+    }
+}
+
+#[cfg(feature = "tonic")]
+#[tokio::test(start_paused = true)]
+async fn a_grpc_servers_word_on_when_to_come_back_is_obeyed() {
+    for (pushback, waited_ms) in [("1000", 1000..1501), ("-1", 0..51), ("5000", 0..1)] {
+        let service = service_fn(move |_: Request<ReplayBody<Empty<Bytes>>>| {
+            let response = Response::builder().header("grpc-status", "14").header("grpc-retry-pushback-ms", pushback);
+            ready(Ok::<_, io::Error>(response.body(()).unwrap()))
+        });
+        let layer = RetryLayer::builder().attempts(attempts(2)).budget(&ample()).grpc().build();
+        let post = request(Method::POST).header("idempotency-key", "k-1").body(Empty::new()).unwrap();
+        let start = tokio::time::Instant::now();
+        layer.layer(service).oneshot(post).await.unwrap();
+        let waited = (tokio::time::Instant::now() - start).as_millis();
+        assert!(waited_ms.contains(&waited), "{pushback}: {waited} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_key_is_no_key() {
+    for (key, attempts) in [("", 1), ("  ", 1), ("\"\"", 1), ("k-1", 2), ("\"k-1\"", 2)] {
+        let server = Server::new([status(StatusCode::BAD_GATEWAY), status(StatusCode::OK)]);
+        let post = request(Method::POST).header("idempotency-key", key).body(Body::default()).unwrap();
+        send(&server, post).await.unwrap();
+        assert_eq!(server.attempts(), attempts, "{key:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_there_is_but_one_attempt_the_body_passes_as_it_is() {
+    let server = Server::new([status(StatusCode::BAD_GATEWAY)]);
+    let layer = quick().replay(HttpReplay::default().with_limit(0)).attempts(attempts(1)).build();
+    let service = service_fn({
+        let inner = server.service();
+        move |request: Sent| {
+            assert_eq!(format!("{:?}", request.body()), "ReplayBody(once)");
+            assert_eq!((request.body().size_hint().exact(), request.body().is_end_stream()), (Some(5), false));
+            inner.clone().oneshot(request)
+        }
+    });
+    let answer = layer.layer(service).oneshot(request(Method::PUT).body(Body::from("hello")).unwrap()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
+    assert_eq!(server.seen.lock().unwrap()[0].body, "hello");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_inner_service_is_called_with_the_body_type_it_takes() {
+    type Boxed = http_body_util::combinators::BoxBody<Bytes, steadfast_retry::http::ReplayError>;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&seen);
+    let service = service_fn(move |request: Request<Boxed>| {
+        let log = Arc::clone(&log);
+        async move {
+            log.lock().unwrap().push(request.into_body().collect().await.map_err(io::Error::other)?.to_bytes());
+            Err::<Response<()>, _>(io::Error::from(io::ErrorKind::BrokenPipe))
+        }
+    });
+    let put = || request(Method::PUT).body(Body::from("hello")).unwrap();
+    quick().body_as(Boxed::new).build().layer(service.clone()).oneshot(put()).await.unwrap_err();
+    quick().attempts(attempts(1)).body_as(|body| body.boxed()).build().layer(service).oneshot(put()).await.unwrap_err();
+    assert_eq!(*seen.lock().unwrap(), ["hello"; 4]);
 }
 
 /// A body of two frames, of which the second is an error.
