@@ -4,11 +4,16 @@ use std::{
     future::Future,
     io,
     pin::Pin,
+    sync::{Arc, Mutex},
     task::{Context, Poll},
     time::Duration,
 };
 
-use axum::{Router, http::StatusCode, routing::get};
+use axum::{
+    Router,
+    http::StatusCode,
+    routing::{any, get},
+};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
@@ -84,4 +89,23 @@ async fn a_reqwest_client_keeps_its_own_error_beside_the_refusals() {
     }
     let error = service.oneshot(request(dead)).await.unwrap_err();
     assert!(cause::<CircuitOpen>(&error).is_some());
+}
+
+#[tokio::test]
+async fn retries_over_a_reqwest_client_send_the_body_again() {
+    let bodies = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&bodies);
+    let answer = any(move |body: String| async move {
+        let mut bodies = seen.lock().unwrap();
+        bodies.push(body);
+        if bodies.len() == 1 { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }
+    });
+    let address = serve(Router::new().route("/", answer)).await;
+    let stack = ServiceBuilder::new()
+        .layer(RetryLayer::builder().http().body_as(reqwest::Body::wrap).build())
+        .layer(BreakerLayer::new(touchy()).http());
+    let service = guard(stack).layer(Reqwest(reqwest::Client::new()));
+    let put = Request::put(format!("http://{address}/")).body(reqwest::Body::from("hello")).unwrap();
+    assert_eq!(service.oneshot(put).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(*bodies.lock().unwrap(), ["hello", "hello"]);
 }

@@ -65,7 +65,7 @@ impl Decoder for Plain {
 }
 
 /// A server that answers every call with `code`, and how often it was called.
-async fn server(code: Code, circuit: Option<Circuit>) -> (Channel, Arc<AtomicU32>) {
+pub(crate) async fn server(code: Code, circuit: Option<Circuit>) -> (Channel, Arc<AtomicU32>) {
     let calls = Arc::new(AtomicU32::new(0));
     let seen = Arc::clone(&calls);
     let answer = service_fn(move |_: Request<axum::body::Body>| {
@@ -84,7 +84,7 @@ async fn server(code: Code, circuit: Option<Circuit>) -> (Channel, Arc<AtomicU32
     (Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy(), calls)
 }
 
-async fn call<T>(service: T) -> Status
+pub(crate) async fn call<T>(service: T) -> Status
 where
     T: tonic::client::GrpcService<Body>,
     T::ResponseBody: http_body_util::BodyExt + Send + 'static + http_body::Body<Data = Bytes>,
