@@ -170,6 +170,24 @@ impl<C, I, M, X> RetryBuilder<C, CloneReplay<I, M>, X> {
 impl<C, I, W, X> RetryBuilder<C, HttpReplay<I, W>, X> {
     /// Calls the inner service with the body type that it takes, made by `wrap` from the [`ReplayBody`] of each attempt:
     /// `.body_as(tonic::body::Body::new)`, `.body_as(reqwest::Body::wrap)`, `.body_as(axum::body::Body::new)`.
+    ///
+    /// ```
+    /// use http::{Request, Response};
+    /// use http_body_util::{BodyExt, Full, combinators::BoxBody};
+    /// use steadfast_retry::{RetryLayer, http::ReplayError};
+    /// use tower::{Layer, ServiceExt, service_fn};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
+    /// // A client that takes one type of body.
+    /// let client = service_fn(|request: Request<BoxBody<bytes::Bytes, ReplayError>>| async {
+    ///     let body = request.into_body().collect().await.map_err(std::io::Error::other)?;
+    ///     Ok::<_, std::io::Error>(Response::new(body.to_bytes()))
+    /// });
+    /// let layer = RetryLayer::builder().http().body_as(BoxBody::new).build();
+    /// let put = Request::put("/").body(Full::<bytes::Bytes>::from("hello")).unwrap();
+    /// assert_eq!(layer.layer(client).oneshot(put).await.unwrap().body(), "hello");
+    /// # });
+    /// ```
     pub fn body_as<B, T, F>(self, wrap: F) -> RetryBuilder<C, HttpReplay<I, F>, X>
     where
         F: Fn(ReplayBody<B>) -> T,

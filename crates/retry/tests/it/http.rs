@@ -333,7 +333,8 @@ async fn the_inner_service_is_called_with_the_body_type_it_takes() {
     let service = service_fn(move |request: Request<Boxed>| {
         let log = Arc::clone(&log);
         async move {
-            log.lock().unwrap().push(request.into_body().collect().await.map_err(io::Error::other)?.to_bytes());
+            let body = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
+            log.lock().unwrap().push(body);
             Err::<Response<()>, _>(io::Error::from(io::ErrorKind::BrokenPipe))
         }
     });
