@@ -191,7 +191,7 @@ impl Shared {
             Entry::Hung | Entry::Look => guarded.run,
         };
         let mark = entry.mark();
-        if self.successes.is_some() {
+        if self.successes.is_some() && word.is_quiet() {
             word = self.raise_flag(word);
         }
         let tick = self.tick(word.epoch(), now);
@@ -206,9 +206,10 @@ impl Shared {
                 return self.hot.look_at.store(tick.0 + 1, Ordering::Relaxed);
             };
             // A weak exchange may fail over nothing; a success has counted down, or ended the streak, or both.
-            if let Window::Count(window) = &mut guarded.window {
-                counts = record(window, word.countdown() - seen.countdown(), None);
-            }
+            counts = match &mut guarded.window {
+                Window::Count(window) => record(window, word.countdown() - seen.countdown(), None),
+                Window::Time(_) => self.take_in(guarded, tick, 0, None),
+            };
             if seen != word {
                 streak = false;
                 guarded.run = 0;
@@ -217,7 +218,9 @@ impl Shared {
         }
     }
 
-    /// Under a time window, tells successes that from now on they must look, before their stripes are summed.
+    /// Under a time window that held nothing but plain successes, tells them that from now on they must look, before their stripes are summed.
+    /// Only then: while it holds a mark, they look where they must anyway, and if each look raised the flag, each would be answered
+    /// by a look of every other thread.
     fn raise_flag(&self, mut word: Word) -> Word {
         loop {
             let raised = word.with(1, true, word.streak());
