@@ -158,7 +158,7 @@ mod tests {
             last = now;
         }
         let later = TimeSource::Tokio.now().saturating_duration_since(TimeSource::Coarse.now());
-        // Kernel ticks are at most 10 ms; a preempted test may see a little more.
-        assert!(later.abs_diff(offset) < Duration::from_millis(100), "{offset:?} became {later:?}");
+        // Kernel ticks are at most 10 ms; a test that is preempted between two reads may see more.
+        assert!(later.abs_diff(offset) < Duration::from_secs(1), "{offset:?} became {later:?}");
     }
 }
