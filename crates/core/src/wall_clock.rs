@@ -1,7 +1,7 @@
 //! Wall time, only where it is the subject.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -24,34 +24,57 @@ impl WallClock for SystemWallClock {
 
 /// A wall clock that stands still until it is moved, for tests of skew and jumps.
 #[derive(Debug)]
-pub struct ManualWallClock(Mutex<SystemTime>);
+pub struct ManualWallClock(Mutex<Manual>);
+
+#[derive(Debug)]
+struct Manual {
+    now: SystemTime,
+    elapsed: Duration,
+}
 
 impl ManualWallClock {
     /// A clock that says `now`.
     #[must_use]
     pub const fn new(now: SystemTime) -> Self {
-        Self(Mutex::new(now))
+        Self(Mutex::new(Manual { now, elapsed: Duration::ZERO }))
     }
 
-    /// Sets the clock, forward or back.
+    /// Sets the clock, forward or back: no time passes.
     pub fn set(&self, now: SystemTime) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        self.lock().now = now;
     }
 
-    /// Moves the clock forward.
+    /// Lets time pass.
     pub fn advance(&self, by: Duration) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) += by;
+        let mut manual = self.lock();
+        manual.now += by;
+        manual.elapsed += by;
     }
 
-    /// Moves the clock back.
+    /// Sets the clock forward: no time passes.
+    pub fn step_forward(&self, by: Duration) {
+        self.lock().now += by;
+    }
+
+    /// Sets the clock back: no time passes.
     pub fn step_back(&self, by: Duration) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) -= by;
+        self.lock().now -= by;
+    }
+
+    /// The time that has passed, whatever the clock was set to: the sum of all that it was advanced by.
+    #[must_use]
+    pub fn elapsed(&self) -> Duration {
+        self.lock().elapsed
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Manual> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl WallClock for ManualWallClock {
     fn now(&self) -> SystemTime {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lock().now
     }
 }
 

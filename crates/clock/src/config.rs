@@ -1,0 +1,103 @@
+//! How a hybrid clock is set up.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use steadfast_core::ConfigError;
+
+use crate::{Jump, Physical, Timestamp};
+
+type OnJump = Arc<dyn Fn(Jump) + Send + Sync>;
+
+/// How an [`Hlc`](crate::Hlc) is set up: how far ahead it believes its peers, and what it says of its wall clock.
+#[derive(Clone)]
+pub struct HlcConfig {
+    pub(crate) max_drift: Duration,
+    pub(crate) jump_threshold: Duration,
+    pub(crate) start_after: Timestamp,
+    pub(crate) on_jump: Option<OnJump>,
+    pub(crate) name: Arc<str>,
+}
+
+/// What is promised to hold everywhere: a stamp that is days ahead is an error of somebody's.
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+impl HlcConfig {
+    /// The defaults: stamps are believed up to 500 ms ahead, steps of more than 128 ms are jumps.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            max_drift: Duration::from_millis(500),
+            jump_threshold: Duration::from_millis(128),
+            start_after: Timestamp::MIN,
+            on_jump: None,
+            name: "default".into(),
+        }
+    }
+
+    /// How far a peer's stamp may be ahead of this node's wall clock: what two wall clocks may differ by, plus what a clock may lead its
+    /// own. From 1 ms to a day. The default is 500 ms, as in CockroachDB (`--max-offset`).
+    ///
+    /// Each node that is believed can push this clock ahead of its wall clock by so much.
+    #[must_use]
+    pub const fn max_drift(mut self, max_drift: Duration) -> Self {
+        self.max_drift = max_drift;
+        self
+    }
+
+    /// By how much more or less than time the wall clock must move for a [`Jump`]. From 20 ms, two of the longest
+    /// kernel ticks, to a day. The default is 128 ms, above which `ntpd` steps a clock instead of slewing it.
+    #[must_use]
+    pub const fn jump_threshold(mut self, jump_threshold: Duration) -> Self {
+        self.jump_threshold = jump_threshold;
+        self
+    }
+
+    /// Calls `on_jump` for each jump of the wall clock, on the thread whose event found it, with no lock held. The event itself waits for
+    /// it; a panic in it passes through the event and leaves the clock sound.
+    #[must_use]
+    pub fn on_jump(mut self, on_jump: impl Fn(Jump) + Send + Sync + 'static) -> Self {
+        self.on_jump = Some(Arc::new(on_jump));
+        self
+    }
+
+    /// Begins above `start_after`, such as the last timestamp an earlier run gave out. At most [`Physical::LIMIT`].
+    #[must_use]
+    pub const fn start_after(mut self, start_after: Timestamp) -> Self {
+        self.start_after = start_after;
+        self
+    }
+
+    /// The clock's name in metrics and events. The default is `default`.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        let Self { max_drift, jump_threshold, start_after, .. } = self;
+        let drift = Duration::from_millis(1)..=DAY;
+        ConfigError::require(drift.contains(max_drift), "max_drift", max_drift, "from 1 ms to a day")?;
+        let step = Duration::from_millis(20)..=DAY;
+        ConfigError::require(step.contains(jump_threshold), "jump_threshold", jump_threshold, "from 20 ms to a day")?;
+        let fits = start_after.physical() <= Physical::LIMIT;
+        ConfigError::require(fits, "start_after", start_after, "at most Physical::LIMIT")
+    }
+}
+
+impl Default for HlcConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for HlcConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HlcConfig")
+            .field("max_drift", &self.max_drift)
+            .field("jump_threshold", &self.jump_threshold)
+            .field("start_after", &self.start_after)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,55 @@
+//! A mark that no timestamp given out lies above, kept across restarts.
+
+mod file;
+
+use std::{io, path::PathBuf};
+
+use crate::Timestamp;
+
+pub use self::file::HighWaterFile;
+
+/// Where a [`PersistentHlc`](crate::PersistentHlc) keeps its high water: a mark that no timestamp it gave out lies above.
+///
+/// Called about once for each reserve, by one thread at a time. Calls block.
+pub trait HighWater: Send + Sync + 'static {
+    /// The mark that was stored last; `None` when there never was one.
+    ///
+    /// # Errors
+    /// When it cannot be read, or what is there is no mark. A mark that was lost must never be taken for none.
+    fn load(&self) -> Result<Option<Timestamp>, HighWaterError>;
+
+    /// Stores `mark`, so that it outlasts the process and the machine.
+    ///
+    /// # Errors
+    /// When it is not certain that it does.
+    fn store(&self, mark: Timestamp) -> Result<(), HighWaterError>;
+}
+
+/// The high water could not be read or raised.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HighWaterError {
+    /// The store failed.
+    #[error("the high water could not be {action}")]
+    Io {
+        /// What was tried: `read`, `stored` or `locked`.
+        action: &'static str,
+        /// How it failed.
+        #[source]
+        source: io::Error,
+    },
+    /// What is stored is not what was stored there.
+    #[error("{} holds no high water: {reason}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Another clock uses this store. Two nodes with one high water would each forget their own.
+    #[error("{} is in use by another clock", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+}

@@ -1,0 +1,206 @@
+//! The clock that threads share.
+
+use std::{sync::Arc, time::Duration};
+
+use steadfast_core::{ConfigError, Snapshot, SystemWallClock};
+
+use crate::{
+    DriftTooLarge, HlcConfig, Physical, PhysicalClock, Timestamp,
+    jump::Sentry,
+    state::Allowance,
+    sync::{AtomicU64, Ordering::Relaxed},
+    telemetry::Telemetry,
+    word::Word,
+};
+
+/// A hybrid logical clock: stamps that respect what happened before what, and stay close to wall time.
+///
+/// A handle; clones share one clock. Every event of a process is stamped by one clock: [`tick`](Self::tick) for what happens here and for messages
+/// that are sent, [`update`](Self::update) or [`merge`](Self::merge) for those that are received. No call waits, locks or
+/// allocates, and none fails because of this node's own wall clock: that may stand still or jump as it likes.
+///
+/// # How far ahead of the wall clock
+///
+/// A clock leads its wall clock after one of three things, and then counts on until the wall clock has caught up:
+/// - a peer's stamp, by at most [`max_drift`](HlcConfig::max_drift), plus the [`lag`](PhysicalClock::lag) of the source;
+/// - the wall clock went back, by as much as that;
+/// - more than 65,536 events in one grain of 100 µs carried into the physical half: one grain for each 65,536 events. No
+///   thread ticks fast enough for that to add up while the wall clock runs; while it stands still, it does.
+///
+/// So the lead is at most the larger of the first two plus the third. [`lead`](Self::lead) tells it.
+///
+/// # Example
+///
+/// ```
+/// use steadfast_clock::Hlc;
+///
+/// let (here, there) = (Hlc::default(), Hlc::default());
+/// let sent = here.tick();
+/// let received = there.update(sent)?;
+/// assert!(sent < received && received < there.tick());
+/// # Ok::<_, steadfast_clock::DriftTooLarge>(())
+/// ```
+#[derive(Debug)]
+pub struct Hlc<C = SystemWallClock> {
+    shared: Arc<Shared<C>>,
+}
+
+#[derive(Debug)]
+struct Shared<C> {
+    word: Word,
+    clock: C,
+    sentry: Sentry,
+    allowance: Allowance,
+    config: HlcConfig,
+    refused: AtomicU64,
+    telemetry: Telemetry,
+}
+
+impl Hlc {
+    /// A clock on the system's wall clock.
+    ///
+    /// # Errors
+    /// When `config` cannot work: with the field and its value.
+    pub fn system(config: HlcConfig) -> Result<Self, ConfigError> {
+        Self::new(SystemWallClock, config)
+    }
+}
+
+impl<C: PhysicalClock> Hlc<C> {
+    /// A clock on `clock`.
+    ///
+    /// # Errors
+    /// When `config` cannot work: with the field and its value.
+    pub fn new(clock: C, config: HlcConfig) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let shared = Shared {
+            word: Word::new(config.start_after),
+            sentry: Sentry::new(&clock, config.jump_threshold),
+            allowance: Allowance::new(config.max_drift.saturating_add(clock.lag())),
+            refused: AtomicU64::new(0),
+            telemetry: Telemetry::new(Arc::clone(&config.name)),
+            clock,
+            config,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Stamps a local event, or a message that is sent: the paper's *send or local event*.
+    ///
+    /// The stamp is above every one this clock has given out or adopted, and at or above the wall clock. It is unique in this clock.
+    #[inline]
+    #[expect(clippy::must_use_candidate, reason = "an event may be counted and its stamp not kept")]
+    pub fn tick(&self) -> Timestamp {
+        self.shared.word.tick(self.wall())
+    }
+
+    /// Stamps the receipt of a message that carries `remote`: the paper's *receive event*. The stamp is above `remote` as well.
+    ///
+    /// # Errors
+    /// When `remote` is above all that this clock has seen and further than [`max_drift`](HlcConfig::max_drift) ahead of the wall
+    /// clock. The clock stays as it was. Old stamps are never refused.
+    #[inline]
+    pub fn update(&self, remote: Timestamp) -> Result<Timestamp, DriftTooLarge> {
+        let Shared { word, allowance, .. } = &*self.shared;
+        word.update(self.wall(), remote, *allowance).inspect_err(|_| self.refuse())
+    }
+
+    /// Adopts `remote` without stamping an event, as `Clock.Update` does in CockroachDB: what is stamped from now on is above it.
+    ///
+    /// Cheaper than [`update`](Self::update) where one message brings many stamps, or where the receipt itself is no event.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    #[inline]
+    pub fn merge(&self, remote: Timestamp) -> Result<(), DriftTooLarge> {
+        let Shared { word, allowance, .. } = &*self.shared;
+        word.merge(self.wall(), remote, *allowance).inspect_err(|_| self.refuse())
+    }
+
+    /// The last timestamp given out or adopted.
+    #[must_use]
+    pub fn last(&self) -> Timestamp {
+        self.shared.word.last()
+    }
+
+    /// How far the clock is ahead of its wall clock; zero if it is not.
+    #[must_use]
+    pub fn lead(&self) -> Duration {
+        self.last().physical().since(self.shared.clock.physical())
+    }
+
+    /// The wall clock it stands on.
+    #[must_use]
+    pub fn clock(&self) -> &C {
+        &self.shared.clock
+    }
+
+    /// Reads the wall clock, and looks closer where the reading is odd or a second has passed.
+    #[inline]
+    fn wall(&self) -> Physical {
+        let wall = self.shared.clock.physical();
+        if self.shared.sentry.wonders_at(wall) {
+            self.look();
+        }
+        wall
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look(&self) {
+        let Shared { sentry, clock, config, telemetry, .. } = &*self.shared;
+        let jump = sentry.look(clock);
+        telemetry.looked(|| self.lead(), jump);
+        if let (Some(jump), Some(on_jump)) = (jump, &config.on_jump) {
+            on_jump(jump);
+        }
+    }
+
+    #[cold]
+    fn refuse(&self) {
+        self.shared.refused.fetch_add(1, Relaxed);
+        self.shared.telemetry.refused();
+    }
+}
+
+impl Default for Hlc {
+    /// A clock on the system's wall clock, with the defaults.
+    fn default() -> Self {
+        Self::system(HlcConfig::new()).expect("the defaults are within their own bounds")
+    }
+}
+
+impl<C> Clone for Hlc<C> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+/// An [`Hlc`] as plain data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HlcSnapshot {
+    /// The last timestamp given out or adopted.
+    pub last: Timestamp,
+    /// What the wall clock said.
+    pub wall: Physical,
+    /// How far the clock is ahead of its wall clock.
+    pub lead: Duration,
+    /// How often the wall clock was set forward.
+    pub jumps_forward: u64,
+    /// How often the wall clock was set back.
+    pub jumps_back: u64,
+    /// How many stamps were refused because they were too far ahead.
+    pub refused: u64,
+}
+
+impl<C: PhysicalClock> Snapshot for Hlc<C> {
+    type State = HlcSnapshot;
+
+    fn snapshot(&self) -> HlcSnapshot {
+        let (last, wall) = (self.last(), self.shared.clock.physical());
+        let (jumps_forward, jumps_back) = self.shared.sentry.jumps();
+        let refused = self.shared.refused.load(Relaxed);
+        HlcSnapshot { last, wall, lead: last.physical().since(wall), jumps_forward, jumps_back, refused }
+    }
+}

@@ -1,0 +1,206 @@
+//! Telling a wall clock that was set from time that passed.
+//!
+//! Each tick compares its wall reading with a window: from a threshold before the last time somebody looked to a second after it. Readings
+//! inside cost one subtraction. The first one outside makes its caller look: it reads the wall clock and a monotonic clock, and
+//! compares how far both have moved. So a clock that goes on as it should is looked at once a second, and a step by more than
+//! the threshold is noticed within a second of ticking: at once, if it leads out of the window.
+
+use std::{
+    sync::{Mutex, TryLockError},
+    time::Duration,
+};
+
+use crate::{
+    Physical, PhysicalClock,
+    sync::{AtomicU64, Ordering::Relaxed},
+};
+
+/// A step of the wall clock: it was set, and time did not pass with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Jump {
+    /// The wall clock went ahead by so much more than time did.
+    Forward(Duration),
+    /// The wall clock went ahead by so much less than time did, or went back.
+    Back(Duration),
+}
+
+/// After so much wall time somebody looks, whatever the readings.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// By how much a wall clock may be slewed without being set: twice the 500 ppm that Linux and NTP (RFC 5905) allow.
+const SLEW: f64 = 1e-3;
+
+/// How often a look is taken again when the thread was paused in the middle of it.
+const LOOKS: usize = 3;
+
+/// Both clocks at one moment.
+#[derive(Clone, Copy, Debug)]
+struct Anchor {
+    wall: Physical,
+    monotonic: Duration,
+}
+
+impl Anchor {
+    /// `None` when the two readings lie too far apart to be compared.
+    fn take(clock: &impl PhysicalClock, threshold: Duration) -> Option<Self> {
+        (0..LOOKS).find_map(|_| {
+            let monotonic = clock.monotonic();
+            let wall = clock.physical();
+            let paused = clock.monotonic().saturating_sub(monotonic);
+            (paused <= threshold / 2).then_some(Self { wall, monotonic })
+        })
+    }
+
+    /// What became of the wall clock from `self` to `later`.
+    fn jump_until(self, later: Self, threshold: Duration) -> Option<Jump> {
+        let passed = later.monotonic.saturating_sub(self.monotonic);
+        let allowed = threshold + passed.mul_f64(SLEW);
+        let expected = self.wall.since_epoch() + passed;
+        let found = later.wall.since_epoch();
+        let (ahead, behind) = (found.saturating_sub(expected), expected.saturating_sub(found));
+        if ahead > allowed { Some(Jump::Forward(ahead)) } else { (behind > allowed).then_some(Jump::Back(behind)) }
+    }
+}
+
+/// Watches a wall clock through the readings that are taken anyway.
+#[derive(Debug)]
+pub(crate) struct Sentry {
+    /// The start of the window, in grains. Read with every tick and written once a second: on no line that ticks write.
+    start: AtomicU64,
+    width: u64,
+    threshold: Duration,
+    anchor: Mutex<Option<Anchor>>,
+    forward: AtomicU64,
+    back: AtomicU64,
+}
+
+impl Sentry {
+    pub(crate) fn new(clock: &impl PhysicalClock, threshold: Duration) -> Self {
+        let sentry = Self {
+            start: AtomicU64::new(0),
+            width: Physical::grains_in(threshold) + Physical::grains_in(LOOK_EVERY),
+            threshold,
+            anchor: Mutex::new(None),
+            forward: AtomicU64::new(0),
+            back: AtomicU64::new(0),
+        };
+        sentry.look(clock);
+        sentry
+    }
+
+    /// Whether `wall` is outside the window, so that somebody should look.
+    #[inline]
+    pub(crate) fn wonders_at(&self, wall: Physical) -> bool {
+        // Relaxed: a window that is a moment old makes one more thread look, or one less.
+        wall.grains().wrapping_sub(self.start.load(Relaxed)) > self.width
+    }
+
+    /// Looks at the wall clock, unless somebody else is looking. Nothing but the two clocks is asked under the lock.
+    pub(crate) fn look(&self, clock: &impl PhysicalClock) -> Option<Jump> {
+        let mut anchor = match self.anchor.try_lock() {
+            Ok(anchor) => anchor,
+            // A clock that panicked left the anchor as it was.
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        let now = Anchor::take(clock, self.threshold)?;
+        let jump = anchor.replace(now).and_then(|before| before.jump_until(now, self.threshold));
+        self.start.store(now.wall.grains().saturating_sub(Physical::grains_in(self.threshold)), Relaxed);
+        match jump {
+            Some(Jump::Forward(_)) => self.forward.fetch_add(1, Relaxed),
+            Some(Jump::Back(_)) => self.back.fetch_add(1, Relaxed),
+            None => 0,
+        };
+        jump
+    }
+
+    /// How many jumps were seen, forward and back.
+    pub(crate) fn jumps(&self) -> (u64, u64) {
+        (self.forward.load(Relaxed), self.back.load(Relaxed))
+    }
+}
+
+#[cfg(all(test, not(steadfast_loom)))]
+mod tests {
+    use std::time::SystemTime;
+
+    use steadfast_core::ManualWallClock;
+
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+    const THRESHOLD: Duration = Duration::from_millis(128);
+
+    struct Watched {
+        clock: ManualWallClock,
+        sentry: Sentry,
+    }
+
+    impl Watched {
+        fn new() -> Self {
+            let clock = ManualWallClock::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000));
+            let sentry = Sentry::new(&clock, THRESHOLD);
+            Self { clock, sentry }
+        }
+
+        /// One tick.
+        fn tick(&self) -> Option<Jump> {
+            if self.sentry.wonders_at(self.clock.physical()) { self.sentry.look(&self.clock) } else { None }
+        }
+    }
+
+    #[test]
+    fn time_that_passes_is_no_jump_however_long_nobody_looks() {
+        let watched = Watched::new();
+        for pause in [MS, 999 * MS, 5000 * MS, 3_600_000 * MS, MS] {
+            watched.clock.advance(pause);
+            assert_eq!(watched.tick(), None, "{pause:?}");
+        }
+        assert_eq!(watched.sentry.jumps(), (0, 0));
+    }
+
+    #[test]
+    fn a_step_out_of_the_window_is_seen_by_the_next_tick_and_once() {
+        let watched = Watched::new();
+        watched.clock.step_back(3_600_000 * MS);
+        assert_eq!(watched.tick(), Some(Jump::Back(3_600_000 * MS)));
+        assert_eq!(watched.tick(), None);
+        watched.clock.step_forward(7_200_000 * MS);
+        assert_eq!(watched.tick(), Some(Jump::Forward(7_200_000 * MS)));
+        assert_eq!(watched.tick(), None);
+        assert_eq!(watched.sentry.jumps(), (1, 1));
+    }
+
+    #[test]
+    fn a_step_within_the_window_is_seen_within_a_second() {
+        for expected in [Jump::Forward(400 * MS), Jump::Back(400 * MS)] {
+            let watched = Watched::new();
+            watched.clock.advance(500 * MS);
+            match expected {
+                Jump::Forward(by) => watched.clock.step_forward(by),
+                Jump::Back(by) => watched.clock.step_back(by),
+            }
+            let mut seen = Vec::new();
+            for _ in 0..2000 {
+                watched.clock.advance(MS);
+                seen.extend(watched.tick());
+            }
+            assert_eq!(seen, [expected]);
+        }
+    }
+
+    #[test]
+    fn what_ntp_slews_is_no_jump_but_what_it_steps_is() {
+        let watched = Watched::new();
+        for _ in 0..100 {
+            // An hour, slewed by 500 ppm.
+            watched.clock.advance(3_600_000 * MS);
+            watched.clock.step_forward(1800 * MS);
+            assert_eq!(watched.tick(), None);
+        }
+        watched.clock.advance(1000 * MS);
+        watched.clock.step_back(THRESHOLD + 10 * MS);
+        watched.clock.advance(2000 * MS);
+        assert_eq!(watched.tick(), Some(Jump::Back(THRESHOLD + 10 * MS)));
+    }
+}

@@ -1,0 +1,33 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod config;
+mod error;
+mod high_water;
+mod hlc;
+mod hybrid;
+mod jump;
+mod persistent;
+mod physical;
+mod stamp;
+mod state;
+mod sync;
+mod telemetry;
+mod text;
+mod timestamp;
+mod word;
+
+pub use crate::{
+    config::HlcConfig,
+    error::{ClockError, DriftTooLarge, OpenError},
+    high_water::{HighWater, HighWaterError, HighWaterFile},
+    hlc::{Hlc, HlcSnapshot},
+    hybrid::HybridClock,
+    jump::Jump,
+    persistent::PersistentHlc,
+    physical::{CachedClock, CoarseClock, PhysicalClock, ShiftedClock},
+    stamp::{NodeId, Stamp},
+    state::HlcState,
+    text::{Compact, ParseTimestampError},
+    timestamp::{Physical, Timestamp},
+};

@@ -1,0 +1,71 @@
+//! Where a clock reads wall time.
+
+mod cached;
+mod coarse;
+mod monotonic;
+mod shifted;
+
+use std::{sync::Arc, time::Duration};
+
+use steadfast_core::{ManualWallClock, SystemWallClock, WallClock};
+
+pub use self::{cached::CachedClock, coarse::CoarseClock, shifted::ShiftedClock};
+use crate::Physical;
+
+/// A wall clock that a hybrid clock can stand on.
+///
+/// A [`WallClock`] of your own needs no more than `impl PhysicalClock for MyClock {}`.
+///
+/// | source | what it reads | when |
+/// |---|---|---|
+/// | [`SystemWallClock`] | the system's wall clock, ~20 ns | the default |
+/// | [`CoarseClock`] | the same at the kernel's last tick, up to 10 ms ago, ~3 ns | many events, milliseconds do not matter |
+/// | [`CachedClock`] | what one task or thread last read from another clock, ~1 ns | the same, where there is no coarse clock |
+/// | [`ShiftedClock`] | another clock, off by a length of time that can be changed | tests and demonstrations of skew |
+/// | [`ManualWallClock`] | what it was told | tests |
+pub trait PhysicalClock: WallClock {
+    /// The wall time in grains.
+    #[inline]
+    fn physical(&self) -> Physical {
+        Physical::from(self.now())
+    }
+
+    /// Time since some moment, on a clock that nobody sets: what the wall clock should have moved by. Read only when the wall
+    /// clock looks as if it had jumped, and about once a second.
+    ///
+    /// The default runs while the machine is suspended where the system has such a clock (Linux: `CLOCK_BOOTTIME`).
+    fn monotonic(&self) -> Duration {
+        monotonic::now()
+    }
+
+    /// How far a reading may be behind the time at which it is taken. Zero for a clock that is read anew each time.
+    ///
+    /// A peer may be ahead by so much more before it is too far ahead.
+    fn lag(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+impl PhysicalClock for SystemWallClock {}
+
+impl PhysicalClock for ManualWallClock {
+    /// The sum of all that it was advanced by: to advance it is to let time pass, to set it is a jump.
+    fn monotonic(&self) -> Duration {
+        self.elapsed()
+    }
+}
+
+impl<C: PhysicalClock + ?Sized> PhysicalClock for Arc<C> {
+    #[inline]
+    fn physical(&self) -> Physical {
+        (**self).physical()
+    }
+
+    fn monotonic(&self) -> Duration {
+        (**self).monotonic()
+    }
+
+    fn lag(&self) -> Duration {
+        (**self).lag()
+    }
+}

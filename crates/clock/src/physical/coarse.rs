@@ -1,0 +1,67 @@
+//! The system's wall clock at its last tick.
+
+use std::time::{Duration, SystemTime};
+
+use steadfast_core::WallClock;
+
+use crate::{Physical, PhysicalClock};
+
+/// The system's wall clock as of the kernel's last tick: `CLOCK_REALTIME_COARSE` on Linux, elsewhere the system's wall clock.
+///
+/// Moves in steps of 1 to 10 ms (4 ms on common kernels), and costs a fraction of an exact reading.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CoarseClock;
+
+impl WallClock for CoarseClock {
+    fn now(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + since_epoch()
+    }
+}
+
+impl PhysicalClock for CoarseClock {
+    #[inline]
+    fn physical(&self) -> Physical {
+        Physical::from_unix(since_epoch())
+    }
+
+    /// The longest tick there is: 100 Hz.
+    fn lag(&self) -> Duration {
+        Duration::from_millis(10)
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[inline]
+fn since_epoch() -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+    let time = clock_gettime(ClockId::RealtimeCoarse);
+    // Before the epoch the seconds are negative: then it is the epoch.
+    match u64::try_from(time.tv_sec) {
+        Ok(secs) => Duration::new(secs, u32::try_from(time.tv_nsec).unwrap_or(0)),
+        Err(_) => Duration::ZERO,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn since_epoch() -> Duration {
+    let now = steadfast_core::SystemWallClock.now();
+    now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO)
+}
+
+#[cfg(test)]
+mod tests {
+    use steadfast_core::SystemWallClock;
+
+    use super::*;
+
+    #[test]
+    fn it_is_behind_the_exact_clock_by_at_most_its_lag() {
+        let behind = (0..1000)
+            .map(|_| {
+                let coarse = CoarseClock.physical();
+                SystemWallClock.physical().since(coarse)
+            })
+            .min();
+        assert!(behind <= Some(CoarseClock.lag()), "{behind:?}");
+    }
+}

@@ -1,0 +1,208 @@
+//! The text forms of timestamps and stamps.
+
+use std::{fmt, str::FromStr, time::SystemTime};
+
+use crate::{NodeId, Physical, Stamp, Timestamp};
+
+/// How many hexadecimal digits a word has.
+const DIGITS: usize = 16;
+
+impl Timestamp {
+    /// The compact form: 16 hexadecimal digits in lower case, which sort as timestamps do.
+    ///
+    /// ```
+    /// use steadfast_clock::Timestamp;
+    /// let time: Timestamp = "2026-11-24T03:59:35.123400Z+00042".parse()?;
+    /// assert_eq!(time.compact().to_string(), "105475173042002a");
+    /// # Ok::<_, steadfast_clock::ParseTimestampError>(())
+    /// ```
+    #[must_use]
+    pub const fn compact(self) -> Compact<Self> {
+        Compact(self)
+    }
+}
+
+impl Stamp {
+    /// The compact form: the timestamp's, a hyphen, and 16 hexadecimal digits of the node.
+    #[must_use]
+    pub const fn compact(self) -> Compact<Self> {
+        Compact(self)
+    }
+}
+
+/// Displays in the compact form: of fixed length, in the order of the values, fit for headers and keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compact<T>(pub(crate) T);
+
+impl fmt::Display for Compact<Timestamp> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0.to_bits())
+    }
+}
+
+impl fmt::Display for Compact<Stamp> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.0.time.compact(), self.0.node)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let wall = humantime::format_rfc3339_micros(self.physical().into());
+        write!(f, "{wall}+{:05}", self.logical())
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.time, self.node)
+    }
+}
+
+/// A text that is no timestamp, no node or no stamp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseTimestampError {
+    /// Neither of the two forms.
+    #[error("neither 16 lower-case hexadecimal digits nor a time like 2026-11-24T03:59:35.123400Z+00042")]
+    Form,
+    /// No time that a timestamp can hold: before 1970, or after 2861.
+    #[error("no time between 1970 and 2861")]
+    Time,
+    /// A time that lies between two grains of 100 µs, which no timestamp does.
+    #[error("the time is no multiple of 100 µs")]
+    Grain,
+    /// The node is not 16 hexadecimal digits.
+    #[error("the node is not 16 lower-case hexadecimal digits")]
+    Node,
+}
+
+impl FromStr for Timestamp {
+    type Err = ParseTimestampError;
+
+    /// Reads both forms, and nothing but them: no sign, no space, no upper-case digit.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.rsplit_once('+') {
+            Some((wall, logical)) => Ok(Self::new(parse_wall(wall)?, parse_logical(logical)?)),
+            None => parse_hex(text).map(Self::from_bits).ok_or(ParseTimestampError::Form),
+        }
+    }
+}
+
+impl FromStr for NodeId {
+    type Err = ParseTimestampError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        parse_hex(text).map(Self).ok_or(ParseTimestampError::Node)
+    }
+}
+
+impl FromStr for Stamp {
+    type Err = ParseTimestampError;
+
+    /// Reads both forms.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parts = text.rsplit_once('@').or_else(|| text.rsplit_once('-'));
+        let (time, node) = parts.ok_or(ParseTimestampError::Form)?;
+        Ok(Self::new(time.parse()?, node.parse()?))
+    }
+}
+
+fn parse_wall(text: &str) -> Result<Physical, ParseTimestampError> {
+    let time = humantime::parse_rfc3339(text).map_err(|_| ParseTimestampError::Form)?;
+    // Only what is printed: nanoseconds would be cut, and a leap second or fewer digits would be second forms of one time.
+    if humantime::format_rfc3339_micros(time).to_string() != text {
+        return Err(ParseTimestampError::Form);
+    }
+    let physical = Physical::from(time);
+    if time < SystemTime::UNIX_EPOCH || time > SystemTime::from(Physical::MAX) {
+        Err(ParseTimestampError::Time)
+    } else if SystemTime::from(physical) != time {
+        Err(ParseTimestampError::Grain)
+    } else {
+        Ok(physical)
+    }
+}
+
+fn parse_logical(text: &str) -> Result<u16, ParseTimestampError> {
+    let digits = text.len() == 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| digits).ok_or(ParseTimestampError::Form)
+}
+
+/// Exactly 16 digits in lower case. `from_str_radix` alone would take a sign, fewer digits, and upper case.
+fn parse_hex(text: &str) -> Option<u64> {
+    let digits = text.len() == DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    u64::from_str_radix(text, 16).ok().filter(|_| digits)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_printed_is_read() {
+        use ParseTimestampError::{Form, Grain, Node, Time};
+        let time = |text: &str| text.parse::<Timestamp>().map(Timestamp::to_bits);
+        assert_eq!(time("000000000000000f"), Ok(15));
+        assert_eq!(time("1970-01-01T00:00:01.000000Z+00007"), Ok(10_000 << 16 | 7));
+        for nonsense in [
+            "",
+            "0",
+            "+00000000000000f",
+            "000000000000000F",
+            "00000000000000000",
+            "1970-01-01T00:00:01.000000Z",
+            "1970-01-01T00:00:01Z+00007",
+            "1970-01-01T00:00:01.000000Z+7",
+            "1970-01-01T00:00:01.000000Z+65536",
+            "1970-01-01T00:00:01.000000Z++0007",
+            "1970-13-01T00:00:01.000000Z+00007",
+            "1970-01-01 00:00:01.000000Z+00007",
+            "1990-12-31T23:59:60.000000Z+00007",
+            "1970-01-01T00:00:01.0000001Z+00007",
+            "ééééééééé",
+        ] {
+            assert_eq!(time(nonsense), Err(Form), "{nonsense:?}");
+        }
+        assert_eq!(time("2862-01-01T00:00:00.000000Z+00000"), Err(Time));
+        assert_eq!(time("2026-01-01T00:00:00.000001Z+00000"), Err(Grain));
+        assert_eq!("0000000000000000@f".parse::<Stamp>(), Err(Node));
+        assert_eq!("0000000000000000".parse::<Stamp>(), Err(Form));
+        assert_eq!("-0000000000000000".parse::<Stamp>(), Err(Form));
+    }
+
+    proptest! {
+        #[test]
+        fn both_forms_come_back_and_sort_as_the_values_do(a: u64, b: u64, node: u64) {
+            let [s, t] = [a, b].map(Timestamp::from_bits);
+            for forms in [[s, t].map(|time| time.to_string()), [s, t].map(|time| time.compact().to_string())] {
+                prop_assert_eq!(forms[0].parse(), Ok(s));
+                prop_assert_eq!(forms[0].cmp(&forms[1]), s.cmp(&t));
+            }
+            let stamp = Stamp::new(s, NodeId(node));
+            prop_assert_eq!(stamp.to_string().parse(), Ok(stamp));
+            prop_assert_eq!(stamp.compact().to_string().parse(), Ok(stamp));
+            prop_assert_eq!(stamp.compact().to_string().len(), 33);
+        }
+
+        #[test]
+        fn no_text_panics(text: String) {
+            let _ = (text.parse::<Timestamp>(), text.parse::<NodeId>(), text.parse::<Stamp>());
+        }
+
+        #[test]
+        fn a_text_that_is_read_is_the_one_that_is_printed(text in "[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]\\.[0-9]{4}00Z\\+0[0-9]{4}") {
+            if let Ok(time) = text.parse::<Timestamp>() {
+                prop_assert_eq!(time.to_string(), text);
+            }
+        }
+    }
+}
