@@ -15,7 +15,7 @@ pub struct HlcConfig {
     pub(crate) jump_threshold: Duration,
     pub(crate) start_after: Timestamp,
     pub(crate) on_jump: Option<OnJump>,
-    pub(crate) name: Arc<str>,
+    pub(crate) name: Option<Arc<str>>,
 }
 
 /// What is promised to hold everywhere: a stamp that is days ahead is an error of somebody's.
@@ -30,7 +30,7 @@ impl HlcConfig {
             jump_threshold: Duration::from_millis(128),
             start_after: Timestamp::MIN,
             on_jump: None,
-            name: "default".into(),
+            name: None,
         }
     }
 
@@ -67,10 +67,10 @@ impl HlcConfig {
         self
     }
 
-    /// The clock's name in metrics and events. The default is `default`.
+    /// The clock's name in metrics and events. The default is `default`; the gauge of the lead needs a name.
     #[must_use]
     pub fn named(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.name = name.into();
+        self.name = Some(name.into());
         self
     }
 

@@ -24,8 +24,8 @@ use crate::{
 /// A clock leads its wall clock after one of three things, and then counts on until the wall clock has caught up:
 /// - a peer's stamp, by at most [`max_drift`](HlcConfig::max_drift), plus the [`lag`](PhysicalClock::lag) of the source;
 /// - the wall clock went back, by as much as that;
-/// - more than 65,536 events in one grain of 100 µs carried into the physical half: one grain for each 65,536 events. No
-///   thread ticks fast enough for that to add up while the wall clock runs; while it stands still, it does.
+/// - more than 65,536 events in one grain of 100 µs carried into the physical half: one grain for each 65,536 events, at the very
+///   worst two. No word can be counted up fast enough for that to add up while the wall clock runs; while it stands still, it does.
 ///
 /// So the lead is at most the larger of the first two plus the third. [`lead`](Self::lead) tells it.
 ///
@@ -78,7 +78,7 @@ impl<C: PhysicalClock> Hlc<C> {
             sentry: Sentry::new(&clock, config.jump_threshold),
             allowance: Allowance::new(config.max_drift.saturating_add(clock.lag())),
             refused: AtomicU64::new(0),
-            telemetry: Telemetry::new(Arc::clone(&config.name)),
+            telemetry: Telemetry::new(config.name.clone()),
             clock,
             config,
         };

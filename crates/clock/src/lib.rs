@@ -9,6 +9,8 @@ mod hybrid;
 mod jump;
 mod persistent;
 mod physical;
+#[cfg(feature = "serde")]
+mod serde;
 mod stamp;
 mod state;
 mod sync;

@@ -7,8 +7,6 @@ use crate::Timestamp;
 /// Draw it at random from all of `u64` where nobody hands numbers out: among a thousand nodes two are alike with a
 /// probability of 3·10⁻¹⁴.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(transparent))]
 pub struct NodeId(pub u64);
 
 /// A timestamp and the node that gave it out: different for every event of the system.

@@ -5,26 +5,63 @@ use std::{sync::Arc, time::Duration};
 use crate::Jump;
 
 /// A clock's name, and what is shown under it.
+///
+/// All of it happens once a second at most, so handles are looked up each time.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
-    #[cfg_attr(not(feature = "tracing"), expect(dead_code, reason = "only events and metrics are named"))]
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
     name: Arc<str>,
+    #[cfg(feature = "metrics")]
+    lead: Option<steadfast_core::OwnedGauge>,
 }
 
 impl Telemetry {
-    pub(crate) fn new(name: Arc<str>) -> Self {
-        Self { name }
+    /// The lead is shown for clocks that somebody named.
+    #[cfg_attr(
+        not(any(feature = "metrics", feature = "tracing")),
+        expect(unused_variables, clippy::needless_pass_by_value, reason = "nothing is told without the features")
+    )]
+    pub(crate) fn new(name: Option<Arc<str>>) -> Self {
+        Self {
+            #[cfg(feature = "metrics")]
+            lead: name
+                .clone()
+                .map(|name| steadfast_core::OwnedGauge::new("steadfast_clock_lead_seconds", "clock", name)),
+            #[cfg(any(feature = "metrics", feature = "tracing"))]
+            name: name.unwrap_or_else(|| "default".into()),
+        }
     }
 
     /// Somebody compared the wall clock with time, which happens about once a second.
-    #[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "nothing is said without the features"))]
+    #[cfg_attr(
+        not(any(feature = "metrics", feature = "tracing")),
+        expect(unused_variables, reason = "nothing is told without the features")
+    )]
     pub(crate) fn looked(&self, lead: impl FnOnce() -> Duration, jump: Option<Jump>) {
+        #[cfg(feature = "metrics")]
+        {
+            if let Some(gauge) = &self.lead {
+                gauge.set(lead());
+            }
+            if let Some(jump) = jump {
+                let direction = match jump {
+                    Jump::Forward(_) => "forward",
+                    Jump::Back(_) => "back",
+                };
+                let name = Arc::clone(&self.name);
+                metrics::counter!("steadfast_clock_jumps_total", "clock" => name, "direction" => direction)
+                    .increment(1);
+            }
+        }
         #[cfg(feature = "tracing")]
         if let Some(jump) = jump {
-            tracing::warn!(clock = &*self.name, ?jump, lead = ?lead(), "the wall clock was set");
+            tracing::warn!(clock = &*self.name, ?jump, "the wall clock was set");
         }
     }
 
     /// A stamp was too far ahead.
-    pub(crate) fn refused(&self) {}
+    pub(crate) fn refused(&self) {
+        #[cfg(feature = "metrics")]
+        metrics::counter!("steadfast_clock_refused_total", "clock" => Arc::clone(&self.name)).increment(1);
+    }
 }

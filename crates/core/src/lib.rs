@@ -23,6 +23,8 @@ mod time_window;
 mod verdict;
 mod wall_clock;
 
+#[cfg(feature = "metrics")]
+mod gauge;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "keyed")]
@@ -34,6 +36,8 @@ mod time_source;
 #[cfg(feature = "tonic")]
 pub mod tonic;
 
+#[cfg(feature = "metrics")]
+pub use crate::gauge::OwnedGauge;
 #[cfg(feature = "keyed")]
 pub use crate::keyed::Keyed;
 #[cfg(feature = "metrics")]

@@ -22,8 +22,6 @@ mod watch;
 
 #[cfg(feature = "http")]
 mod deadline;
-#[cfg(feature = "metrics")]
-mod gauge;
 #[cfg(feature = "keyed")]
 mod per_key;
 #[cfg(feature = "http")]

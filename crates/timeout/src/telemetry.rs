@@ -22,7 +22,7 @@ pub(crate) struct Telemetry {
     #[cfg(feature = "metrics")]
     counters: steadfast_core::OutcomeCounters,
     #[cfg(feature = "metrics")]
-    gauge: Option<crate::gauge::LimitGauge>,
+    gauge: Option<steadfast_core::OwnedGauge>,
 }
 
 impl Telemetry {
@@ -38,7 +38,9 @@ impl Telemetry {
                 OUTCOMES,
             ),
             #[cfg(feature = "metrics")]
-            gauge: gauge.then(|| crate::gauge::LimitGauge::new(Arc::clone(&name))),
+            gauge: gauge.then(|| {
+                steadfast_core::OwnedGauge::new("steadfast_timeout_limit_seconds", "timeout", Arc::clone(&name))
+            }),
             name,
         }
     }

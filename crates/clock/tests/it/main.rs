@@ -1,0 +1,22 @@
+//! The clocks from outside.
+#![expect(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+
+mod executions;
+mod jumps;
+mod persistent;
+mod threads;
+mod traps;
+
+use std::time::{Duration, SystemTime};
+
+use steadfast_core::ManualWallClock;
+
+const MS: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Some moment of 2026.
+const NOW: Duration = Duration::from_secs(1_790_000_000);
+
+fn manual() -> ManualWallClock {
+    ManualWallClock::new(SystemTime::UNIX_EPOCH + NOW)
+}
