@@ -21,13 +21,13 @@ use crate::{
 ///
 /// # How far ahead of the wall clock
 ///
-/// A clock leads its wall clock after one of three things, and then counts on until the wall clock has caught up:
+/// A clock leads its wall clock after one of these things, and then counts on until the wall clock has caught up:
 /// - a peer's stamp, by at most [`max_drift`](HlcConfig::max_drift), plus the [`lag`](PhysicalClock::lag) of the source;
-/// - the wall clock went back, by as much as that;
+/// - the wall clock went back, by as much as that, or the clock began [above a timestamp](HlcConfig::start_after) that is ahead;
 /// - more than 65,536 events in one grain of 100 µs carried into the physical half: one grain for each 65,536 events, at the very
 ///   worst two. No word can be counted up fast enough for that to add up while the wall clock runs; while it stands still, it does.
 ///
-/// So the lead is at most the larger of the first two plus the third. [`lead`](Self::lead) tells it.
+/// So the lead is at most the largest of the first plus the last. [`lead`](Self::lead) tells it.
 ///
 /// # Example
 ///

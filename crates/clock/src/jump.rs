@@ -45,7 +45,7 @@ impl Anchor {
     fn take(clock: &impl PhysicalClock, threshold: Duration) -> Option<Self> {
         (0..LOOKS).find_map(|_| {
             let monotonic = clock.monotonic();
-            let wall = clock.physical();
+            let wall = clock.fresh();
             let paused = clock.monotonic().saturating_sub(monotonic);
             (paused <= threshold / 2).then_some(Self { wall, monotonic })
         })

@@ -30,6 +30,12 @@ pub trait PhysicalClock: WallClock {
         Physical::from(self.now())
     }
 
+    /// The wall time, read now even where [`physical`](Self::physical) returns an older reading: to be compared with
+    /// [`monotonic`](Self::monotonic).
+    fn fresh(&self) -> Physical {
+        self.physical()
+    }
+
     /// Time since some moment, on a clock that nobody sets: what the wall clock should have moved by. Read only when the wall
     /// clock looks as if it had jumped, and about once a second.
     ///
@@ -59,6 +65,10 @@ impl<C: PhysicalClock + ?Sized> PhysicalClock for Arc<C> {
     #[inline]
     fn physical(&self) -> Physical {
         (**self).physical()
+    }
+
+    fn fresh(&self) -> Physical {
+        (**self).fresh()
     }
 
     fn monotonic(&self) -> Duration {

@@ -91,6 +91,11 @@ impl<C: PhysicalClock> PhysicalClock for CachedClock<C> {
         Physical::from_grains(self.grains.load(Ordering::Relaxed))
     }
 
+    fn fresh(&self) -> Physical {
+        self.refresh();
+        self.clock.fresh()
+    }
+
     fn monotonic(&self) -> Duration {
         self.clock.monotonic()
     }

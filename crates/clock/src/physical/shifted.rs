@@ -7,7 +7,7 @@ use std::{
 
 use steadfast_core::{SystemWallClock, WallClock};
 
-use crate::PhysicalClock;
+use crate::{Physical, PhysicalClock};
 
 /// Another clock, off by so much: for tests and demonstrations of skew and of clocks that are set.
 ///
@@ -36,11 +36,9 @@ impl<C> ShiftedClock<C> {
         // Relaxed, here and below: the word stands for itself.
         self.offset_nanos.store(nanos, Ordering::Relaxed);
     }
-}
 
-impl<C: WallClock> WallClock for ShiftedClock<C> {
-    fn now(&self) -> SystemTime {
-        let (now, offset) = (self.clock.now(), self.offset_nanos.load(Ordering::Relaxed));
+    fn shift(&self, now: SystemTime) -> SystemTime {
+        let offset = self.offset_nanos.load(Ordering::Relaxed);
         let by = Duration::from_nanos(offset.unsigned_abs());
         let shifted = if offset < 0 { now.checked_sub(by) } else { now.checked_add(by) };
         // Where the time cannot be said, the offset is beyond what this type is for.
@@ -48,7 +46,17 @@ impl<C: WallClock> WallClock for ShiftedClock<C> {
     }
 }
 
+impl<C: WallClock> WallClock for ShiftedClock<C> {
+    fn now(&self) -> SystemTime {
+        self.shift(self.clock.now())
+    }
+}
+
 impl<C: PhysicalClock> PhysicalClock for ShiftedClock<C> {
+    fn fresh(&self) -> Physical {
+        self.shift(self.clock.fresh().into()).into()
+    }
+
     fn monotonic(&self) -> Duration {
         self.clock.monotonic()
     }

@@ -64,6 +64,19 @@ fn time_that_passes_is_no_jump() {
 }
 
 #[test]
+fn a_cached_clock_that_nobody_kept_fresh_has_not_jumped() {
+    let wall = Arc::new(manual());
+    let hlc = Hlc::new(CachedClock::of(Arc::clone(&wall), MS).unwrap(), HlcConfig::new()).unwrap();
+    for starved in [900 * MS, 5000 * MS] {
+        wall.advance(2000 * MS);
+        hlc.clock().refresh();
+        wall.advance(starved);
+        hlc.tick();
+        assert_eq!(hlc.snapshot().jumps_back + hlc.snapshot().jumps_forward, 0);
+    }
+}
+
+#[test]
 fn the_system_s_clocks_do_not_seem_to_jump() {
     fn count<C: steadfast_clock::PhysicalClock>(clock: C) -> u64 {
         let hlc = Hlc::new(clock, HlcConfig::new().jump_threshold(HOUR)).unwrap();
