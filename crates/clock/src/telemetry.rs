@@ -55,7 +55,7 @@ impl Telemetry {
         }
         #[cfg(feature = "tracing")]
         if let Some(jump) = jump {
-            tracing::warn!(clock = &*self.name, ?jump, "the wall clock was set");
+            tracing::warn!(target: "steadfast::clock", clock = &*self.name, ?jump, "the wall clock was set");
         }
     }
 

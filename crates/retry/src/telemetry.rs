@@ -37,7 +37,7 @@ impl Telemetry {
         #[cfg(feature = "metrics")]
         self.counters.retrying();
         #[cfg(feature = "tracing")]
-        tracing::debug!(retry = %self.name, attempt = failed.number(), ?delay, "retrying");
+        tracing::debug!(target: "steadfast::retry", retry = %self.name, attempt = failed.number(), ?delay, "retrying");
         let _ = (failed, delay);
     }
 
@@ -46,9 +46,11 @@ impl Telemetry {
         #[cfg(feature = "tracing")]
         match why {
             Some(why) => tracing::debug!(
+                target: "steadfast::retry",
                 retry = %self.name, attempt = failed.number(), outcome = outcome.label(), %why, "not retrying"
             ),
             None => tracing::debug!(
+                target: "steadfast::retry",
                 retry = %self.name, attempt = failed.number(), outcome = outcome.label(), "not retrying"
             ),
         }

@@ -60,7 +60,7 @@ impl Telemetry {
     #[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "nothing is said without the feature"))]
     pub(crate) fn timed_out(&self, limit: Duration) {
         #[cfg(feature = "tracing")]
-        tracing::debug!(timeout = &*self.name, ?limit, "no answer within the limit");
+        tracing::debug!(target: "steadfast::timeout", timeout = &*self.name, ?limit, "no answer within the limit");
     }
 
     /// The limit calls now start with; `limit` is asked only when somebody is to be shown.

@@ -23,7 +23,7 @@ impl Visit for Text {
 
 impl tracing::Subscriber for Collect {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("steadfast") && *metadata.level() <= Level::DEBUG
+        metadata.target() == "steadfast::timeout" && *metadata.level() <= Level::DEBUG
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
