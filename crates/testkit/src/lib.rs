@@ -4,10 +4,14 @@ pub mod contract;
 #[cfg(feature = "process")]
 pub mod process;
 
+#[cfg(feature = "events")]
+mod events;
 mod loopback;
 mod probe;
 mod script;
 
+#[cfg(feature = "events")]
+pub use crate::events::events;
 pub use crate::{
     loopback::loopback,
     probe::{Control, Counts, Probe, ProbeFuture},

@@ -5,6 +5,8 @@ mod executions;
 mod jumps;
 mod persistent;
 mod threads;
+#[cfg(feature = "tracing")]
+mod tracing;
 mod traps;
 
 use std::time::{Duration, SystemTime};
