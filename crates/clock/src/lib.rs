@@ -3,6 +3,8 @@
 
 mod config;
 mod error;
+#[cfg(test)]
+mod execution;
 mod high_water;
 mod hlc;
 mod hybrid;
@@ -17,6 +19,8 @@ mod sync;
 mod telemetry;
 mod text;
 mod timestamp;
+mod vector;
+mod version;
 mod word;
 
 pub use crate::{
@@ -32,4 +36,6 @@ pub use crate::{
     state::HlcState,
     text::{Compact, ParseTimestampError},
     timestamp::{Physical, Timestamp},
+    vector::{Causality, CausalityError, DecodeVectorError, VectorClock},
+    version::{Dot, VersionVector},
 };
