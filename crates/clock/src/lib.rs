@@ -9,6 +9,7 @@ mod high_water;
 mod hlc;
 mod hybrid;
 mod jump;
+mod lamport;
 mod persistent;
 mod physical;
 #[cfg(feature = "serde")]
@@ -30,6 +31,7 @@ pub use crate::{
     hlc::{Hlc, HlcSnapshot},
     hybrid::HybridClock,
     jump::Jump,
+    lamport::{LamportClock, RemoteTooLarge},
     persistent::PersistentHlc,
     physical::{CachedClock, CoarseClock, PhysicalClock, ShiftedClock},
     stamp::{NodeId, Stamp},
