@@ -14,6 +14,7 @@ mod persistent;
 mod physical;
 #[cfg(feature = "serde")]
 mod serde;
+mod siblings;
 mod stamp;
 mod state;
 mod sync;
@@ -34,6 +35,7 @@ pub use crate::{
     lamport::{LamportClock, RemoteTooLarge},
     persistent::PersistentHlc,
     physical::{CachedClock, CoarseClock, PhysicalClock, ShiftedClock},
+    siblings::Siblings,
     stamp::{NodeId, Stamp},
     state::HlcState,
     text::{Compact, ParseTimestampError},
