@@ -12,6 +12,7 @@ mod jump;
 mod lamport;
 mod persistent;
 mod physical;
+mod register;
 #[cfg(feature = "serde")]
 mod serde;
 mod siblings;
@@ -35,6 +36,7 @@ pub use crate::{
     lamport::{LamportClock, RemoteTooLarge},
     persistent::PersistentHlc,
     physical::{CachedClock, CoarseClock, PhysicalClock, ShiftedClock},
+    register::{CausalRegister, LwwRegister, MergeOutcome, MultiValueRegister},
     siblings::Siblings,
     stamp::{NodeId, Stamp},
     state::HlcState,

@@ -1,0 +1,309 @@
+//! What is causally later wins; stamps decide the rest, and the loser is handed over.
+
+use steadfast_core::ConfigError;
+
+use crate::{CausalityError, Dot, NodeId, Stamp, Timestamp, VersionVector};
+
+/// A register of one value that always keeps a causally later write, and tells of every concurrent one it drops.
+///
+/// Between concurrent writes the newer [`Stamp`] wins. A write's time is lifted above that of the value it replaces, so that
+/// stamps agree with causality whatever the clock reads: this is what makes the winner independent of the order of merges. With
+/// times from an [`Hlc`](crate::Hlc) that hears of each merge nothing is ever lifted.
+///
+/// Times are believed. One that is far ahead wins against all concurrent writes until time catches up: pass the stamps of peers
+/// through [`Hlc::merge`](crate::Hlc::merge) first, which refuses them. After [`Timestamp::MAX`] there is nothing to lift to; a
+/// causally later write still replaces an earlier one it meets, but of three writes the winner may depend on the order of merges.
+///
+/// What serde reads is checked, and has room for as many nodes as [`Default`]: merge it into a register of one's own to have another
+/// capacity.
+///
+/// It costs a stamp, a dot and two vectors: what the value's writer had seen, to tell concurrent from later; and what this
+/// replica has seen, to tell news from old.
+///
+/// ```
+/// use steadfast_clock::{CausalRegister, MergeOutcome, NodeId, Physical, Timestamp};
+///
+/// let at = |grains| Timestamp::from(Physical::from_grains(grains));
+/// let (mut here, mut there) = (CausalRegister::new(8)?, CausalRegister::new(8)?);
+/// here.write(NodeId(1), at(200), "tea")?;
+/// assert_eq!(there.merge(&here)?, MergeOutcome::Replaced);
+/// // A clock that is behind: the write is later all the same.
+/// there.write(NodeId(2), at(100), "milk")?;
+/// // Concurrent to that, and with a newer stamp.
+/// here.write(NodeId(1), at(300), "rum")?;
+/// let MergeOutcome::TieBroken { lost, replaced, .. } = there.merge(&here)? else { panic!() };
+/// assert_eq!((there.value(), lost, replaced), (Some(&"rum"), "milk", true));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(try_from = "Parts<T>"))]
+pub struct CausalRegister<T> {
+    seen: VersionVector,
+    written: Option<Write<T>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+struct Write<T> {
+    value: T,
+    stamp: Stamp,
+    dot: Dot,
+    /// All writes that happened before this one, and itself.
+    version: VersionVector,
+}
+
+/// A register as it was read, before it is checked.
+#[cfg(feature = "serde")]
+#[derive(serde::Deserialize)]
+struct Parts<T> {
+    seen: VersionVector,
+    written: Option<Write<T>>,
+}
+
+#[cfg(feature = "serde")]
+impl<T> TryFrom<Parts<T>> for CausalRegister<T> {
+    type Error = &'static str;
+
+    /// Refuses what no register can hold: a value without a place in what was seen, or a stamp of another node.
+    fn try_from(Parts { seen, written }: Parts<T>) -> Result<Self, Self::Error> {
+        let sound = |Write { dot, stamp, version, .. }: &Write<T>| {
+            let named = dot.counter > 0 && version.count(dot.node) == dot.counter;
+            named && stamp.node == dot.node && seen.dominates(version)
+        };
+        let sound = written.as_ref().map_or(seen.is_empty(), sound);
+        if sound { Ok(Self { seen, written }) } else { Err("the register's vectors do not fit its value") }
+    }
+}
+
+/// What a merge of [`CausalRegister`]s did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a concurrent write may have been lost, and nobody else will tell"]
+pub enum MergeOutcome<T> {
+    /// The other had nothing new: no write, this one's, or one that was seen here before.
+    Kept,
+    /// The other's write is causally later, or the first here.
+    Replaced,
+    /// The writes were concurrent. The one with the older stamp is lost.
+    TieBroken {
+        /// The value that is lost.
+        lost: T,
+        /// Its stamp.
+        stamp: Stamp,
+        /// Whether the other's write won, and `lost` was this replica's.
+        replaced: bool,
+    },
+}
+
+impl<T> CausalRegister<T> {
+    /// A register that nobody has written to, for at most `nodes` replicas.
+    ///
+    /// # Errors
+    /// When `nodes` is 0.
+    pub fn new(nodes: usize) -> Result<Self, ConfigError> {
+        let seen = VersionVector::new(nodes).map_err(|error| error.in_field("nodes"))?;
+        Ok(Self { seen, written: None })
+    }
+
+    /// Writes `value` on this replica, which is `node`, at `time`: in place of what it holds. Returns the stamp of the write,
+    /// whose time is at least `time`, and later than that of the value it replaces.
+    ///
+    /// # Errors
+    /// [`CausalityError::Full`] when `node` is new and there is no room for it; [`CausalityError::Overflow`] when its count is at
+    /// its end. The register stays what it was.
+    pub fn write(&mut self, node: NodeId, time: Timestamp, value: T) -> Result<Stamp, CausalityError> {
+        let dot = self.seen.increment(node)?;
+        let above = self.stamp().map_or(Timestamp::MIN, |stamp| stamp.time.next());
+        let stamp = Stamp::new(time.max(above), node);
+        self.written = Some(Write { value, stamp, dot, version: self.seen.clone() });
+        Ok(stamp)
+    }
+
+    /// Takes over the other's write, if it is causally later; or concurrent, and its stamp is newer.
+    ///
+    /// The states that result are those of a commutative, associative and idempotent merge, as long as there is room. The outcome
+    /// is told from this replica's side: replicas that each find two writes concurrent each tell of it.
+    ///
+    /// # Errors
+    /// [`CausalityError::Full`] when both together know more replicas than fit; the register stays what it was.
+    pub fn merge(&mut self, other: &Self) -> Result<MergeOutcome<T>, CausalityError>
+    where
+        T: Clone,
+    {
+        let known = other.written.as_ref().is_none_or(|theirs| self.seen.contains(theirs.dot));
+        self.seen.merge(&other.seen)?;
+        let Some(theirs) = other.written.as_ref().filter(|_| !known) else { return Ok(MergeOutcome::Kept) };
+        let Some(ours) = &self.written else {
+            self.written = Some(theirs.clone());
+            return Ok(MergeOutcome::Replaced);
+        };
+        if theirs.version.contains(ours.dot) {
+            self.written = Some(theirs.clone());
+            return Ok(MergeOutcome::Replaced);
+        }
+        if ours.stamp >= theirs.stamp {
+            return Ok(MergeOutcome::TieBroken { lost: theirs.value.clone(), stamp: theirs.stamp, replaced: false });
+        }
+        let (lost, stamp) = (ours.value.clone(), ours.stamp);
+        self.written = Some(theirs.clone());
+        Ok(MergeOutcome::TieBroken { lost, stamp, replaced: true })
+    }
+
+    /// The value.
+    #[must_use]
+    pub fn value(&self) -> Option<&T> {
+        self.written.as_ref().map(|write| &write.value)
+    }
+
+    /// The stamp of the value's write.
+    #[must_use]
+    pub fn stamp(&self) -> Option<Stamp> {
+        self.written.as_ref().map(|write| write.stamp)
+    }
+
+    /// What the value's writer had seen, and the write itself.
+    #[must_use]
+    pub fn version(&self) -> Option<&VersionVector> {
+        self.written.as_ref().map(|write| &write.version)
+    }
+
+    /// All writes this replica has seen, lost ones among them.
+    #[must_use]
+    pub const fn context(&self) -> &VersionVector {
+        &self.seen
+    }
+}
+
+impl<T> Default for CausalRegister<T> {
+    fn default() -> Self {
+        Self { seen: VersionVector::default(), written: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Physical;
+
+    fn at(grains: u64) -> Timestamp {
+        Physical::from_grains(grains).into()
+    }
+
+    fn join(x: &CausalRegister<usize>, y: &CausalRegister<usize>) -> CausalRegister<usize> {
+        let mut joined = x.clone();
+        let outcome = joined.merge(y).unwrap();
+        let changed = matches!(outcome, MergeOutcome::Replaced | MergeOutcome::TieBroken { replaced: true, .. });
+        assert_eq!(joined.written != x.written, changed, "the outcome says whether the value changed");
+        joined
+    }
+
+    proptest! {
+        /// Times are wild: neither their order nor their distance has to do with what happened.
+        #[test]
+        fn merges_commute_associate_and_repeat_without_effect(
+            steps in prop::collection::vec((0..3_usize, 0..6_usize, 0..50_u64), 1..40),
+        ) {
+            let mut replicas = vec![CausalRegister::default(); 3];
+            for (number, (replica, from, time)) in steps.into_iter().enumerate() {
+                match replicas.get(from).cloned() {
+                    Some(other) => replicas[replica] = join(&replicas[replica], &other),
+                    None => drop(replicas[replica].write(NodeId(replica as u64), at(time), number).unwrap()),
+                }
+            }
+            let [a, b, c] = [&replicas[0], &replicas[1], &replicas[2]];
+            prop_assert_eq!(join(a, b), join(b, a));
+            prop_assert_eq!(join(&join(a, b), c), join(a, &join(b, c)));
+            prop_assert_eq!(&join(&join(a, b), b), &join(a, b));
+            prop_assert_eq!(&join(a, a), a);
+        }
+    }
+
+    #[test]
+    fn a_slow_clock_does_not_make_a_later_write_lose() {
+        let (mut fast, mut slow) = (CausalRegister::default(), CausalRegister::default());
+        fast.write(NodeId(1), at(1000), 'a').unwrap();
+        assert_eq!(slow.merge(&fast), Ok(MergeOutcome::Replaced));
+        let stamp = slow.write(NodeId(2), at(1), 'b').unwrap();
+        assert_eq!(stamp, Stamp::new(at(1000).next(), NodeId(2)));
+        assert_eq!(fast.merge(&slow), Ok(MergeOutcome::Replaced));
+        assert_eq!(slow.merge(&fast), Ok(MergeOutcome::Kept));
+        assert_eq!((fast.value(), slow.value()), (Some(&'b'), Some(&'b')));
+    }
+
+    #[test]
+    fn both_sides_are_told_of_a_loss_and_each_only_once() {
+        let (mut here, mut there) = (CausalRegister::default(), CausalRegister::default());
+        let older = here.write(NodeId(1), at(1), 'a').unwrap();
+        there.write(NodeId(2), at(2), 'b').unwrap();
+        let before = here.clone();
+        let lost = |replaced| Ok(MergeOutcome::TieBroken { lost: 'a', stamp: older, replaced });
+        assert_eq!(here.merge(&there), lost(true));
+        assert_eq!(there.merge(&before), lost(false));
+        assert_eq!(here.merge(&before), Ok(MergeOutcome::Kept));
+        assert_eq!(there.merge(&before), Ok(MergeOutcome::Kept));
+        // What has seen both replaces both, and nothing is lost by it.
+        there.write(NodeId(2), at(3), 'c').unwrap();
+        assert_eq!(before.clone().merge(&there), Ok(MergeOutcome::Replaced));
+    }
+
+    /// The winner's replica has seen the loser, but its write had not.
+    #[test]
+    fn a_loss_that_another_replica_knows_of_is_told_here_too() {
+        let (mut here, mut there) = (CausalRegister::default(), CausalRegister::default());
+        here.write(NodeId(1), at(1), 'a').unwrap();
+        there.write(NodeId(2), at(2), 'b').unwrap();
+        assert!(matches!(there.merge(&here), Ok(MergeOutcome::TieBroken { lost: 'a', replaced: false, .. })));
+        assert!(matches!(here.merge(&there), Ok(MergeOutcome::TieBroken { lost: 'a', replaced: true, .. })));
+    }
+
+    #[test]
+    fn at_the_end_of_time_a_later_write_still_wins_where_it_meets_the_earlier() {
+        let (mut here, mut there) = (CausalRegister::default(), CausalRegister::default());
+        here.write(NodeId(2), Timestamp::MAX, 'a').unwrap();
+        assert_eq!(there.merge(&here), Ok(MergeOutcome::Replaced));
+        there.write(NodeId(1), at(5), 'b').unwrap();
+        assert_eq!(here.merge(&there), Ok(MergeOutcome::Replaced));
+        assert_eq!(here.value(), Some(&'b'));
+    }
+
+    #[test]
+    fn a_register_without_room_refuses_and_stays_what_it_was() {
+        let full = Err(CausalityError::Full { capacity: 1 });
+        let (mut here, mut there) = (CausalRegister::new(1).unwrap(), CausalRegister::new(1).unwrap());
+        here.write(NodeId(1), at(1), 'a').unwrap();
+        there.write(NodeId(2), at(2), 'b').unwrap();
+        let before = here.clone();
+        assert_eq!(here.merge(&there), full);
+        assert_eq!(here.write(NodeId(2), at(2), 'c'), Err(CausalityError::Full { capacity: 1 }));
+        assert_eq!(here, before);
+        assert_eq!(CausalRegister::<()>::new(0).unwrap_err().field, "nodes");
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn a_register_comes_back_from_serde_unless_its_vectors_do_not_fit() {
+        let read = |register: &CausalRegister<char>| {
+            serde_json::from_str::<CausalRegister<char>>(&serde_json::to_string(register).unwrap())
+        };
+        let mut sound = CausalRegister::default();
+        assert_eq!(read(&sound).unwrap(), sound);
+        sound.write(NodeId(1), at(1), 'a').unwrap();
+        sound.write(NodeId(2), at(2), 'b').unwrap();
+        assert_eq!(read(&sound).unwrap(), sound);
+        let spoil: [fn(&mut CausalRegister<char>); 6] = [
+            |register| register.seen = VersionVector::default(),
+            |register| register.written = None,
+            |register| register.written.as_mut().unwrap().version = VersionVector::default(),
+            |register| register.written.as_mut().unwrap().dot.counter = 0,
+            |register| register.written.as_mut().unwrap().dot.node = NodeId(1),
+            |register| register.written.as_mut().unwrap().stamp.node = NodeId(1),
+        ];
+        for spoil in spoil {
+            let mut spoilt = sound.clone();
+            spoil(&mut spoilt);
+            assert!(read(&spoilt).is_err(), "{spoilt:?}");
+        }
+    }
+}
