@@ -380,6 +380,31 @@ mod tests {
     }
 
     #[test]
+    fn a_replica_full_of_siblings_takes_over_the_write_that_resolves_them() {
+        let mut full = Siblings::new(2, 2).unwrap();
+        for value in 0..2 {
+            full.write(&VersionVector::default(), NodeId(1), value).unwrap();
+        }
+        let mut resolved = full.clone();
+        let seen = resolved.context().clone();
+        resolved.write(&seen, NodeId(2), 2).unwrap();
+        full.merge(&resolved).unwrap();
+        assert_eq!(full, resolved);
+    }
+
+    #[test]
+    fn what_has_run_out_of_nodes_goes_on_where_there_is_more_room() {
+        let mut full = Siblings::new(1, 2).unwrap();
+        full.write(&VersionVector::default(), NodeId(1), 'a').unwrap();
+        let seen = full.context().clone();
+        assert_eq!(full.write(&seen, NodeId(2), 'b'), Err(CausalityError::Full { capacity: 1 }));
+        let mut roomier = Siblings::new(2, 2).unwrap();
+        roomier.merge(&full).unwrap();
+        roomier.write(&seen, NodeId(2), 'b').unwrap();
+        assert!(roomier.values().eq(&['b']));
+    }
+
+    #[test]
     fn a_context_from_a_peer_with_a_count_at_its_end_is_refused_and_replaces_nothing() {
         let mut replica = Siblings::new(4, 4).unwrap();
         let node = NodeId(1);

@@ -274,7 +274,7 @@ pub enum Causality {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CausalityError {
-    /// There is no room for another node.
+    /// There is no room for another node. A merge into what has more room takes over all there is.
     #[error("a vector clock for {capacity} nodes is full")]
     Full {
         /// How many nodes there is room for.
