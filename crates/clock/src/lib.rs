@@ -1,6 +1,9 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod bounded;
+#[cfg(feature = "tokio")]
+mod commit_wait;
 mod config;
 mod error;
 #[cfg(test)]
@@ -8,7 +11,10 @@ mod execution;
 mod high_water;
 mod hlc;
 mod hybrid;
+mod interval;
 mod jump;
+#[cfg(any(feature = "kernel", test))]
+mod kernel;
 mod lamport;
 mod persistent;
 mod physical;
@@ -22,16 +28,21 @@ mod sync;
 mod telemetry;
 mod text;
 mod timestamp;
+mod uncertainty;
 mod vector;
 mod version;
 mod word;
 
+#[cfg(feature = "kernel")]
+pub use crate::kernel::KernelBound;
 pub use crate::{
+    bounded::BoundedClock,
     config::HlcConfig,
     error::{ClockError, DriftTooLarge, OpenError},
     high_water::{HighWater, HighWaterError, HighWaterFile},
     hlc::{Hlc, HlcSnapshot},
     hybrid::HybridClock,
+    interval::{Certainty, Interval},
     jump::Jump,
     lamport::{LamportClock, RemoteTooLarge},
     persistent::PersistentHlc,
@@ -42,6 +53,7 @@ pub use crate::{
     state::HlcState,
     text::{Compact, ParseTimestampError},
     timestamp::{Physical, Timestamp},
+    uncertainty::{FixedBound, Uncertainty, Unknown},
     vector::{Causality, CausalityError, DecodeVectorError, VectorClock},
     version::{Dot, VersionVector},
 };

@@ -101,7 +101,8 @@ impl<C: PhysicalClock> PhysicalClock for CachedClock<C> {
     }
 
     fn lag(&self) -> Duration {
-        self.every + self.clock.lag()
+        // A reading is kept in whole grains, rounded down.
+        self.every + Physical::GRAIN + self.clock.lag()
     }
 }
 
@@ -128,7 +129,7 @@ mod tests {
         cached.refresh();
         assert_eq!(cached.physical().since_epoch(), Duration::from_secs(1000) + 5 * MS);
         assert_eq!(cached.monotonic(), 5 * MS);
-        assert_eq!(cached.lag(), MS);
+        assert_eq!(cached.lag(), MS + Physical::GRAIN);
     }
 
     #[test]

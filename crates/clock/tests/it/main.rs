@@ -1,8 +1,13 @@
 //! The clocks from outside.
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
+mod bounded;
+#[cfg(feature = "tokio")]
+mod commit_wait;
 mod executions;
 mod jumps;
+#[cfg(all(feature = "kernel", target_os = "linux"))]
+mod kernel;
 mod persistent;
 mod threads;
 #[cfg(feature = "tracing")]

@@ -1,0 +1,118 @@
+//! The kernel as a source of a bound.
+
+use std::time::Duration;
+
+use steadfast_core::{ConfigError, SystemWallClock};
+
+#[cfg(target_os = "linux")]
+use super::account::Account;
+use super::cache::Cache;
+use crate::{PhysicalClock, Uncertainty, Unknown};
+
+/// A bound from the kernel: what the NTP daemon told it last, grown since by 500 ppm (`adjtimex(2)`, `maxerror`). Linux; elsewhere
+/// always [`Unknown::Unsupported`].
+///
+/// Needs no privilege. A read of the kernel costs about 1 µs and happens once a second by default; in between the last bound
+/// grows by 500 ppm of the time since then, the most by which Linux lets a clock be off its rate. No call waits for
+/// another one's read, and no bound is older than two intervals: who finds such a one reads for itself. A change at the kernel's (the
+/// daemon gave up, somebody set the clock) is seen so much later at the latest.
+///
+/// # What is taken for a bound, and what is not
+///
+/// | the kernel says | the answer |
+/// |---|---|
+/// | `STA_UNSYNC` or `TIME_ERROR`, or an error of 16 s and more | [`Unknown::Unsynchronised`]. 16 s is also what a machine says whose clock nobody keeps. |
+/// | `maxerror` 0, or `esterror` 0 | [`Unknown::NotMeasured`]. systemd-timesyncd writes zero into both, to mark the clock as synchronised. |
+/// | `esterror` above `maxerror` | [`Unknown::NotMeasured`]. phc2sys writes zero into `maxerror` alone. |
+/// | `TIME_OOP` | [`Unknown::LeapSecond`] |
+/// | a negative error, another state | [`Unknown::Implausible`] |
+/// | an error of the system call | [`Unknown::Unreadable`] |
+/// | anything else | `maxerror`, plus the part of the last second that the kernel has not counted yet, plus the correction that it is still applying (`offset`) |
+///
+/// The two zeros are the same lie at different ages. The kernel adds 500 µs to `maxerror` each second (`second_overflow` in
+/// `kernel/time/ntp.c`) and never touches `esterror`: a second after systemd-timesyncd wrote, `maxerror` is a small number
+/// that looks like a measurement, and only `esterror` still tells.
+///
+/// # How honest it is
+///
+/// As honest as the daemon. chronyd writes half the root delay plus the root dispersion; it must be set up with `rtcsync`, for
+/// without it leaves the clock marked as unsynchronised, and it leaves out a correction that it slews itself. A daemon that wrote
+/// an estimate and was then replaced by one that does not leaves a bound that nobody measured: this cannot be told from here. An estimate
+/// below 1 µs is written as zero, and is unknown here.
+#[derive(Debug)]
+pub struct KernelBound {
+    cache: Cache,
+}
+
+impl KernelBound {
+    /// Reads the kernel once a second.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::every(Duration::from_secs(1)).expect("a second is within the bounds")
+    }
+
+    /// Reads the kernel once in `every`, when it is asked.
+    ///
+    /// # Errors
+    /// When `every` is below a millisecond or above a minute.
+    pub fn every(every: Duration) -> Result<Self, ConfigError> {
+        let fits = (Duration::from_millis(1)..=Duration::from_secs(60)).contains(&every);
+        ConfigError::require(fits, "every", every, "from 1 ms to a minute")?;
+        // Before the read, so that the age of the answer is never taken for less than it is.
+        let now = SystemWallClock.monotonic();
+        Ok(Self { cache: Cache::new(every, now, read()) })
+    }
+}
+
+impl Default for KernelBound {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Uncertainty for KernelBound {
+    fn bound(&self) -> Result<Duration, Unknown> {
+        self.cache.bound(SystemWallClock.monotonic(), read)
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn read() -> Result<Duration, Unknown> {
+    use rtime_clock::adjtime::{Timex, adjtimex};
+    // No mode: nothing is set.
+    let mut timex = Timex::default();
+    let state = adjtimex(&mut timex).map_err(|_| Unknown::Unreadable)?;
+    let timex = timex.0;
+    Account {
+        state,
+        status: timex.status,
+        max_error_us: word(timex.maxerror),
+        estimated_error_us: word(timex.esterror),
+        offset: word(timex.offset),
+    }
+    .judge()
+}
+
+/// A word of the kernel's, which is half as long on some machines.
+#[cfg(target_os = "linux")]
+fn word(word: impl Into<i64>) -> i64 {
+    word.into()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn read() -> Result<Duration, Unknown> {
+    Err(Unknown::Unsupported)
+}
+
+#[cfg(all(test, not(steadfast_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interval_that_cannot_work_is_refused() {
+        for every in [Duration::ZERO, Duration::from_micros(999), Duration::from_secs(61)] {
+            assert_eq!(KernelBound::every(every).unwrap_err().field, "every");
+        }
+        assert!(KernelBound::every(Duration::from_millis(1)).is_ok());
+    }
+}
