@@ -10,6 +10,8 @@ mod error;
 mod execution;
 mod high_water;
 mod hlc;
+#[cfg(feature = "http")]
+mod http;
 mod hybrid;
 mod interval;
 mod jump;
@@ -33,6 +35,11 @@ mod vector;
 mod version;
 mod word;
 
+#[cfg(feature = "http")]
+pub use crate::http::{
+    HLC_HEADER, HlcFuture, HlcLayer, HlcService, PropagateHlc, PropagateHlcFuture, PropagateHlcLayer, Received,
+    StampFault, StampRefused, TooFarAhead,
+};
 #[cfg(feature = "kernel")]
 pub use crate::kernel::KernelBound;
 pub use crate::{

@@ -8,6 +8,8 @@ mod executions;
 mod jumps;
 #[cfg(all(feature = "kernel", target_os = "linux"))]
 mod kernel;
+#[cfg(feature = "http")]
+mod layers;
 mod persistent;
 mod threads;
 #[cfg(feature = "tracing")]
