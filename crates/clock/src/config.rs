@@ -18,7 +18,7 @@ pub struct HlcConfig {
     pub(crate) name: Option<Arc<str>>,
 }
 
-/// What is promised to hold everywhere: a stamp that is days ahead is an error of somebody's.
+/// A stamp that is days ahead is an error of somebody's.
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl HlcConfig {
@@ -45,7 +45,11 @@ impl HlcConfig {
     }
 
     /// By how much more or less than time the wall clock must move for a [`Jump`]. From 20 ms, two of the longest
-    /// kernel ticks, to a day. The default is 128 ms, above which `ntpd` steps a clock instead of slewing it.
+    /// kernel ticks, to a day. The default is 128 ms, above which `ntpd` steps a clock instead of slewing it. A clock that
+    /// nobody looked at for long must have moved by up to twice as much, because it may have been slewed.
+    ///
+    /// A step back by more than this is noticed by the next event; other steps when the wall clock has come to a second after it
+    /// was last looked at.
     #[must_use]
     pub const fn jump_threshold(mut self, jump_threshold: Duration) -> Self {
         self.jump_threshold = jump_threshold;
@@ -60,7 +64,8 @@ impl HlcConfig {
         self
     }
 
-    /// Begins above `start_after`, such as the last timestamp an earlier run gave out. At most [`Physical::LIMIT`].
+    /// Begins above `start_after`, such as the last timestamp an earlier run gave out. At most 30 days above [`Physical::LIMIT`]: what a clock
+    /// that reached the limit may have given out.
     #[must_use]
     pub const fn start_after(mut self, start_after: Timestamp) -> Self {
         self.start_after = start_after;
@@ -80,8 +85,8 @@ impl HlcConfig {
         ConfigError::require(drift.contains(max_drift), "max_drift", max_drift, "from 1 ms to a day")?;
         let step = Duration::from_millis(20)..=DAY;
         ConfigError::require(step.contains(jump_threshold), "jump_threshold", jump_threshold, "from 20 ms to a day")?;
-        let fits = start_after.physical() <= Physical::LIMIT;
-        ConfigError::require(fits, "start_after", start_after, "at most Physical::LIMIT")
+        let fits = start_after.physical() <= Physical::LIMIT.plus_grains(Physical::grains_in(30 * DAY));
+        ConfigError::require(fits, "start_after", start_after, "at most 30 days above Physical::LIMIT")
     }
 }
 

@@ -15,7 +15,8 @@ use crate::{HighWaterError, Timestamp};
 pub struct DriftTooLarge {
     /// The stamp that was refused.
     pub remote: Timestamp,
-    /// How far it lies beyond what is allowed. It would be accepted so much later.
+    /// How far it lies beyond what is allowed. It would be accepted so much later, unless it lies beyond
+    /// [`Physical::LIMIT`](crate::Physical::LIMIT).
     pub excess: Duration,
 }
 

@@ -16,8 +16,9 @@ use crate::{
 /// A hybrid logical clock: stamps that respect what happened before what, and stay close to wall time.
 ///
 /// A handle; clones share one clock. Every event of a process is stamped by one clock: [`tick`](Self::tick) for what happens here and for messages
-/// that are sent, [`update`](Self::update) or [`merge`](Self::merge) for those that are received. No call waits, locks or
-/// allocates, and none fails because of this node's own wall clock: that may stand still or jump as it likes.
+/// that are sent, [`update`](Self::update) or [`merge`](Self::merge) for those that are received. No call waits for
+/// another thread or allocates, and no tick fails: the wall clock may stand still or jump as it likes. (About once a second an event
+/// looks closer at the wall clock, and an [`on_jump`](HlcConfig::on_jump) of yours runs inside of the event that found the jump.)
 ///
 /// # How far ahead of the wall clock
 ///

@@ -2,8 +2,9 @@
 //!
 //! Each tick compares its wall reading with a window: from a threshold before the last time somebody looked to a second after it. Readings
 //! inside cost one subtraction. The first one outside makes its caller look: it reads the wall clock and a monotonic clock, and
-//! compares how far both have moved. So a clock that goes on as it should is looked at once a second, and a step by more than
-//! the threshold is noticed within a second of ticking: at once, if it leads out of the window.
+//! compares how far both have moved. So a clock that goes on as it should is looked at once a second. A step by more than the
+//! threshold is noticed at once if it leads out of the window, and otherwise when the wall clock has come to the end of it. One that never comes there,
+//! because it stands still or is set back again and again, is not looked at.
 
 use std::{
     sync::{Mutex, TryLockError},
@@ -27,7 +28,8 @@ pub enum Jump {
 /// After so much wall time somebody looks, whatever the readings.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// By how much a wall clock may be slewed without being set: twice the 500 ppm that Linux and NTP (RFC 5905) allow.
+/// By how much a wall clock may be slewed without being set: twice the 500 ppm that Linux and NTP (RFC 5905) allow. Linux slews the
+/// monotonic clock with it, other systems need not; so the allowance is never more than one threshold.
 const SLEW: f64 = 1e-3;
 
 /// How often a look is taken again when the thread was paused in the middle of it.
@@ -54,8 +56,8 @@ impl Anchor {
     /// What became of the wall clock from `self` to `later`.
     fn jump_until(self, later: Self, threshold: Duration) -> Option<Jump> {
         let passed = later.monotonic.saturating_sub(self.monotonic);
-        let allowed = threshold + passed.mul_f64(SLEW);
-        let expected = self.wall.since_epoch() + passed;
+        let allowed = threshold + Duration::from_secs_f64(passed.as_secs_f64() * SLEW).min(threshold);
+        let expected = self.wall.since_epoch().saturating_add(passed);
         let found = later.wall.since_epoch();
         let (ahead, behind) = (found.saturating_sub(expected), expected.saturating_sub(found));
         if ahead > allowed { Some(Jump::Forward(ahead)) } else { (behind > allowed).then_some(Jump::Back(behind)) }
@@ -192,15 +194,30 @@ mod tests {
     #[test]
     fn what_ntp_slews_is_no_jump_but_what_it_steps_is() {
         let watched = Watched::new();
-        for _ in 0..100 {
-            // An hour, slewed by 500 ppm.
-            watched.clock.advance(3_600_000 * MS);
-            watched.clock.step_forward(1800 * MS);
+        for _ in 0..3600 {
+            // Two seconds, slewed by 500 ppm.
+            watched.clock.advance(2000 * MS);
+            watched.clock.step_forward(MS);
             assert_eq!(watched.tick(), None);
         }
         watched.clock.advance(1000 * MS);
         watched.clock.step_back(THRESHOLD + 10 * MS);
         watched.clock.advance(2000 * MS);
         assert_eq!(watched.tick(), Some(Jump::Back(THRESHOLD + 10 * MS)));
+    }
+
+    #[test]
+    fn a_step_while_nobody_looked_is_hidden_by_at_most_one_more_threshold() {
+        let watched = Watched::new();
+        watched.clock.advance(24 * 3_600_000 * MS);
+        watched.clock.step_forward(3500 * MS);
+        assert_eq!(watched.tick(), Some(Jump::Forward(3500 * MS)));
+    }
+
+    #[test]
+    fn a_monotonic_clock_without_end_does_not_overflow() {
+        let anchor = |monotonic| Anchor { wall: Physical::MAX, monotonic };
+        let jump = anchor(Duration::ZERO).jump_until(anchor(Duration::MAX), THRESHOLD);
+        assert!(matches!(jump, Some(Jump::Back(_))));
     }
 }

@@ -16,14 +16,15 @@ use crate::{
 /// An [`Hlc`] that stays monotone across restarts, even when the wall clock was set back in between.
 ///
 /// It gives out no timestamp above a mark that is stored, and begins above the stored mark. The mark runs ahead of the wall clock by a
-/// reserve of half the [`max_drift`](HlcConfig::max_drift), so that an event waits for the store once in so
-/// long, and a clock that was restarted leads its wall clock by less than its peers believe. Call
-/// [`keep_ahead`](Self::keep_ahead) on a thread of its own to have no event wait at all.
+/// reserve of half the [`max_drift`](HlcConfig::max_drift), so that an event waits for the store about once in so
+/// long, and a restart adds at most the reserve to what the clock led its wall clock by before. Call
+/// [`keep_ahead`](Self::keep_ahead) on a thread of its own to have no event wait.
 ///
 /// When the store fails, so does the event: its timestamp is not given out, and the next event tries again.
 ///
-/// A restart uses up what is left of the reserve. While a clock leads its wall clock, the mark is raised by a millisecond at a time, so
-/// that a process that keeps crashing does not run away from its peers.
+/// A restart uses up what is left of the reserve. So a clock that leads its wall clock raises the mark by a millisecond at first,
+/// and by twice as much each time until that is the reserve: a process that keeps crashing does not run away from its
+/// peers, and one that lives does not wait for the store more often than others.
 #[derive(Debug)]
 pub struct PersistentHlc<C, H> {
     hlc: Hlc<C>,
@@ -38,10 +39,18 @@ struct Mark<H> {
     stored: AtomicU64,
     /// In grains.
     reserve: u64,
-    store: Mutex<H>,
+    raiser: Mutex<Raiser<H>>,
 }
 
-/// What the mark is raised by while the clock leads its wall clock: enough for 655,360 timestamps.
+/// Who holds it may raise the mark.
+#[derive(Debug)]
+struct Raiser<H> {
+    store: H,
+    /// What the mark is next raised by while the clock leads its wall clock, in grains.
+    step: u64,
+}
+
+/// The first step of a clock that leads its wall clock: enough for 655,360 timestamps.
 const STEP: Duration = Duration::from_millis(1);
 
 impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
@@ -54,7 +63,8 @@ impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
         let reserve = Physical::grains_in(config.max_drift / 2);
         let start = config.start_after.max(mark);
         let hlc = Hlc::new(clock, config.start_after(start))?;
-        let mark = Mark { stored: AtomicU64::new(mark.to_bits()), reserve, store: Mutex::new(store) };
+        let raiser = Mutex::new(Raiser { store, step: Physical::grains_in(STEP).min(reserve) });
+        let mark = Mark { stored: AtomicU64::new(mark.to_bits()), reserve, raiser };
         Ok(Self { hlc, mark: Arc::new(mark) })
     }
 
@@ -84,14 +94,14 @@ impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
         Ok(())
     }
 
-    /// Raises the mark if less than half of the reserve is left. Blocks on the store; call it from a thread that may, four times
-    /// in each [`max_drift`](HlcConfig::max_drift), so that no event ever has to.
+    /// Raises the mark if less than three quarters of the reserve are left. Blocks on the store; call it from a thread that may, four times
+    /// in each [`max_drift`](HlcConfig::max_drift): then no event has to, but the first ones of a clock that leads its wall clock.
     ///
     /// # Errors
     /// When the mark could not be raised.
     pub fn keep_ahead(&self) -> Result<(), HighWaterError> {
-        let soon = self.hlc.clock().physical().plus_grains(self.mark.reserve / 2);
-        self.keep(self.hlc.last().max(soon.min(Physical::LIMIT).into())).map(drop)
+        let front = self.hlc.last().physical().max(self.wall());
+        self.raise(front, front.plus_grains(self.mark.reserve / 4 * 3).into())
     }
 
     /// The clock, to look at: its last timestamp, its lead, its snapshot. A timestamp that is taken from it directly is not kept.
@@ -103,30 +113,38 @@ impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
     /// Lets `stamp` go once the mark is at or above it.
     fn keep(&self, stamp: Timestamp) -> Result<Timestamp, HighWaterError> {
         if stamp.to_bits() > self.mark.stored.load(Acquire) {
-            self.raise(stamp)?;
+            self.raise(stamp.physical(), stamp)?;
         }
         Ok(stamp)
     }
 
+    /// Raises the mark above `front`, unless it is at or above `needed`.
     #[cold]
-    fn raise(&self, stamp: Timestamp) -> Result<(), HighWaterError> {
-        let store = self.mark.lock();
+    fn raise(&self, front: Physical, needed: Timestamp) -> Result<(), HighWaterError> {
+        let mut raiser = self.mark.lock();
         // Others may have raised it while we waited.
-        if stamp.to_bits() <= self.mark.stored.load(Acquire) {
+        if needed.to_bits() <= self.mark.stored.load(Acquire) {
             return Ok(());
         }
-        let wall = self.hlc.clock().physical().min(Physical::LIMIT).plus_grains(self.mark.reserve);
-        let mark = wall.max(stamp.physical().plus_grains(Physical::grains_in(STEP)));
-        store.store(mark.into())?;
-        self.mark.stored.store(Timestamp::from(mark).to_bits(), Release);
+        let (by_wall, by_step) = (self.wall().plus_grains(self.mark.reserve), front.plus_grains(raiser.step));
+        let mark = Timestamp::from(by_wall.max(by_step));
+        raiser.store.store(mark)?;
+        if by_step > by_wall {
+            raiser.step = (2 * raiser.step).min(self.mark.reserve);
+        }
+        self.mark.stored.store(mark.to_bits(), Release);
         Ok(())
+    }
+
+    fn wall(&self) -> Physical {
+        self.hlc.clock().physical().min(Physical::LIMIT)
     }
 }
 
 impl<H> Mark<H> {
-    fn lock(&self) -> MutexGuard<'_, H> {
+    fn lock(&self) -> MutexGuard<'_, Raiser<H>> {
         // A store that panicked has not raised the mark.
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+        self.raiser.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

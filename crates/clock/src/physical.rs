@@ -14,7 +14,8 @@ use crate::Physical;
 
 /// A wall clock that a hybrid clock can stand on.
 ///
-/// A [`WallClock`] of your own needs no more than `impl PhysicalClock for MyClock {}`.
+/// A [`WallClock`] of your own needs no more than `impl PhysicalClock for MyClock {}`, unless its time is simulated: then
+/// [`monotonic`](Self::monotonic) must be simulated with it.
 ///
 /// | source | what it reads | when |
 /// |---|---|---|

@@ -6,13 +6,26 @@ use crate::Jump;
 
 /// A clock's name, and what is shown under it.
 ///
-/// All of it happens once a second at most, so handles are looked up each time.
+/// Jumps are rare, so their counter is looked up each time. A peer may send stamps that are refused as fast as it likes.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
     #[cfg(any(feature = "metrics", feature = "tracing"))]
     name: Arc<str>,
     #[cfg(feature = "metrics")]
     lead: Option<steadfast_core::OwnedGauge>,
+    /// Made on first use: before the program installs its recorder it would stay a no-op.
+    #[cfg(feature = "metrics")]
+    refused: std::sync::OnceLock<Refused>,
+}
+
+#[cfg(feature = "metrics")]
+struct Refused(metrics::Counter);
+
+#[cfg(feature = "metrics")]
+impl std::fmt::Debug for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Refused")
+    }
 }
 
 impl Telemetry {
@@ -27,6 +40,8 @@ impl Telemetry {
             lead: name
                 .clone()
                 .map(|name| steadfast_core::OwnedGauge::new("steadfast_clock_lead_seconds", "clock", name)),
+            #[cfg(feature = "metrics")]
+            refused: std::sync::OnceLock::new(),
             #[cfg(any(feature = "metrics", feature = "tracing"))]
             name: name.unwrap_or_else(|| "default".into()),
         }
@@ -62,6 +77,10 @@ impl Telemetry {
     /// A stamp was too far ahead.
     pub(crate) fn refused(&self) {
         #[cfg(feature = "metrics")]
-        metrics::counter!("steadfast_clock_refused_total", "clock" => Arc::clone(&self.name)).increment(1);
+        {
+            let make =
+                || Refused(metrics::counter!("steadfast_clock_refused_total", "clock" => Arc::clone(&self.name)));
+            self.refused.get_or_init(make).0.increment(1);
+        }
     }
 }

@@ -72,7 +72,7 @@ pub enum ParseTimestampError {
     /// Neither of the two forms.
     #[error("neither 16 lower-case hexadecimal digits nor a time like 2026-11-24T03:59:35.123400Z+00042")]
     Form,
-    /// No time that a timestamp can hold: before 1970, or after 2861.
+    /// No time that a timestamp can hold: after 2861. (One before 1970 is of no known form.)
     #[error("no time between 1970 and 2861")]
     Time,
     /// A time that lies between two grains of 100 µs, which no timestamp does.
@@ -108,8 +108,9 @@ impl FromStr for Stamp {
 
     /// Reads both forms.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let parts = text.rsplit_once('@').or_else(|| text.rsplit_once('-'));
-        let (time, node) = parts.ok_or(ParseTimestampError::Form)?;
+        let printed = text.rsplit_once('@').filter(|(time, _)| time.contains('+'));
+        let compact = || text.split_once('-').filter(|(time, _)| time.len() == DIGITS);
+        let (time, node) = printed.or_else(compact).ok_or(ParseTimestampError::Form)?;
         Ok(Self::new(time.parse()?, node.parse()?))
     }
 }
@@ -174,7 +175,9 @@ mod tests {
         }
         assert_eq!(time("2862-01-01T00:00:00.000000Z+00000"), Err(Time));
         assert_eq!(time("2026-01-01T00:00:00.000001Z+00000"), Err(Grain));
-        assert_eq!("0000000000000000@f".parse::<Stamp>(), Err(Node));
+        assert_eq!("0000000000000000-f".parse::<Stamp>(), Err(Node));
+        assert_eq!("0000000000000000@0000000000000003".parse::<Stamp>(), Err(Form));
+        assert_eq!("1970-01-01T00:00:01.000000Z+00007-0000000000000003".parse::<Stamp>(), Err(Form));
         assert_eq!("0000000000000000".parse::<Stamp>(), Err(Form));
         assert_eq!("-0000000000000000".parse::<Stamp>(), Err(Form));
     }

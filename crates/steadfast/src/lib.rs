@@ -17,6 +17,9 @@ pub use steadfast_core::{
 #[cfg(feature = "breaker")]
 #[doc(inline)]
 pub use steadfast_breaker as breaker;
+#[cfg(feature = "clock")]
+#[doc(inline)]
+pub use steadfast_clock as clock;
 #[cfg(feature = "retry")]
 #[doc(inline)]
 pub use steadfast_retry as retry;

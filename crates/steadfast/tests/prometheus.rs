@@ -10,14 +10,16 @@ use std::{
     time::Duration,
 };
 
+use http::{Request, Response};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use steadfast::{
     breaker::{BreakerConfig, BreakerLayer, Circuit},
+    clock::{Hlc, HlcLayer},
     retry::RetryLayer,
     timeout::{LimitConfig, TimeLimit, TimeoutLayer},
 };
 use steadfast_testkit::loopback;
-use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
+use tower::{BoxError, Layer, ServiceBuilder, ServiceExt, service_fn};
 
 /// Metric name to its label names, and to the values of its second label.
 type Shape = BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)>;
@@ -57,8 +59,13 @@ async fn scrape(address: SocketAddr) -> String {
     reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap()
 }
 
-/// One success, one timeout that opens the circuit, one refusal that is not retried for want of budget or patience.
+/// One message with a stamp of its own, one success, one timeout that opens the circuit, one refusal that is not retried for want of budget or patience.
 async fn exercise() {
+    let stamped = HlcLayer::new(Hlc::default())
+        .named("stock")
+        .layer(service_fn(|_: Request<()>| async { Ok::<_, BoxError>(Response::new(())) }));
+    stamped.oneshot(Request::new(())).await.unwrap();
+
     let circuit = Circuit::new(BreakerConfig::new().named("stock").minimum_calls(2)).unwrap();
     let limit = LimitConfig::adaptive(Duration::from_millis(10), Duration::from_millis(20)).unwrap().named("stock");
     let service = ServiceBuilder::new()

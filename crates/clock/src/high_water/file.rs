@@ -12,8 +12,11 @@ use crate::Timestamp;
 
 /// The high water in a file of 24 bytes, replaced as a whole: what is read is what was stored last, whenever the power went.
 ///
-/// Each mark is written to a second file (`.new`), flushed to the disk, and renamed over the first; then the directory is flushed. A third file
-/// (`.lock`) is locked while the value lives, so that no two clocks share one mark.
+/// Each mark is written to a second file (`….high-water-new`), flushed to the disk, and renamed over the first; then the directory is flushed. A
+/// third file (`….high-water-lock`) is locked while the value lives, so that no two clocks share one mark; who removes it removes that
+/// protection. Symbolic links are followed, and a relative path is resolved, once: when it is opened.
+///
+/// A file that is not there is taken for that of a clock that never ran: back it up, or keep it, with what the clock's stamps are kept in.
 #[derive(Debug)]
 pub struct HighWaterFile {
     path: PathBuf,
@@ -34,13 +37,11 @@ impl HighWaterFile {
     /// # Errors
     /// When the file is in use, by this process or another, or cannot be locked.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, HighWaterError> {
-        let path = path.into();
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let directory = parent.unwrap_or(Path::new(".")).to_owned();
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(beside(&path, ".lock"));
+        let (directory, path) = resolve(&path.into(), LINKS).map_err(failed("locked"))?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(beside(&path, ".high-water-lock"));
         let lock = lock.map_err(failed("locked"))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { new: beside(&path, ".new"), path, directory, _lock: lock }),
+            Ok(()) => Ok(Self { new: beside(&path, ".high-water-new"), path, directory, _lock: lock }),
             Err(TryLockError::WouldBlock) => Err(HighWaterError::InUse { path }),
             Err(TryLockError::Error(error)) => Err(failed("locked")(error)),
         }
@@ -67,7 +68,28 @@ impl HighWater for HighWaterFile {
     }
 
     fn store(&self, mark: Timestamp) -> Result<(), HighWaterError> {
+        // Nobody else should have raised it. If somebody did, the lock was removed, and to lower the mark would lose theirs.
+        if self.load()?.is_some_and(|stored| stored > mark) {
+            return Err(HighWaterError::InUse { path: self.path.clone() });
+        }
         self.write(mark).map_err(failed("stored"))
+    }
+}
+
+/// So many links may lead from one to the next, as on Linux.
+const LINKS: usize = 40;
+
+/// The directory and the file that `path` stands for. The file need not be there, but its directory must.
+fn resolve(path: &Path, links: usize) -> io::Result<(PathBuf, PathBuf)> {
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let directory = fs::canonicalize(parent.unwrap_or(Path::new(".")))?;
+    let path = directory.join(name);
+    match fs::read_link(&path) {
+        // Not canonicalised as a whole, because the file at its end may not have been written yet.
+        Ok(target) if links > 0 => resolve(&directory.join(target), links - 1),
+        Ok(_) => Err(io::Error::other("too many symbolic links")),
+        Err(_) => Ok((directory, path)),
     }
 }
 

@@ -26,7 +26,7 @@ impl CachedClock {
     /// Caches the system's wall clock, to be refreshed `every` so often.
     ///
     /// # Errors
-    /// When `every` is zero or longer than a second.
+    /// When `every` is below a millisecond, which is as fine as timers are, or above a second.
     pub fn new(every: Duration) -> Result<Self, ConfigError> {
         Self::of(SystemWallClock, every)
     }
@@ -36,17 +36,17 @@ impl<C: PhysicalClock> CachedClock<C> {
     /// Caches `clock`, to be refreshed `every` so often.
     ///
     /// # Errors
-    /// When `every` is zero or longer than a second.
+    /// When `every` is below a millisecond, which is as fine as timers are, or above a second.
     pub fn of(clock: C, every: Duration) -> Result<Self, ConfigError> {
-        let fits = !every.is_zero() && every <= Duration::from_secs(1);
-        ConfigError::require(fits, "every", every, "above zero and at most a second")?;
+        let fits = (Duration::from_millis(1)..=Duration::from_secs(1)).contains(&every);
+        ConfigError::require(fits, "every", every, "from 1 ms to a second")?;
         Ok(Self { grains: AtomicU64::new(clock.physical().grains()), every, clock })
     }
 
     /// Reads the clock behind.
     pub fn refresh(&self) {
-        // Relaxed, here and below: the word stands for itself. Of two who refresh at once the earlier reading may win; it is
-        // no older than the lag.
+        // Relaxed, here and below: the word stands for itself. Of two who refresh at once the earlier reading may win, until the
+        // next refresh.
         self.grains.store(self.clock.physical().grains(), Ordering::Relaxed);
     }
 
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_period_that_cannot_work_is_refused() {
-        for every in [Duration::ZERO, Duration::from_secs(2)] {
+        for every in [Duration::ZERO, MS / 2, Duration::from_secs(2)] {
             assert_eq!(CachedClock::new(every).unwrap_err().field, "every");
         }
     }

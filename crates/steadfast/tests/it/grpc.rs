@@ -28,7 +28,7 @@ use crate::support::{serve, touchy};
 
 /// Messages are plain bytes: no code has to be generated.
 #[derive(Clone, Default)]
-struct Plain;
+pub(crate) struct Plain;
 
 impl Codec for Plain {
     type Encode = Bytes;

@@ -4,6 +4,7 @@
 
 mod axum_routes;
 mod boxed;
+mod clock;
 mod foreign;
 mod grpc;
 mod grpc_retry;
