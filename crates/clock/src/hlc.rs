@@ -28,7 +28,8 @@ use crate::{
 /// - more than 65,536 events in one grain of 100 µs carried into the physical half: one grain for each 65,536 events, at the very
 ///   worst two. No word can be counted up fast enough for that to add up while the wall clock runs; while it stands still, it does.
 ///
-/// So the lead is at most the larger of the first two, plus what was carried. [`lead`](Self::lead) tells it.
+/// They add up: what was believed of a peer before the wall clock went back is further ahead of it afterwards. [`lead`](Self::lead) tells
+/// the sum.
 ///
 /// # Example
 ///

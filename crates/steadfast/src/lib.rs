@@ -10,8 +10,8 @@ pub use steadfast_core::tonic;
 #[doc(inline)]
 pub use steadfast_core::{
     Attempt, Backoff, Classify, ConfigError, Deadline, DefaultClassifier, Error, EveryError, Executed, Failure,
-    Grounds, Guard, Jitter, Lift, NoContext, Ratio, Refusal, RefusalKind, RequestContext, SealLayer, Sealed, Snapshot,
-    Splitter, TimeSource, Verdict, WallClock, cause, guard,
+    Grounds, Guard, Jitter, Lift, ManualWallClock, NoContext, Ratio, Refusal, RefusalKind, RequestContext, SealLayer,
+    Sealed, Snapshot, Splitter, SystemWallClock, TimeSource, Verdict, WallClock, cause, guard,
 };
 
 #[cfg(feature = "breaker")]

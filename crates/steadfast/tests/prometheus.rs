@@ -7,14 +7,15 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use http::{Request, Response};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use steadfast::{
+    ManualWallClock,
     breaker::{BreakerConfig, BreakerLayer, Circuit},
-    clock::{Hlc, HlcLayer},
+    clock::{Hlc, HlcConfig, HlcLayer, Timestamp},
     retry::RetryLayer,
     timeout::{LimitConfig, TimeLimit, TimeoutLayer},
 };
@@ -47,7 +48,7 @@ fn scraped(text: &str) -> Shape {
         for label in labels.split(',') {
             let (label, value) = label.split_once('=').unwrap();
             names.insert(label.to_owned());
-            if ["outcome", "state", "to"].contains(&label) {
+            if ["direction", "outcome", "state", "to"].contains(&label) {
                 values.insert(value.trim_matches('"').to_owned());
             }
         }
@@ -59,7 +60,19 @@ async fn scrape(address: SocketAddr) -> String {
     reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap()
 }
 
-/// One message with a stamp of its own, one success, one timeout that opens the circuit, one refusal that is not retried for want of budget or patience.
+/// A wall clock that is set back and forward, and a stamp from far ahead.
+fn jump() {
+    let wall = ManualWallClock::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_790_000_000));
+    let hlc = Hlc::new(wall, HlcConfig::new().named("stock")).unwrap();
+    hlc.tick();
+    hlc.clock().step_back(Duration::from_secs(60));
+    hlc.tick();
+    hlc.clock().step_forward(Duration::from_secs(60));
+    hlc.update(Timestamp::MAX).unwrap_err();
+}
+
+/// One message with a stamp of its own, one success, one timeout that opens the circuit, one refusal that is not retried for want of
+/// budget or patience.
 async fn exercise() {
     let stamped = HlcLayer::new(Hlc::default())
         .named("stock")
@@ -96,13 +109,14 @@ async fn the_exporter_shows_what_the_documentation_lists_and_gauges_return_to_ze
     let (listener, address) = loopback().unwrap();
     drop(listener);
     PrometheusBuilder::new().with_http_listener(address).install().unwrap();
+    jump();
     exercise().await;
     let text = scrape(address).await;
     assert_eq!(scraped(&text), documented(), "\n{text}");
     assert_eq!(sum(&text, "steadfast_retry_calls_total"), 3, "one increment a call\n{text}");
     let attempts = 3 + sum(&text, "steadfast_retry_retries_total");
     assert_eq!(sum(&text, "steadfast_breaker_calls_total"), attempts, "{text}");
-    for gauge in ["steadfast_breaker_state", "steadfast_timeout_limit_seconds"] {
+    for gauge in ["steadfast_breaker_state", "steadfast_clock_lead_seconds", "steadfast_timeout_limit_seconds"] {
         assert_eq!(sum(&text, gauge), 0, "the handles are gone\n{text}");
     }
 }
