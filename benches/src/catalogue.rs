@@ -1,4 +1,4 @@
-//! All that is measured.
+//! The rows of the tables, and those of the layers.
 
 use std::fmt;
 
@@ -30,6 +30,8 @@ pub enum Group {
     Happy,
     /// They are refused.
     Refused,
+    /// There are none: a clock is read, or gives out a timestamp.
+    Clock,
 }
 
 /// One line of the table.
@@ -40,7 +42,7 @@ pub struct Row {
     pub family: Family,
     /// What happens to the requests.
     pub group: Group,
-    /// The row whose time is taken off this one's.
+    /// The row whose time is taken off this one's; itself, where only the whole time means something.
     pub over: &'static str,
     /// Out of a hundred calls.
     pub successes: u64,
@@ -85,7 +87,7 @@ impl fmt::Debug for Row {
     }
 }
 
-/// All rows, warm: those without a layer, ours, the peers'. Needs [`enter`](crate::enter).
+/// The rows of the layers, warm: those without a layer, ours, the peers'. Needs [`enter`](crate::enter).
 #[must_use]
 pub fn catalogue() -> Vec<Row> {
     let mut rows: Vec<Row> = references::rows().into_iter().chain(ours::rows()).chain(peers::rows()).collect();
@@ -98,11 +100,12 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::clocks;
 
     #[test]
     fn every_row_does_what_it_says_and_is_measured_against_one_that_is_there() {
         let _guard = crate::enter();
-        let rows = catalogue();
+        let rows: Vec<Row> = catalogue().into_iter().chain(clocks()).collect();
         let names: HashSet<_> = rows.iter().map(|row| row.name).collect();
         assert_eq!(names.len(), rows.len(), "names are unique");
         assert!(rows.iter().all(|row| names.contains(row.over)));
@@ -111,7 +114,7 @@ mod tests {
     #[test]
     fn a_fork_speaks_to_the_same_instance() {
         let _guard = crate::enter();
-        for row in catalogue() {
+        for row in catalogue().into_iter().chain(clocks()) {
             let mut fork = row.subject.fork();
             assert_eq!(fork.run(100), row.successes, "{}", row.name);
         }

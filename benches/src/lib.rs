@@ -1,9 +1,10 @@
-//! What each layer costs: the subjects that the criterion benches and the table measure, and how.
+//! What each layer and each clock costs: the subjects that the criterion benches and the table measure, and how.
 //!
-//! A subject is a service, ours or a peer's, over the same inner service that is ready at once. It makes calls in a loop that is
+//! A subject is a service, ours or a peer's, over the same inner service that is ready at once, or a function. It makes calls in a loop that is
 //! compiled for it alone: one virtual call stands before thousands of measured ones.
 
 mod catalogue;
+mod clocks;
 mod ours;
 mod peers;
 mod race;
@@ -14,6 +15,7 @@ mod subject;
 
 pub use crate::{
     catalogue::{BARE, FAILING, Family, Group, Row, catalogue},
+    clocks::{READING, clocks},
     race::{Line, Rendezvous, alone, together},
     runtime::{abort_on_panic, enter},
     service::Fault,

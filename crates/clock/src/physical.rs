@@ -3,6 +3,7 @@
 mod cached;
 mod coarse;
 mod monotonic;
+mod reading;
 mod shifted;
 
 use std::{sync::Arc, time::Duration};
@@ -53,7 +54,12 @@ pub trait PhysicalClock: WallClock {
     }
 }
 
-impl PhysicalClock for SystemWallClock {}
+impl PhysicalClock for SystemWallClock {
+    #[inline]
+    fn physical(&self) -> Physical {
+        Physical::from_unix(reading::exact())
+    }
+}
 
 impl PhysicalClock for ManualWallClock {
     /// The sum of all that it was advanced by: to advance it is to let time pass, to set it is a jump.

@@ -38,4 +38,6 @@ mod documents {
     mod errors {}
     #[doc = include_str!("../../../docs/observability.md")]
     mod observability {}
+    #[doc = include_str!("../../../docs/clocks.md")]
+    mod clocks {}
 }

@@ -2,8 +2,6 @@
 
 use std::fmt::Write;
 
-use steadfast_benches::BARE;
-
 use crate::report::Entry;
 
 struct Gate {
@@ -53,24 +51,44 @@ const GATES: [Gate; 8] = [
     gate("retry + breaker + adaptive timeout", 100.0).without_allocation(),
 ];
 
-/// What two threads of the bare service, which share nothing, make of a machine that has two cores for them.
-const QUIET: f64 = 1.8;
-
 pub(crate) fn markdown(table: &[Entry]) -> String {
-    let mut text = String::new();
-    let bare =
-        table.iter().find(|entry| entry.name == BARE).and_then(|entry| entry.rates).map_or(0.0, |rates| rates.ratio);
-    if bare < QUIET {
-        text.push_str("The machine was not quiet: its threads did not have a core each. The ratios mean nothing.\n\n");
-    }
-    text.push_str("| gate | asked | measured | |\n|---|---|---|---|\n");
+    let mut verdicts = Verdicts::default();
     for gate in &GATES {
         let entry = table.iter().find(|entry| entry.name == gate.row).expect("gates name rows of the catalogue");
         for (asked, measured, met) in gate.parts(entry) {
-            let judged = if met { "met" } else { "NOT met" };
-            writeln!(text, "| {} | {asked} | {measured} | {judged} |", gate.row)
-                .expect("writing to a string cannot fail");
+            verdicts.judge(gate.row, &asked, &measured, met);
         }
     }
-    text
+    verdicts.markdown()
+}
+
+/// What was asked of this run and what came of it, line by line.
+#[derive(Debug, Default)]
+pub(crate) struct Verdicts {
+    lines: String,
+}
+
+impl Verdicts {
+    pub(crate) fn judge(&mut self, row: &str, asked: &str, measured: &str, met: bool) {
+        let judged = if met { "met" } else { "NOT met" };
+        writeln!(self.lines, "| {row} | {asked} | {measured} | {judged} |").expect("writing to a string cannot fail");
+    }
+
+    pub(crate) fn markdown(&self) -> String {
+        format!("| gate | asked | measured | |\n|---|---|---|---|\n{}", self.lines)
+    }
+}
+
+/// What two threads that share nothing make of a machine that has two cores for them.
+const QUIET: f64 = 1.8;
+
+/// What to know of the run before its figures; empty, if nothing.
+pub(crate) fn noise(table: &[Entry], unshared: &str) -> &'static str {
+    let entry = table.iter().find(|entry| entry.name == unshared);
+    let ratio = entry.and_then(|entry| entry.rates).map_or(0.0, |rates| rates.ratio);
+    if ratio < QUIET {
+        "The machine was not quiet: its threads did not have a core each. The ratios mean nothing.\n\n"
+    } else {
+        ""
+    }
 }

@@ -1,34 +1,84 @@
-//! `cargo run --profile bench -p steadfast-benches --bin table`: what each layer adds to a call, beside its peers, in one run.
+//! `cargo run --profile bench -p steadfast-benches --bin table [section …]`: what each layer adds to a call and what each timestamp costs,
+//! beside their peers, in one run.
 //!
 //! It judges the gates and never fails over them: a time is a property of the machine as well.
 
+mod clocks;
 mod counts;
 mod gates;
 mod report;
 mod scaling;
 mod single;
 
-use std::process::ExitCode;
+use std::{collections::HashMap, env, error::Error};
 
-use steadfast_benches::{abort_on_panic, catalogue, enter};
+use steadfast_benches::{BARE, READING, Row, abort_on_panic, catalogue, enter};
 
-fn main() -> ExitCode {
+use crate::{counts::Count, report::Entry};
+
+/// Rows that are measured in turn, so that they can be compared with each other.
+struct Section {
+    name: &'static str,
+    title: &'static str,
+    rows: fn() -> Vec<Row>,
+    /// The row of which two threads share nothing.
+    unshared: &'static str,
+    table: fn(&[Entry]) -> String,
+    gates: fn(&[Entry]) -> String,
+}
+
+const SECTIONS: [Section; 2] = [
+    Section {
+        name: "layers",
+        title: "Layers",
+        rows: catalogue,
+        unshared: BARE,
+        table: report::markdown,
+        gates: gates::markdown,
+    },
+    Section {
+        name: "clocks",
+        title: "Clocks",
+        rows: steadfast_benches::clocks,
+        unshared: READING,
+        table: clocks::markdown,
+        gates: clocks::gates,
+    },
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
     abort_on_panic();
-    let counts = match counts::counts() {
-        Ok(counts) => counts,
-        Err(error) => {
-            eprintln!("no count of allocations: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
+    let wanted: Vec<String> = env::args().skip(1).collect();
+    let sections = choose(&wanted)?;
+    let counts = counts::counts().map_err(|error| format!("no count of allocations: {error}"))?;
     let _guard = enter();
-    let mut rows = catalogue();
-    eprintln!("{} subjects: one thread, in turn …", rows.len());
-    let times = single::measure(&mut rows);
-    eprintln!("two threads against one …");
-    let rates = scaling::measure(&rows);
-    let table = report::table(&rows, &times, &counts, &rates);
-    print!("{}", report::markdown(&table));
-    print!("\n{}", gates::markdown(&table));
-    ExitCode::SUCCESS
+    for section in sections {
+        println!("{}", section.measure(&counts));
+    }
+    Ok(())
+}
+
+/// Those asked for, or all of them.
+fn choose(wanted: &[String]) -> Result<Vec<&'static Section>, String> {
+    if let Some(unknown) = wanted.iter().find(|name| SECTIONS.iter().all(|section| section.name != name.as_str())) {
+        let names = SECTIONS.map(|section| section.name).join(", ");
+        return Err(format!("there is no section {unknown}; there are: {names}"));
+    }
+    let chosen = |section: &&Section| wanted.is_empty() || wanted.iter().any(|name| name == section.name);
+    Ok(SECTIONS.iter().filter(chosen).collect())
+}
+
+impl Section {
+    /// As markdown.
+    fn measure(&self, counts: &HashMap<String, Count>) -> String {
+        let mut rows = (self.rows)();
+        eprintln!("{}: {} subjects: one thread, in turn …", self.name, rows.len());
+        let times = single::measure(&mut rows);
+        eprintln!("two threads against one …");
+        let rates = scaling::measure(&rows);
+        let entries = report::table(&rows, &times, counts, &rates);
+        let noise = gates::noise(&entries, self.unshared);
+        let (table, gates) = ((self.table)(&entries), (self.gates)(&entries));
+        format!("## {}\n\n{noise}{table}\n{gates}", self.title)
+    }
 }

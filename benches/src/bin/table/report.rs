@@ -12,14 +12,26 @@ pub(crate) struct Entry {
     pub(crate) name: &'static str,
     family: Family,
     group: Group,
-    /// Nanoseconds over the bare service.
+    /// Nanoseconds over the row it is measured against.
     pub(crate) added: f64,
     added_tenth: f64,
-    total: f64,
+    /// Nanoseconds of the whole call.
+    pub(crate) total: f64,
+    pub(crate) total_tenth: f64,
     /// Of one call.
     pub(crate) allocations: f64,
     bytes: f64,
     pub(crate) rates: Option<Rates>,
+}
+
+impl Entry {
+    /// Its name, bold if it is ours.
+    pub(crate) fn title(&self) -> String {
+        match self.family {
+            Family::Ours => format!("**{}**", self.name),
+            Family::Reference | Family::Peer => self.name.to_owned(),
+        }
+    }
 }
 
 pub(crate) fn table(
@@ -36,6 +48,7 @@ pub(crate) fn table(
         added: times.median - times_of[row.over].median,
         added_tenth: times.tenth - times_of[row.over].tenth,
         total: times.median,
+        total_tenth: times.tenth,
         allocations: counts[row.name].allocations as f64 / 1000.0,
         bytes: counts[row.name].bytes as f64 / 1000.0,
         rates: rates.get(row.name).copied(),
@@ -57,13 +70,10 @@ const HEAD: &str = "\
 ";
 
 fn line(text: &mut String, entry: &Entry) -> std::fmt::Result {
-    match entry.family {
-        Family::Ours => write!(text, "| **{}** |", entry.name)?,
-        Family::Reference | Family::Peer => write!(text, "| {} |", entry.name)?,
-    }
+    write!(text, "| {} |", entry.title())?;
     match entry.group {
         // What has no layer has nothing to add to: its own time.
-        Group::Baseline => write!(text, " ({:.1}) | |", entry.total)?,
+        Group::Baseline | Group::Clock => write!(text, " ({:.1}) | |", entry.total)?,
         Group::Happy | Group::Refused => write!(text, " {:.1} | {:.1} |", entry.added, entry.added_tenth)?,
     }
     write!(text, " {} | {} |", short(entry.allocations), short(entry.bytes))?;
@@ -74,6 +84,6 @@ fn line(text: &mut String, entry: &Entry) -> std::fmt::Result {
 }
 
 /// Whole numbers without a fraction.
-fn short(number: f64) -> String {
+pub(crate) fn short(number: f64) -> String {
     if number.fract() == 0.0 { format!("{number:.0}") } else { format!("{number:.2}") }
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use steadfast_core::WallClock;
 
+use super::reading;
 use crate::{Physical, PhysicalClock};
 
 /// The system's wall clock as of the kernel's last tick: `CLOCK_REALTIME_COARSE` on Linux, elsewhere the system's wall clock.
@@ -14,38 +15,20 @@ pub struct CoarseClock;
 
 impl WallClock for CoarseClock {
     fn now(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + since_epoch()
+        SystemTime::UNIX_EPOCH + reading::coarse()
     }
 }
 
 impl PhysicalClock for CoarseClock {
     #[inline]
     fn physical(&self) -> Physical {
-        Physical::from_unix(since_epoch())
+        Physical::from_unix(reading::coarse())
     }
 
     /// The longest tick there is: 100 Hz.
     fn lag(&self) -> Duration {
         Duration::from_millis(10)
     }
-}
-
-#[cfg(target_os = "linux")]
-#[inline]
-fn since_epoch() -> Duration {
-    use rustix::time::{ClockId, clock_gettime};
-    let time = clock_gettime(ClockId::RealtimeCoarse);
-    // Before the epoch the seconds are negative: then it is the epoch.
-    match u64::try_from(time.tv_sec) {
-        Ok(secs) => Duration::new(secs, u32::try_from(time.tv_nsec).unwrap_or(0)),
-        Err(_) => Duration::ZERO,
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn since_epoch() -> Duration {
-    let now = steadfast_core::SystemWallClock.now();
-    now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO)
 }
 
 #[cfg(test)]
