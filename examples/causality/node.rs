@@ -115,8 +115,8 @@ async fn write(
     let stamp = Stamp::new(received.at, node.id);
     let wall = node.clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
     node.adopt(&key, &value, (wall, node.id), stamp);
-    for peer in node.peers.get().into_iter().flatten().cloned() {
-        let (node, path) = (Arc::clone(&node), format!("/replicas/{key}"));
+    for peer in node.peers.get().into_iter().flatten() {
+        let (node, peer, path) = (Arc::clone(&node), peer.clone(), format!("/replicas/{key}"));
         let body = format!("{wall} {} {value}", stamp.compact());
         node.under_way.fetch_add(1, Ordering::SeqCst);
         tokio::spawn(async move {

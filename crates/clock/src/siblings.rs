@@ -25,7 +25,8 @@ use crate::{CausalityError, Dot, NodeId, VersionVector};
 /// concurrent writes that nobody has resolved yet: when there are too many, writes and merges are refused until somebody reads
 /// them and writes one in their place.
 ///
-/// What serde reads is checked, and has the capacities of [`Default`]: merge it into a replica of one's own to have others.
+/// What serde reads is checked, and has the capacities of [`Default`]: merge it into a replica of one's own to have others. What holds
+/// more than that is written, and cannot be read back.
 ///
 /// ```
 /// use steadfast_clock::{NodeId, Siblings, VersionVector};

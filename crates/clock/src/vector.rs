@@ -108,8 +108,10 @@ impl VectorClock {
     /// **The price.** A missing entry reads as zero, so a pruned clock claims not to know what it knew. Compared with clocks that
     /// still have the entry:
     ///
-    /// - *before* may look like *concurrent*: `{n:5, m:2}` is after `{n:3, m:1}`; pruned of `n`, it is concurrent with it.
+    /// - *after* may look like *concurrent*: `{n:5, m:2}` is after `{n:3, m:1}`; pruned of `n`, it is concurrent with it.
     /// - *after* may look like *before*: `{n:5, m:1}` is after `{n:3, m:1}`; pruned of `n`, it looks as if it were before it.
+    /// - *after* may look like *equal*: `{n:5, m:1}` is after `{m:1}`; pruned of `n`, it is the same.
+    /// - *equal* may look like *before*: a clock that is pruned of an entry is before its own copy.
     /// - *concurrent* may look like *before*: `{n:1}` and `{m:1}` are concurrent; pruned of `n`, the first is empty, and before
     ///   everything.
     ///

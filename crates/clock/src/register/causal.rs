@@ -15,7 +15,8 @@ use crate::{CausalityError, Dot, NodeId, Stamp, Timestamp, VersionVector};
 /// causally later write still replaces an earlier one it meets, but of three writes the winner may depend on the order of merges.
 ///
 /// What serde reads is checked, and has room for as many nodes as [`Default`]: merge it into a register of one's own to have another
-/// capacity.
+/// capacity. What holds more nodes than that
+/// is written, and cannot be read back.
 ///
 /// It costs a stamp, a dot and two vectors: what the value's writer had seen, to tell concurrent from later; and what this
 /// replica has seen, to tell news from old.
