@@ -48,10 +48,7 @@ impl Telemetry {
     }
 
     /// Somebody compared the wall clock with time, which happens about once a second.
-    #[cfg_attr(
-        not(any(feature = "metrics", feature = "tracing")),
-        expect(unused_variables, reason = "nothing is told without the features")
-    )]
+    #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "the lead is a metric"))]
     pub(crate) fn looked(&self, lead: impl FnOnce() -> Duration, jump: Option<Jump>) {
         #[cfg(feature = "metrics")]
         {
