@@ -1,0 +1,82 @@
+//! What cannot be a rule, and what cannot be found out of one.
+
+use crate::Nodes;
+
+/// A rule that cannot work, refused where it is made, with its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RuleError {
+    /// A rule over nobody. It would be won before anybody was asked, or never; neither is what anybody means.
+    #[error("a rule needs at least one member")]
+    NoMembers,
+    /// A node has a number that the set cannot hold.
+    #[error("node {node} is too large: a set holds the nodes below {capacity}")]
+    NodeTooLarge {
+        /// The node.
+        node: usize,
+        /// How many nodes the set can hold.
+        capacity: usize,
+    },
+    /// A node is named twice, and must not count twice.
+    #[error("node {node} is named twice")]
+    NodeTwice {
+        /// The node.
+        node: usize,
+    },
+    /// More is needed than there is, or nothing is.
+    #[error("{needed} needed of {of}: must be from 1 to {of}")]
+    Needed {
+        /// How many votes, or how much weight, make a quorum.
+        needed: u64,
+        /// How many there are.
+        of: u64,
+    },
+    /// So few nodes cannot withstand so many that lie.
+    #[error("{nodes} nodes cannot withstand {faults} Byzantine faults: at least {least} can")]
+    TooFewNodes {
+        /// How many nodes there are.
+        nodes: usize,
+        /// How many of them may lie.
+        faults: usize,
+        /// How many nodes it takes.
+        least: usize,
+    },
+    /// An expression nests too deeply.
+    #[error("an expression nests at most {most} deep")]
+    TooDeep {
+        /// How deep it may nest.
+        most: usize,
+    },
+}
+
+/// Why something cannot be found out of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AnalysisError {
+    /// There is more to look at than was allowed. The answer is not known.
+    #[error("gave up after looking at {limit} sets of failed nodes")]
+    TooLarge {
+        /// How many sets were looked at.
+        limit: usize,
+    },
+    /// Not even all members together are a quorum.
+    #[error("the rule has no quorum")]
+    NoQuorum,
+}
+
+/// Why two rules are not known to have a node in common in all of their quorums.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IntersectionError<const WORDS: usize = 1> {
+    /// A quorum of one and a quorum of the other without a common node.
+    #[error("the quorums {first} and {second} have no node in common")]
+    Disjoint {
+        /// A minimal quorum of the first rule: of the one that reads, in a read–write pair.
+        first: Nodes<WORDS>,
+        /// A minimal quorum of the second rule: of the one that writes, in a read–write pair.
+        second: Nodes<WORDS>,
+    },
+    /// It could not be found out.
+    #[error(transparent)]
+    Analysis(#[from] AnalysisError),
+}

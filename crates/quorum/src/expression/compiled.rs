@@ -1,0 +1,129 @@
+//! An expression in the form that is asked.
+
+use std::collections::VecDeque;
+
+use super::{Expr, Term};
+use crate::{Nodes, Rule, RuleError};
+
+/// A rule made of an [`Expr`]: its gates in a row, the nodes of each as a mask.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Expression<const WORDS: usize = 1> {
+    members: Nodes<WORDS>,
+    /// The first is the whole; the gates inside a gate stand side by side further on.
+    gates: Box<[Gate<WORDS>]>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Gate<const WORDS: usize> {
+    nodes: Nodes<WORDS>,
+    needed: usize,
+    /// Where the gates inside it begin and end.
+    first: usize,
+    end: usize,
+}
+
+/// Real quorum systems nest two or three deep. Each level is a call on the stack.
+const MOST_DEEP: usize = 32;
+
+impl<const WORDS: usize> Expression<WORDS> {
+    /// The same as [`new`](Expression::new), over as many nodes as the type says.
+    ///
+    /// # Errors
+    /// As [`new`](Expression::new).
+    pub fn wide(expr: impl Into<Expr>) -> Result<Self, RuleError> {
+        let expr = Expr::all([expr.into()]);
+        let (mut gates, mut members) = (Vec::new(), Nodes::EMPTY);
+        let mut next = VecDeque::from([(&expr, 0)]);
+        let mut planned = 1;
+        while let Some((Expr(term), depth)) = next.pop_front() {
+            let Term::Choose { needed, of } = term else { continue };
+            if depth > MOST_DEEP {
+                return Err(RuleError::TooDeep { most: MOST_DEEP });
+            }
+            check(*needed, of.len())?;
+            let inside = of.iter().filter(|Expr(term)| matches!(term, Term::Choose { .. }));
+            let first = planned;
+            for expr in inside {
+                next.push_back((expr, depth + 1));
+                planned += 1;
+            }
+            let nodes = Nodes::of(of.iter().filter_map(|Expr(term)| match term {
+                Term::Node(node) => Some(*node),
+                Term::Choose { .. } => None,
+            }))?;
+            members |= nodes;
+            gates.push(Gate { nodes, needed: *needed, first, end: planned });
+        }
+        Ok(Self { members, gates: gates.into() })
+    }
+
+    /// Whether enough of a gate's nodes and gates hold.
+    #[inline]
+    fn holds(&self, gate: &Gate<WORDS>, nodes: Nodes<WORDS>) -> bool {
+        let Some(mut missing) = gate.needed.checked_sub((nodes & gate.nodes).len()) else { return true };
+        let inside = &self.gates[gate.first..gate.end];
+        for (index, gate) in inside.iter().enumerate() {
+            if missing == 0 || missing > inside.len() - index {
+                break;
+            }
+            missing -= usize::from(self.holds(gate, nodes));
+        }
+        missing == 0
+    }
+}
+
+impl Expression {
+    /// The rule this expression describes, over nodes below 64; [`wide`](Expression::wide) takes more.
+    ///
+    /// # Errors
+    /// When something is to be chosen from nothing, or more than there is; when a node stands twice in the same *all*, *any* or *choose*, or is
+    /// too large; when it nests more than 32 deep.
+    pub fn new(expr: impl Into<Expr>) -> Result<Self, RuleError> {
+        Self::wide(expr)
+    }
+}
+
+fn check(needed: usize, of: usize) -> Result<(), RuleError> {
+    if of == 0 {
+        return Err(RuleError::NoMembers);
+    }
+    if needed == 0 || needed > of {
+        return Err(RuleError::Needed { needed: needed as u64, of: of as u64 });
+    }
+    Ok(())
+}
+
+impl<const WORDS: usize> Rule<WORDS> for Expression<WORDS> {
+    #[inline]
+    fn is_quorum(&self, nodes: Nodes<WORDS>) -> bool {
+        self.holds(&self.gates[0], nodes)
+    }
+
+    fn members(&self) -> Nodes<WORDS> {
+        self.members
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_is_refused_with_its_numbers() {
+        let refused = |expr| Expression::new(expr).unwrap_err();
+        assert_eq!(refused(Expr::choose(3, [0, 1])), RuleError::Needed { needed: 3, of: 2 });
+        assert_eq!(refused(Expr::choose(0, [0, 1])), RuleError::Needed { needed: 0, of: 2 });
+        assert_eq!(refused(Expr::all([0, 64])), RuleError::NodeTooLarge { node: 64, capacity: 64 });
+        assert_eq!(refused(Expr::choose(2, [7, 7, 8])), RuleError::NodeTwice { node: 7 });
+        assert_eq!(refused(Expr::any(Vec::<usize>::new()) & 1), RuleError::NoMembers);
+        assert_eq!(refused(Expr::grid(0, 3)), RuleError::NoMembers);
+        let deep = (0..40).fold(Expr::from(0), |expr, _| Expr::all([expr]));
+        assert_eq!(refused(deep), RuleError::TooDeep { most: 32 });
+    }
+
+    #[test]
+    fn a_node_alone_is_an_expression() {
+        let rule = Expression::new(3).unwrap();
+        assert!(rule.is_quorum(Nodes::of([3]).unwrap()) && !rule.is_quorum(Nodes::EMPTY));
+    }
+}

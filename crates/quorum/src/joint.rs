@@ -1,0 +1,58 @@
+//! Several rules at once.
+
+use crate::{Nodes, Rule, RuleError};
+
+/// A quorum of each of several rules at once: how a group changes its members without a moment at which two majorities could decide apart.
+///
+/// Each rule counts by itself, and a node that is in several counts in each. (D. Ongaro, J. Ousterhout: *In Search of an Understandable Consensus
+/// Algorithm*, 2014, section 6.)
+///
+/// ```
+/// use steadfast_quorum::{Decision, Joint, NodeSet, Rule, Threshold};
+///
+/// let old = Threshold::majority(NodeSet::of([1, 2, 3])?)?;
+/// let new = Threshold::majority(NodeSet::of([3, 4, 5])?)?;
+/// let joint = Joint::new([old, new])?;
+/// // Three of five are not enough, if they are not two of each.
+/// assert_eq!(joint.decide(NodeSet::of([1, 2, 3])?, NodeSet::EMPTY), Decision::Pending);
+/// assert_eq!(joint.decide(NodeSet::EMPTY, NodeSet::of([1, 2])?), Decision::Lost);
+/// # Ok::<_, steadfast_quorum::RuleError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Joint<R> {
+    rules: Box<[R]>,
+}
+
+impl<R> Joint<R> {
+    /// All of these. For rules of different types, take `Box<dyn Rule>`.
+    ///
+    /// # Errors
+    /// When there are none. (etcd takes an empty configuration for won, because that leaves a joint one to its other half. Here one who leaves a
+    /// joint configuration goes back to a plain rule.)
+    pub fn new(rules: impl IntoIterator<Item = R>) -> Result<Self, RuleError> {
+        let rules: Box<[R]> = rules.into_iter().collect();
+        if rules.is_empty() { Err(RuleError::NoMembers) } else { Ok(Self { rules }) }
+    }
+
+    /// The rules.
+    #[must_use]
+    pub const fn rules(&self) -> &[R] {
+        &self.rules
+    }
+}
+
+impl<R: Rule<WORDS>, const WORDS: usize> Rule<WORDS> for Joint<R> {
+    #[inline]
+    fn is_quorum(&self, nodes: Nodes<WORDS>) -> bool {
+        self.rules.iter().all(|rule| rule.is_quorum(nodes))
+    }
+
+    fn members(&self) -> Nodes<WORDS> {
+        self.rules.iter().fold(Nodes::EMPTY, |members, rule| members | rule.members())
+    }
+
+    /// To block all of them it is enough to block one.
+    fn resilience(&self) -> Result<usize, crate::AnalysisError> {
+        self.rules.iter().try_fold(usize::MAX, |least, rule| Ok(least.min(rule.resilience()?)))
+    }
+}

@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod dual;
+mod error;
+mod expression;
+mod joint;
+mod nodes;
+mod read_write;
+mod rule;
+mod search;
+mod threshold;
+mod weighted;
+
+pub use crate::{
+    dual::Dual,
+    error::{AnalysisError, IntersectionError, RuleError},
+    expression::{Expr, Expression},
+    joint::Joint,
+    nodes::{Iter, NodeSet, Nodes},
+    read_write::{ReadWrite, ReadWriteError},
+    rule::{Decision, Rule, SEARCH_LIMIT},
+    threshold::Threshold,
+    weighted::Weighted,
+};
