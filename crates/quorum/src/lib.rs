@@ -9,6 +9,7 @@ mod nodes;
 mod read_write;
 mod rule;
 mod search;
+mod tally;
 mod threshold;
 mod weighted;
 
@@ -20,6 +21,7 @@ pub use crate::{
     nodes::{Iter, NodeSet, Nodes},
     read_write::{ReadWrite, ReadWriteError},
     rule::{Decision, Rule, SEARCH_LIMIT},
+    tally::{Cast, Election, ElectionError, NewestTally, Suspicion, SuspicionTally, Tally, ValueTally},
     threshold::Threshold,
     weighted::Weighted,
 };

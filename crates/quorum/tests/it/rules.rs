@@ -53,11 +53,11 @@ fn thresholds(n: usize, all: &mut Vec<Subject>) {
     for f in 0..n {
         if let Ok(rule) = Threshold::dissemination(members, f) {
             // Two quorums of so many have more than f nodes in common.
-            all.push(subject(format!("{n} with {f} faults"), n, rule, move |mask| 2 * count(mask, 0..n) >= n + f + 1));
+            all.push(subject(format!("{n} with {f} faults"), n, rule, move |mask| 2 * count(mask, 0..n) > n + f));
         }
         if let Ok(rule) = Threshold::masking(members, f) {
             all.push(subject(format!("{n} masking {f} faults"), n, rule, move |mask| {
-                2 * count(mask, 0..n) >= n + 2 * f + 1
+                2 * count(mask, 0..n) > n + 2 * f
             }));
         }
     }

@@ -1,0 +1,65 @@
+//! Who may vote, and who has.
+
+use crate::Nodes;
+
+/// What became of a vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use = "a vote that is not counted changes nothing"]
+#[non_exhaustive]
+pub enum Cast {
+    /// It counts.
+    Counted,
+    /// Ignored: the node had voted before, or its report is an older one.
+    Repeated,
+    /// Ignored: the node is no member.
+    Stranger,
+    /// Ignored: the vote is for another term.
+    OtherTerm,
+    /// Ignored: a node cannot judge itself.
+    OfItself,
+}
+
+/// The members, those of them who have voted, and what was ignored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Roll<const WORDS: usize> {
+    members: Nodes<WORDS>,
+    voted: Nodes<WORDS>,
+    repeated: u64,
+    strangers: u64,
+}
+
+impl<const WORDS: usize> Roll<WORDS> {
+    pub(super) const fn new(members: Nodes<WORDS>) -> Self {
+        Self { members, voted: Nodes::EMPTY, repeated: 0, strangers: 0 }
+    }
+
+    /// Notes that a node has voted, if it is a member's first vote.
+    pub(super) fn enter(&mut self, node: usize) -> Cast {
+        if !self.members.contains(node) {
+            self.strangers += 1;
+            return Cast::Stranger;
+        }
+        if self.voted.insert(node) {
+            Cast::Counted
+        } else {
+            self.repeated += 1;
+            Cast::Repeated
+        }
+    }
+
+    pub(super) const fn voted(&self) -> Nodes<WORDS> {
+        self.voted
+    }
+
+    pub(super) fn open(&self) -> Nodes<WORDS> {
+        self.members - self.voted
+    }
+
+    pub(super) const fn repeated(&self) -> u64 {
+        self.repeated
+    }
+
+    pub(super) const fn strangers(&self) -> u64 {
+        self.strangers
+    }
+}
