@@ -8,10 +8,12 @@ mod classify;
 mod config;
 mod count_window;
 mod counts;
+mod dated;
 mod deadline;
 mod error;
 mod failure;
 mod guard;
+mod latency;
 mod ratio;
 mod refusal;
 mod rng;
@@ -52,10 +54,12 @@ pub use crate::{
     config::ConfigError,
     count_window::CountWindow,
     counts::{Counts, Mark},
+    dated::Dated,
     deadline::{Deadline, NoContext, RequestContext},
     error::Error,
     failure::Failure,
     guard::{Guard, Lift, LiftFuture, guard},
+    latency::LatencyQuantile,
     ratio::Ratio,
     refusal::{Grounds, Refusal, RefusalKind},
     rng::Splitter,

@@ -8,6 +8,8 @@
 //! Raising is a maximum, not a product: a hundred calls with one limit that expire together double it once. What nobody touched
 //! for a whole window is out of date like any sample.
 
+use steadfast_core::Dated;
+
 use crate::sync::{AtomicU64, Ordering};
 
 /// With a factor of one a held limit would sit on the very latency it has seen; the next call is a little slower and times out
@@ -45,14 +47,14 @@ impl Hold {
 
     /// The seconds held, if any, at `tick`, where what is `window` ticks old is out of date.
     pub(crate) fn seconds(&self, tick: u64, window: u32) -> Option<f64> {
-        Dated(self.0.load(Ordering::Relaxed)).seconds(tick, window)
+        Dated::from_bits(self.0.load(Ordering::Relaxed)).seconds(tick, window)
     }
 
     fn update(&self, mut next: impl FnMut(Dated) -> Option<Dated>) {
         // Relaxed: the word carries all there is to know, and publishes nothing else.
         let mut current = self.0.load(Ordering::Relaxed);
-        while let Some(wanted) = next(Dated(current)) {
-            match self.0.compare_exchange_weak(current, wanted.0, Ordering::Relaxed, Ordering::Relaxed) {
+        while let Some(wanted) = next(Dated::from_bits(current)) {
+            match self.0.compare_exchange_weak(current, wanted.to_bits(), Ordering::Relaxed, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(seen) => current = seen,
             }
@@ -67,54 +69,6 @@ pub(crate) struct Success {
     pub(crate) factor: f64,
     pub(crate) ordinary: f64,
     pub(crate) ceiling: f64,
-}
-
-/// How many ticks a straggler may lag behind a word and still be known as one: eleven minutes of the shortest ticks.
-const LAG: u32 = 1 << 16;
-
-/// A number of seconds as an `f32`, and the tick it stands for, in one word. An `f32` has seven digits; a tick is at least 10 ms
-/// long, so 32 bits of it come round after 16 months, and then compare as a circle does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Dated(pub(crate) u64);
-
-impl Dated {
-    pub(crate) const NONE: Self = Self(0);
-
-    #[expect(clippy::cast_possible_truncation, reason = "seven digits are enough, and ticks compare as a circle does")]
-    pub(crate) fn new(tick: u64, seconds: f64) -> Self {
-        Self(u64::from(tick as u32) << 32 | u64::from((seconds as f32).to_bits()))
-    }
-
-    /// Other seconds in its place. A straggler that speaks of an earlier tick makes them no older.
-    fn renewed(self, tick: u64, seconds: f64) -> Self {
-        let newer = self != Self::NONE && self.reaches(tick);
-        Self::new(if newer { u64::from(self.tick()) } else { tick }, seconds)
-    }
-
-    /// The seconds, unless there are none or they are `window` ticks old or older.
-    pub(crate) fn seconds(self, tick: u64, window: u32) -> Option<f64> {
-        let seconds = self.seconds_at_any_age()?;
-        // A straggler's tick may lie a little before the word's: that is as fresh as can be.
-        #[expect(clippy::cast_possible_truncation, reason = "ticks compare as a circle does")]
-        let age = (tick as u32).wrapping_sub(self.tick());
-        (age < window || age.wrapping_neg() <= LAG).then_some(seconds)
-    }
-
-    pub(crate) fn seconds_at_any_age(self) -> Option<f64> {
-        #[expect(clippy::cast_possible_truncation, reason = "the lower half of the word")]
-        let seconds = f32::from_bits(self.0 as u32);
-        (seconds > 0.0).then_some(f64::from(seconds))
-    }
-
-    /// Whether it was made at `tick` or, as a straggler sees it, a little later.
-    #[expect(clippy::cast_possible_truncation, reason = "ticks compare as a circle does")]
-    pub(crate) const fn reaches(self, tick: u64) -> bool {
-        self.tick().wrapping_sub(tick as u32) <= LAG
-    }
-
-    const fn tick(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
 }
 
 #[cfg(not(steadfast_loom))]

@@ -11,10 +11,11 @@
 
 use std::time::Duration;
 
+use steadfast_core::LatencyQuantile;
+
 use crate::{
     ewma::EwmaEstimator,
     hold::{Hold, Success},
-    quantile::QuantileEstimator,
 };
 
 /// A timed-out call is taken to have lasted an eighth longer than its limit: two buckets of the histogram, enough to move a limit
@@ -44,7 +45,7 @@ impl Bounds {
 /// Where the estimate comes from.
 #[derive(Debug)]
 pub(crate) enum Source {
-    Quantile(QuantileEstimator),
+    Quantile(LatencyQuantile),
     Ewma(EwmaEstimator),
 }
 
@@ -174,7 +175,7 @@ mod tests {
     const FACTORS: [f64; 4] = [1.0, 1.5, 2.0, 3.0];
 
     fn quantile(factor: f64) -> Multiple {
-        Multiple::new(Source::Quantile(QuantileEstimator::new(0.99, 20, 6)), factor, BOUNDS, 1000 * MS, 6)
+        Multiple::new(Source::Quantile(LatencyQuantile::new(0.99, 20, 6)), factor, BOUNDS, 1000 * MS, 6)
     }
 
     fn ewma(factor: f64) -> Multiple {
@@ -288,7 +289,7 @@ mod tests {
 
     #[test]
     fn a_cold_start_below_the_latency_grows_until_calls_succeed() {
-        let multiple = Multiple::new(Source::Quantile(QuantileEstimator::new(0.99, 1000, 6)), 2.0, BOUNDS, 20 * MS, 6);
+        let multiple = Multiple::new(Source::Quantile(LatencyQuantile::new(0.99, 1000, 6)), 2.0, BOUNDS, 20 * MS, 6);
         assert!((0..6).any(|_| call(&multiple, 1, 500 * MS)));
         assert!((0..500).all(|_| call(&multiple, 1, 500 * MS)), "and stays while it is cold");
     }

@@ -5,14 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use steadfast_core::{Buckets, TimeSource};
+use steadfast_core::{Buckets, LatencyQuantile, TimeSource};
 
 use crate::{
     config::{LimitConfig, MultipleRule, Rule, SLICES},
     ewma::EwmaEstimator,
     limit::LimitSnapshot,
     multiple::{Multiple, Source},
-    quantile::QuantileEstimator,
     rfc6298::Rfc6298Estimator,
     telemetry::Telemetry,
 };
@@ -144,7 +143,7 @@ impl Estimator {
             Rule::Unlimited => Self::Unlimited,
             Rule::Fixed(limit) => Self::Fixed(limit),
             Rule::Quantile { quantile, multiple: rule } => {
-                let source = QuantileEstimator::new(quantile, rule.minimum_samples, SLICES);
+                let source = LatencyQuantile::new(quantile, rule.minimum_samples, SLICES);
                 multiple(Source::Quantile(source), rule)
             }
             Rule::Ewma { weight, multiple: rule } => {

@@ -1,8 +1,10 @@
 //! The estimate as a latency quantile of a sliding window.
 
+mod histogram;
+
+use self::histogram::{Histogram, quantile};
 use crate::{
-    histogram::{Histogram, quantile},
-    hold::Dated,
+    Dated,
     sync::{AtomicU32, AtomicU64, Ordering},
 };
 
@@ -14,7 +16,7 @@ const MOST_UNSEEN: u64 = 1024;
 /// A quantile of the latencies of a window. Evaluating it visits every bucket, so the result is kept, and made anew when a slice
 /// of time begins and when enough samples have come in.
 #[derive(Debug)]
-pub(crate) struct QuantileEstimator {
+pub struct LatencyQuantile {
     histogram: Histogram,
     quantile: f64,
     minimum: u32,
@@ -25,39 +27,43 @@ pub(crate) struct QuantileEstimator {
     due: AtomicU32,
 }
 
-impl QuantileEstimator {
-    pub(crate) fn new(quantile: f64, minimum: u32, slices: u32) -> Self {
+impl LatencyQuantile {
+    /// The `quantile`, between 0 and 1, of a window of so many slices of time, once it holds `minimum` samples.
+    #[must_use]
+    pub fn new(quantile: f64, minimum: u32, slices: u32) -> Self {
         Self {
             histogram: Histogram::new(slices),
             quantile,
             minimum,
-            latest: AtomicU64::new(Dated::NONE.0),
+            latest: AtomicU64::new(Dated::NONE.to_bits()),
             unseen: AtomicU32::new(0),
             due: AtomicU32::new(1),
         }
     }
 
-    /// Takes one latency into account.
-    pub(crate) fn record(&self, tick: u64, nanos: u64) {
+    /// Takes one latency into account, at the tick of its slice.
+    pub fn record(&self, tick: u64, nanos: u64) {
         self.histogram.record(tick, nanos);
         // Relaxed, here and below: the words are hints on when to look again. At worst a result is one look older.
         let unseen = self.unseen.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         // A straggler from an earlier tick leaves the looking to the next sample.
-        let latest = Dated(self.latest.load(Ordering::Relaxed));
+        let latest = Dated::from_bits(self.latest.load(Ordering::Relaxed));
         if unseen >= self.due.load(Ordering::Relaxed) && (!latest.reaches(tick + 1)) {
             self.evaluate(tick);
         }
     }
 
     /// The quantile in seconds, once there are enough samples in the window that ends with `tick`.
-    pub(crate) fn estimate(&self, tick: u64) -> Option<f64> {
-        let latest = Dated(self.latest.load(Ordering::Relaxed));
+    #[must_use]
+    pub fn estimate(&self, tick: u64) -> Option<f64> {
+        let latest = Dated::from_bits(self.latest.load(Ordering::Relaxed));
         let latest = if latest.reaches(tick) { latest } else { self.evaluate(tick) };
         latest.seconds_at_any_age()
     }
 
     /// How many samples the window that ends with `tick` holds.
-    pub(crate) fn samples(&self, tick: u64) -> u64 {
+    #[must_use]
+    pub fn samples(&self, tick: u64) -> u64 {
         self.histogram.counts(tick).iter().sum()
     }
 
@@ -71,7 +77,7 @@ impl QuantileEstimator {
         #[expect(clippy::cast_precision_loss, reason = "a bucket's edge has five significant bits")]
         let seconds = nanos.filter(|_| enough).map_or(0.0, |nanos| nanos as f64 / 1e9);
         let result = Dated::new(tick, seconds);
-        self.latest.store(result.0, Ordering::Relaxed);
+        self.latest.store(result.to_bits(), Ordering::Relaxed);
         result
     }
 }
