@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "time")]
+mod alarm;
 mod attempt;
 mod backoff;
 mod cause;
@@ -38,6 +40,8 @@ mod time_source;
 #[cfg(feature = "tonic")]
 pub mod tonic;
 
+#[cfg(feature = "time")]
+pub use crate::alarm::Alarm;
 #[cfg(feature = "metrics")]
 pub use crate::gauge::OwnedGauge;
 #[cfg(feature = "keyed")]

@@ -7,8 +7,7 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use steadfast_core::{Classify, Verdict};
-use tokio::time::{Instant, Sleep, sleep_until};
+use steadfast_core::{Alarm, Classify, Verdict};
 
 use crate::{error::Elapsed, watch::Watch};
 
@@ -19,7 +18,7 @@ pin_project! {
         #[pin]
         inner: Option<F>,
         #[pin]
-        timer: Option<Sleep>,
+        timer: Alarm,
         watch: Watch,
     }
 }
@@ -27,12 +26,12 @@ pin_project! {
 impl<F> Timed<F> {
     #[inline]
     pub(crate) const fn new(inner: F, watch: Watch) -> Self {
-        Self { inner: Some(inner), timer: None, watch }
+        Self { inner: Some(inner), timer: Alarm::new(), watch }
     }
 
     /// For a call that `watch` has refused.
     pub(crate) const fn refused(watch: Watch) -> Self {
-        Self { inner: None, timer: None, watch }
+        Self { inner: None, timer: Alarm::new(), watch }
     }
 }
 
@@ -67,17 +66,12 @@ impl<F> fmt::Debug for Timed<F> {
 }
 
 #[inline(never)]
-fn poll_timer(mut timer: Pin<&mut Option<Sleep>>, watch: &mut Watch, cx: &mut Context<'_>) -> Poll<()> {
-    if timer.is_none() {
+fn poll_timer(mut timer: Pin<&mut Alarm>, watch: &mut Watch, cx: &mut Context<'_>) -> Poll<()> {
+    if !timer.is_set() {
         let Some(at) = watch.wait() else { return Poll::Pending };
-        timer.set(Some(sleep_until(Instant::from_std(at))));
-        // `reset` registers the timer at once, which the first poll of a `Sleep` may put off: it gives way when the task's budget is
-        // spent. A future that spends the whole budget each time would never be timed out.
-        timer.as_mut().as_pin_mut().expect("set just above").reset(Instant::from_std(at));
+        timer.as_mut().set(at);
     }
-    let timer = timer.as_pin_mut().expect("set above or by an earlier poll");
-    // For the same reason the timer is looked at before it is polled. Where the budget is spent, tokio wakes the task again by itself.
-    if timer.is_elapsed() { Poll::Ready(()) } else { timer.poll(cx) }
+    timer.poll(cx)
 }
 
 pin_project! {
