@@ -10,6 +10,7 @@ use metrics::{Counter, counter};
 pub struct OutcomeCounters {
     metric: &'static str,
     label: &'static str,
+    key: &'static str,
     name: Arc<str>,
     outcomes: &'static [&'static str],
     counters: OnceLock<Box<[Counter]>>,
@@ -24,7 +25,14 @@ impl OutcomeCounters {
         name: Arc<str>,
         outcomes: &'static [&'static str],
     ) -> Self {
-        Self { metric, label, name, outcomes, counters: OnceLock::new() }
+        Self { metric, label, key: "outcome", name, outcomes, counters: OnceLock::new() }
+    }
+
+    /// The same with another label than `outcome` for the closed set.
+    #[must_use]
+    pub const fn by(mut self, key: &'static str) -> Self {
+        self.key = key;
+        self
     }
 
     /// Counts one call with the outcome at `index` of the closed set.
@@ -38,7 +46,7 @@ impl OutcomeCounters {
 
     fn make(&self) -> Box<[Counter]> {
         let counter =
-            |&outcome: &&'static str| counter!(self.metric, self.label => Arc::clone(&self.name), "outcome" => outcome);
+            |&outcome: &&'static str| counter!(self.metric, self.label => Arc::clone(&self.name), self.key => outcome);
         self.outcomes.iter().map(counter).collect()
     }
 }

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "call")]
+mod call;
 mod dual;
 mod error;
 mod expression;
@@ -13,6 +15,13 @@ mod tally;
 mod threshold;
 mod weighted;
 
+#[cfg(feature = "call")]
+pub use crate::call::{
+    Answer, Answers, CallError, Cancel, Conduct, Hedge, Level, Levels, Losers, MakeError, MakeFuture, NodesError, Plan,
+    Quorum, QuorumCall, QuorumFuture, Reached, Stragglers,
+};
+#[cfg(feature = "detach")]
+pub use crate::call::{Detach, DetachSnapshot};
 pub use crate::{
     dual::Dual,
     error::{AnalysisError, IntersectionError, RuleError},

@@ -20,6 +20,9 @@ pub use steadfast_breaker as breaker;
 #[cfg(feature = "clock")]
 #[doc(inline)]
 pub use steadfast_clock as clock;
+#[cfg(feature = "quorum")]
+#[doc(inline)]
+pub use steadfast_quorum as quorum;
 #[cfg(feature = "retry")]
 #[doc(inline)]
 pub use steadfast_retry as retry;

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
 mod analysis;
+#[cfg(feature = "call")]
+mod call;
 mod decide;
 mod rules;
 mod tally;

@@ -1,0 +1,202 @@
+//! Whom to call, and when: the state of a call as plain data. No clock, no services.
+
+use steadfast_core::{Executed, Verdict};
+
+use crate::{Decision, Nodes, Rule};
+
+/// Who was called and what came of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Course<const WORDS: usize> {
+    called: Nodes<WORDS>,
+    yes: Nodes<WORDS>,
+    no: Nodes<WORDS>,
+    /// Of those who answered, who may have executed the request.
+    executed: Nodes<WORDS>,
+    /// Of those who did not, who was cancelled before the request was sent.
+    withdrawn: Nodes<WORDS>,
+}
+
+impl<const WORDS: usize> Course<WORDS> {
+    /// Nobody is called; those who are absent have failed.
+    pub(crate) const fn new(absent: Nodes<WORDS>) -> Self {
+        Self { called: Nodes::EMPTY, yes: Nodes::EMPTY, no: absent, executed: Nodes::EMPTY, withdrawn: Nodes::EMPTY }
+    }
+
+    /// A node is called.
+    pub(crate) fn call(&mut self, node: usize) {
+        self.called.insert(node);
+    }
+
+    /// A node has answered; it has `seen` the request, unless it failed before it was sent.
+    pub(crate) fn answered(&mut self, node: usize, verdict: Verdict, seen: bool) {
+        if verdict == Verdict::Success {
+            self.yes.insert(node)
+        } else {
+            self.no.insert(node)
+        };
+        let executed = match verdict {
+            Verdict::Transient { executed, .. } | Verdict::Throttled { executed, .. } => executed == Executed::Maybe,
+            Verdict::Success | Verdict::Permanent | Verdict::Ignored => true,
+        };
+        if seen && executed {
+            self.executed.insert(node);
+        }
+    }
+
+    pub(crate) fn decide(&self, rule: &dyn Rule<WORDS>) -> Decision {
+        rule.decide(self.yes, self.no)
+    }
+
+    pub(crate) const fn called(&self) -> Nodes<WORDS> {
+        self.called
+    }
+
+    pub(crate) const fn yes(&self) -> Nodes<WORDS> {
+        self.yes
+    }
+
+    pub(crate) const fn no(&self) -> Nodes<WORDS> {
+        self.no
+    }
+
+    /// A node that is out has not seen the request, and never will.
+    pub(crate) fn withdrawn(&mut self, node: usize) {
+        self.withdrawn.insert(node);
+    }
+
+    /// Who may have executed the request, or may still.
+    pub(crate) fn executed(&self) -> Nodes<WORDS> {
+        self.executed | (self.out() - self.withdrawn)
+    }
+
+    /// Who was called and has not answered.
+    pub(crate) fn out(&self) -> Nodes<WORDS> {
+        self.called - self.yes - self.no
+    }
+
+    /// Whom to call after a failure: the next node in `order`, and as many more as it takes for a quorum of those who answered yes and those who are
+    /// out. Not those of them who would not help.
+    pub(crate) fn after_failure(&self, rule: &dyn Rule<WORDS>, order: &[usize]) -> Nodes<WORDS> {
+        let standing = self.yes | self.out();
+        let uncalled = order.iter().copied().filter(|node| !self.called.contains(*node));
+        fewest(rule, standing, uncalled)
+    }
+
+    /// Whom to call when those who are out take too long: the next node in `order`.
+    pub(crate) fn after_delay(&self, order: &[usize]) -> Option<usize> {
+        order.iter().copied().find(|node| !self.called.contains(*node))
+    }
+}
+
+/// Whom to call first: a quorum, of those who are ready if they are one, the first in `order` preferred.
+pub(crate) fn opening<const WORDS: usize>(
+    rule: &dyn Rule<WORDS>,
+    order: &[usize],
+    ready: Nodes<WORDS>,
+) -> Nodes<WORDS> {
+    let are = |is_ready: bool| order.iter().copied().filter(move |node| ready.contains(*node) == is_ready);
+    fewest(rule, Nodes::EMPTY, are(true).chain(are(false)))
+}
+
+/// The first of `more`, and further ones until they make a quorum with those who are `standing`; less those that are not needed for it, the last tried first.
+fn fewest<const WORDS: usize>(
+    rule: &dyn Rule<WORDS>,
+    standing: Nodes<WORDS>,
+    more: impl Iterator<Item = usize>,
+) -> Nodes<WORDS> {
+    let (mut taken, mut added) = (Vec::new(), Nodes::EMPTY);
+    for node in more {
+        taken.push(node);
+        added.insert(node);
+        if rule.is_quorum(standing | added) {
+            break;
+        }
+    }
+    for node in taken.into_iter().rev() {
+        let mut fewer = added;
+        fewer.remove(node);
+        if !fewer.is_empty() && rule.is_quorum(standing | fewer) {
+            added = fewer;
+        }
+    }
+    added
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Expr, Expression, Joint, NodeSet, Threshold};
+
+    fn set(nodes: impl IntoIterator<Item = usize>) -> NodeSet {
+        NodeSet::of(nodes).unwrap()
+    }
+
+    const FAILED: Verdict = Verdict::transient(Executed::No);
+
+    #[test]
+    fn a_quorum_of_those_who_are_ready_is_called_first() {
+        let rule = Threshold::of(2, 4).unwrap();
+        let order = [3, 0, 1, 2];
+        assert_eq!(opening(&rule, &order, NodeSet::ALL), set([3, 0]));
+        assert_eq!(opening(&rule, &order, set([0, 2])), set([0, 2]));
+        assert_eq!(opening(&rule, &order, set([2])), set([2, 3]), "the readiness of one more is awaited");
+    }
+
+    #[test]
+    fn only_nodes_that_help_are_called() {
+        // Node 0 with any of the others: asking 1 and 2 in vain would not help.
+        let rule = Expression::new(Expr::from(3) & Expr::any([0, 1, 2])).unwrap();
+        assert_eq!(opening(&rule, &[0, 1, 2, 3], NodeSet::ALL), set([0, 3]));
+        let mut course = Course::new(NodeSet::EMPTY);
+        [0, 3].into_iter().for_each(|node| course.call(node));
+        course.answered(0, FAILED, true);
+        assert_eq!(course.after_failure(&rule, &[0, 1, 2, 3]), set([1]));
+    }
+
+    #[test]
+    fn one_more_is_called_for_each_failure_though_a_hedge_is_out() {
+        let rule = Threshold::of(2, 5).unwrap();
+        let order = [0, 1, 2, 3, 4];
+        let mut course = Course::new(NodeSet::EMPTY);
+        [0, 1].into_iter().for_each(|node| course.call(node));
+        assert_eq!(course.after_delay(&order), Some(2));
+        course.call(2);
+        course.answered(0, FAILED, true);
+        assert_eq!(course.after_failure(&rule, &order), set([3]));
+    }
+
+    #[test]
+    fn a_failure_is_made_up_for_by_as_many_as_it_takes() {
+        let halves = [set([1, 2, 3]), set([3, 4, 5])].map(|half| Threshold::majority(half).unwrap());
+        let rule = Joint::new(halves).unwrap();
+        let order = [3, 1, 4, 2, 5];
+        assert_eq!(opening(&rule, &order, NodeSet::ALL), set([3, 1, 4]));
+        let mut course = Course::new(NodeSet::EMPTY);
+        [3, 1, 4].into_iter().for_each(|node| course.call(node));
+        course.answered(3, FAILED, true);
+        // Without node 3 it takes both others of each half.
+        assert_eq!(course.after_failure(&rule, &order), set([2, 5]));
+    }
+
+    #[test]
+    fn when_all_are_called_there_is_nobody_left() {
+        let rule = Threshold::of(1, 1).unwrap();
+        let mut course = Course::new(NodeSet::EMPTY);
+        course.call(0);
+        course.answered(0, FAILED, true);
+        assert_eq!(course.after_failure(&rule, &[0]), NodeSet::EMPTY);
+        assert_eq!(course.after_delay(&[0]), None);
+        assert_eq!(course.decide(&rule), Decision::Lost);
+    }
+
+    #[test]
+    fn whether_it_may_have_been_executed_is_known_of_each_node() {
+        let mut course = Course::new(NodeSet::EMPTY);
+        course.answered(0, FAILED, true);
+        course.answered(1, Verdict::transient(Executed::Maybe), false);
+        assert!(course.executed().is_empty(), "refused, and failed before it was sent");
+        course.answered(2, Verdict::Permanent, true);
+        course.answered(3, Verdict::Success, true);
+        assert_eq!(course.executed(), set([2, 3]));
+    }
+}

@@ -1,0 +1,307 @@
+//! A call under way: the shell round its [`Course`].
+
+use std::{
+    mem,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use steadfast_core::{Alarm, Verdict};
+use tower_service::Service;
+
+use super::{
+    agenda::Shared,
+    answers::{Answer, Answers},
+    course::Course,
+    losers::{Conduct, Stragglers},
+    pace::CLOCK,
+    slots::{Ended, Slots},
+    telemetry::{Cause, Outcome},
+};
+use crate::{Decision, Nodes};
+
+/// A call under way. Dropped before it is decided it lets go of its nodes as planned.
+pub(crate) struct Drive<S, Req, P, const WORDS: usize>
+where
+    S: Service<Req>,
+    P: Conduct<S, Req, WORDS>,
+{
+    shared: Shared<P, WORDS>,
+    slots: Slots<S, Req, WORDS>,
+    /// Those to be polled before the task sleeps, by place.
+    unpolled: Nodes<WORDS>,
+    /// Services for nodes that may be called later, by place. Empty if all are called at once.
+    reserve: Vec<Option<S>>,
+    request: Option<Req>,
+    course: Course<WORDS>,
+    decision: Decision,
+    answers: Vec<Answer<S::Response, S::Error>>,
+    started: Instant,
+    deadline: Option<Instant>,
+    /// How long to wait before one more node is called, and when that is.
+    delay: Option<Duration>,
+    one_more: Option<Instant>,
+    is_over: bool,
+    /// In a box, made by the first wait: only calls that wait for the network anyway pay for it, and nothing here has to be pinned.
+    alarm: Option<Pin<Box<Alarm>>>,
+}
+
+/// Something that the caller may want to know.
+pub(crate) enum Event {
+    /// A node has answered.
+    Answered,
+    /// Every node that was called has answered.
+    AllAnswered,
+    /// The deadline has passed.
+    TimeIsOver,
+}
+
+impl<S, Req, P, const WORDS: usize> Drive<S, Req, P, WORDS>
+where
+    S: Service<Req>,
+    P: Conduct<S, Req, WORDS>,
+{
+    /// Nobody is called yet. Without a request nobody ever is.
+    pub(crate) fn new(
+        shared: Shared<P, WORDS>,
+        request: Option<Req>,
+        started: Instant,
+        deadline: Option<Instant>,
+    ) -> Self {
+        let places = if request.is_some() { shared.order.len() } else { 0 };
+        let delay = shared.pace.delay(started);
+        Self {
+            slots: Slots::new(places),
+            unpolled: Nodes::EMPTY,
+            reserve: Vec::new(),
+            request,
+            course: Course::new(shared.absent),
+            decision: Decision::Pending,
+            answers: Vec::with_capacity(places),
+            started,
+            deadline,
+            delay,
+            // A delay beyond what an instant can hold is for ever.
+            one_more: delay.and_then(|delay| started.checked_add(delay)),
+            is_over: false,
+            alarm: None,
+            shared,
+        }
+    }
+
+    /// Calls a node that is ready.
+    pub(crate) fn call(&mut self, place: usize, service: &mut S, is_last: bool)
+    where
+        Req: Clone,
+    {
+        if let Some(request) = copy(&mut self.request, is_last) {
+            self.open(place);
+            self.slots.call(place, service.call(request), self.started);
+        }
+    }
+
+    /// Calls a node once it is ready.
+    pub(crate) fn ready_then_call(&mut self, place: usize, service: S, is_last: bool)
+    where
+        Req: Clone,
+    {
+        if let Some(request) = copy(&mut self.request, is_last) {
+            self.open(place);
+            self.slots.ready_then_call(place, service, request, self.started);
+        }
+    }
+
+    fn open(&mut self, place: usize) {
+        self.course.call(self.shared.order[place]);
+        self.shared.telemetry.called(Cause::Opening);
+    }
+
+    /// Keeps services for the nodes that are not called yet, by place.
+    pub(crate) fn keep(&mut self, reserve: Vec<Option<S>>) {
+        self.reserve = reserve;
+    }
+
+    /// Begins a poll: each call under way is polled once in it.
+    pub(crate) fn begin(&mut self) {
+        self.unpolled = self.slots.pending();
+    }
+
+    /// Goes on until something has happened.
+    pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event>
+    where
+        Req: Clone,
+    {
+        loop {
+            while let Some(place) = self.unpolled.iter().next() {
+                self.unpolled.remove(place);
+                if let Poll::Ready(ended) = self.slots.poll(place, cx) {
+                    self.answered(place, ended);
+                    return Poll::Ready(Event::Answered);
+                }
+            }
+            if self.slots.pending().is_empty() && !self.course.called().is_empty() {
+                return Poll::Ready(Event::AllAnswered);
+            }
+            let now = ready!(self.poll_alarm(cx));
+            if self.deadline.is_some_and(|deadline| deadline <= now) {
+                return Poll::Ready(Event::TimeIsOver);
+            }
+            self.call_one_more(now);
+        }
+    }
+
+    /// Ready at the deadline, and when one more node is to be called.
+    fn poll_alarm(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
+        let next = self.deadline.iter().chain(&self.one_more).min();
+        let Some(next) = next.copied() else { return Poll::Pending };
+        // A call whose deadline had passed at its start needs no timer.
+        if next > self.started {
+            let alarm = self.alarm.get_or_insert_with(|| Box::pin(Alarm::new()));
+            alarm.as_mut().set(next);
+            ready!(alarm.as_mut().poll(cx));
+        }
+        Poll::Ready(CLOCK.now())
+    }
+
+    fn answered(&mut self, place: usize, ended: Ended<S::Response, S::Error>)
+    where
+        Req: Clone,
+    {
+        let now = CLOCK.now();
+        let Ended { result, since, sent } = ended;
+        let verdict = self.shared.plan.judge(result.as_ref());
+        let node = self.shared.order[place];
+        self.course.answered(node, verdict, sent);
+        let after = now.saturating_duration_since(self.started);
+        self.answers.push(Answer { node, result, verdict, after });
+        let is_yes = verdict == Verdict::Success;
+        if is_yes {
+            self.shared.pace.answered(now, now.saturating_duration_since(since));
+        }
+        if self.decision == Decision::Pending {
+            self.decision = self.course.decide(&*self.shared.rule);
+        }
+        if self.decision == Decision::Pending && !is_yes && !self.reserve.is_empty() {
+            let more = self.course.after_failure(&*self.shared.rule, &self.shared.order);
+            self.call_later(more, now, Cause::Failure);
+        }
+    }
+
+    fn call_one_more(&mut self, now: Instant)
+    where
+        Req: Clone,
+    {
+        if self.one_more.is_none_or(|one_more| one_more > now) {
+            return;
+        }
+        let next = self.course.after_delay(&self.shared.order);
+        // Counted from now: a process that was stopped does not call all at once when it goes on.
+        self.one_more = self.delay.and_then(|delay| now.checked_add(delay)).filter(|_| next.is_some());
+        if let Some(node) = next {
+            let mut more = Nodes::EMPTY;
+            more.insert(node);
+            self.call_later(more, now, Cause::Delay);
+        }
+    }
+
+    /// Calls these nodes of the reserve, each once it is ready.
+    fn call_later(&mut self, more: Nodes<WORDS>, now: Instant, cause: Cause)
+    where
+        Req: Clone,
+    {
+        for place in 0..self.reserve.len() {
+            let node = self.shared.order[place];
+            if !more.contains(node) {
+                continue;
+            }
+            let Some(service) = self.reserve[place].take() else { continue };
+            let is_last = self.reserve.iter().all(Option::is_none);
+            let Some(request) = copy(&mut self.request, is_last) else { continue };
+            self.course.call(node);
+            self.slots.ready_then_call(place, service, request, now);
+            self.unpolled.insert(place);
+            self.shared.telemetry.called(cause);
+        }
+    }
+
+    /// What the answers say so far.
+    pub(crate) const fn decision(&self) -> Decision {
+        self.decision
+    }
+
+    /// How many nodes have answered yes.
+    pub(crate) fn yes(&self) -> usize {
+        self.course.yes().len()
+    }
+
+    /// Takes the answers since the last time.
+    pub(crate) fn take_answers(&mut self) -> Vec<Answer<S::Response, S::Error>> {
+        mem::take(&mut self.answers)
+    }
+
+    /// Time since the start.
+    pub(crate) fn elapsed(&self) -> Duration {
+        CLOCK.now().saturating_duration_since(self.started)
+    }
+
+    /// It is decided: no more nodes are called.
+    pub(crate) fn settle(&mut self, outcome: Outcome) {
+        self.is_over = true;
+        self.one_more = None;
+        self.reserve.clear();
+        self.request = None;
+        self.shared.telemetry.ended(outcome);
+        #[cfg(feature = "tracing")]
+        if !matches!(outcome, Outcome::Won) {
+            self.shared.telemetry.failed(outcome, self.course.no(), self.course.out());
+        }
+    }
+
+    /// Lets go of the nodes that are still out, as planned, and takes the answers that were not taken yet.
+    pub(crate) fn finish(&mut self) -> Answers<S::Response, S::Error, WORDS> {
+        // The last answer is what decided it, if there was one: its time is known.
+        let last = self.answers.last().filter(|_| self.decision.is_final()).map(|answer| answer.after);
+        let elapsed = last.unwrap_or_else(|| self.elapsed());
+        let now = self.started + elapsed;
+        self.slots.since().for_each(|since| self.shared.pace.given_up(now, now.saturating_duration_since(since)));
+        let unsent = self.slots.unsent().map(|place| self.shared.order[place]).collect::<Vec<_>>();
+        if !self.let_go() {
+            unsent.into_iter().for_each(|node| self.course.withdrawn(node));
+        }
+        Answers::new(self.take_answers(), self.course, self.shared.present, elapsed)
+    }
+
+    /// Whether they go on without it.
+    fn let_go(&mut self) -> bool {
+        self.unpolled = Nodes::EMPTY;
+        let slots = mem::replace(&mut self.slots, Slots::new(0));
+        !slots.pending().is_empty() && self.shared.plan.let_go(Stragglers::new(slots))
+    }
+}
+
+impl<S, Req, P, const WORDS: usize> Drop for Drive<S, Req, P, WORDS>
+where
+    S: Service<Req>,
+    P: Conduct<S, Req, WORDS>,
+{
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.shared.telemetry.ended(Outcome::Cancelled);
+        }
+        self.let_go();
+    }
+}
+
+/// Nothing in it is pinned in place: the calls and the alarm are in boxes of their own.
+impl<S, Req, P, const WORDS: usize> Unpin for Drive<S, Req, P, WORDS>
+where
+    S: Service<Req>,
+    P: Conduct<S, Req, WORDS>,
+{
+}
+
+/// The request, and for the last who needs it the original.
+fn copy<Req: Clone>(request: &mut Option<Req>, is_last: bool) -> Option<Req> {
+    if is_last { request.take() } else { request.clone() }
+}

@@ -1,0 +1,123 @@
+//! Why a call came to nothing.
+
+use std::{error::Error, fmt};
+
+use steadfast_core::{Failure, Grounds, RefusalKind};
+
+use super::answers::Answers;
+use crate::Nodes;
+
+/// A call that did not get its quorum, with all that was answered until then.
+///
+/// Its source is its [`Grounds`], by which the layers further out know it: `Lost` is *unavailable*, `Incomplete` is *timed out*, and the request was not executed only if that is
+/// certain of each node. The errors of the nodes are not in the chain, for they are several: see [`Answers::errors`].
+#[non_exhaustive]
+pub enum CallError<Res, Err, const WORDS: usize = 1> {
+    /// So many nodes have failed that there can be no quorum any more. Reported as soon as that is certain.
+    Lost {
+        /// What was answered.
+        answers: Answers<Res, Err, WORDS>,
+        /// The facts, as any layer further out reads them.
+        grounds: Grounds,
+    },
+    /// The deadline has passed before it was decided. With the nodes that were still out it might have been won.
+    Incomplete {
+        /// What was answered.
+        answers: Answers<Res, Err, WORDS>,
+        /// The facts, as any layer further out reads them.
+        grounds: Grounds,
+    },
+}
+
+impl<Res, Err, const WORDS: usize> CallError<Res, Err, WORDS> {
+    pub(super) fn lost(answers: Answers<Res, Err, WORDS>) -> Self {
+        let grounds = grounds(RefusalKind::Unavailable, &answers);
+        Self::Lost { answers, grounds }
+    }
+
+    pub(super) fn incomplete(answers: Answers<Res, Err, WORDS>) -> Self {
+        let grounds = grounds(RefusalKind::TimedOut, &answers);
+        Self::Incomplete { answers, grounds }
+    }
+
+    /// What was answered.
+    #[must_use]
+    pub const fn answers(&self) -> &Answers<Res, Err, WORDS> {
+        let (Self::Lost { answers, .. } | Self::Incomplete { answers, .. }) = self;
+        answers
+    }
+
+    /// What was answered, taken out.
+    #[must_use]
+    pub fn into_answers(self) -> Answers<Res, Err, WORDS> {
+        let (Self::Lost { answers, .. } | Self::Incomplete { answers, .. }) = self;
+        answers
+    }
+
+    /// The facts, as any layer further out reads them.
+    #[must_use]
+    pub const fn grounds(&self) -> Grounds {
+        let (Self::Lost { grounds, .. } | Self::Incomplete { grounds, .. }) = self;
+        *grounds
+    }
+}
+
+fn grounds<Res, Err, const WORDS: usize>(kind: RefusalKind, answers: &Answers<Res, Err, WORDS>) -> Grounds {
+    if answers.may_have_executed() { Grounds::maybe_executed(kind) } else { Grounds::not_executed(kind) }
+}
+
+impl<Res, Err, const WORDS: usize> fmt::Debug for CallError<Res, Err, WORDS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Lost { .. } => "Lost",
+            Self::Incomplete { .. } => "Incomplete",
+        };
+        f.debug_struct(name).field("answers", self.answers()).field("grounds", &self.grounds()).finish()
+    }
+}
+
+impl<Res, Err, const WORDS: usize> fmt::Display for CallError<Res, Err, WORDS> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lost { answers, .. } => write!(f, "no quorum is possible any more: {answers}"),
+            Self::Incomplete { answers, .. } => write!(f, "no quorum in time: {answers}"),
+        }
+    }
+}
+
+impl<Res, Err, const WORDS: usize> Error for CallError<Res, Err, WORDS> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        let (Self::Lost { grounds, .. } | Self::Incomplete { grounds, .. }) = self;
+        Some(grounds)
+    }
+}
+
+impl<Res: 'static, Err: 'static, const WORDS: usize> Failure for CallError<Res, Err, WORDS> {
+    fn as_error(&self) -> &(dyn Error + 'static) {
+        self
+    }
+}
+
+/// Nodes that cannot be called by a rule, refused where the call is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodesError<const WORDS: usize = 1> {
+    /// Two services for one node. It would vote twice.
+    #[error("node {node} has two services")]
+    NodeTwice {
+        /// The node.
+        node: usize,
+    },
+    /// A service for a node that is no member of the rule. Its answer would count for nothing.
+    #[error("node {node} is no member of the rule")]
+    Stranger {
+        /// The node.
+        node: usize,
+    },
+    /// Members without a service. They would never answer.
+    #[error("members {nodes} have no service")]
+    Missing {
+        /// The members.
+        nodes: Nodes<WORDS>,
+    },
+}

@@ -1,0 +1,170 @@
+//! The calls of nodes, each in its place.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use crate::Nodes;
+
+/// How many calls share an allocation.
+const CHUNK: usize = 8;
+
+pin_project! {
+    /// The call of one node.
+    #[project = NodeCallProjection]
+    enum NodeCall<S, Req>
+    where
+        S: Service<Req>,
+    {
+        /// Not made, or done.
+        Idle,
+        /// Waiting until the node is ready.
+        Readying { service: S, request: Option<Req>, since: Instant },
+        /// Waiting for the answer.
+        Calling { #[pin] future: S::Future, since: Instant },
+    }
+}
+
+/// How the call of a node ended.
+pub(crate) struct Ended<T, E> {
+    pub(crate) result: Result<T, E>,
+    /// When it was called.
+    pub(crate) since: Instant,
+    /// Whether the request reached the service: not if that failed its readiness.
+    pub(crate) sent: bool,
+}
+
+impl<S: Service<Req>, Req> NodeCall<S, Req> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended<S::Response, S::Error>> {
+        if let NodeCallProjection::Readying { service, request, since } = self.as_mut().project() {
+            let since = *since;
+            match ready!(service.poll_ready(cx)) {
+                Ok(()) => {
+                    let request = request.take().expect("a call that panicked is not polled again");
+                    let future = service.call(request);
+                    self.set(Self::Calling { future, since });
+                }
+                Err(error) => {
+                    self.set(Self::Idle);
+                    return Poll::Ready(Ended { result: Err(error), since, sent: false });
+                }
+            }
+        }
+        let NodeCallProjection::Calling { future, since } = self.as_mut().project() else { return Poll::Pending };
+        let (result, since) = (ready!(future.poll(cx)), *since);
+        // The answer is here: what the call held is let go at once, not with the slowest of them.
+        self.set(Self::Idle);
+        Poll::Ready(Ended { result, since, sent: true })
+    }
+}
+
+pin_project! {
+    /// Eight calls in one allocation. Elements of a slice cannot be pinned one by one without unsafe code; fields can.
+    struct Chunk<S, Req>
+    where
+        S: Service<Req>,
+    {
+        #[pin] a: NodeCall<S, Req>,
+        #[pin] b: NodeCall<S, Req>,
+        #[pin] c: NodeCall<S, Req>,
+        #[pin] d: NodeCall<S, Req>,
+        #[pin] e: NodeCall<S, Req>,
+        #[pin] f: NodeCall<S, Req>,
+        #[pin] g: NodeCall<S, Req>,
+        #[pin] h: NodeCall<S, Req>,
+    }
+}
+
+impl<S: Service<Req>, Req> Chunk<S, Req> {
+    const fn new() -> Self {
+        let (a, b, c, d) = (NodeCall::Idle, NodeCall::Idle, NodeCall::Idle, NodeCall::Idle);
+        let (e, f, g, h) = (NodeCall::Idle, NodeCall::Idle, NodeCall::Idle, NodeCall::Idle);
+        Self { a, b, c, d, e, f, g, h }
+    }
+
+    fn slot(self: Pin<&mut Self>, place: usize) -> Pin<&mut NodeCall<S, Req>> {
+        let chunk = self.project();
+        match place % CHUNK {
+            0 => chunk.a,
+            1 => chunk.b,
+            2 => chunk.c,
+            3 => chunk.d,
+            4 => chunk.e,
+            5 => chunk.f,
+            6 => chunk.g,
+            _ => chunk.h,
+        }
+    }
+}
+
+/// The calls of all nodes, by place.
+pub(crate) struct Slots<S: Service<Req>, Req, const WORDS: usize> {
+    chunks: Vec<Pin<Box<Chunk<S, Req>>>>,
+    pending: Nodes<WORDS>,
+}
+
+impl<S: Service<Req>, Req, const WORDS: usize> Slots<S, Req, WORDS> {
+    pub(crate) fn new(places: usize) -> Self {
+        let chunks = (0..places.div_ceil(CHUNK)).map(|_| Box::pin(Chunk::new())).collect();
+        Self { chunks, pending: Nodes::EMPTY }
+    }
+
+    /// A call that was made.
+    pub(crate) fn call(&mut self, place: usize, future: S::Future, since: Instant) {
+        self.set(place, NodeCall::Calling { future, since });
+    }
+
+    /// A call that is made once the service is ready.
+    pub(crate) fn ready_then_call(&mut self, place: usize, service: S, request: Req, since: Instant) {
+        self.set(place, NodeCall::Readying { service, request: Some(request), since });
+    }
+
+    fn set(&mut self, place: usize, call: NodeCall<S, Req>) {
+        self.slot(place).set(call);
+        self.pending.insert(place);
+    }
+
+    fn slot(&mut self, place: usize) -> Pin<&mut NodeCall<S, Req>> {
+        self.chunks[place / CHUNK].as_mut().slot(place)
+    }
+
+    /// The places whose calls are under way.
+    #[inline]
+    pub(crate) const fn pending(&self) -> Nodes<WORDS> {
+        self.pending
+    }
+
+    /// Polls a call that is under way. If it panics, it is not polled again.
+    pub(crate) fn poll(&mut self, place: usize, cx: &mut Context<'_>) -> Poll<Ended<S::Response, S::Error>> {
+        self.pending.remove(place);
+        let polled = self.slot(place).poll(cx);
+        if polled.is_pending() {
+            self.pending.insert(place);
+        }
+        polled
+    }
+
+    /// When the calls that are under way were made.
+    pub(crate) fn since(&self) -> impl Iterator<Item = Instant> {
+        self.pending.iter().filter_map(|place| match self.peek(place) {
+            NodeCall::Idle => None,
+            NodeCall::Readying { since, .. } | NodeCall::Calling { since, .. } => Some(*since),
+        })
+    }
+
+    /// The places whose services are not ready yet, and have not seen the request.
+    pub(crate) fn unsent(&self) -> impl Iterator<Item = usize> {
+        self.pending.iter().filter(|place| matches!(self.peek(*place), NodeCall::Readying { .. }))
+    }
+
+    fn peek(&self, place: usize) -> &NodeCall<S, Req> {
+        let chunk = &self.chunks[place / CHUNK];
+        let slots = [&chunk.a, &chunk.b, &chunk.c, &chunk.d, &chunk.e, &chunk.f, &chunk.g, &chunk.h];
+        slots[place % CHUNK]
+    }
+}

@@ -1,0 +1,46 @@
+//! The contract of every service, kept by a call over one node by each plan.
+
+use steadfast_quorum::{Answers, CallError, Hedge, Plan, QuorumCall, Threshold};
+use steadfast_testkit::{BoxError, contract};
+use tower::ServiceExt;
+
+use super::MS;
+
+/// A call over one node answers as the node does.
+fn reply(answers: Answers<u32, BoxError>) -> u32 {
+    answers.into_replies().next().unwrap().1
+}
+
+fn error(error: CallError<u32, BoxError>) -> BoxError {
+    error.into_answers().into_iter().find_map(|answer| answer.result.err()).unwrap()
+}
+
+#[test]
+fn a_call_over_one_node_keeps_the_contract_by_every_plan() {
+    let plans = [
+        Plan::all_at_once(),
+        Plan::quorum_first(),
+        Plan::staggered(10 * MS).unwrap(),
+        Plan::hedged(Hedge::new(MS, 10 * MS)).unwrap(),
+    ];
+    for plan in plans {
+        contract::suite(|probe| {
+            let call = QuorumCall::new(Threshold::of(1, 1).unwrap(), [(0, probe)], plan.clone()).unwrap();
+            ServiceExt::<u32>::map_err(ServiceExt::<u32>::map_response(call, reply), error)
+        });
+    }
+}
+
+#[cfg(feature = "detach")]
+#[tokio::test]
+async fn a_call_that_detaches_keeps_the_contract_but_for_what_it_is_told_to_keep() {
+    use steadfast_quorum::Detach;
+    let detach = Detach::new(MS).unwrap();
+    detach.shutdown().await;
+    contract::suite(|probe| {
+        // Shut down, it cancels: what it keeps otherwise is for its own tests.
+        let plan = Plan::all_at_once().detach(detach.clone());
+        let call = QuorumCall::new(Threshold::of(1, 1).unwrap(), [(0, probe)], plan).unwrap();
+        ServiceExt::<u32>::map_err(ServiceExt::<u32>::map_response(call, reply), error)
+    });
+}

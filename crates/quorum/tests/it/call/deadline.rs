@@ -1,0 +1,70 @@
+//! What a deadline ends, and what it calls it.
+
+use steadfast_core::{Deadline, RefusalKind};
+use steadfast_quorum::{CallError, Plan, Threshold};
+use steadfast_testkit::{Readiness, Reply};
+use tokio::time::Instant;
+use tower::{Service, ServiceExt};
+
+use super::{MS, call_over, calls, live_futures, majority_of, script, set, timed};
+
+fn in_20_ms() -> Plan<steadfast_core::DefaultClassifier, impl Fn(&u32) -> Option<Deadline> + Clone> {
+    let deadline = Deadline::at((Instant::now() + 20 * MS).into_std());
+    Plan::all_at_once().context(move |_: &u32| Some(deadline))
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_that_runs_out_is_incomplete_and_not_lost() {
+    let (nodes, mut call) = call_over(majority_of(3), in_20_ms());
+    script(&nodes, [Reply::echo().after(MS), Reply::error().after(2 * MS), Reply::echo().after(21 * MS)]);
+    let (outcome, took) = timed(&mut call).await;
+    let Err(CallError::Incomplete { answers, grounds }) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((took, answers.elapsed()), (20 * MS, 20 * MS));
+    assert_eq!((answers.yes(), answers.no(), answers.out()), (set([0]), set([1]), set([2])));
+    assert!(grounds.kind == RefusalKind::TimedOut && grounds.may_have_executed);
+    assert_eq!(live_futures(&nodes), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_answers_in_time_wins_and_what_is_lost_in_time_is_lost() {
+    let (nodes, mut call) = call_over(majority_of(3), in_20_ms());
+    script(&nodes, [Reply::echo().after(MS), Reply::echo().after(19 * MS), Reply::echo().after(21 * MS)]);
+    assert_eq!(timed(&mut call).await.1, 19 * MS);
+    let (nodes, mut call) = call_over(majority_of(3), in_20_ms());
+    script(&nodes, [Reply::error(), Reply::error().after(19 * MS), Reply::echo().after(21 * MS)]);
+    let (outcome, took) = timed(&mut call).await;
+    assert!(matches!(outcome, Err(CallError::Lost { .. })) && took == 19 * MS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_whose_deadline_has_passed_calls_nobody() {
+    let (nodes, mut call) = call_over(majority_of(3), in_20_ms());
+    tokio::time::advance(20 * MS).await;
+    let (outcome, took) = timed(&mut call).await;
+    let Err(CallError::Incomplete { answers, grounds }) = outcome else { panic!("{outcome:?}") };
+    assert!(took.is_zero() && !grounds.may_have_executed);
+    assert_eq!((calls(&nodes), answers.uncalled()), (vec![0; 3], set([0, 1, 2])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn readiness_inside_the_call_is_within_the_deadline() {
+    let deadline = Deadline::at((Instant::now() + 20 * MS).into_std());
+    let plan = Plan::staggered(5 * MS).unwrap().context(move |_: &u32| Some(deadline));
+    let (nodes, mut call) = call_over(Threshold::of(2, 3).unwrap(), plan);
+    script(&nodes, [Reply::echo(), Reply::echo().after(500 * MS), Reply::echo()]);
+    nodes[2].always_ready(Readiness::Pending);
+    let (outcome, took) = timed(&mut call).await;
+    let Err(CallError::Incomplete { answers, .. }) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((took, answers.out(), calls(&nodes)), (20 * MS, set([1, 2]), vec![1, 1, 0]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_there_counts_though_the_deadline_has_passed_meanwhile() {
+    let (nodes, mut call) = call_over(majority_of(3), in_20_ms());
+    script(&nodes, [Reply::echo().after(MS), Reply::echo().after(19 * MS), Reply::echo().after(400 * MS)]);
+    let mut task = tokio_test::task::spawn(call.ready().await.unwrap().call(7));
+    assert!(task.poll().is_pending());
+    // The process stands still, and answers and the deadline are due when it goes on.
+    tokio::time::advance(100 * MS).await;
+    assert!(matches!(task.poll(), std::task::Poll::Ready(Ok(_))));
+}

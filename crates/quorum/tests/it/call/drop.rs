@@ -1,0 +1,78 @@
+//! Calls that are dropped at every point leave nothing behind, unless they were told to.
+
+use std::{future::Future, pin::Pin};
+
+use steadfast_quorum::{Plan, Threshold};
+use steadfast_testkit::{Control, Readiness, Reply};
+use tokio_test::task::spawn;
+use tower::{Service, ServiceExt};
+
+use super::{MS, call_over, live_futures, majority_of};
+
+fn handles(nodes: &[Control]) -> u64 {
+    nodes.iter().map(|node| node.counts().live_handles).sum()
+}
+
+/// Lets held answers of five nodes go one by one, and drops the call after `steps` of them.
+async fn dropped_after(steps: usize, plan: Plan) {
+    let (nodes, mut call) = call_over(majority_of(5), plan);
+    nodes.iter().for_each(|node| node.always(Reply::echo().held()));
+    let before = handles(&nodes);
+    let future = call.ready().await.unwrap().call(7);
+    let mut task = spawn(future);
+    for node in nodes.iter().take(steps) {
+        let _ = task.poll();
+        node.release_all();
+    }
+    if steps > 0 {
+        let _ = task.poll();
+    }
+    drop(task);
+    assert_eq!(live_futures(&nodes), 0, "after {steps} answers");
+    assert_eq!(handles(&nodes), before, "after {steps} answers");
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_before_its_first_poll_or_after_any_answer_it_cancels_its_nodes() {
+    for steps in 0..=3 {
+        dropped_after(steps, Plan::all_at_once()).await;
+        dropped_after(steps, Plan::quorum_first()).await;
+        dropped_after(steps, Plan::staggered(10 * MS).unwrap()).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_while_a_node_is_not_ready_it_leaves_no_place_in_line() {
+    let (nodes, mut call) = call_over(majority_of(3), Plan::all_at_once());
+    nodes[0].always_ready(Readiness::Pending);
+    nodes[1].always(Reply::echo().held());
+    let before = handles(&nodes);
+    let mut task = spawn(call.ready().await.unwrap().call(7));
+    assert!(task.poll().is_pending());
+    drop(task);
+    assert_eq!((live_futures(&nodes), handles(&nodes)), (0, before));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_held_for_nodes_that_are_not_called_is_let_go_with_the_decision() {
+    let (nodes, mut call) = call_over(Threshold::of(1, 3).unwrap(), Plan::quorum_first());
+    let before = handles(&nodes);
+    let mut future: Pin<Box<dyn Future<Output = _>>> = Box::pin(call.ready().await.unwrap().call(7));
+    assert!((&mut future).await.is_ok());
+    // The future is still there, as it is while its output is looked at.
+    assert_eq!((live_futures(&nodes), handles(&nodes)), (0, before));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_one_node_comes_out_and_cancels_the_others() {
+    let (nodes, mut call) = call_over(majority_of(3), Plan::all_at_once());
+    nodes[0].always(Reply::echo().held());
+    nodes[1].always(Reply::panic());
+    nodes[2].always(Reply::echo().held());
+    let future = call.ready().await.unwrap().call(7);
+    let panicked = tokio::spawn(future).await.unwrap_err();
+    assert!(panicked.is_panic());
+    assert_eq!(live_futures(&nodes), 0);
+    nodes.iter().for_each(|node| node.always(Reply::echo()));
+    assert!(call.ready().await.unwrap().call(7).await.is_ok());
+}

@@ -1,0 +1,187 @@
+//! At the earliest moment at which it is certain, and not one node more than it takes.
+
+use std::time::Duration;
+
+use steadfast_core::{Classify, DefaultClassifier, Executed, Grounds, RefusalKind, Verdict, cause};
+use steadfast_quorum::{CallError, Hedge, Joint, NodesError, Plan, QuorumCall, Threshold};
+use steadfast_testkit::{BoxError, Probe, Reply};
+use tower::{Service, ServiceExt};
+
+use super::{MS, call_over, calls, live_futures, majority_of, script, set, timed};
+
+fn after(ms: u32) -> Reply {
+    Reply::echo().after(ms * MS)
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_errors_of_five_lose_it_at_the_third() {
+    let (nodes, mut call) = call_over(majority_of(5), Plan::all_at_once());
+    script(
+        &nodes,
+        [Reply::error().after(MS), Reply::error().after(2 * MS), Reply::error().after(3 * MS), after(50), after(60)],
+    );
+    let (outcome, took) = timed(&mut call).await;
+    let Err(CallError::Lost { answers, grounds }) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((took, answers.elapsed()), (3 * MS, 3 * MS));
+    assert_eq!((answers.no(), answers.yes(), answers.out()), (set([0, 1, 2]), set([]), set([3, 4])));
+    assert_eq!(answers.errors().count(), 3);
+    assert!(grounds.may_have_executed && grounds.kind == RefusalKind::Unavailable);
+    assert_eq!(live_futures(&nodes), 0, "nobody waits for the others");
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_at_once_takes_the_fastest_quorum_q_first_the_slowest_of_one_staggered_in_between() {
+    let plans = [(Plan::all_at_once(), 7), (Plan::quorum_first(), 50), (Plan::staggered(10 * MS).unwrap(), 17)];
+    for (plan, ms) in plans {
+        let (nodes, mut call) = call_over(Threshold::of(2, 3).unwrap(), plan);
+        script(&nodes, [after(5), after(50), after(7)]);
+        let (outcome, took) = timed(&mut call).await;
+        let answers = outcome.unwrap();
+        assert_eq!(took, ms * MS);
+        assert_eq!(answers.all().last().unwrap().after, took);
+        assert_eq!(live_futures(&nodes), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn joint_sets_lose_at_two_errors_of_one_half_and_their_common_node_is_called_once() {
+    let halves = [set([1, 2, 3]), set([3, 4, 5])].map(|half| Threshold::majority(half).unwrap());
+    let (nodes, mut call) = call_over(Joint::new(halves).unwrap(), Plan::all_at_once());
+    script(&nodes, [Reply::error().after(MS), Reply::error().after(2 * MS), after(9), after(9), after(9)]);
+    let (outcome, took) = timed(&mut call).await;
+    let lost = outcome.unwrap_err();
+    assert!(matches!(lost, CallError::Lost { .. }));
+    assert_eq!((took, lost.answers().no()), (2 * MS, set([1, 2])));
+    assert_eq!(calls(&nodes), [1; 5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_more_is_called_at_once_on_each_error_and_no_other() {
+    let (nodes, mut call) = call_over(majority_of(5), Plan::quorum_first());
+    script(&nodes, [after(5), Reply::error().after(2 * MS), after(9), after(4), after(1)]);
+    let (outcome, took) = timed(&mut call).await;
+    let answers = outcome.unwrap();
+    assert_eq!((took, calls(&nodes)), (9 * MS, vec![1, 1, 1, 1, 0]));
+    assert_eq!((answers.yes(), answers.uncalled()), (set([0, 2, 3]), set([4])));
+    let whens: Vec<(usize, Duration)> = answers.all().iter().map(|answer| (answer.node, answer.after)).collect();
+    assert_eq!(whens, [(1, 2 * MS), (0, 5 * MS), (3, 6 * MS), (2, 9 * MS)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_that_come_at_once_are_made_up_for_at_once() {
+    let (nodes, mut call) = call_over(majority_of(5), Plan::quorum_first());
+    script(&nodes, [Reply::error(), Reply::error(), after(3), after(3), after(3)]);
+    let (outcome, took) = timed(&mut call).await;
+    assert_eq!((outcome.unwrap().yes(), took), (set([2, 3, 4]), 3 * MS));
+    script(&nodes, [Reply::error(), Reply::error(), after(3), Reply::error(), after(3)]);
+    let (outcome, took) = timed(&mut call).await;
+    assert!(matches!(outcome, Err(CallError::Lost { .. })) && took.is_zero());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_more_is_called_after_each_delay_until_all_are() {
+    let (nodes, mut call) = call_over(Threshold::of(1, 4).unwrap(), Plan::staggered(10 * MS).unwrap());
+    script(&nodes, [after(100), after(100), after(100), after(100)]);
+    let start = tokio::time::Instant::now();
+    let future = call.ready().await.unwrap().call(7);
+    let mut future = std::pin::pin!(future);
+    for (at, expected) in [(0, 1), (9, 1), (10, 2), (20, 3), (30, 4), (60, 4)] {
+        let at = start + at * MS;
+        let _ = tokio::time::timeout_at(at, &mut future).await;
+        assert_eq!(calls(&nodes).iter().sum::<u64>(), expected, "{:?}", at - start);
+    }
+    let answers = future.await.unwrap();
+    assert_eq!((answers.yes(), answers.elapsed()), (set([0]), 100 * MS));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_delay_is_learned_from_the_latencies_seen() {
+    let hedge = Hedge::new(MS, 200 * MS).quantile(0.9).minimum_samples(20);
+    let (nodes, mut call) = call_over(Threshold::of(1, 2).unwrap(), Plan::hedged(hedge).unwrap());
+    script(&nodes, [after(10), after(10)]);
+    for _ in 0..20 {
+        timed(&mut call).await.0.unwrap();
+    }
+    assert_eq!(calls(&nodes), [20, 0], "nobody was slow");
+    nodes[0].always(after(1000));
+    let (outcome, took) = timed(&mut call).await;
+    assert_eq!(outcome.unwrap().yes(), set([1]));
+    assert!(took >= 20 * MS && took <= 22 * MS, "{took:?}: the delay is 10 ms to a bucket and a tick of the timer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_was_stopped_calls_one_more_and_not_all_when_it_goes_on() {
+    let (nodes, mut call) = call_over(Threshold::of(1, 5).unwrap(), Plan::staggered(10 * MS).unwrap());
+    nodes.iter().for_each(|node| node.always(after(500)));
+    let future = call.ready().await.unwrap().call(7);
+    let mut task = tokio_test::task::spawn(future);
+    assert!(task.poll().is_pending());
+    tokio::time::advance(100 * MS).await;
+    assert!(task.poll().is_pending());
+    assert_eq!(calls(&nodes).iter().sum::<u64>(), 2);
+}
+
+#[tokio::test]
+async fn only_a_success_is_a_yes_and_the_classifier_says_what_that_is() {
+    let (nodes, mut call) = call_over(majority_of(3), Plan::all_at_once());
+    script(&nodes, [Reply::value(404), Reply::value(404), Reply::value(503)]);
+    assert_eq!(call.ready().await.unwrap().call(7).await.unwrap().yes(), set([0, 1]));
+    let judge = |outcome: Result<&u32, &BoxError>| match outcome {
+        Ok(404) => Verdict::Permanent,
+        Ok(503) | Err(_) => Verdict::transient(Executed::No),
+        Ok(_) => Verdict::Success,
+    };
+    let (nodes, mut call) = call_over(majority_of(3), Plan::all_at_once().classify(judge));
+    script(&nodes, [Reply::value(404), Reply::echo(), Reply::value(503)]);
+    let error = call.ready().await.unwrap().call(7).await.unwrap_err();
+    assert_eq!(error.answers().no(), set([0, 2]));
+    assert!(error.answers().replies().eq([(1, &7)]) && error.answers().errors().count() == 0);
+}
+
+#[tokio::test]
+async fn layers_further_out_read_the_facts_from_the_source_chain() {
+    let refuse = || Reply::error_from(|| Grounds::not_executed(RefusalKind::TooMany).into());
+    let (nodes, mut call) = call_over(majority_of(3), Plan::all_at_once());
+    script(&nodes, [Reply::echo().held(), refuse(), refuse()]);
+    let error = call.ready().await.unwrap().call(7).await.unwrap_err();
+    assert!(error.grounds().may_have_executed, "node 0 was called and had not answered");
+    let (nodes, mut q_first) = call_over(majority_of(3), Plan::quorum_first());
+    script(&nodes, [refuse(), refuse(), refuse()]);
+    let error: BoxError = q_first.ready().await.unwrap().call(7).await.unwrap_err().into();
+    assert_eq!(cause::<Grounds>(&*error), Some(&Grounds::not_executed(RefusalKind::Unavailable)));
+    assert_eq!(DefaultClassifier.classify(Err::<&(), _>(&error)), Verdict::transient(Executed::No));
+    let said = error.to_string();
+    assert!(said.starts_with("no quorum is possible any more: {} answered, {0, 1} failed, {2} still out"), "{said}");
+}
+
+#[test]
+fn nodes_that_do_not_fit_the_rule_are_refused_by_number() {
+    let refused = |nodes: &[usize]| {
+        let nodes = nodes.iter().map(|node| (*node, Probe::new()));
+        QuorumCall::new(majority_of(3), nodes, Plan::all_at_once()).unwrap_err()
+    };
+    assert_eq!(refused(&[0, 1, 2, 1]), NodesError::NodeTwice { node: 1 });
+    assert_eq!(refused(&[0, 1, 3]), NodesError::Stranger { node: 3 });
+    assert_eq!(refused(&[1]), NodesError::Missing { nodes: set([0, 2]) });
+    assert_eq!(Plan::staggered(Duration::ZERO).unwrap_err().field, "delay");
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_nodes_than_a_word_holds_can_be_called() {
+    use steadfast_quorum::Nodes;
+    let rule = Threshold::majority(Nodes::<2>::first(100).unwrap()).unwrap();
+    let probes: Vec<(usize, Probe)> = (0..100).map(|node| (node, Probe::new())).collect();
+    let controls: Vec<_> = probes.iter().map(|(_, probe)| probe.control()).collect();
+    controls.iter().enumerate().for_each(|(node, control)| control.always(after(node as u32)));
+    let mut call = QuorumCall::new(rule, probes, Plan::all_at_once()).unwrap();
+    let answers = call.ready().await.unwrap().call(7).await.unwrap();
+    assert_eq!((answers.elapsed(), answers.replies().count()), (50 * MS, 51));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_without_end_is_for_ever() {
+    let (nodes, mut call) = call_over(Threshold::of(1, 2).unwrap(), Plan::staggered(Duration::MAX).unwrap());
+    script(&nodes, [after(3_600_000), after(1)]);
+    let (outcome, took) = timed(&mut call).await;
+    assert_eq!((outcome.unwrap().yes(), took), (set([0]), 3_600_000 * MS));
+}
