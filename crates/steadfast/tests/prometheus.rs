@@ -16,6 +16,7 @@ use steadfast::{
     ManualWallClock,
     breaker::{BreakerConfig, BreakerLayer, Circuit},
     clock::{Hlc, HlcConfig, HlcLayer, Timestamp},
+    quorum::{Plan, QuorumCall, Threshold},
     retry::RetryLayer,
     timeout::{LimitConfig, TimeLimit, TimeoutLayer},
 };
@@ -48,7 +49,7 @@ fn scraped(text: &str) -> Shape {
         for label in labels.split(',') {
             let (label, value) = label.split_once('=').unwrap();
             names.insert(label.to_owned());
-            if ["direction", "outcome", "state", "to"].contains(&label) {
+            if ["cause", "direction", "outcome", "state", "to"].contains(&label) {
                 values.insert(value.trim_matches('"').to_owned());
             }
         }
@@ -71,13 +72,17 @@ fn jump() {
     hlc.update(Timestamp::MAX).unwrap_err();
 }
 
-/// One message with a stamp of its own, one success, one timeout that opens the circuit, one refusal that is not retried for want of
+/// One message with a stamp of its own, one call of a quorum, one success, one timeout that opens the circuit, one refusal that is not retried for want of
 /// budget or patience.
 async fn exercise() {
     let stamped = HlcLayer::new(Hlc::default())
         .named("stock")
         .layer(service_fn(|_: Request<()>| async { Ok::<_, BoxError>(Response::new(())) }));
     stamped.oneshot(Request::new(())).await.unwrap();
+
+    let nodes = (0..3).map(|node| (node, service_fn(|(): ()| async { Ok::<_, BoxError>(()) })));
+    let plan = Plan::all_at_once().named("stock");
+    QuorumCall::new(Threshold::majority_of(3).unwrap(), nodes, plan).unwrap().oneshot(()).await.unwrap();
 
     let circuit = Circuit::new(BreakerConfig::new().named("stock").minimum_calls(2)).unwrap();
     let limit = LimitConfig::adaptive(Duration::from_millis(10), Duration::from_millis(20)).unwrap().named("stock");

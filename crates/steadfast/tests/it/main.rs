@@ -11,5 +11,6 @@ mod grpc_retry;
 mod http2;
 mod own_enum;
 mod own_request;
+mod quorum;
 mod support;
 mod whole;
