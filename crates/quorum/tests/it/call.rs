@@ -10,6 +10,7 @@ mod levels;
 mod make;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod model;
 mod readiness;
 #[cfg(feature = "tracing")]
 mod tracing;
