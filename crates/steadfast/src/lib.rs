@@ -43,4 +43,6 @@ mod documents {
     mod observability {}
     #[doc = include_str!("../../../docs/clocks.md")]
     mod clocks {}
+    #[doc = include_str!("../../../docs/quorums.md")]
+    mod quorums {}
 }
