@@ -76,26 +76,27 @@ impl<const WORDS: usize> Course<WORDS> {
 
     /// Whom to call after a failure: the next node in `order`, and as many more as it takes for a quorum of those who answered yes and those who are
     /// out. Not those of them who would not help.
-    pub(crate) fn after_failure(&self, rule: &dyn Rule<WORDS>, order: &[usize]) -> Nodes<WORDS> {
+    pub(crate) fn after_failure(&self, rule: &dyn Rule<WORDS>, order: impl Iterator<Item = usize>) -> Nodes<WORDS> {
         let standing = self.yes | self.out();
-        let uncalled = order.iter().copied().filter(|node| !self.called.contains(*node));
+        let uncalled = order.filter(|node| !self.called.contains(*node));
         fewest(rule, standing, uncalled)
     }
 
     /// Whom to call when those who are out take too long: the next node in `order`.
-    pub(crate) fn after_delay(&self, order: &[usize]) -> Option<usize> {
-        order.iter().copied().find(|node| !self.called.contains(*node))
+    pub(crate) fn after_delay(&self, mut order: impl Iterator<Item = usize>) -> Option<usize> {
+        order.find(|node| !self.called.contains(*node))
     }
 }
 
 /// Whom to call first: a quorum, of those who are ready if they are one, the first in `order` preferred.
 pub(crate) fn opening<const WORDS: usize>(
     rule: &dyn Rule<WORDS>,
-    order: &[usize],
+    order: impl Iterator<Item = usize> + Clone,
     ready: Nodes<WORDS>,
 ) -> Nodes<WORDS> {
-    let are = |is_ready: bool| order.iter().copied().filter(move |node| ready.contains(*node) == is_ready);
-    fewest(rule, Nodes::EMPTY, are(true).chain(are(false)))
+    let are_ready = order.clone().filter(move |node| ready.contains(*node));
+    let are_not = order.filter(move |node| !ready.contains(*node));
+    fewest(rule, Nodes::EMPTY, are_ready.chain(are_not))
 }
 
 /// The first of `more`, and further ones until they make a quorum with those who are `standing`; less those that are not needed for it, the last tried first.
@@ -137,20 +138,20 @@ mod tests {
     fn a_quorum_of_those_who_are_ready_is_called_first() {
         let rule = Threshold::of(2, 4).unwrap();
         let order = [3, 0, 1, 2];
-        assert_eq!(opening(&rule, &order, NodeSet::ALL), set([3, 0]));
-        assert_eq!(opening(&rule, &order, set([0, 2])), set([0, 2]));
-        assert_eq!(opening(&rule, &order, set([2])), set([2, 3]), "the readiness of one more is awaited");
+        assert_eq!(opening(&rule, order.into_iter(), NodeSet::ALL), set([3, 0]));
+        assert_eq!(opening(&rule, order.into_iter(), set([0, 2])), set([0, 2]));
+        assert_eq!(opening(&rule, order.into_iter(), set([2])), set([2, 3]), "the readiness of one more is awaited");
     }
 
     #[test]
     fn only_nodes_that_help_are_called() {
         // Node 0 with any of the others: asking 1 and 2 in vain would not help.
         let rule = Expression::new(Expr::from(3) & Expr::any([0, 1, 2])).unwrap();
-        assert_eq!(opening(&rule, &[0, 1, 2, 3], NodeSet::ALL), set([0, 3]));
+        assert_eq!(opening(&rule, [0, 1, 2, 3].into_iter(), NodeSet::ALL), set([0, 3]));
         let mut course = Course::new(NodeSet::EMPTY);
         [0, 3].into_iter().for_each(|node| course.call(node));
         course.answered(0, FAILED, true);
-        assert_eq!(course.after_failure(&rule, &[0, 1, 2, 3]), set([1]));
+        assert_eq!(course.after_failure(&rule, [0, 1, 2, 3].into_iter()), set([1]));
     }
 
     #[test]
@@ -159,10 +160,10 @@ mod tests {
         let order = [0, 1, 2, 3, 4];
         let mut course = Course::new(NodeSet::EMPTY);
         [0, 1].into_iter().for_each(|node| course.call(node));
-        assert_eq!(course.after_delay(&order), Some(2));
+        assert_eq!(course.after_delay(order.into_iter()), Some(2));
         course.call(2);
         course.answered(0, FAILED, true);
-        assert_eq!(course.after_failure(&rule, &order), set([3]));
+        assert_eq!(course.after_failure(&rule, order.into_iter()), set([3]));
     }
 
     #[test]
@@ -170,12 +171,12 @@ mod tests {
         let halves = [set([1, 2, 3]), set([3, 4, 5])].map(|half| Threshold::majority(half).unwrap());
         let rule = Joint::new(halves).unwrap();
         let order = [3, 1, 4, 2, 5];
-        assert_eq!(opening(&rule, &order, NodeSet::ALL), set([3, 1, 4]));
+        assert_eq!(opening(&rule, order.into_iter(), NodeSet::ALL), set([3, 1, 4]));
         let mut course = Course::new(NodeSet::EMPTY);
         [3, 1, 4].into_iter().for_each(|node| course.call(node));
         course.answered(3, FAILED, true);
         // Without node 3 it takes both others of each half.
-        assert_eq!(course.after_failure(&rule, &order), set([2, 5]));
+        assert_eq!(course.after_failure(&rule, order.into_iter()), set([2, 5]));
     }
 
     #[test]
@@ -184,8 +185,8 @@ mod tests {
         let mut course = Course::new(NodeSet::EMPTY);
         course.call(0);
         course.answered(0, FAILED, true);
-        assert_eq!(course.after_failure(&rule, &[0]), NodeSet::EMPTY);
-        assert_eq!(course.after_delay(&[0]), None);
+        assert_eq!(course.after_failure(&rule, [0].into_iter()), NodeSet::EMPTY);
+        assert_eq!(course.after_delay([0].into_iter()), None);
         assert_eq!(course.decide(&rule), Decision::Lost);
     }
 

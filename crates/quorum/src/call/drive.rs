@@ -28,6 +28,8 @@ where
     P: Conduct<S, Req, WORDS>,
 {
     shared: Shared<P, WORDS>,
+    /// The place of the node that is preferred.
+    first: usize,
     slots: Slots<S, Req, WORDS>,
     /// Those to be polled before the task sleeps, by place.
     unpolled: Nodes<WORDS>,
@@ -68,6 +70,7 @@ where
         request: Option<Req>,
         started: Instant,
         deadline: Option<Instant>,
+        first: usize,
     ) -> Self {
         let places = if request.is_some() { shared.order.len() } else { 0 };
         let delay = shared.pace.delay(started);
@@ -86,6 +89,7 @@ where
             one_more: delay.and_then(|delay| started.checked_add(delay)),
             is_over: false,
             alarm: None,
+            first,
             shared,
         }
     }
@@ -183,7 +187,7 @@ where
             self.decision = self.course.decide(&*self.shared.rule);
         }
         if self.decision == Decision::Pending && !is_yes && !self.reserve.is_empty() {
-            let more = self.course.after_failure(&*self.shared.rule, &self.shared.order);
+            let more = self.course.after_failure(&*self.shared.rule, self.shared.preference(self.first));
             self.call_later(more, now, Cause::Failure);
         }
     }
@@ -195,7 +199,7 @@ where
         if self.one_more.is_none_or(|one_more| one_more > now) {
             return;
         }
-        let next = self.course.after_delay(&self.shared.order);
+        let next = self.course.after_delay(self.shared.preference(self.first));
         // Counted from now: a process that was stopped does not call all at once when it goes on.
         self.one_more = self.delay.and_then(|delay| now.checked_add(delay)).filter(|_| next.is_some());
         if let Some(node) = next {

@@ -22,6 +22,7 @@ use super::{
 pub struct Plan<C = DefaultClassifier, X = NoContext, L = Cancel> {
     pub(crate) pace: Pace,
     pub(crate) name: Arc<str>,
+    pub(crate) rotates: bool,
     pub(crate) classifier: C,
     pub(crate) context: X,
     pub(crate) losers: L,
@@ -60,7 +61,14 @@ impl Plan {
     }
 
     fn with(pace: Pace) -> Self {
-        Self { pace, name: Arc::from("default"), classifier: DefaultClassifier, context: NoContext, losers: Cancel }
+        Self {
+            pace,
+            name: Arc::from("default"),
+            rotates: false,
+            classifier: DefaultClassifier,
+            context: NoContext,
+            losers: Cancel,
+        }
     }
 }
 
@@ -70,16 +78,16 @@ impl<C, X, L> Plan<C, X, L> {
     /// Where a node that answers "there is none" has answered, such as with 404, the classifier calls that a success.
     #[must_use]
     pub fn classify<C2>(self, classifier: C2) -> Plan<C2, X, L> {
-        let Self { pace, name, context, losers, .. } = self;
-        Plan { pace, name, classifier, context, losers }
+        let Self { pace, name, rotates, context, losers, .. } = self;
+        Plan { pace, name, rotates, classifier, context, losers }
     }
 
     /// The same, with the deadline told by `context`. A closure `Fn(&Req) -> Option<Deadline>` will do. When it has passed a call ends with
     /// [`CallError::Incomplete`](crate::CallError); one whose deadline has passed already calls nobody.
     #[must_use]
     pub fn context<X2>(self, context: X2) -> Plan<C, X2, L> {
-        let Self { pace, name, classifier, losers, .. } = self;
-        Plan { pace, name, classifier, context, losers }
+        let Self { pace, name, rotates, classifier, losers, .. } = self;
+        Plan { pace, name, rotates, classifier, context, losers }
     }
 
     /// The same for HTTP: the deadline from the request's extensions, answers judged by their status. A classifier of your own comes after it.
@@ -100,8 +108,15 @@ impl<C, X, L> Plan<C, X, L> {
     #[cfg(feature = "detach")]
     #[must_use]
     pub fn detach(self, detach: crate::Detach) -> Plan<C, X, crate::Detach> {
-        let Self { pace, name, classifier, context, .. } = self;
-        Plan { pace, name, classifier, context, losers: detach }
+        let Self { pace, name, rotates, classifier, context, .. } = self;
+        Plan { pace, name, rotates, classifier, context, losers: detach }
+    }
+
+    /// The same, but each call prefers the node after the one that the call before preferred: where not all are called, all get their share. All clones of a call take turns
+    /// together. Otherwise the nodes that were named first are preferred by every call, such as because they are near.
+    #[must_use]
+    pub fn rotate(self) -> Self {
+        Self { rotates: true, ..self }
     }
 
     /// The same, named for metrics and events. The default is `default`.

@@ -2,7 +2,7 @@
 
 use std::{
     fmt, mem,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicUsize},
     task::{Context, Poll},
     time::Duration,
 };
@@ -60,6 +60,8 @@ use crate::{Nodes, Rule};
 /// ```
 pub struct QuorumCall<S, P = Plan, const WORDS: usize = 1> {
     nodes: Vec<Node<S>>,
+    /// The place of the node that the call to come prefers, once it was asked for readiness.
+    first: Option<usize>,
     shared: Shared<P, WORDS>,
 }
 
@@ -70,7 +72,8 @@ struct Node<S> {
 }
 
 impl<S, C, X, L, const WORDS: usize> QuorumCall<S, Plan<C, X, L>, WORDS> {
-    /// Calls `nodes`, each by its number in the rule, by `plan`. Those named first are preferred where not all are called.
+    /// Calls `nodes`, each by its number in the rule, by `plan`. Those named first are preferred where not all are called, unless the plan
+    /// [rotates](Plan::rotate).
     ///
     /// # Errors
     /// When a node has two services, is no member of the rule, or when a member has no service.
@@ -105,13 +108,14 @@ impl<S, C, X, L, const WORDS: usize> QuorumCall<S, Plan<C, X, L>, WORDS> {
         let shared = Agenda {
             rule: Box::new(rule),
             order: order.into(),
+            turn: plan.rotates.then(AtomicUsize::default),
             present: named,
             absent: members - named,
             pace: plan.pace.clone(),
             telemetry: Telemetry::new(Arc::clone(&plan.name)),
             plan,
         };
-        Ok(Self { nodes: services, shared: Arc::new(shared) })
+        Ok(Self { nodes: services, first: None, shared: Arc::new(shared) })
     }
 }
 
@@ -147,15 +151,16 @@ impl<S, P, const WORDS: usize> QuorumCall<S, P, WORDS> {
         P: Conduct<S, Req, WORDS>,
     {
         let (shared, now) = (&self.shared, CLOCK.now());
+        let first = self.first.take().unwrap_or_else(|| shared.next_turn());
         let deadline = shared.plan.deadline(&request).map(Deadline::instant);
         if deadline.is_some_and(|deadline| deadline <= now) {
-            return Drive::new(Arc::clone(shared), None, now, Some(now));
+            return Drive::new(Arc::clone(shared), None, now, Some(now), first);
         }
         let called = match shared.pace {
             Pace::AllAtOnce => shared.present,
-            _ => opening(&*shared.rule, &shared.order, self.ready()),
+            _ => opening(&*shared.rule, shared.preference(first), self.ready()),
         };
-        let mut drive = Drive::new(Arc::clone(shared), Some(request), now, deadline);
+        let mut drive = Drive::new(Arc::clone(shared), Some(request), now, deadline, first);
         let mut left = called.len();
         if called != shared.present {
             let later = |(node, number): (&Node<S>, &usize)| (!called.contains(*number)).then(|| node.service.clone());
@@ -204,7 +209,9 @@ where
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         let shared = &*self.shared;
         let (mut ready, mut course, mut failures) = (Nodes::EMPTY, Course::new(shared.absent), Vec::new());
-        for (node, &number) in self.nodes.iter_mut().zip(&shared.order) {
+        let first = *self.first.get_or_insert_with(|| shared.next_turn());
+        for place in shared.places(first) {
+            let (node, number) = (&mut self.nodes[place], shared.order[place]);
             if !node.is_ready {
                 match node.service.poll_ready(cx) {
                     Poll::Ready(Ok(())) => node.is_ready = true,
@@ -248,7 +255,7 @@ impl<S: Clone, P, const WORDS: usize> Clone for QuorumCall<S, P, WORDS> {
     /// Another handle, without readiness.
     fn clone(&self) -> Self {
         let nodes = self.nodes.iter().map(|node| Node { service: node.service.clone(), is_ready: false });
-        Self { nodes: nodes.collect(), shared: Arc::clone(&self.shared) }
+        Self { nodes: nodes.collect(), first: None, shared: Arc::clone(&self.shared) }
     }
 }
 

@@ -185,3 +185,17 @@ async fn a_delay_without_end_is_for_ever() {
     let (outcome, took) = timed(&mut call).await;
     assert_eq!((outcome.unwrap().yes(), took), (set([0]), 3_600_000 * MS));
 }
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_rotate_give_each_node_its_share_and_go_on_in_turn() {
+    let (nodes, mut call) = call_over(majority_of(5), Plan::quorum_first().rotate());
+    for _ in 0..10 {
+        // Clones take turns too.
+        call.clone().ready().await.unwrap().call(7).await.unwrap();
+    }
+    assert_eq!(calls(&nodes), [6; 5]);
+    // The eleventh prefers nodes 0, 1 and 2; the twelfth 1, 2 and 3, and when 3 fails then 4.
+    call.ready().await.unwrap().call(7).await.unwrap();
+    nodes[3].always(Reply::error());
+    assert_eq!(call.ready().await.unwrap().call(7).await.unwrap().yes(), set([1, 2, 4]));
+}
