@@ -20,6 +20,8 @@ pub trait HighWater: Send + Sync + 'static {
 
     /// Stores `mark`, so that it outlasts the process and the machine.
     ///
+    /// Marks only rise. Only after an error may the same one come again: it may have been stored, or not.
+    ///
     /// # Errors
     /// When it is not certain that it does.
     fn store(&self, mark: Timestamp) -> Result<(), HighWaterError>;

@@ -46,6 +46,8 @@ struct Mark<H> {
 #[derive(Debug)]
 struct Raiser<H> {
     store: H,
+    /// The highest mark that the store was handed. A store that failed may hold it all the same, so nothing lower is stored.
+    tried: Timestamp,
     /// What the mark is next raised by while the clock leads its wall clock, in grains.
     step: u64,
 }
@@ -63,7 +65,7 @@ impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
         let reserve = Physical::grains_in(config.max_drift / 2);
         let start = config.start_after.max(mark);
         let hlc = Hlc::new(clock, config.start_after(start))?;
-        let raiser = Mutex::new(Raiser { store, step: Physical::grains_in(STEP).min(reserve) });
+        let raiser = Mutex::new(Raiser { store, tried: mark, step: Physical::grains_in(STEP).min(reserve) });
         let mark = Mark { stored: AtomicU64::new(mark.to_bits()), reserve, raiser };
         Ok(Self { hlc, mark: Arc::new(mark) })
     }
@@ -94,8 +96,9 @@ impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
         Ok(())
     }
 
-    /// Raises the mark if less than three quarters of the reserve are left. Blocks on the store; call it from a thread that may, four times
-    /// in each [`max_drift`](HlcConfig::max_drift): then no event has to, but the first ones of a clock that leads its wall clock.
+    /// Raises the mark if less than three quarters of the reserve are left; while the clock leads its wall clock, if less than the next
+    /// step is. Blocks on the store; call it from a thread that may, four times in each [`max_drift`](HlcConfig::max_drift): then no
+    /// event has to, but the first ones of a clock that leads its wall clock.
     ///
     /// # Errors
     /// When the mark could not be raised.
@@ -118,16 +121,23 @@ impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
         Ok(stamp)
     }
 
-    /// Raises the mark above `front`, unless it is at or above `needed`.
+    /// Raises the mark a step above `front`, unless it is there or at `needed`. Nothing but the store is asked under the lock.
     #[cold]
     fn raise(&self, front: Physical, needed: Timestamp) -> Result<(), HighWaterError> {
+        let by_wall = self.wall().plus_grains(self.mark.reserve);
         let mut raiser = self.mark.lock();
         // Others may have raised it while we waited.
-        if needed.to_bits() <= self.mark.stored.load(Acquire) {
+        let stored = self.mark.stored.load(Acquire);
+        if needed.to_bits() <= stored {
             return Ok(());
         }
-        let (by_wall, by_step) = (self.wall().plus_grains(self.mark.reserve), front.plus_grains(raiser.step));
-        let mark = Timestamp::from(by_wall.max(by_step));
+        let by_step = front.plus_grains(raiser.step);
+        // Both may lie below what is stored: the wall clock was set back, or others went on while we waited.
+        let mark = Timestamp::from(by_wall.max(by_step)).max(raiser.tried);
+        if mark.to_bits() == stored {
+            return Ok(());
+        }
+        raiser.tried = mark;
         raiser.store.store(mark)?;
         if by_step > by_wall {
             raiser.step = (2 * raiser.step).min(self.mark.reserve);
@@ -143,7 +153,7 @@ impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
 
 impl<H> Mark<H> {
     fn lock(&self) -> MutexGuard<'_, Raiser<H>> {
-        // A store that panicked has not raised the mark.
+        // A store that panicked may have stored the mark, as one that failed may: `tried` knows it.
         self.raiser.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,5 +1,7 @@
 //! A clock that is restarted.
 
+mod marks;
+
 use std::{
     env, fs,
     io::{self, BufRead, BufReader},
