@@ -85,9 +85,18 @@ impl HlcConfig {
         ConfigError::require(drift.contains(max_drift), "max_drift", max_drift, "from 1 ms to a day")?;
         let step = Duration::from_millis(20)..=DAY;
         ConfigError::require(step.contains(jump_threshold), "jump_threshold", jump_threshold, "from 20 ms to a day")?;
-        let fits = start_after.physical() <= Physical::LIMIT.plus_grains(Physical::grains_in(30 * DAY));
+        let fits = start_after.physical() <= beyond_limit(30 * DAY);
         ConfigError::require(fits, "start_after", start_after, "at most 30 days above Physical::LIMIT")
     }
+}
+
+/// Above every mark: 30 days above where a clock may begin, so that whatever it stores it can begin above.
+pub(crate) fn end_of_marks() -> Timestamp {
+    beyond_limit(60 * DAY).into()
+}
+
+fn beyond_limit(by: Duration) -> Physical {
+    Physical::LIMIT.plus_grains(Physical::grains_in(by))
 }
 
 impl Default for HlcConfig {

@@ -44,7 +44,8 @@ pub enum ClockError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The configuration cannot work, or the stored mark lies beyond [`Physical::LIMIT`](crate::Physical::LIMIT).
+    /// The configuration cannot work, or the stored mark (in the field `high_water`) lies further beyond
+    /// [`Physical::LIMIT`](crate::Physical::LIMIT) than any that is stored.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The store cannot be read.

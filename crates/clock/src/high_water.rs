@@ -48,6 +48,9 @@ pub enum HighWaterError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The timestamp lies 60 days beyond [`Physical::LIMIT`](crate::Physical::LIMIT): above all marks, so that it could not be kept.
+    #[error("the clock has come to its end")]
+    Exhausted,
     /// Another clock uses this store. Two nodes with one high water would each forget their own.
     #[error("{} is in use by another clock", path.display())]
     InUse {

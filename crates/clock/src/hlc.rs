@@ -75,8 +75,13 @@ impl<C: PhysicalClock> Hlc<C> {
     /// When `config` cannot work: with the field and its value.
     pub fn new(clock: C, config: HlcConfig) -> Result<Self, ConfigError> {
         config.validate()?;
+        Ok(Self::beginning_above(config.start_after, clock, config))
+    }
+
+    /// `config` is valid, and `start` has room above it: see [`Physical::LIMIT`].
+    pub(crate) fn beginning_above(start: Timestamp, clock: C, config: HlcConfig) -> Self {
         let shared = Shared {
-            word: Word::new(config.start_after),
+            word: Word::new(start),
             sentry: Sentry::new(&clock, config.jump_threshold),
             allowance: Allowance::new(config.max_drift.saturating_add(clock.lag())),
             refused: AtomicU64::new(0),
@@ -84,7 +89,7 @@ impl<C: PhysicalClock> Hlc<C> {
             clock,
             config,
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Self { shared: Arc::new(shared) }
     }
 
     /// Stamps a local event, or a message that is sent: the paper's *send or local event*.

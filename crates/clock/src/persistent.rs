@@ -5,8 +5,11 @@ use std::{
     time::Duration,
 };
 
+use steadfast_core::ConfigError;
+
 use crate::{
     ClockError, HighWater, HighWaterError, Hlc, HlcConfig, OpenError, Physical, PhysicalClock, Timestamp,
+    config::end_of_marks,
     sync::{
         AtomicU64,
         Ordering::{Acquire, Release},
@@ -61,10 +64,11 @@ impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
     /// # Errors
     /// When `config` cannot work, or the mark cannot be read. A store that holds nothing yet is no error.
     pub fn open(clock: C, config: HlcConfig, store: H) -> Result<Self, OpenError> {
+        config.validate()?;
         let mark = store.load()?.unwrap_or(Timestamp::MIN);
+        ConfigError::require(mark <= end_of_marks(), "high_water", mark, "at most 60 days above Physical::LIMIT")?;
         let reserve = Physical::grains_in(config.max_drift / 2);
-        let start = config.start_after.max(mark);
-        let hlc = Hlc::new(clock, config.start_after(start))?;
+        let hlc = Hlc::beginning_above(config.start_after.max(mark), clock, config);
         let raiser = Mutex::new(Raiser { store, tried: mark, step: Physical::grains_in(STEP).min(reserve) });
         let mark = Mark { stored: AtomicU64::new(mark.to_bits()), reserve, raiser };
         Ok(Self { hlc, mark: Arc::new(mark) })
@@ -117,6 +121,9 @@ impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
     fn keep(&self, stamp: Timestamp) -> Result<Timestamp, HighWaterError> {
         if stamp.to_bits() > self.mark.stored.load(Acquire) {
             self.raise(stamp.physical(), stamp)?;
+            if stamp.to_bits() > self.mark.stored.load(Acquire) {
+                return Err(HighWaterError::Exhausted);
+            }
         }
         Ok(stamp)
     }
@@ -133,7 +140,7 @@ impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
         }
         let by_step = front.plus_grains(raiser.step);
         // Both may lie below what is stored: the wall clock was set back, or others went on while we waited.
-        let mark = Timestamp::from(by_wall.max(by_step)).max(raiser.tried);
+        let mark = Timestamp::from(by_wall.max(by_step)).max(raiser.tried).min(end_of_marks());
         if mark.to_bits() == stored {
             return Ok(());
         }

@@ -256,12 +256,46 @@ fn a_directory_that_is_not_there_is_an_error() {
     assert!(matches!(error, HighWaterError::Io { action: "locked", .. }), "{error}");
 }
 
+/// So many days above the latest time a clock believes.
+fn beyond_the_limit(days: u64) -> Timestamp {
+    Physical::LIMIT.plus_grains(days * 24 * 3600 * 10_000).into()
+}
+
 #[test]
 fn a_mark_beyond_the_end_is_refused() {
+    for mark in [Timestamp::MAX, beyond_the_limit(60).next()] {
+        let store = Memory::default();
+        store.mark.store(mark.to_bits(), Ordering::SeqCst);
+        let error = PersistentHlc::open(manual(), HlcConfig::new(), store).unwrap_err();
+        assert!(matches!(error, OpenError::Config(config) if config.field == "high_water"));
+    }
+}
+
+#[test]
+fn a_mark_that_a_clock_has_stored_can_be_opened_again_wherever_it_began() {
     let store = Memory::default();
-    store.mark.store(u64::MAX, Ordering::SeqCst);
-    let error = PersistentHlc::open(manual(), HlcConfig::new(), store).unwrap_err();
-    assert!(matches!(error, OpenError::Config(config) if config.field == "start_after"));
+    let config = HlcConfig::new().start_after(beyond_the_limit(30)).max_drift(24 * HOUR);
+    let mut last = PersistentHlc::open(manual(), config, store.clone()).unwrap().tick().unwrap();
+    for _ in 0..100 {
+        let stamp = open(store.clone()).tick().unwrap();
+        assert!(stamp > last);
+        last = stamp;
+    }
+}
+
+#[test]
+fn a_clock_that_came_to_its_end_opens_and_gives_out_nothing_it_could_not_keep() {
+    let store = Memory::default();
+    let end = beyond_the_limit(60);
+    store.mark.store(end.to_bits() - 2, Ordering::SeqCst);
+    let clock = open(store.clone());
+    assert_eq!(clock.tick().unwrap().to_bits(), end.to_bits() - 1);
+    assert_eq!(clock.tick().unwrap(), end);
+    for clock in [clock, open(store.clone())] {
+        clock.keep_ahead().unwrap();
+        assert!(matches!(clock.tick(), Err(HighWaterError::Exhausted)));
+    }
+    assert_eq!(store.mark.load(Ordering::SeqCst), end.to_bits());
 }
 
 #[test]
