@@ -1,6 +1,6 @@
 //! How a hybrid clock is set up.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{cell::Cell, fmt, sync::Arc, time::Duration};
 
 use steadfast_core::ConfigError;
 
@@ -58,6 +58,9 @@ impl HlcConfig {
 
     /// Calls `on_jump` for each jump of the wall clock, on the thread whose event found it, with no lock held. The event itself waits for
     /// it; a panic in it passes through the event and leaves the clock sound.
+    ///
+    /// It may use the clock, and is never called from within itself: a jump that its own events find, of this clock or another, is
+    /// counted and shown, and that is all.
     #[must_use]
     pub fn on_jump(mut self, on_jump: impl Fn(Jump) + Send + Sync + 'static) -> Self {
         self.on_jump = Some(Arc::new(on_jump));
@@ -79,6 +82,15 @@ impl HlcConfig {
         self
     }
 
+    /// Tells the listener, unless this thread is in one already: a source that jumps with every reading would never let it return.
+    pub(crate) fn tell(&self, jump: Jump) {
+        if let Some(on_jump) = &self.on_jump
+            && let Some(_telling) = Telling::begin()
+        {
+            on_jump(jump);
+        }
+    }
+
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         let Self { max_drift, jump_threshold, start_after, .. } = self;
         let drift = Duration::from_millis(1)..=DAY;
@@ -97,6 +109,25 @@ pub(crate) fn end_of_marks() -> Timestamp {
 
 fn beyond_limit(by: Duration) -> Physical {
     Physical::LIMIT.plus_grains(Physical::grains_in(by))
+}
+
+thread_local! {
+    static TELLING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// While it lives, this thread is in a listener. Ends with a panic too.
+struct Telling;
+
+impl Telling {
+    fn begin() -> Option<Self> {
+        (!TELLING.replace(true)).then(|| Self)
+    }
+}
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        TELLING.set(false);
+    }
 }
 
 impl Default for HlcConfig {

@@ -158,8 +158,8 @@ impl<C: PhysicalClock> Hlc<C> {
         let Shared { sentry, clock, config, telemetry, .. } = &*self.shared;
         let jump = sentry.look(clock);
         telemetry.looked(|| self.lead(), jump);
-        if let (Some(jump), Some(on_jump)) = (jump, &config.on_jump) {
-            on_jump(jump);
+        if let Some(jump) = jump {
+            config.tell(jump);
         }
     }
 

@@ -2,12 +2,15 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex},
-    time::Duration,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
 };
 
-use steadfast_clock::{CachedClock, CoarseClock, Hlc, HlcConfig, Jump};
-use steadfast_core::{ManualWallClock, Snapshot};
+use steadfast_clock::{CachedClock, CoarseClock, Hlc, HlcConfig, Jump, Physical, PhysicalClock};
+use steadfast_core::{ManualWallClock, Snapshot, WallClock};
 
 use crate::{HOUR, MS, manual};
 
@@ -107,4 +110,66 @@ fn a_listener_may_use_the_clock_and_its_panic_leaves_the_clock_sound() {
     assert!(catch_unwind(AssertUnwindSafe(|| hlc.tick())).is_err());
     assert!(hlc.tick() > before);
     assert_eq!(hlc.snapshot().jumps_back, 1, "the jump was counted once");
+}
+
+/// An hour ahead and back again with each look that somebody takes, and in no time.
+#[derive(Debug, Default)]
+struct Swinging(AtomicU64);
+
+impl WallClock for Swinging {
+    fn now(&self) -> SystemTime {
+        self.physical().into()
+    }
+}
+
+impl PhysicalClock for Swinging {
+    /// Once for the event, once for the look: both of a pair are the same.
+    fn physical(&self) -> Physical {
+        let ahead = self.0.fetch_add(1, Ordering::Relaxed).div_ceil(2).is_multiple_of(2);
+        Physical::from_unix(crate::NOW + if ahead { HOUR } else { Duration::ZERO })
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+#[test]
+fn a_listener_that_ticks_is_not_called_by_its_own_ticks() {
+    let slot: Arc<Mutex<Option<Hlc<Swinging>>>> = Arc::default();
+    let calls = Arc::new(AtomicU64::new(0));
+    let config = HlcConfig::new().on_jump({
+        let (slot, calls) = (Arc::clone(&slot), Arc::clone(&calls));
+        move |_| {
+            assert!(calls.fetch_add(1, Ordering::Relaxed) < 100, "it calls itself");
+            let hlc = slot.lock().unwrap().clone();
+            if let Some(hlc) = hlc {
+                hlc.tick();
+            }
+        }
+    });
+    let hlc = Hlc::new(Swinging::default(), config).unwrap();
+    *slot.lock().unwrap() = Some(hlc.clone());
+    for _ in 0..10 {
+        hlc.tick();
+    }
+    let state = hlc.snapshot();
+    assert_eq!(calls.load(Ordering::Relaxed), 10);
+    assert_eq!(state.jumps_forward + state.jumps_back, 20, "those that it found itself are counted");
+    slot.lock().unwrap().take();
+}
+
+#[test]
+fn a_listener_that_panicked_is_told_of_the_next_jump() {
+    let calls = Arc::new(AtomicU64::new(0));
+    let config = HlcConfig::new().on_jump({
+        let calls = Arc::clone(&calls);
+        move |_| assert!(calls.fetch_add(1, Ordering::Relaxed) > 0, "the first time it fails")
+    });
+    let hlc = Hlc::new(manual(), config).unwrap();
+    hlc.clock().step_back(HOUR);
+    assert!(catch_unwind(AssertUnwindSafe(|| hlc.tick())).is_err());
+    hlc.clock().step_forward(HOUR);
+    hlc.tick();
+    assert_eq!(calls.load(Ordering::Relaxed), 2);
 }
