@@ -104,7 +104,8 @@ fn locked() -> Vec<Row> {
 }
 
 fn under_mutex(name: &'static str, clock: impl PhysicalClock + Copy) -> Row {
-    let state = Arc::new(Mutex::new(HlcState::new(Duration::from_millis(500))));
+    let state = HlcState::new(Duration::from_millis(500)).expect("half a second is within the bounds");
+    let state = Arc::new(Mutex::new(state));
     row(Family::Reference, name, move || {
         let wall = clock.physical();
         state.lock().unwrap_or_else(PoisonError::into_inner).tick(wall)

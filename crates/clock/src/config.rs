@@ -93,13 +93,21 @@ impl HlcConfig {
 
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {
         let Self { max_drift, jump_threshold, start_after, .. } = self;
-        let drift = Duration::from_millis(1)..=DAY;
-        ConfigError::require(drift.contains(max_drift), "max_drift", max_drift, "from 1 ms to a day")?;
+        require_drift(*max_drift)?;
         let step = Duration::from_millis(20)..=DAY;
         ConfigError::require(step.contains(jump_threshold), "jump_threshold", jump_threshold, "from 20 ms to a day")?;
-        let fits = start_after.physical() <= beyond_limit(30 * DAY);
-        ConfigError::require(fits, "start_after", start_after, "at most 30 days above Physical::LIMIT")
+        require_start(*start_after)
     }
+}
+
+pub(crate) fn require_drift(max_drift: Duration) -> Result<(), ConfigError> {
+    let fits = (Duration::from_millis(1)..=DAY).contains(&max_drift);
+    ConfigError::require(fits, "max_drift", max_drift, "from 1 ms to a day")
+}
+
+pub(crate) fn require_start(start_after: Timestamp) -> Result<(), ConfigError> {
+    let fits = start_after.physical() <= beyond_limit(30 * DAY);
+    ConfigError::require(fits, "start_after", start_after, "at most 30 days above Physical::LIMIT")
 }
 
 /// Above every mark: 30 days above where a clock may begin, so that whatever it stores it can begin above.

@@ -4,7 +4,12 @@
 //! Distributed Databases* (2014), figure 5. There the two halves *l* and *c* are compared and counted apart, in four cases. In one word
 //! with *l* above *c* all four are a maximum, and a *c* that overflows carries into *l* instead of wrapping.
 
-use crate::{DriftTooLarge, Physical, Timestamp};
+use steadfast_core::ConfigError;
+
+use crate::{
+    DriftTooLarge, Physical, Timestamp,
+    config::{require_drift, require_start},
+};
 
 /// A hybrid logical clock as plain data: no atomics, and the wall time is an argument. For simulators, and for
 /// state that has one owner; [`Hlc`](crate::Hlc) is the clock that threads share.
@@ -14,7 +19,7 @@ use crate::{DriftTooLarge, Physical, Timestamp};
 /// use steadfast_clock::{HlcState, Physical, Timestamp};
 ///
 /// let wall = Physical::from_unix(Duration::from_secs(1_000));
-/// let mut clock = HlcState::new(Duration::from_millis(500));
+/// let mut clock = HlcState::new(Duration::from_millis(500))?;
 /// assert_eq!(clock.tick(wall), Timestamp::new(wall, 0));
 /// // A wall clock that goes back changes nothing but that the logical half counts.
 /// assert_eq!(clock.tick(Physical::EPOCH), Timestamp::new(wall, 1));
@@ -22,7 +27,10 @@ use crate::{DriftTooLarge, Physical, Timestamp};
 /// let ahead = |ms: u64| Timestamp::from(Physical::from_unix(Duration::from_millis(1_000_000 + ms)));
 /// assert_eq!(clock.update(wall, ahead(300))?, ahead(300).next());
 /// assert_eq!(clock.update(wall, ahead(1_000)).unwrap_err().excess, Duration::from_millis(500));
-/// # Ok::<_, steadfast_clock::DriftTooLarge>(())
+/// // It goes on where another left off.
+/// let mut restored = HlcState::new(Duration::from_millis(500))?.start_after(clock.last())?;
+/// assert_eq!(restored.tick(wall), clock.tick(wall));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HlcState {
@@ -32,9 +40,21 @@ pub struct HlcState {
 
 impl HlcState {
     /// A clock that has said nothing yet, and believes stamps up to `max_drift` ahead of the wall clock, rounded up to the grain.
-    #[must_use]
-    pub fn new(max_drift: std::time::Duration) -> Self {
-        Self { last: Timestamp::MIN, allowance: Allowance::new(max_drift) }
+    ///
+    /// # Errors
+    /// When `max_drift` is not from 1 ms to a day, as in [`HlcConfig::max_drift`](crate::HlcConfig::max_drift).
+    pub fn new(max_drift: std::time::Duration) -> Result<Self, ConfigError> {
+        require_drift(max_drift)?;
+        Ok(Self { last: Timestamp::MIN, allowance: Allowance::new(max_drift) })
+    }
+
+    /// The same clock after it has given out or adopted `last`: the [`last`](Self::last) of a clock that is to be restored.
+    ///
+    /// # Errors
+    /// When `last` is more than 30 days above [`Physical::LIMIT`], as in [`HlcConfig::start_after`](crate::HlcConfig::start_after).
+    pub fn start_after(self, last: Timestamp) -> Result<Self, ConfigError> {
+        require_start(last)?;
+        Ok(Self { last: self.last.max(last), ..self })
     }
 
     /// The last timestamp given out or adopted.
@@ -164,9 +184,9 @@ mod tests {
         #[test]
         fn whatever_comes_the_clock_only_goes_forward_and_a_refusal_changes_nothing(
             events in proptest::collection::vec((0..3_u8, any::<u64>(), any::<u64>()), 1..200),
-            drift in 0..3_600_000_u64,
+            drift in 1..3_600_000_u64,
         ) {
-            let mut clock = HlcState::new(Duration::from_millis(drift));
+            let mut clock = HlcState::new(Duration::from_millis(drift)).unwrap();
             for (kind, wall, remote) in events {
                 let before = clock;
                 let (wall, remote) = (Physical::from_grains(wall), Timestamp::from_bits(remote));
@@ -187,8 +207,27 @@ mod tests {
     }
 
     #[test]
+    fn a_drift_that_cannot_work_is_refused() {
+        let day = Duration::from_secs(24 * 3600);
+        for drift in [Duration::ZERO, Duration::from_micros(999), day + Duration::from_nanos(1), Duration::MAX] {
+            assert_eq!(HlcState::new(drift).unwrap_err().field, "max_drift");
+        }
+        assert!(HlcState::new(Duration::from_millis(1)).and(HlcState::new(day)).is_ok());
+    }
+
+    #[test]
+    fn a_restored_clock_goes_on_above_what_it_said_and_never_below() {
+        let clock = HlcState::new(Duration::from_secs(1)).unwrap();
+        let last = Timestamp::new(Physical::from_grains(7), 3);
+        let mut restored = clock.start_after(last).unwrap();
+        assert_eq!(restored.start_after(Timestamp::MIN).unwrap(), restored);
+        assert_eq!(restored.tick(Physical::EPOCH), last.next());
+        assert_eq!(clock.start_after(Timestamp::MAX).unwrap_err().field, "start_after");
+    }
+
+    #[test]
     fn a_clock_at_the_limit_has_room_for_years_of_ticks() {
-        let mut clock = HlcState::new(Duration::from_secs(3600));
+        let mut clock = HlcState::new(Duration::from_secs(3600)).unwrap();
         let first = clock.tick(Physical::MAX);
         assert_eq!(first.physical(), Physical::LIMIT);
         assert!(clock.tick(Physical::MAX) > first);

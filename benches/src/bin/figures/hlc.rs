@@ -60,7 +60,7 @@ fn wall(node: &Node, at: u64) -> Physical {
 
 /// Runs all three, and checks what the figure shows: hybrid time never goes back and is never behind its wall clock.
 fn simulate() -> [Trace; 3] {
-    let mut clocks = [HlcState::new(Duration::from_millis(500)); 3];
+    let mut clocks = [HlcState::new(Duration::from_millis(500)).expect("half a second is within the bounds"); 3];
     let mut traces = <[Trace; 3]>::default();
     let mut under_way: Vec<Message> = Vec::new();
     for at in (0..=RUN_MS).step_by(TICK_MS as usize) {

@@ -49,7 +49,7 @@ impl Execution {
     fn run(steps: &[Step], skews: [u64; REPLICAS]) -> Self {
         let replica = Replica {
             known: BTreeSet::new(),
-            hlc: HlcState::new(MAX_DRIFT),
+            hlc: HlcState::new(MAX_DRIFT).unwrap(),
             wall_lww: LwwRegister::new(),
             hlc_lww: LwwRegister::new(),
             multi_value: MultiValueRegister::default(),

@@ -54,7 +54,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let max_drift = Duration::from_millis(2 * SKEW.unsigned_abs());
-        let node = |_| Node { clock: HlcState::new(max_drift), skew: 0, past: BTreeSet::new() };
+        let node = |_| Node { clock: HlcState::new(max_drift).unwrap(), skew: 0, past: BTreeSet::new() };
         Self { nodes: (0..NODES).map(node).collect(), elapsed: 0, history: Vec::new() }
     }
 
