@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Write},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -17,6 +17,9 @@ use crate::Timestamp;
 /// protection. Symbolic links are followed, and a relative path is resolved, once: when it is opened.
 ///
 /// A file that is not there is taken for that of a clock that never ran: back it up, or keep it, with what the clock's stamps are kept in.
+///
+/// Not for network file systems: there a lock may hold on one machine only, or be lost with the connection, and a flush may not reach the
+/// disk.
 #[derive(Debug)]
 pub struct HighWaterFile {
     path: PathBuf,
@@ -48,7 +51,12 @@ impl HighWaterFile {
     }
 
     fn write(&self, mark: Timestamp) -> io::Result<()> {
-        let mut file = File::create(&self.new)?;
+        // What is there was left by a crash, or is a link that somebody put there: it is removed, and nothing is written through it.
+        match fs::remove_file(&self.new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = File::create_new(&self.new)?;
         file.write_all(&encode(mark))?;
         file.sync_all()?;
         fs::rename(&self.new, &self.path)?;
@@ -58,7 +66,7 @@ impl HighWaterFile {
 
 impl HighWater for HighWaterFile {
     fn load(&self) -> Result<Option<Timestamp>, HighWaterError> {
-        match fs::read(&self.path) {
+        match read(&self.path) {
             Ok(bytes) => {
                 decode(&bytes).map(Some).map_err(|reason| HighWaterError::Corrupt { path: self.path.clone(), reason })
             }
@@ -91,6 +99,13 @@ fn resolve(path: &Path, links: usize) -> io::Result<(PathBuf, PathBuf)> {
         Ok(_) => Err(io::Error::other("too many symbolic links")),
         Err(_) => Ok((directory, path)),
     }
+}
+
+/// At most a byte more than a mark has: whatever the file has become, that tells it from one.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(LENGTH + 1);
+    File::open(path)?.take(LENGTH as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// The mark, and its complement: a mark that was damaged is not believed.

@@ -1,5 +1,7 @@
 //! A clock that is restarted.
 
+#[cfg(unix)]
+mod files;
 mod marks;
 
 use std::{
