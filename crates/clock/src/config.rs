@@ -48,8 +48,9 @@ impl HlcConfig {
     /// kernel ticks, to a day. The default is 128 ms, above which `ntpd` steps a clock instead of slewing it. A clock that
     /// nobody looked at for long must have moved by up to twice as much, because it may have been slewed.
     ///
-    /// A step back by more than this is noticed by the next event; other steps when the wall clock has come to a second after it
-    /// was last looked at.
+    /// Noticed by the next event is a step that leads out of a window: from this much before the wall clock was last looked at to a second
+    /// after. One that stays inside, forward by less than a second or back by less than a second and this, is noticed when the wall
+    /// clock comes to the end of the window: at the latest when a second and this have passed.
     #[must_use]
     pub const fn jump_threshold(mut self, jump_threshold: Duration) -> Self {
         self.jump_threshold = jump_threshold;

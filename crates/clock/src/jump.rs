@@ -174,21 +174,31 @@ mod tests {
     }
 
     #[test]
-    fn a_step_within_the_window_is_seen_within_a_second() {
-        for expected in [Jump::Forward(400 * MS), Jump::Back(400 * MS)] {
+    fn a_step_within_the_window_is_seen_once_before_a_second_and_the_threshold_are_over() {
+        // The last one leads from the end of the window to its start.
+        let steps = [(500, Jump::Forward(400 * MS)), (500, Jump::Back(400 * MS)), (1000, Jump::Back(1128 * MS))];
+        for (after, expected) in steps {
             let watched = Watched::new();
-            watched.clock.advance(500 * MS);
+            watched.clock.advance(after * MS);
             match expected {
                 Jump::Forward(by) => watched.clock.step_forward(by),
                 Jump::Back(by) => watched.clock.step_back(by),
             }
             let mut seen = Vec::new();
-            for _ in 0..2000 {
+            for passed in 0..=1129 {
+                seen.extend(watched.tick().map(|jump| (passed, jump)));
                 watched.clock.advance(MS);
-                seen.extend(watched.tick());
             }
-            assert_eq!(seen, [expected]);
+            assert!(matches!(seen[..], [(1.., jump)] if jump == expected), "{seen:?}");
         }
+    }
+
+    #[test]
+    fn a_step_back_over_the_window_is_seen_at_once_however_long_ago_somebody_looked() {
+        let watched = Watched::new();
+        watched.clock.advance(1000 * MS);
+        watched.clock.step_back(1129 * MS);
+        assert_eq!(watched.tick(), Some(Jump::Back(1129 * MS)));
     }
 
     #[test]
