@@ -124,9 +124,12 @@ impl Sentry {
 
 #[cfg(all(test, not(steadfast_loom)))]
 mod tests {
-    use std::time::SystemTime;
+    use std::{
+        panic::{AssertUnwindSafe, catch_unwind},
+        time::SystemTime,
+    };
 
-    use steadfast_core::ManualWallClock;
+    use steadfast_core::{ManualWallClock, WallClock};
 
     use super::*;
 
@@ -222,6 +225,62 @@ mod tests {
         watched.clock.advance(24 * 3_600_000 * MS);
         watched.clock.step_forward(3500 * MS);
         assert_eq!(watched.tick(), Some(Jump::Forward(3500 * MS)));
+    }
+
+    /// Something happens to the thread in the middle of the next looks, between the readings of the two clocks.
+    struct Interrupted {
+        clock: ManualWallClock,
+        looks: AtomicU64,
+        interrupt: fn(&ManualWallClock),
+    }
+
+    impl Interrupted {
+        fn new(interrupt: fn(&ManualWallClock)) -> (Self, Sentry) {
+            let Watched { clock, sentry } = Watched::new();
+            (Self { clock, looks: AtomicU64::new(0), interrupt }, sentry)
+        }
+    }
+
+    impl WallClock for Interrupted {
+        fn now(&self) -> SystemTime {
+            self.clock.now()
+        }
+    }
+
+    impl PhysicalClock for Interrupted {
+        fn fresh(&self) -> Physical {
+            if self.looks.fetch_update(Relaxed, Relaxed, |looks| looks.checked_sub(1)).is_ok() {
+                (self.interrupt)(&self.clock);
+            }
+            self.clock.physical()
+        }
+
+        fn monotonic(&self) -> Duration {
+            self.clock.monotonic()
+        }
+    }
+
+    #[test]
+    fn a_thread_that_is_paused_in_the_middle_of_a_look_sees_no_jump() {
+        for pauses in 1..=2 * LOOKS as u64 {
+            let (clock, sentry) = Interrupted::new(|clock| clock.advance(5000 * MS));
+            clock.looks.store(pauses, Relaxed);
+            for _ in 0..4 {
+                assert_eq!(sentry.look(&clock), None, "{pauses} pauses");
+            }
+            clock.clock.step_back(3_600_000 * MS);
+            assert_eq!(sentry.look(&clock), Some(Jump::Back(3_600_000 * MS)), "and what is one is seen");
+        }
+    }
+
+    #[test]
+    fn a_wall_clock_that_panicked_is_watched_as_before() {
+        let (clock, sentry) = Interrupted::new(|_| panic!("while it is read"));
+        clock.looks.store(1, Relaxed);
+        assert!(catch_unwind(AssertUnwindSafe(|| sentry.look(&clock))).is_err());
+        clock.clock.step_forward(3_600_000 * MS);
+        assert_eq!(sentry.look(&clock), Some(Jump::Forward(3_600_000 * MS)));
+        assert_eq!(sentry.jumps(), (1, 0));
     }
 
     #[test]

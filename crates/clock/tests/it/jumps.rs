@@ -1,5 +1,8 @@
 //! A wall clock that is set, as seen through the clock that stands on it.
 
+#[cfg(target_os = "linux")]
+mod suspend;
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use steadfast_clock::{Hlc, HlcConfig, Physical, PhysicalClock, Timestamp};
-use steadfast_core::{ManualWallClock, Snapshot};
+use steadfast_clock::{CachedClock, Hlc, HlcConfig, Physical, PhysicalClock, Timestamp};
+use steadfast_core::{ManualWallClock, Snapshot, WallClock};
 
 use crate::{HOUR, MS, manual};
 
@@ -58,6 +58,41 @@ fn the_bound_of_drift_is_exact_to_the_grain() {
     let last_of_grain = Timestamp::new(limit.physical(), u16::MAX);
     assert!(hlc.update(last_of_grain.next()).is_err());
     assert!(hlc.update(last_of_grain).is_ok());
+}
+
+#[test]
+fn what_a_source_may_be_behind_is_no_drift() {
+    fn judge<C: PhysicalClock>(clock: C) {
+        let hlc = Hlc::new(clock, HlcConfig::new()).unwrap();
+        let lag = hlc.clock().lag();
+        assert!(lag >= MS, "a source that is read anew each time has none");
+        // As far as the source can be behind, a peer that is as far ahead as it may be seems to be further.
+        let limit = Physical::from_unix(hlc.clock().physical().since_epoch() + 500 * MS + lag);
+        assert_eq!(hlc.update(limit.plus_grains(1).into()).unwrap_err().excess, Physical::GRAIN);
+        hlc.update(limit.into()).unwrap();
+    }
+    judge(CachedClock::of(manual(), 20 * MS).unwrap());
+    judge(Late(manual()));
+}
+
+/// Up to 7 ms behind, by its own word.
+#[derive(Debug)]
+struct Late(ManualWallClock);
+
+impl WallClock for Late {
+    fn now(&self) -> SystemTime {
+        self.0.now()
+    }
+}
+
+impl PhysicalClock for Late {
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic()
+    }
+
+    fn lag(&self) -> Duration {
+        7 * MS
+    }
 }
 
 #[test]
