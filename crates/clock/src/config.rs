@@ -37,7 +37,8 @@ impl HlcConfig {
     /// How far a peer's stamp may be ahead of this node's wall clock: what two wall clocks may differ by, plus what a clock may lead its
     /// own. From 1 ms to a day. The default is 500 ms, as in CockroachDB (`--max-offset`).
     ///
-    /// Each node that is believed can push this clock ahead of its wall clock by so much.
+    /// Each node that is believed can push this clock ahead of its wall clock by so much, and by one grain of 100 µs when the logical half
+    /// of its stamp is full.
     #[must_use]
     pub const fn max_drift(mut self, max_drift: Duration) -> Self {
         self.max_drift = max_drift;

@@ -23,9 +23,10 @@ use crate::{
 /// # How far ahead of the wall clock
 ///
 /// A clock leads its wall clock after one of these things, and then counts on until the wall clock has caught up:
-/// - a peer's stamp, by at most [`max_drift`](HlcConfig::max_drift), plus the [`lag`](PhysicalClock::lag) of the source;
+/// - a peer's stamp, by at most [`max_drift`](HlcConfig::max_drift) plus the [`lag`](PhysicalClock::lag) of the source, rounded up to a
+///   grain of 100 µs, and one grain more when the peer's logical half is full;
 /// - the wall clock went back, by as much as that, or the clock began [above a timestamp](HlcConfig::start_after) that is ahead;
-/// - more than 65,536 events in one grain of 100 µs carried into the physical half: one grain for each 65,536 events, at the very
+/// - more than 65,536 events in one grain carried into the physical half: one grain for each 65,536 events, at the very
 ///   worst two. No word can be counted up fast enough for that to add up while the wall clock runs; while it stands still, it does.
 ///
 /// They add up: what was believed of a peer before the wall clock went back is further ahead of it afterwards. [`lead`](Self::lead) tells

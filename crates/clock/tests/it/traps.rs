@@ -61,6 +61,22 @@ fn the_bound_of_drift_is_exact_to_the_grain() {
 }
 
 #[test]
+fn whatever_peers_send_they_push_a_clock_no_further_than_the_bound_of_drift_and_a_grain() {
+    let hlc = hlc();
+    let limit = ahead(&hlc, 500 * MS).physical();
+    for _ in 0..3 {
+        for logical in [0, 1, u16::MAX - 1, u16::MAX] {
+            let stamp = Timestamp::new(limit, logical);
+            hlc.merge(stamp).unwrap();
+            assert!(hlc.update(stamp).unwrap() > stamp);
+            assert!(hlc.lead() <= 500 * MS + Physical::GRAIN, "{:?}", hlc.lead());
+            assert!(hlc.merge(hlc.last().next()).is_err() || hlc.last().physical() == limit, "no news beyond it");
+        }
+    }
+    assert_eq!(hlc.lead(), 500 * MS + Physical::GRAIN, "the full count of the last stamp carried");
+}
+
+#[test]
 fn what_a_source_may_be_behind_is_no_drift() {
     fn judge<C: PhysicalClock>(clock: C) {
         let hlc = Hlc::new(clock, HlcConfig::new()).unwrap();
