@@ -126,6 +126,9 @@ impl<C: PhysicalClock> Hlc<C> {
     }
 
     /// The last timestamp given out or adopted.
+    ///
+    /// While another thread's tick catches up with the wall clock, a count that nobody is given: above all stamps given out before, and
+    /// below all that follow.
     #[must_use]
     pub fn last(&self) -> Timestamp {
         self.shared.word.last()

@@ -28,6 +28,13 @@ use crate::{
 /// A restart uses up what is left of the reserve. So a clock that leads its wall clock raises the mark by a millisecond at first,
 /// and by twice as much each time until that is the reserve: a process that keeps crashing does not run away from its
 /// peers, and one that lives does not wait for the store more often than others.
+///
+/// # A wall clock that was far ahead for a moment
+///
+/// What was stamped meanwhile lies in the future; the clock counts on from there, its peers refuse its stamps, and the mark outlasts every
+/// restart. There is no way back that keeps the promise: either wait until the wall clock has caught up, or take the stamps back. For that
+/// stop the process, stamp anew or discard what carries a stamp from the future, wherever it went, remove the mark, and
+/// [start after](HlcConfig::start_after) the greatest stamp that remains.
 #[derive(Debug)]
 pub struct PersistentHlc<C, H> {
     hlc: Hlc<C>,
