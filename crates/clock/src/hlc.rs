@@ -97,9 +97,8 @@ impl<C: PhysicalClock> Hlc<C> {
     ///
     /// The stamp is above every one this clock has given out or adopted, and at or above the wall clock. It is unique in this clock.
     #[inline]
-    #[expect(clippy::must_use_candidate, reason = "an event may be counted and its stamp not kept")]
     pub fn tick(&self) -> Timestamp {
-        self.shared.word.tick(self.wall())
+        self.at_the_wall(Word::tick)
     }
 
     /// Stamps the receipt of a message that carries `remote`: the paper's *receive event*. The stamp is above `remote` as well.
@@ -109,8 +108,8 @@ impl<C: PhysicalClock> Hlc<C> {
     /// clock. The clock stays as it was. Old stamps are never refused.
     #[inline]
     pub fn update(&self, remote: Timestamp) -> Result<Timestamp, DriftTooLarge> {
-        let Shared { word, allowance, .. } = &*self.shared;
-        word.update(self.wall(), remote, *allowance).inspect_err(|_| self.refuse())
+        let allowance = self.shared.allowance;
+        self.at_the_wall(|word, wall| word.update(wall, remote, allowance)).inspect_err(|_| self.refuse())
     }
 
     /// Adopts `remote` without stamping an event, as `Clock.Update` does in CockroachDB: what is stamped from now on is above it.
@@ -121,8 +120,8 @@ impl<C: PhysicalClock> Hlc<C> {
     /// As [`update`](Self::update).
     #[inline]
     pub fn merge(&self, remote: Timestamp) -> Result<(), DriftTooLarge> {
-        let Shared { word, allowance, .. } = &*self.shared;
-        word.merge(self.wall(), remote, *allowance).inspect_err(|_| self.refuse())
+        let allowance = self.shared.allowance;
+        self.at_the_wall(|word, wall| word.merge(wall, remote, allowance)).inspect_err(|_| self.refuse())
     }
 
     /// The last timestamp given out or adopted.
@@ -146,14 +145,17 @@ impl<C: PhysicalClock> Hlc<C> {
         &self.shared.clock
     }
 
-    /// Reads the wall clock, and looks closer where the reading is odd or a second has passed.
+    /// Reads the wall clock for an event, and looks closer where the reading is odd or a second has passed. The word comes first, because a
+    /// processor may change it only when all that stands before it is settled.
     #[inline]
-    fn wall(&self) -> Physical {
-        let wall = self.shared.clock.physical();
-        if self.shared.sentry.wonders_at(wall) {
+    fn at_the_wall<T>(&self, event: impl FnOnce(&Word, Physical) -> T) -> T {
+        let Shared { word, clock, sentry, .. } = &*self.shared;
+        let wall = clock.physical();
+        let result = event(word, wall);
+        if sentry.wonders_at(wall) {
             self.look();
         }
-        wall
+        result
     }
 
     #[cold]

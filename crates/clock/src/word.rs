@@ -6,7 +6,7 @@
 
 use crate::{
     DriftTooLarge, Physical, Timestamp,
-    state::{Allowance, reading, receive, tick},
+    state::{Allowance, receive, tick},
     sync::{AtomicU64, Ordering::Relaxed},
 };
 
@@ -34,7 +34,16 @@ impl Word {
     pub(crate) fn tick(&self, wall: Physical) -> Timestamp {
         // Never wraps: see `Physical::LIMIT`.
         let counted = Timestamp::from_bits(self.0.fetch_add(1, Relaxed)).next();
-        if counted >= reading(wall) { counted } else { self.advance(counted, |last| tick(last, wall)) }
+        // A wall clock beyond the limit is held to it by the second step: there every tick takes both.
+        if counted >= Timestamp::from(wall) { counted } else { self.catch_up(counted, wall) }
+    }
+
+    /// The second step of a tick. Out of line: a clock that is busy needs it once in a grain, and the first step is so short that what is made
+    /// ready for this one shows.
+    #[cold]
+    #[inline(never)]
+    fn catch_up(&self, counted: Timestamp, wall: Physical) -> Timestamp {
+        self.advance(counted, |last| tick(last, wall))
     }
 
     /// [`receive`], unless `remote` is too far ahead.
