@@ -8,15 +8,14 @@ use crate::{Interval, PhysicalClock, Uncertainty, Unknown};
 ///
 /// # What is promised
 ///
-/// If `reading` is what the wall clock says, `bound` what the source says of its error, and `lag` the
-/// [`lag`](PhysicalClock::lag) of the wall clock, then [`now`](Self::now) is `[reading − bound, reading + bound + lag]`. The true
-/// time at which the clock was read lies in it, **if the bound is honest**: if the wall clock was off by no more than the bound. Nothing here can check that. A daemon
+/// If `reading` is what the wall clock says, and `bound` what the source says of its error, then [`now`](Self::now) is
+/// `[reading − bound, reading + bound]`. The true time at which the clock was read lies in it, **if the bound is honest**: if the wall clock was off by no more than the bound. Nothing here can check that. A daemon
 /// that follows a wrong server keeps a wrong clock with a small bound.
 ///
 /// Time goes on while the answer is used. What has certainly passed stays so; what certainly lies ahead need not.
 ///
-/// A [`CachedClock`](crate::CachedClock) behind it is only as honest as the task that keeps it fresh: its lag does not hold
-/// while that task is starved.
+/// The clock is read [exactly](PhysicalClock::exact) each time. Behind a [`CoarseClock`](crate::CoarseClock) or a
+/// [`CachedClock`](crate::CachedClock) it is the system's clock, or the one behind the cache, that is read: how old a kept reading is, nobody can promise.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -57,9 +56,9 @@ impl<U: Uncertainty, C: PhysicalClock> BoundedClock<U, C> {
         // Asked on both sides of the reading, and the worse answer counts. A thread may be paused between the two, while the
         // bound grows, or while the clock is set and the bound shrinks: then only the one before holds for the reading.
         let before = self.uncertainty.bound()?;
-        let reading = self.clock.now();
+        let reading = self.clock.exact();
         let after = self.uncertainty.bound()?;
-        Ok(Interval::around(reading, before.max(after)).stretched(self.clock.lag()))
+        Ok(Interval::around(reading, before.max(after)))
     }
 
     /// The wall clock it reads.
@@ -94,26 +93,30 @@ mod tests {
         SystemTime::UNIX_EPOCH + after
     }
 
-    /// Behind by up to a stated length of time.
+    /// Keeps a reading that is behind by more than it says.
     struct Lagging(SystemTime, Duration);
 
     impl WallClock for Lagging {
         fn now(&self) -> SystemTime {
-            self.0
+            self.0 - self.1
         }
     }
 
     impl PhysicalClock for Lagging {
+        fn exact(&self) -> SystemTime {
+            self.0
+        }
+
         fn lag(&self) -> Duration {
-            self.1
+            self.1 / 2
         }
     }
 
     #[test]
-    fn the_lag_of_a_reading_stretches_the_late_end_only() {
-        let clock = BoundedClock::new(Lagging(epoch(100 * MS), 4 * MS), FixedBound::new(10 * MS).unwrap());
+    fn a_kept_reading_is_not_believed_whatever_is_said_of_its_lag() {
+        let clock = BoundedClock::new(Lagging(epoch(100 * MS), 40 * MS), FixedBound::new(10 * MS).unwrap());
         let now = clock.now().unwrap();
-        assert_eq!((now.earliest(), now.latest()), (epoch(90 * MS), epoch(114 * MS)));
+        assert_eq!((now.earliest(), now.latest()), (epoch(90 * MS), epoch(110 * MS)));
     }
 
     #[test]
@@ -142,25 +145,24 @@ mod tests {
 
     #[test]
     fn a_bound_without_end_is_all_of_time() {
-        let clock = BoundedClock::new(Arc::new(Lagging(epoch(MS), Duration::MAX)), || Ok(Duration::MAX));
+        let clock = BoundedClock::new(Arc::new(ManualWallClock::new(epoch(MS))), || Ok(Duration::MAX));
         assert!(clock.now().unwrap().contains(SystemTime::UNIX_EPOCH));
-        assert!(clock.uncertainty().bound().is_ok() && clock.clock().lag() == Duration::MAX);
+        assert!(clock.uncertainty().bound().is_ok() && clock.clock().now() == epoch(MS));
     }
 
     proptest! {
         #[test]
-        fn the_true_time_is_within_whatever_the_clock_does_within_its_bound_and_lag(
+        fn the_true_time_is_within_whatever_the_clock_does_within_its_bound(
             truth in 10_000_000_000..20_000_000_000_u64,
             bound in 1..1_000_000_000_u64,
-            lag in 0..1_000_000_000_u64,
+            behind in 0..1_000_000_000_u64,
             off in -1.0..=1.0_f64,
-            behind in 0.0..=1.0_f64,
         ) {
-            // A clock that is off by part of the bound, and was read part of the lag ago.
-            let shift = (bound as f64 * off) as i64 - (lag as f64 * behind) as i64;
+            // A clock that is off by part of the bound, and that keeps a reading of long ago.
+            let shift = (bound as f64 * off) as i64;
             let reading = epoch(Duration::from_nanos(truth.checked_add_signed(shift).unwrap()));
             let source = FixedBound::new(Duration::from_nanos(bound)).unwrap();
-            let clock = BoundedClock::new(Lagging(reading, Duration::from_nanos(lag)), source);
+            let clock = BoundedClock::new(Lagging(reading, Duration::from_nanos(behind)), source);
             prop_assert!(clock.now().unwrap().contains(epoch(Duration::from_nanos(truth))));
         }
     }

@@ -55,12 +55,6 @@ impl Interval {
         Self { earliest: earlier(reading, bound), latest: later(reading, bound) }
     }
 
-    /// The same, with a latest end that is so much later. Cut where [`SystemTime`] ends.
-    #[must_use]
-    pub(crate) fn stretched(self, by: Duration) -> Self {
-        Self { latest: later(self.latest, by), ..self }
-    }
-
     /// The true time is not before this.
     #[must_use]
     pub const fn earliest(self) -> SystemTime {
@@ -73,7 +67,7 @@ impl Interval {
         self.latest
     }
 
-    /// From the earliest to the latest: twice the bound, for a clock that is read anew each time.
+    /// From the earliest to the latest: twice the bound.
     #[must_use]
     pub fn width(self) -> Duration {
         self.latest.duration_since(self.earliest).expect("the earliest is never after the latest")
@@ -207,7 +201,6 @@ mod tests {
             let all = Interval::around(reading, Duration::MAX);
             assert_eq!((all.earliest(), all.latest()), (first, last));
             assert!(all.width() > Duration::from_secs(1 << 40) && all.contains(reading));
-            assert_eq!(all.stretched(Duration::MAX), all);
             assert!(all.overlaps(Timestamp::MAX) && all.overlaps(first) && all.overlaps(last));
         }
         assert_eq!(Interval::from(last).latest_stamp().physical(), Physical::MAX);

@@ -6,7 +6,10 @@ mod monotonic;
 mod reading;
 mod shifted;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use steadfast_core::{ManualWallClock, SystemWallClock, WallClock};
 
@@ -21,7 +24,7 @@ use crate::Physical;
 /// | source | what it reads | when |
 /// |---|---|---|
 /// | [`SystemWallClock`] | the system's wall clock, ~20 ns | the default |
-/// | [`CoarseClock`] | the same at the kernel's last tick, up to 10 ms ago, ~3 ns | many events, milliseconds do not matter |
+/// | [`CoarseClock`] | the same at the kernel's last tick, as a rule up to 10 ms ago, ~3 ns | many events, milliseconds do not matter |
 /// | [`CachedClock`] | what one task or thread last read from another clock, ~1 ns | the same, where there is no coarse clock |
 /// | [`ShiftedClock`] | another clock, off by a length of time that can be changed | tests and demonstrations of skew |
 /// | [`ManualWallClock`] | what it was told | tests |
@@ -32,10 +35,17 @@ pub trait PhysicalClock: WallClock {
         Physical::from(self.now())
     }
 
-    /// The wall time, read now even where [`physical`](Self::physical) returns an older reading: to be compared with
-    /// [`monotonic`](Self::monotonic).
+    /// The wall time, read now even where [`now`](WallClock::now) and [`physical`](Self::physical) return an older reading.
+    ///
+    /// A [`BoundedClock`](crate::BoundedClock) reads it and nothing else: no [`lag`](Self::lag) bounds how old a reading is. A
+    /// clock of your own that keeps readings must read anew here.
+    fn exact(&self) -> SystemTime {
+        self.now()
+    }
+
+    /// [`exact`](Self::exact) in grains: to be compared with [`monotonic`](Self::monotonic).
     fn fresh(&self) -> Physical {
-        self.physical()
+        self.exact().into()
     }
 
     /// Time since some moment, on a clock that nobody sets: what the wall clock should have moved by. Read only when the wall
@@ -46,9 +56,10 @@ pub trait PhysicalClock: WallClock {
         monotonic::now()
     }
 
-    /// How far a reading may be behind the time at which it is taken. Zero for a clock that is read anew each time.
+    /// How far a reading is behind the time at which it is taken, as a rule. Zero for a clock that is read anew each time.
     ///
-    /// A peer may be ahead by so much more before it is too far ahead.
+    /// An estimate, and no bound: a timer interrupt may be late, and who keeps a clock fresh may be starved. A peer may be ahead by so much
+    /// more before it is too far ahead; nothing that must be certain depends on it.
     fn lag(&self) -> Duration {
         Duration::ZERO
     }
@@ -72,6 +83,10 @@ impl<C: PhysicalClock + ?Sized> PhysicalClock for Arc<C> {
     #[inline]
     fn physical(&self) -> Physical {
         (**self).physical()
+    }
+
+    fn exact(&self) -> SystemTime {
+        (**self).exact()
     }
 
     fn fresh(&self) -> Physical {

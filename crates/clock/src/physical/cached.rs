@@ -14,7 +14,8 @@ use crate::{Physical, PhysicalClock};
 ///
 /// It stands still unless somebody keeps it fresh: with the feature `tokio` a task that runs `keep_fresh`, or any
 /// thread that calls [`refresh`](Self::refresh). When the one who should is starved, readings are older than
-/// [`lag`](PhysicalClock::lag) says; a hybrid clock stays monotone, and becomes stricter about stamps ahead of it.
+/// [`lag`](PhysicalClock::lag) says; a hybrid clock stays monotone, and becomes stricter about stamps ahead of it. A
+/// [`BoundedClock`](crate::BoundedClock) [reads the clock behind](PhysicalClock::exact), which costs what that one costs.
 #[derive(Debug)]
 pub struct CachedClock<C = SystemWallClock> {
     grains: AtomicU64,
@@ -45,9 +46,13 @@ impl<C: PhysicalClock> CachedClock<C> {
 
     /// Reads the clock behind.
     pub fn refresh(&self) {
+        self.keep(self.clock.physical());
+    }
+
+    fn keep(&self, reading: Physical) {
         // Relaxed, here and below: the word stands for itself. Of two who refresh at once the earlier reading may win, until the
         // next refresh.
-        self.grains.store(self.clock.physical().grains(), Ordering::Relaxed);
+        self.grains.store(reading.grains(), Ordering::Relaxed);
     }
 
     /// Refreshes this clock until its last other handle is gone: spawn it as a task.
@@ -91,9 +96,11 @@ impl<C: PhysicalClock> PhysicalClock for CachedClock<C> {
         Physical::from_grains(self.grains.load(Ordering::Relaxed))
     }
 
-    fn fresh(&self) -> Physical {
-        self.refresh();
-        self.clock.fresh()
+    /// What the clock behind says now; who reads this one from now on has it too.
+    fn exact(&self) -> SystemTime {
+        let reading = self.clock.exact();
+        self.keep(reading.into());
+        reading
     }
 
     fn monotonic(&self) -> Duration {

@@ -7,7 +7,7 @@ use std::{
 
 use steadfast_core::{SystemWallClock, WallClock};
 
-use crate::{Physical, PhysicalClock};
+use crate::PhysicalClock;
 
 /// Another clock, off by so much: for tests and demonstrations of skew and of clocks that are set.
 ///
@@ -53,8 +53,8 @@ impl<C: WallClock> WallClock for ShiftedClock<C> {
 }
 
 impl<C: PhysicalClock> PhysicalClock for ShiftedClock<C> {
-    fn fresh(&self) -> Physical {
-        self.shift(self.clock.fresh().into()).into()
+    fn exact(&self) -> SystemTime {
+        self.shift(self.clock.exact())
     }
 
     fn monotonic(&self) -> Duration {

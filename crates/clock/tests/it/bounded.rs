@@ -3,9 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use steadfast_clock::{
-    BoundedClock, CachedClock, Certainty, CoarseClock, FixedBound, Hlc, Interval, PhysicalClock, Timestamp, Unknown,
+    BoundedClock, CachedClock, Certainty, CoarseClock, FixedBound, Hlc, Interval, PhysicalClock, ShiftedClock,
+    Timestamp, Unknown,
 };
 use steadfast_core::{SystemWallClock, WallClock};
+
+use crate::{HOUR, MS, manual};
 
 /// Whether an interval round the system's clock held while it was read. The clock itself is taken for the true time.
 fn holds(clock: &BoundedClock<FixedBound, impl PhysicalClock>) -> bool {
@@ -17,15 +20,35 @@ fn holds(clock: &BoundedClock<FixedBound, impl PhysicalClock>) -> bool {
 }
 
 #[test]
-fn readings_that_are_behind_are_covered_by_their_lag() {
+fn a_coarse_clock_is_read_exactly_however_late_its_tick() {
     let bound = FixedBound::new(Duration::from_nanos(1)).unwrap();
     assert!((0..10_000).all(|_| holds(&BoundedClock::system(bound))));
     assert!((0..10_000).all(|_| holds(&BoundedClock::new(CoarseClock, bound))));
-    // A cached reading is rounded down to its grain as well.
-    let cached = Arc::new(CachedClock::new(Duration::from_millis(1)).unwrap());
-    let clock = BoundedClock::new(Arc::clone(&cached), bound);
-    let width = clock.now().unwrap().width();
-    assert!(width >= Duration::from_micros(1100), "{width:?}");
+    let width = BoundedClock::new(CoarseClock, bound).now().unwrap().width();
+    assert_eq!(width, Duration::from_nanos(2), "no lag is needed for a reading that is none behind");
+}
+
+#[test]
+fn a_cached_clock_that_nobody_keeps_fresh_is_read_anew() {
+    let wall = Arc::new(manual());
+    let cached = Arc::new(CachedClock::of(Arc::clone(&wall), MS).unwrap());
+    let clock = BoundedClock::new(Arc::clone(&cached), FixedBound::new(MS).unwrap());
+    for starved in [MS, HOUR] {
+        wall.advance(starved);
+        let now = clock.now().unwrap();
+        assert!(now.contains(wall.now()) && now.width() == 2 * MS, "{now:?} {:?}", wall.now());
+        assert_eq!(cached.now(), wall.now(), "who reads it anew lets the others see it");
+    }
+}
+
+#[test]
+fn a_clock_behind_others_is_read_through_all_of_them() {
+    let wall = Arc::new(manual());
+    let cached = Arc::new(CachedClock::of(Arc::clone(&wall), MS).unwrap());
+    let shifted = Arc::new(ShiftedClock::new(cached).ahead_by_nanos(-3_000_000));
+    let clock = BoundedClock::new(CachedClock::of(shifted, MS).unwrap(), FixedBound::new(MS).unwrap());
+    wall.advance(HOUR);
+    assert_eq!(clock.now().unwrap(), Interval::around(wall.now() - 3 * MS, MS));
 }
 
 #[test]
