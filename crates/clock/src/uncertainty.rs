@@ -34,8 +34,9 @@ pub enum Unknown {
     /// The kernel was given an estimate that nobody measured, such as zero.
     #[error("the error of the clock was not measured by who keeps it")]
     NotMeasured,
-    /// The kernel is inserting a leap second: the wall clock says each time in it twice.
-    #[error("a leap second is being inserted")]
+    /// A leap second is being inserted, when the wall clock says each time in it twice, or left out; or is so close that the answer might
+    /// still be in use.
+    #[error("a leap second is close")]
     LeapSecond,
     /// What the kernel says is not possible.
     #[error("the kernel's account of its clock makes no sense")]

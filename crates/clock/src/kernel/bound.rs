@@ -24,7 +24,7 @@ use crate::{PhysicalClock, Uncertainty, Unknown};
 /// | `STA_UNSYNC` or `TIME_ERROR`, or an error of 16 s and more | [`Unknown::Unsynchronised`]. 16 s is also what a machine says whose clock nobody keeps. |
 /// | `maxerror` 0, or `esterror` 0 | [`Unknown::NotMeasured`]. systemd-timesyncd writes zero into both, to mark the clock as synchronised. |
 /// | `esterror` above `maxerror` | [`Unknown::NotMeasured`]. phc2sys writes zero into `maxerror` alone. |
-/// | `TIME_OOP` | [`Unknown::LeapSecond`] |
+/// | `TIME_OOP`; and `TIME_INS`, `TIME_DEL` or `TIME_WAIT` close to midnight, in UTC | [`Unknown::LeapSecond`]. Close is for as long as an answer is used, two intervals, plus the bound and 3 s. |
 /// | a negative error, another state | [`Unknown::Implausible`] |
 /// | an error of the system call | [`Unknown::Unreadable`] |
 /// | anything else | `maxerror`, plus the part of the last second that the kernel has not counted yet, plus the correction that it is still applying (`offset`) |
@@ -42,6 +42,8 @@ use crate::{PhysicalClock, Uncertainty, Unknown};
 #[derive(Debug)]
 pub struct KernelBound {
     cache: Cache,
+    /// For how long an answer is used at most.
+    kept: Duration,
 }
 
 impl KernelBound {
@@ -60,7 +62,8 @@ impl KernelBound {
         ConfigError::require(fits, "every", every, "from 1 ms to a minute")?;
         // Before the read, so that the age of the answer is never taken for less than it is.
         let now = SystemWallClock.monotonic();
-        Ok(Self { cache: Cache::new(every, now, read()) })
+        let kept = Cache::keeps(every);
+        Ok(Self { cache: Cache::new(every, now, read(kept)), kept })
     }
 }
 
@@ -72,12 +75,12 @@ impl Default for KernelBound {
 
 impl Uncertainty for KernelBound {
     fn bound(&self) -> Result<Duration, Unknown> {
-        self.cache.bound(SystemWallClock.monotonic(), read)
+        self.cache.bound(SystemWallClock.monotonic(), || read(self.kept))
     }
 }
 
 #[cfg(target_os = "linux")]
-fn read() -> Result<Duration, Unknown> {
+fn read(kept: Duration) -> Result<Duration, Unknown> {
     use rtime_clock::adjtime::{Timex, adjtimex};
     // No mode: nothing is set.
     let mut timex = Timex::default();
@@ -89,8 +92,9 @@ fn read() -> Result<Duration, Unknown> {
         max_error_us: word(timex.maxerror),
         estimated_error_us: word(timex.esterror),
         offset: word(timex.offset),
+        wall_secs: word(timex.time.tv_sec),
     }
-    .judge()
+    .judge(kept)
 }
 
 /// A word of the kernel's, which is half as long on some machines.
@@ -100,7 +104,7 @@ fn word(word: impl Into<i64>) -> i64 {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn read() -> Result<Duration, Unknown> {
+fn read(_kept: Duration) -> Result<Duration, Unknown> {
     Err(Unknown::Unsupported)
 }
 

@@ -25,6 +25,11 @@ pub(super) struct Cache {
 }
 
 impl Cache {
+    /// For how long an answer is used at most, when one is read `every` so often.
+    pub(super) const fn keeps(every: Duration) -> Duration {
+        every.saturating_mul(2)
+    }
+
     /// Keeps `bound`, read at `now` or later.
     pub(super) fn new(every: Duration, now: Duration, bound: Result<Duration, Unknown>) -> Self {
         let answer = AtomicU64::new(Answer::new(now, bound).to_bits());
@@ -42,7 +47,7 @@ impl Cache {
     ) -> Result<Duration, Unknown> {
         let answer = Answer::from_bits(self.answer.load(Relaxed));
         let age = answer.age(now);
-        if age < self.every || (!self.claim(now) && age < 2 * self.every) {
+        if age < self.every || (!self.claim(now) && age < Self::keeps(self.every)) {
             return answer.bound_at(now);
         }
         let fresh = Answer::new(now, read());
