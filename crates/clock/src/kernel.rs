@@ -1,11 +1,16 @@
 //! The kernel's own estimate of its clock's error.
 
-// Both are pure, and tested without the feature too: so are the interleavings of the cache.
-#[cfg(any(target_os = "linux", test))]
+// All but the last two are pure, and tested without the feature too: so are the interleavings of the cache.
+#[cfg_attr(not(any(target_os = "linux", test)), allow(dead_code, reason = "no other kernel gives an account"))]
 mod account;
+mod cache;
+mod estimate;
+mod vigil;
+
 #[cfg(feature = "kernel")]
 mod bound;
-mod cache;
+#[cfg(feature = "kernel")]
+mod uptime;
 
 #[cfg(feature = "kernel")]
 pub use self::bound::KernelBound;

@@ -38,6 +38,9 @@ pub enum Unknown {
     /// still be in use.
     #[error("a leap second is close")]
     LeapSecond,
+    /// The machine was suspended, and its clock has been set by a coarser one since; the daemon has not spoken again.
+    #[error("the machine was suspended, and the error of its clock was not measured since")]
+    Suspended,
     /// What the kernel says is not possible.
     #[error("the kernel's account of its clock makes no sense")]
     Implausible,

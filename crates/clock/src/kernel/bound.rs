@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use steadfast_core::{ConfigError, SystemWallClock};
+use steadfast_core::ConfigError;
 
-#[cfg(target_os = "linux")]
-use super::account::Account;
-use super::cache::Cache;
-use crate::{PhysicalClock, Uncertainty, Unknown};
+use super::{account::Account, estimate::Estimate, uptime::uptime};
+use crate::{Uncertainty, Unknown};
 
 /// A bound from the kernel: what the NTP daemon told it last, grown since by 500 ppm (`adjtimex(2)`, `maxerror`). Linux; elsewhere
 /// always [`Unknown::Unsupported`].
@@ -25,6 +23,7 @@ use crate::{PhysicalClock, Uncertainty, Unknown};
 /// | `maxerror` 0, or `esterror` 0 | [`Unknown::NotMeasured`]. systemd-timesyncd writes zero into both, to mark the clock as synchronised. |
 /// | `esterror` above `maxerror` | [`Unknown::NotMeasured`]. phc2sys writes zero into `maxerror` alone. |
 /// | `TIME_OOP`; and `TIME_INS`, `TIME_DEL` or `TIME_WAIT` close to midnight, in UTC | [`Unknown::LeapSecond`]. Close is for as long as an answer is used, two intervals, plus the bound and 3 s. |
+/// | what it said before the machine was suspended | [`Unknown::Suspended`], until `maxerror` has fallen. |
 /// | a negative error, another state | [`Unknown::Implausible`] |
 /// | an error of the system call | [`Unknown::Unreadable`] |
 /// | anything else | `maxerror`, plus the part of the last second that the kernel has not counted yet, plus the correction that it is still applying (`offset`) |
@@ -32,6 +31,18 @@ use crate::{PhysicalClock, Uncertainty, Unknown};
 /// The two zeros are the same lie at different ages. The kernel adds 500 µs to `maxerror` each second (`second_overflow` in
 /// `kernel/time/ntp.c`) and never touches `esterror`: a second after systemd-timesyncd wrote, `maxerror` is a small number
 /// that looks like a measurement, and only `esterror` still tells.
+///
+/// # Suspended machines
+///
+/// A machine that wakes sets its clock by a hardware clock that may count in whole seconds, and Linux leaves `maxerror` as it was before the
+/// sleep. So from the first call after a sleep on, which shows in `CLOCK_BOOTTIME` and `CLOCK_MONOTONIC`, nothing is known until the daemon has
+/// spoken: until `maxerror` was seen to fall, which by itself it never does. What this cannot see:
+///
+/// - A sleep before this value was made, since when the daemon has not spoken.
+/// - A sleep that the kernel does not count, because its hardware clock counts in seconds and none has passed on it.
+/// - **A virtual machine that is paused, saved and restored, or migrated while it runs.** Its clocks all stand still together and nothing in it
+///   can tell. Its wall clock is then behind by as long as that took, with a small bound, until the daemon has noticed. Where machines
+///   are treated so, use no bound of the kernel's.
 ///
 /// # How honest it is
 ///
@@ -41,9 +52,7 @@ use crate::{PhysicalClock, Uncertainty, Unknown};
 /// below 1 µs is written as zero, and is unknown here.
 #[derive(Debug)]
 pub struct KernelBound {
-    cache: Cache,
-    /// For how long an answer is used at most.
-    kept: Duration,
+    estimate: Estimate,
 }
 
 impl KernelBound {
@@ -60,10 +69,7 @@ impl KernelBound {
     pub fn every(every: Duration) -> Result<Self, ConfigError> {
         let fits = (Duration::from_millis(1)..=Duration::from_secs(60)).contains(&every);
         ConfigError::require(fits, "every", every, "from 1 ms to a minute")?;
-        // Before the read, so that the age of the answer is never taken for less than it is.
-        let now = SystemWallClock.monotonic();
-        let kept = Cache::keeps(every);
-        Ok(Self { cache: Cache::new(every, now, read(kept)), kept })
+        Ok(Self { estimate: Estimate::new(every, uptime, read) })
     }
 }
 
@@ -75,26 +81,25 @@ impl Default for KernelBound {
 
 impl Uncertainty for KernelBound {
     fn bound(&self) -> Result<Duration, Unknown> {
-        self.cache.bound(SystemWallClock.monotonic(), || read(self.kept))
+        self.estimate.bound(uptime, read)
     }
 }
 
 #[cfg(target_os = "linux")]
-fn read(kept: Duration) -> Result<Duration, Unknown> {
+fn read() -> Result<Account, Unknown> {
     use rtime_clock::adjtime::{Timex, adjtimex};
     // No mode: nothing is set.
     let mut timex = Timex::default();
     let state = adjtimex(&mut timex).map_err(|_| Unknown::Unreadable)?;
     let timex = timex.0;
-    Account {
+    Ok(Account {
         state,
         status: timex.status,
         max_error_us: word(timex.maxerror),
         estimated_error_us: word(timex.esterror),
         offset: word(timex.offset),
         wall_secs: word(timex.time.tv_sec),
-    }
-    .judge(kept)
+    })
 }
 
 /// A word of the kernel's, which is half as long on some machines.
@@ -104,7 +109,7 @@ fn word(word: impl Into<i64>) -> i64 {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn read(_kept: Duration) -> Result<Duration, Unknown> {
+fn read() -> Result<Account, Unknown> {
     Err(Unknown::Unsupported)
 }
 

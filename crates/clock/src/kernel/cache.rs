@@ -50,8 +50,13 @@ impl Cache {
         if age < self.every || (!self.claim(now) && age < Self::keeps(self.every)) {
             return answer.bound_at(now);
         }
-        let fresh = Answer::new(now, read());
-        // The greatest is the newest: one who was held up between the two lines does not undo another's later answer.
+        self.replace(now, read())
+    }
+
+    /// Keeps `bound`, read at `now` or later, in place of what was read before; and returns it as it would be answered.
+    pub(super) fn replace(&self, now: Duration, bound: Result<Duration, Unknown>) -> Result<Duration, Unknown> {
+        let fresh = Answer::new(now, bound);
+        // The greatest is the newest: one who was held up since it read does not undo another's later answer.
         self.answer.fetch_max(fresh.to_bits(), Relaxed);
         fresh.bound_at(now)
     }
@@ -79,10 +84,11 @@ const FIRST_REASON: u64 = 16_000_000;
 const LAST_MS: u64 = (1 << (u64::BITS - BOUND_BITS)) - 1;
 
 /// Every reason a kernel can have, by its place. The last stands for what no kernel says.
-const REASONS: [Unknown; 6] = [
+const REASONS: [Unknown; 7] = [
     Unknown::Unsynchronised,
     Unknown::NotMeasured,
     Unknown::LeapSecond,
+    Unknown::Suspended,
     Unknown::Unreadable,
     Unknown::Unsupported,
     Unknown::Implausible,
