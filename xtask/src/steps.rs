@@ -19,6 +19,9 @@ pub(crate) struct Step {
 /// The gateway, the longest, takes a minute.
 const EXAMPLE_LIMIT: Duration = Duration::from_secs(300);
 
+/// The crate that needs no runtime, and its features that do.
+const CLOCK: (&str, [&str; 2]) = ("steadfast-clock", ["tokio", "tonic"]);
+
 /// All tests.
 pub(crate) fn test() -> Vec<Step> {
     vec![
@@ -33,6 +36,7 @@ pub(crate) fn test() -> Vec<Step> {
 pub(crate) fn ci() -> Vec<Step> {
     let before = [
         Step { name: "fmt", what: "the code is formatted", run: fmt },
+        Step { name: "tokio", what: "the clocks bring no tokio but with the features that say so", run: tokio },
         Step { name: "deny", what: "bans, licences, sources, duplicate versions", run: deny },
         Step { name: "clippy", what: "no lint anywhere, all features", run: clippy },
         Step { name: "bare", what: "no lint in tests without features", run: clippy_bare },
@@ -53,6 +57,29 @@ fn deny(workspace: &Workspace) -> Result<(), Failure> {
     let check = ["check", "--hide-inclusion-graph"];
     workspace.command(&deny).args(["--exclude-dev"]).args(unpublished).args(check).args(["bans"]).run()?;
     workspace.command(&deny).args(check).args(["-W", "duplicate", "bans", "licenses", "sources"]).run()
+}
+
+/// Features add up, so one look at all that should be free of it is enough.
+fn tokio(workspace: &Workspace) -> Result<(), Failure> {
+    let (clock, on_tokio) = CLOCK;
+    let free: Vec<String> =
+        workspace.features(clock).into_iter().filter(|feature| !on_tokio.contains(&feature.as_str())).collect();
+    if depends_on_tokio(workspace, &free)? {
+        return Err(format!("{clock} depends on tokio, by one of its features {}", free.join(", ")).into());
+    }
+    // What finds nothing may be looking in the wrong place.
+    for feature in on_tokio {
+        if !depends_on_tokio(workspace, &[feature.to_owned()])? {
+            return Err(format!("{clock} does not depend on tokio by its feature {feature}: say so").into());
+        }
+    }
+    Ok(())
+}
+
+fn depends_on_tokio(workspace: &Workspace, features: &[String]) -> Result<bool, Failure> {
+    let tree = workspace.cargo("tree --edges normal --prefix none --package").args([CLOCK.0]);
+    let tree = tree.args(["--features".to_owned(), features.join(",")]).output()?;
+    Ok(tree.lines().any(|line| line.starts_with("tokio ")))
 }
 
 fn clippy(workspace: &Workspace) -> Result<(), Failure> {

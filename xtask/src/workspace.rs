@@ -61,6 +61,12 @@ impl Workspace {
         select(self.packages.iter().filter(|package| targets(package, "lib").next().is_some()))
     }
 
+    /// The features of one package.
+    pub(crate) fn features(&self, package: &str) -> Vec<String> {
+        let features = self.packages.iter().filter(|found| found["name"] == package);
+        features.filter_map(|found| found["features"].as_object()).flat_map(|all| all.keys().cloned()).collect()
+    }
+
     /// The examples, as package and name.
     pub(crate) fn examples(&self) -> Vec<(String, String)> {
         let of = |package| targets(package, "example").map(move |example| (name(package), example));
