@@ -410,7 +410,10 @@ mod tests {
         let mut replica = Siblings::new(4, 4).unwrap();
         let node = NodeId(1);
         replica.write(&VersionVector::default(), node, 'a').unwrap();
-        let garbage = VersionVector::decode(&[&[1, 0, 0, 0, 0, 0, 0, 0, 1][..], &[0xff; 9], &[1]].concat(), 4).unwrap();
+        let read = |count: &[u8]| VersionVector::decode(&[&[1, 0, 0, 0, 0, 0, 0, 0, 1][..], count].concat(), 4);
+        assert!(read(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]).is_err(), "all ones");
+        // The largest that is read at all.
+        let garbage = read(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]).unwrap();
         assert_eq!(replica.write(&garbage, node, 'b'), Err(CausalityError::Overflow { node }));
         assert!(replica.values().eq(&['a']));
         assert_eq!(replica.context().count(node), 1);

@@ -53,6 +53,10 @@ impl VectorClock {
     /// that, each message would carry more causality than content.
     pub const DEFAULT_CAPACITY: usize = 256;
 
+    /// Every count is less than this: 2⁶³, as in a [`LamportClock`](crate::LamportClock::LIMIT). No honest node counts so far: an event each
+    /// nanosecond gets there in 292 years.
+    pub const LIMIT: u64 = 1 << 63;
+
     /// An empty clock for at most `capacity` nodes. Memory is taken as nodes come.
     ///
     /// # Errors
@@ -69,14 +73,18 @@ impl VectorClock {
     /// Counts an event of `node`, and names it. To be called by the node itself, or for it by the one who orders its events.
     ///
     /// # Errors
-    /// [`CausalityError::Full`] when `node` is new and there is no room for it; [`CausalityError::Overflow`] when its count is
-    /// `u64::MAX`, which is reached by garbage only. The clock stays what it was.
+    /// [`CausalityError::Full`] when `node` is new and there is no room for it; [`CausalityError::Overflow`] when its count
+    /// would reach [`LIMIT`](Self::LIMIT), which garbage alone leads to. The clock stays what it was.
     pub fn increment(&mut self, node: NodeId) -> Result<Dot, CausalityError> {
         match self.position(node) {
             Ok(at) => {
                 let (_, count) = &mut self.entries[at];
-                *count = count.checked_add(1).ok_or(CausalityError::Overflow { node })?;
-                Ok(Dot::new(node, *count))
+                let next = count.saturating_add(1);
+                if next >= Self::LIMIT {
+                    return Err(CausalityError::Overflow { node });
+                }
+                *count = next;
+                Ok(Dot::new(node, next))
             }
             Err(_) if self.entries.len() >= self.capacity => Err(CausalityError::Full { capacity: self.capacity }),
             Err(at) => {
@@ -144,10 +152,11 @@ impl VectorClock {
     }
 
     /// Whether the event of that name is among those this clock knows. One search instead of a comparison: an event with the name
-    /// `dot` happened before another, or is it, if and only if the other's clock contains `dot`.
+    /// `dot` happened before another, or is it, if and only if the other's clock contains `dot`. A counter of 0 names no event, and no
+    /// clock contains it.
     #[must_use]
     pub fn contains(&self, dot: Dot) -> bool {
-        dot.counter <= self.count(dot.node)
+        (1..=self.count(dot.node)).contains(&dot.counter)
     }
 
     /// How the event of this clock stands to that of `other`.
@@ -282,7 +291,7 @@ pub enum CausalityError {
         /// How many nodes there is room for.
         capacity: usize,
     },
-    /// The count of a node is `u64::MAX`.
+    /// The count of a node has come to its [`LIMIT`](VectorClock::LIMIT).
     #[error("the count of node {node} cannot grow any more")]
     Overflow {
         /// The node.
@@ -432,10 +441,21 @@ mod tests {
 
     #[test]
     fn a_count_at_its_end_is_an_error_and_no_wrap() {
-        let mut last = clock([(N, u64::MAX)]);
+        let mut last = clock([(N, VectorClock::LIMIT - 2)]);
+        assert_eq!(last.increment(N), Ok(Dot::new(N, VectorClock::LIMIT - 1)));
         assert_eq!(last.increment(N), Err(CausalityError::Overflow { node: N }));
-        assert_eq!(last.count(N), u64::MAX);
+        assert_eq!(VectorClock::decode(&last.encode(), 8), Ok(last.clone()), "what is counted can be told to others");
+        assert_eq!(last.count(N), VectorClock::LIMIT - 1);
         assert_eq!(last.increment(M), Ok(Dot::new(M, 1)), "the others go on");
+    }
+
+    #[test]
+    fn a_counter_of_zero_names_no_event_of_any_clock() {
+        let counted = clock([(N, 3)]);
+        assert!([N, M].iter().all(|node| !counted.contains(Dot::new(*node, 0))));
+        assert!(
+            counted.contains(Dot::new(N, 1)) && counted.contains(Dot::new(N, 3)) && !counted.contains(Dot::new(N, 4))
+        );
     }
 
     #[test]

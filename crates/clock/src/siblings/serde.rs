@@ -26,7 +26,7 @@ impl<T> TryFrom<Parts<T>> for Siblings<T> {
         if !values.is_sorted_by(|(a, _), (b, _)| a < b) {
             return Err("the values are not in the order of their dots");
         }
-        if !values.iter().all(|(dot, _)| dot.counter > 0 && context.contains(*dot)) {
+        if !values.iter().all(|(dot, _)| context.contains(*dot)) {
             return Err("the context does not contain a dot of the values");
         }
         Ok(Self { context, values, capacity: Self::DEFAULT_CAPACITY })

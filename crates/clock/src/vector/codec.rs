@@ -34,6 +34,14 @@ pub enum DecodeVectorError {
         /// The node.
         node: NodeId,
     },
+    /// No node has counted that far: the count is not less than [`VectorClock::LIMIT`].
+    #[error("node {node} of the vector clock has a count of {count}, which is not below 2^63")]
+    CountTooLarge {
+        /// The node.
+        node: NodeId,
+        /// Its count.
+        count: u64,
+    },
     /// There are more nodes than fit.
     #[error("the vector clock has more than {capacity} nodes")]
     OverCapacity {
@@ -64,7 +72,9 @@ impl VectorClock {
     /// The clock of exactly these bytes, for at most `capacity` nodes. Takes at most twice the memory of `bytes`, whatever they
     /// claim.
     ///
-    /// The counts are believed as they are: nothing tells a wrong count from a right one.
+    /// Counts of 2⁶³ and more are refused: all ones, negative numbers, the bits of a float. Were one believed, it would claim all that a node
+    /// will ever do, hide it where it is a context, and leave the node without a number for its next event. Other counts are believed
+    /// as they are: nothing tells a wrong one from a right one. Peers that may lie should get no say in a vector clock.
     ///
     /// # Errors
     /// When the bytes are none that [`encode`](Self::encode) makes, or the clock does not fit, which with a `capacity` of 0 none
@@ -106,6 +116,9 @@ impl VectorClock {
         }
         if count == 0 {
             return Err(DecodeVectorError::ZeroCount { node });
+        }
+        if count >= Self::LIMIT {
+            return Err(DecodeVectorError::CountTooLarge { node, count });
         }
         if self.entries.len() >= self.capacity {
             return Err(DecodeVectorError::OverCapacity { capacity: self.capacity });
@@ -150,7 +163,7 @@ mod tests {
     use super::*;
 
     fn wild() -> impl Strategy<Value = VectorClock> {
-        let count = prop_oneof![1..300_u64, 1..=u64::MAX, Just(u64::MAX)];
+        let count = prop_oneof![1..300_u64, 1..VectorClock::LIMIT, Just(VectorClock::LIMIT - 1)];
         prop::collection::btree_map(any::<u64>().prop_map(NodeId), count, 0..20).prop_map(super::super::tests::clock)
     }
 
@@ -190,7 +203,7 @@ mod tests {
             if let Ok(clock) = VectorClock::decode(&bytes, capacity) {
                 prop_assert_eq!(clock.encode(), bytes);
                 prop_assert!(clock.len() <= capacity && clock.capacity() == capacity);
-                prop_assert!(clock.iter().all(|(_, count)| count > 0));
+                prop_assert!(clock.iter().all(|(_, count)| (1..1 << 63).contains(&count)));
                 prop_assert!(clock.iter().zip(clock.iter().skip(1)).all(|(a, b)| a.0 < b.0));
             }
         }
@@ -218,10 +231,24 @@ mod tests {
     }
 
     #[test]
+    fn counts_that_no_node_reaches_are_refused() {
+        let read = |count| {
+            let mut bytes = Vec::new();
+            write_number(&mut bytes, count);
+            decode(&[1], &[entry(7, &bytes)]).map(|clock| clock.count(NodeId(7)))
+        };
+        for count in [1 << 63, f64::to_bits(-1.5), u64::MAX - 1, u64::MAX] {
+            assert_eq!(read(count), Err(DecodeVectorError::CountTooLarge { node: NodeId(7), count }));
+        }
+        assert_eq!(read((1 << 63) - 1), Ok((1 << 63) - 1));
+    }
+
+    #[test]
     fn counts_of_more_than_64_bits_are_refused() {
         let ones = [0xff; 9];
         let largest = entry(7, &[&ones[..], &[1]].concat());
-        assert_eq!(decode(&[1], &[largest]).map(|clock| clock.count(NodeId(7))), Ok(u64::MAX));
+        let too_large = |count| Err(DecodeVectorError::CountTooLarge { node: NodeId(7), count });
+        assert_eq!(decode(&[1], &[largest]), too_large(u64::MAX));
         for end in [&[2][..], &[0x81, 0], &[0xff, 0xff, 1]] {
             assert_eq!(decode(&[1], &[entry(7, &[&ones[..], end].concat())]), Err(DecodeVectorError::Overlong));
         }

@@ -76,6 +76,8 @@ mod tests {
         assert!(read(&json([(7, 1), (7, 1)])).unwrap_err().contains("out of order"));
         assert!(read(&json([(8, 1), (7, 1)])).unwrap_err().contains("out of order"));
         assert!(read(&json([(7, 0)])).unwrap_err().contains("a count of zero"));
+        let json_of_all_ones = json([(7, 1)]).replace(",1]", &format!(",{}]", u64::MAX));
+        assert!(read(&json_of_all_ones).unwrap_err().contains("not below 2^63"), "{json_of_all_ones}");
         assert!(read(&json([(7, -1)])).is_err() && read("{}").is_err() && read("[7]").is_err());
     }
 
