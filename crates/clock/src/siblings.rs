@@ -26,7 +26,7 @@ use crate::{CausalityError, Dot, NodeId, VersionVector};
 /// them and writes one in their place.
 ///
 /// What serde reads is checked, and has the capacities of [`Default`]: merge it into a replica of one's own to have others. What holds
-/// more than that is written, and cannot be read back.
+/// more than that is not written either. `serialize_within` and `deserialize_within` do both with other capacities.
 ///
 /// ```
 /// use steadfast_clock::{NodeId, Siblings, VersionVector};
@@ -45,18 +45,15 @@ use crate::{CausalityError, Dot, NodeId, VersionVector};
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-#[cfg_attr(feature = "serde", derive(::serde::Serialize, ::serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(try_from = "serde::Parts<T>"))]
 pub struct Siblings<T> {
     context: VersionVector,
     /// Sorted by dot. Every dot is in the context.
     values: Vec<(Dot, T)>,
-    #[cfg_attr(feature = "serde", serde(skip))]
     capacity: usize,
 }
 
 impl<T> Siblings<T> {
-    /// The capacity for values of [`Default`], and of what serde reads: more concurrent writes than anybody sorts out by hand.
+    /// The capacity for values of [`Default`], and of what serde writes and reads: more concurrent writes than anybody sorts out by hand.
     pub const DEFAULT_CAPACITY: usize = 64;
 
     /// No values yet: for at most `nodes` replicas, and `siblings` concurrent values.
@@ -134,6 +131,22 @@ impl<T> Siblings<T> {
         self.values.sort_unstable_by_key(|(dot, _)| *dot);
         self.context = seen;
         Ok(())
+    }
+
+    /// Forgets the nodes that `keep` says no to, and returns what was forgotten. A node whose value is still here stays, whatever is
+    /// said.
+    ///
+    /// **The price.** A replica that is pruned of a node does not know its writes any more. A value of that node which was replaced
+    /// or removed here comes back with the merge of a replica that still has it, and so does the entry itself with that of a replica
+    /// or a context that was not pruned of it. A node that was forgotten and writes again does so under names of old writes, and
+    /// what it writes may be taken for seen.
+    ///
+    /// **When it is safe.** The node has retired for good, every replica has seen its last write, none has a value of its left, and
+    /// all are pruned of it before one of them reads a context or a copy from before that.
+    pub fn prune(&mut self, mut keep: impl FnMut(NodeId, u64) -> bool) -> Vec<(NodeId, u64)> {
+        let values = &self.values;
+        let has_value = |node| values.iter().any(|(dot, _)| dot.node == node);
+        self.context.prune(|node, count| has_value(node) || keep(node, count))
     }
 
     /// Whether this replica has nothing against a value that another one has: it has it too, or it does not know of it.
@@ -423,6 +436,42 @@ mod tests {
     fn capacities_that_cannot_work_are_refused() {
         assert_eq!(Siblings::<()>::new(0, 2).unwrap_err().field, "nodes");
         assert_eq!(Siblings::<()>::new(1, 1).unwrap_err().field, "siblings");
+    }
+
+    #[test]
+    fn a_node_that_has_retired_makes_room_for_another() {
+        let (one, two, three) = (NodeId(1), NodeId(2), NodeId(3));
+        let mut replicas: Vec<_> = (0..2).map(|_| Siblings::new(2, 2).unwrap()).collect();
+        replicas[0].write(&VersionVector::default(), one, 'a').unwrap();
+        assert_eq!(replicas[0].prune(|node, _| node != one), [], "its value is still here");
+        let seen = replicas[0].context().clone();
+        replicas[0].write(&seen, two, 'b').unwrap();
+        let other = replicas[0].clone();
+        replicas[1].merge(&other).unwrap();
+        let seen = replicas[1].context().clone();
+        assert_eq!(replicas[1].write(&seen, three, 'c'), Err(CausalityError::Full { capacity: 2 }));
+        for replica in &mut replicas {
+            assert_eq!(replica.prune(|node, _| node != one), [(one, 1)]);
+        }
+        let seen = replicas[1].context().clone();
+        replicas[1].write(&seen, three, 'c').unwrap();
+        let other = replicas[1].clone();
+        replicas[0].merge(&other).unwrap();
+        assert!(replicas[0].values().eq(&['c']));
+    }
+
+    #[test]
+    fn the_price_of_pruning_a_value_comes_back_from_a_replica_that_still_has_it() {
+        let node = NodeId(1);
+        let mut late = Siblings::new(2, 2).unwrap();
+        late.write(&VersionVector::default(), node, 'a').unwrap();
+        let mut pruned = late.clone();
+        pruned.remove(late.context()).unwrap();
+        let mut whole = pruned.clone();
+        assert_eq!(pruned.prune(|_, _| false), [(node, 1)]);
+        pruned.merge(&late).unwrap();
+        whole.merge(&late).unwrap();
+        assert!(pruned.values().eq(&['a']) && whole.is_empty());
     }
 
     #[test]

@@ -9,7 +9,7 @@
 
 mod codec;
 #[cfg(feature = "serde")]
-mod serde;
+pub(crate) mod serde;
 
 use std::{cmp::Ordering, hash, iter};
 
@@ -49,7 +49,7 @@ pub struct VectorClock {
 }
 
 impl VectorClock {
-    /// The capacity of [`Default`], and of what serde reads: 256 nodes, which fit in a page of 4 KiB. With more nodes than
+    /// The capacity of [`Default`], and of what serde writes and reads: 256 nodes, which fit in a page of 4 KiB. With more nodes than
     /// that, each message would carry more causality than content.
     pub const DEFAULT_CAPACITY: usize = 256;
 

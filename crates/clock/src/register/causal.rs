@@ -1,5 +1,8 @@
 //! What is causally later wins; stamps decide the rest, and the loser is handed over.
 
+#[cfg(feature = "serde")]
+mod serde;
+
 use steadfast_core::ConfigError;
 
 use crate::{CausalityError, Dot, NodeId, Stamp, Timestamp, VersionVector};
@@ -15,8 +18,8 @@ use crate::{CausalityError, Dot, NodeId, Stamp, Timestamp, VersionVector};
 /// causally later write still replaces an earlier one it meets, but of three writes the winner may depend on the order of merges.
 ///
 /// What serde reads is checked, and has room for as many nodes as [`Default`]: merge it into a register of one's own to have another
-/// capacity. What holds more nodes than that
-/// is written, and cannot be read back.
+/// capacity. What holds more nodes than that is not written either. `serialize_within` and `deserialize_within` do both with
+/// another capacity.
 ///
 /// It costs a stamp, a dot and two vectors: what the value's writer had seen, to tell concurrent from later; and what this
 /// replica has seen, to tell news from old.
@@ -37,44 +40,23 @@ use crate::{CausalityError, Dot, NodeId, Stamp, Timestamp, VersionVector};
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(try_from = "Parts<T>"))]
 pub struct CausalRegister<T> {
     seen: VersionVector,
     written: Option<Write<T>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", derive(::serde::Serialize, ::serde::Deserialize))]
 struct Write<T> {
     value: T,
     stamp: Stamp,
     dot: Dot,
     /// All writes that happened before this one, and itself.
+    #[cfg_attr(
+        feature = "serde",
+        serde(serialize_with = "crate::vector::serde::whole", deserialize_with = "crate::vector::serde::of_any_size")
+    )]
     version: VersionVector,
-}
-
-/// A register as it was read, before it is checked.
-#[cfg(feature = "serde")]
-#[derive(serde::Deserialize)]
-struct Parts<T> {
-    seen: VersionVector,
-    written: Option<Write<T>>,
-}
-
-#[cfg(feature = "serde")]
-impl<T> TryFrom<Parts<T>> for CausalRegister<T> {
-    type Error = &'static str;
-
-    /// Refuses what no register can hold: a value without a place in what was seen, or a stamp of another node.
-    fn try_from(Parts { seen, written }: Parts<T>) -> Result<Self, Self::Error> {
-        let sound = |Write { dot, stamp, version, .. }: &Write<T>| {
-            let named = dot.counter > 0 && version.count(dot.node) == dot.counter;
-            named && stamp.node == dot.node && seen.dominates(version)
-        };
-        let sound = written.as_ref().map_or(seen.is_empty(), sound);
-        if sound { Ok(Self { seen, written }) } else { Err("the register's vectors do not fit its value") }
-    }
 }
 
 /// What a merge of [`CausalRegister`]s did.
@@ -148,6 +130,23 @@ impl<T> CausalRegister<T> {
         let (lost, stamp) = (ours.value.clone(), ours.stamp);
         self.written = Some(theirs.clone());
         Ok(MergeOutcome::TieBroken { lost, stamp, replaced: true })
+    }
+
+    /// Forgets the nodes that `keep` says no to, and returns what was forgotten. The writer of the value stays, whatever is said.
+    ///
+    /// **The price.** An earlier write of such a node looks concurrent to the value where the two meet again. The value still wins,
+    /// for its stamp is the newer, but the merge says that a write is lost which was replaced. The entry itself comes back with the
+    /// merge of a register that was not pruned of it. A node that was forgotten and writes again does so under names of old writes, and what it
+    /// writes may be taken for seen: prune what has retired for good.
+    pub fn prune(&mut self, mut keep: impl FnMut(NodeId, u64) -> bool) -> Vec<(NodeId, u64)> {
+        let Self { seen, written } = self;
+        let writer = written.as_ref().map(|write| write.dot.node);
+        let forgotten = seen.prune(|node, count| Some(node) == writer || keep(node, count));
+        if let Some(write) = written {
+            // What was seen goes on dominating what the value's writer had seen.
+            write.version.prune(|node, _| seen.count(node) > 0);
+        }
+        forgotten
     }
 
     /// The value.
@@ -282,29 +281,23 @@ mod tests {
         assert_eq!(CausalRegister::<()>::new(0).unwrap_err().field, "nodes");
     }
 
-    #[cfg(feature = "serde")]
     #[test]
-    fn a_register_comes_back_from_serde_unless_its_vectors_do_not_fit() {
-        let read = |register: &CausalRegister<char>| {
-            serde_json::from_str::<CausalRegister<char>>(&serde_json::to_string(register).unwrap())
-        };
-        let mut sound = CausalRegister::default();
-        assert_eq!(read(&sound).unwrap(), sound);
-        sound.write(NodeId(1), at(1), 'a').unwrap();
-        sound.write(NodeId(2), at(2), 'b').unwrap();
-        assert_eq!(read(&sound).unwrap(), sound);
-        let spoil: [fn(&mut CausalRegister<char>); 6] = [
-            |register| register.seen = VersionVector::default(),
-            |register| register.written = None,
-            |register| register.written.as_mut().unwrap().version = VersionVector::default(),
-            |register| register.written.as_mut().unwrap().dot.counter = 0,
-            |register| register.written.as_mut().unwrap().dot.node = NodeId(1),
-            |register| register.written.as_mut().unwrap().stamp.node = NodeId(1),
-        ];
-        for spoil in spoil {
-            let mut spoilt = sound.clone();
-            spoil(&mut spoilt);
-            assert!(read(&spoilt).is_err(), "{spoilt:?}");
-        }
+    fn a_node_that_has_retired_makes_room_and_its_earlier_write_does_not_win_again() {
+        let (mut here, mut late) = (CausalRegister::new(2).unwrap(), CausalRegister::new(3).unwrap());
+        here.write(NodeId(1), at(100), 'a').unwrap();
+        assert_eq!(here.prune(|_, _| false), [], "it wrote the value");
+        assert_eq!(late.merge(&here), Ok(MergeOutcome::Replaced));
+        here.write(NodeId(2), at(1), 'b').unwrap();
+        assert_eq!(here.write(NodeId(3), at(2), 'c'), Err(CausalityError::Full { capacity: 2 }));
+        assert_eq!(here.prune(|node, _| node != NodeId(1)), [(NodeId(1), 1)]);
+        let earlier = late.stamp().unwrap();
+        let mut meets = CausalRegister::new(3).unwrap();
+        assert_eq!(meets.merge(&here), Ok(MergeOutcome::Replaced));
+        let said = |replaced| Ok(MergeOutcome::TieBroken { lost: 'a', stamp: earlier, replaced });
+        assert_eq!(meets.merge(&late), said(false), "the price: it was replaced, and not lost");
+        assert_eq!(late.merge(&here), said(true));
+        assert_eq!((meets.value(), late.value()), (Some(&'b'), Some(&'b')));
+        here.write(NodeId(3), at(2), 'c').unwrap();
+        assert_eq!(late.merge(&here), Ok(MergeOutcome::Replaced));
     }
 }

@@ -61,6 +61,11 @@ impl<T> MultiValueRegister<T> {
         self.siblings.merge(&other.siblings)
     }
 
+    /// Forgets nodes that have retired, and returns them: see [`Siblings::prune`] for its price.
+    pub fn prune(&mut self, keep: impl FnMut(NodeId, u64) -> bool) -> Vec<(NodeId, u64)> {
+        self.siblings.prune(keep)
+    }
+
     /// The concurrent values, in the order of their dots: empty only before the first write.
     #[must_use]
     pub fn values(&self) -> impl ExactSizeIterator<Item = &T> {
@@ -80,6 +85,33 @@ impl<T> MultiValueRegister<T> {
     }
 }
 
+#[cfg(feature = "serde")]
+impl<T> MultiValueRegister<T> {
+    /// Writes a register of at most so many nodes and values, as [`Siblings::serialize_within`] does.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn serialize_within<S>(&self, nodes: usize, siblings: usize, serializer: S) -> Result<S::Ok, S::Error>
+    where
+        T: serde::Serialize,
+        S: serde::Serializer,
+    {
+        self.siblings.serialize_within(nodes, siblings, serializer)
+    }
+
+    /// Reads a register with room for `nodes` replicas and `siblings` concurrent values, as [`Siblings::deserialize_within`] does.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn deserialize_within<'de, D>(nodes: usize, siblings: usize, deserializer: D) -> Result<Self, D::Error>
+    where
+        T: serde::Deserialize<'de>,
+        D: serde::Deserializer<'de>,
+    {
+        Siblings::deserialize_within(nodes, siblings, deserializer).map(Self::from)
+    }
+}
+
 impl<T> Default for MultiValueRegister<T> {
     fn default() -> Self {
         Self { siblings: Siblings::default() }
@@ -95,6 +127,23 @@ impl<T> From<Siblings<T>> for MultiValueRegister<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn a_register_comes_back_from_serde_as_its_siblings() {
+        let mut register = MultiValueRegister::new(300, 2).unwrap();
+        for node in 0..257 {
+            register.write(NodeId(node), node).unwrap();
+        }
+        assert!(serde_json::to_string(&register).is_err(), "it could not be read back");
+        let mut bytes = Vec::new();
+        register.serialize_within(300, 2, &mut serde_json::Serializer::new(&mut bytes)).unwrap();
+        let mut reader = serde_json::Deserializer::from_slice(&bytes);
+        assert_eq!(MultiValueRegister::deserialize_within(300, 2, &mut reader).unwrap(), register);
+        assert_eq!(register.prune(|node, _| node.0 < 10).len(), 246, "the writer of the value stays");
+        let json = serde_json::to_string(&register).unwrap();
+        assert_eq!(serde_json::from_str::<MultiValueRegister<u64>>(&json).unwrap(), register);
+    }
 
     #[test]
     fn a_refused_merge_is_healed_by_a_write() {

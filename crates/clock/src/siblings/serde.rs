@@ -1,65 +1,88 @@
 //! Siblings as a serde value: the context, and pairs of a dot and its value. What is read is checked, for it may come from
-//! anybody.
+//! anybody; what is written can be read again.
 
-use std::{fmt, marker::PhantomData};
-
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error as _, SeqAccess, Visitor},
-};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
 
 use super::Siblings;
-use crate::{CausalityError, Dot, VersionVector};
+use crate::{CausalityError, Dot, VersionVector, vector};
 
-/// Siblings as they are written, before they are checked.
+/// Siblings as they are written.
+#[derive(Serialize)]
+#[serde(rename = "Siblings")]
+struct Written<'a, T> {
+    #[serde(serialize_with = "vector::serde::whole")]
+    context: &'a VersionVector,
+    values: &'a [(Dot, T)],
+}
+
+/// Siblings as they were read, before they are checked.
 #[derive(Deserialize)]
-pub(super) struct Parts<T> {
+#[serde(rename = "Siblings")]
+struct Parts<T> {
+    #[serde(deserialize_with = "vector::serde::of_any_size")]
     context: VersionVector,
-    #[serde(deserialize_with = "bounded", bound(deserialize = "T: Deserialize<'de>"))]
     values: Vec<(Dot, T)>,
 }
 
-impl<T> TryFrom<Parts<T>> for Siblings<T> {
-    type Error = &'static str;
+impl<T> Siblings<T> {
+    /// Writes siblings of at most so many nodes and values. For `serialize_with`.
+    ///
+    /// # Errors
+    /// When there are more: [`deserialize_within`](Self::deserialize_within) the same could not read them. When the serializer fails.
+    pub fn serialize_within<S>(&self, nodes: usize, siblings: usize, serializer: S) -> Result<S::Ok, S::Error>
+    where
+        T: Serialize,
+        S: Serializer,
+    {
+        fits(&self.context, self.values.len(), nodes, siblings).map_err(S::Error::custom)?;
+        Written { context: &self.context, values: &self.values }.serialize(serializer)
+    }
 
-    fn try_from(Parts { context, values }: Parts<T>) -> Result<Self, Self::Error> {
+    /// Reads siblings with room for `nodes` replicas and `siblings` concurrent values. For `deserialize_with`.
+    ///
+    /// It takes memory in proportion to what is read, whatever length is announced: the size of what may be read is for the caller to limit.
+    ///
+    /// # Errors
+    /// When the deserializer fails, or what it reads is nothing that a replica can hold, or does not fit; with capacities that
+    /// [`new`](Self::new) refuses nothing does.
+    pub fn deserialize_within<'de, D>(nodes: usize, siblings: usize, deserializer: D) -> Result<Self, D::Error>
+    where
+        T: Deserialize<'de>,
+        D: Deserializer<'de>,
+    {
+        let mut read = Self::new(nodes, siblings).map_err(D::Error::custom)?;
+        let Parts { context, values } = Parts::deserialize(deserializer)?;
+        fits(&context, values.len(), nodes, siblings).map_err(D::Error::custom)?;
         if !values.is_sorted_by(|(a, _), (b, _)| a < b) {
-            return Err("the values are not in the order of their dots");
+            return Err(D::Error::custom("the values are not in the order of their dots"));
         }
         if !values.iter().all(|(dot, _)| context.contains(*dot)) {
-            return Err("the context does not contain a dot of the values");
+            return Err(D::Error::custom("the context does not contain a dot of the values"));
         }
-        Ok(Self { context, values, capacity: Self::DEFAULT_CAPACITY })
+        read.context = context.with_capacity(nodes).map_err(D::Error::custom)?;
+        read.values = values;
+        Ok(read)
     }
 }
 
-/// Reads no more values than there is room for, whatever the length that was announced.
-fn bounded<'de, D, T>(deserializer: D) -> Result<Vec<(Dot, T)>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    deserializer.deserialize_seq(Values(PhantomData))
+fn fits(context: &VersionVector, values: usize, nodes: usize, siblings: usize) -> Result<(), CausalityError> {
+    if context.len() > nodes {
+        return Err(CausalityError::Full { capacity: nodes });
+    }
+    if values > siblings { Err(CausalityError::TooManySiblings { capacity: siblings }) } else { Ok(()) }
 }
 
-struct Values<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for Values<T> {
-    type Value = Vec<(Dot, T)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at most {} pairs of a dot and its value", Siblings::<T>::DEFAULT_CAPACITY)
+impl<T: Serialize> Serialize for Siblings<T> {
+    /// Within the capacities of [`Default`], so that they can be read back.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.serialize_within(VersionVector::DEFAULT_CAPACITY, Self::DEFAULT_CAPACITY, serializer)
     }
+}
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut pairs: A) -> Result<Self::Value, A::Error> {
-        let (mut values, capacity) = (Vec::new(), Siblings::<T>::DEFAULT_CAPACITY);
-        while let Some(pair) = pairs.next_element()? {
-            if values.len() >= capacity {
-                return Err(A::Error::custom(CausalityError::TooManySiblings { capacity }));
-            }
-            values.push(pair);
-        }
-        Ok(values)
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Siblings<T> {
+    /// With the capacities of [`Default`].
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::deserialize_within(VersionVector::DEFAULT_CAPACITY, Self::DEFAULT_CAPACITY, deserializer)
     }
 }
 
@@ -79,7 +102,13 @@ mod tests {
     }
 
     fn back(siblings: &Siblings<u64>) -> Result<Siblings<u64>, serde_json::Error> {
-        serde_json::from_str(&serde_json::to_string(siblings).unwrap())
+        serde_json::from_str(&serde_json::to_string(siblings)?)
+    }
+
+    fn back_within(siblings: &Siblings<u64>, values: usize) -> Result<Siblings<u64>, serde_json::Error> {
+        let mut bytes = Vec::new();
+        siblings.serialize_within(4, 100, &mut serde_json::Serializer::new(&mut bytes))?;
+        Siblings::deserialize_within(4, values, &mut serde_json::Deserializer::from_slice(&bytes))
     }
 
     #[test]
@@ -93,9 +122,18 @@ mod tests {
     }
 
     #[test]
-    fn more_siblings_than_fit_are_refused() {
-        let error = back(&siblings(65)).unwrap_err().to_string();
-        assert!(error.contains("more than 64 concurrent values"), "{error}");
+    fn more_siblings_than_fit_are_neither_read_nor_written() {
+        for error in [serde_json::to_string(&siblings(65)).unwrap_err(), back_within(&siblings(65), 64).unwrap_err()] {
+            assert!(error.to_string().contains("more than 64 concurrent values"), "{error}");
+        }
+        let read = back_within(&siblings(65), 100).unwrap();
+        assert_eq!(read, siblings(65));
+        assert_eq!((read.capacity(), read.context().capacity()), (100, 4));
+        for (nodes, values) in [(3, 100), (0, 100), (4, 1)] {
+            let json = serde_json::to_string(&siblings(4)).unwrap();
+            let mut reader = serde_json::Deserializer::from_str(&json);
+            assert!(Siblings::<u64>::deserialize_within(nodes, values, &mut reader).is_err());
+        }
     }
 
     #[test]

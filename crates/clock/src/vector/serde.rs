@@ -5,14 +5,16 @@ use std::fmt;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{Error as _, SeqAccess, Visitor},
+    ser::Error as _,
 };
 
 use super::{DecodeVectorError, VectorClock};
-use crate::NodeId;
+use crate::{CausalityError, NodeId};
 
 impl Serialize for VectorClock {
+    /// Of at most [`DEFAULT_CAPACITY`](Self::DEFAULT_CAPACITY) nodes: what is written can be read back.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.iter())
+        self.serialize_within(Self::DEFAULT_CAPACITY, serializer)
     }
 }
 
@@ -24,6 +26,17 @@ impl<'de> Deserialize<'de> for VectorClock {
 }
 
 impl VectorClock {
+    /// Writes a clock of at most `capacity` nodes. For `serialize_with`.
+    ///
+    /// # Errors
+    /// When it has more: [`deserialize_within`](Self::deserialize_within) that many could not read it. When the serializer fails.
+    pub fn serialize_within<S: Serializer>(&self, capacity: usize, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.len() > capacity {
+            return Err(S::Error::custom(CausalityError::Full { capacity }));
+        }
+        whole(self, serializer)
+    }
+
     /// Reads a clock of at most `capacity` nodes, under the checks of [`decode`](Self::decode). For `deserialize_with`.
     ///
     /// # Errors
@@ -31,6 +44,16 @@ impl VectorClock {
     pub fn deserialize_within<'de, D: Deserializer<'de>>(capacity: usize, deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_seq(Entries { capacity })
     }
+}
+
+/// Writes a clock whose size was looked at already.
+pub(crate) fn whole<S: Serializer>(clock: &VectorClock, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(clock.iter())
+}
+
+/// Reads a clock whose size will be looked at. It takes memory in proportion to what is read: no length is believed.
+pub(crate) fn of_any_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<VectorClock, D::Error> {
+    VectorClock::deserialize_within(usize::MAX, deserializer)
 }
 
 struct Entries {
@@ -93,6 +116,18 @@ mod tests {
         assert_eq!(within(2, &nodes(2)).unwrap().capacity(), 2);
         assert!(within(2, &nodes(3)).unwrap_err().to_string().contains("more than 2 nodes"));
         assert!(within(0, "[]").is_err());
+    }
+
+    #[test]
+    fn what_could_not_be_read_back_is_not_written() {
+        let clock = |nodes| super::super::tests::clock((0..nodes).map(|node| (NodeId(node), 1)));
+        assert!(serde_json::to_string(&clock(256)).is_ok());
+        assert!(serde_json::to_string(&clock(257)).unwrap_err().to_string().contains("256 nodes is full"));
+        let mut bytes = Vec::new();
+        clock(257).serialize_within(257, &mut serde_json::Serializer::new(&mut bytes)).unwrap();
+        let mut reader = serde_json::Deserializer::from_slice(&bytes);
+        assert_eq!(VectorClock::deserialize_within(257, &mut reader).unwrap(), clock(257));
+        assert!(clock(257).serialize_within(256, &mut serde_json::Serializer::new(Vec::new())).is_err());
     }
 
     proptest! {
