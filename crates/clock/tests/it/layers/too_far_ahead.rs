@@ -14,12 +14,33 @@ fn a_request_from_the_future_is_refused_before_the_handler_and_the_clock_stays_a
     let remote = ahead_of(&clock, 2500 * MS);
     let service = HlcLayer::new(clock.clone()).layer(peer.service());
     let error = service.oneshot(stamped(remote)).now_or_never().unwrap().unwrap_err();
-    assert_eq!(cause::<Grounds>(&*error), Some(&Grounds::not_executed(RefusalKind::Unacceptable)));
+    let grounds = Grounds::not_executed(RefusalKind::Unacceptable).with_retry_after(Some(2000 * MS));
+    assert_eq!(cause::<Grounds>(&*error), Some(&grounds));
     let refused = refusal(error);
     let drift = DriftTooLarge::new(remote, 2000 * MS);
     assert_eq!(refused, StampRefused::before_the_call(StampFault::TooFarAhead(drift)));
     assert!(!refused.may_have_executed());
     assert_eq!((peer.calls(), clock.last()), (0, before));
+}
+
+#[test]
+fn what_is_refused_is_accepted_after_the_time_that_the_refusal_names() {
+    let (clock, peer) = (clock(), Peer::default());
+    let remote = ahead_of(&clock, 2500 * MS);
+    let service = HlcLayer::new(clock.clone()).layer(peer.service());
+    let ask = || service.clone().oneshot(stamped(remote)).now_or_never().unwrap();
+    let retry_after = refusal(ask().unwrap_err()).retry_after().unwrap();
+    clock.clock().advance(retry_after - MS);
+    assert_eq!(refusal(ask().unwrap_err()).retry_after(), Some(MS));
+    clock.clock().advance(MS);
+    ask().unwrap();
+}
+
+#[test]
+fn what_will_never_be_accepted_names_no_time() {
+    let service = HlcLayer::new(clock()).layer(Peer::default().service());
+    let error = service.oneshot(stamped(Timestamp::MAX)).now_or_never().unwrap().unwrap_err();
+    assert_eq!(refusal(error).retry_after(), None);
 }
 
 #[test]
@@ -31,7 +52,7 @@ fn a_response_from_the_future_is_refused_and_may_have_been_executed() {
     let error = service.oneshot(request(&[])).now_or_never().unwrap().unwrap_err();
     let refused = refusal(error);
     assert_eq!(refused, StampRefused::after_the_call(StampFault::TooFarAhead(DriftTooLarge::new(remote, MS))));
-    assert!(refused.may_have_executed());
+    assert!(refused.may_have_executed() && refused.retry_after() == Some(MS));
     let sent = peer.seen.lock().unwrap()[0].0.clone().unwrap();
     assert_eq!(clock.last().compact().to_string(), sent, "nothing but the request was stamped");
 }
