@@ -92,16 +92,10 @@ impl VectorClock {
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     pub fn decode(mut bytes: &[u8], capacity: usize) -> Result<Self, DecodeVectorError> {
-        let claimed = usize::try_from(read_number(&mut bytes)?).unwrap_or(usize::MAX);
-        if claimed > capacity || capacity == 0 {
-            return Err(DecodeVectorError::OverCapacity { capacity });
-        }
-        if claimed > bytes.len() / SMALLEST_ENTRY_BYTES {
-            return Err(DecodeVectorError::Truncated);
-        }
+        let entries = read_len(&mut bytes, capacity)?;
         let mut clock = Self::empty(capacity);
-        clock.entries.reserve_exact(claimed);
-        for _ in 0..claimed {
+        clock.entries.reserve_exact(entries);
+        for _ in 0..entries {
             let (node, rest) = bytes.split_first_chunk().ok_or(DecodeVectorError::Truncated)?;
             bytes = rest;
             clock.push(NodeId(u64::from_be_bytes(*node)), read_number(&mut bytes)?)?;
@@ -126,6 +120,15 @@ impl VectorClock {
         self.entries.push((node, count));
         Ok(())
     }
+}
+
+/// How many entries follow, of which memory is taken for all: no more than have room in the bytes.
+fn read_len(bytes: &mut &[u8], capacity: usize) -> Result<usize, DecodeVectorError> {
+    let claimed = usize::try_from(read_number(bytes)?).unwrap_or(usize::MAX);
+    if claimed > capacity || capacity == 0 {
+        return Err(DecodeVectorError::OverCapacity { capacity });
+    }
+    if claimed > bytes.len() / SMALLEST_ENTRY_BYTES { Err(DecodeVectorError::Truncated) } else { Ok(claimed) }
 }
 
 /// Unsigned LEB128: seven bits a byte, the lowest first, the eighth set on all but the last.
@@ -256,9 +259,18 @@ mod tests {
 
     #[test]
     fn decoding_takes_at_most_twice_the_memory_of_the_bytes() {
-        let mut claim = Vec::new();
-        write_number(&mut claim, u64::MAX);
-        assert_eq!(VectorClock::decode(&claim, usize::MAX), Err(DecodeVectorError::Truncated));
+        for len in [0, 1, 8, 9, 10, 17, 18, 900, 4096] {
+            let fit = len / 9;
+            for claimed in [0, fit, fit + 1, fit + 2, len, len + 1, 10 * len, u64::MAX] {
+                let mut bytes = Vec::new();
+                write_number(&mut bytes, claimed);
+                bytes.resize(bytes.len() + len as usize, 1);
+                let taken = read_len(&mut &bytes[..], usize::MAX).map(|entries| entries as u64);
+                assert_eq!(taken, if claimed <= fit { Ok(claimed) } else { Err(DecodeVectorError::Truncated) });
+                let decoded = VectorClock::decode(&bytes, usize::MAX);
+                assert!(claimed <= fit || decoded == Err(DecodeVectorError::Truncated), "{claimed} in {len}");
+            }
+        }
         let bytes = super::super::tests::clock((0..50).map(|node| (NodeId(node), 1))).encode();
         let decoded = VectorClock::decode(&bytes, usize::MAX).unwrap();
         assert!(decoded.entries.capacity() * size_of::<(NodeId, u64)>() <= 2 * bytes.len());
