@@ -20,6 +20,10 @@ use crate::Timestamp;
 pub const HLC_HEADER: HeaderName = HeaderName::from_static("x-hlc");
 
 /// What the receipt of a message was stamped with: in the extensions of a request on the server, of a response on the client.
+///
+/// There is one for each message. Where two layers read two headers of it, such as a region's clock and a cluster's, each stamps its own clock
+/// all the same, and the one that receives last leaves its own here: on a server the inner, on a client the outer. A service between the two can
+/// take the other's out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Received {

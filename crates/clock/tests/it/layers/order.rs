@@ -138,6 +138,32 @@ fn a_header_of_ones_own_is_used_and_the_default_one_is_not() {
 }
 
 #[test]
+fn of_two_layers_with_two_headers_the_one_that_receives_last_leaves_its_own() {
+    let (outer, inner) = (clock(), clock_at(1000 * MS));
+    let [early, late] = [ahead_of(&outer, MS), ahead_of(&inner, MS)];
+    let stamp = |stamp: Timestamp| HeaderValue::try_from(stamp.compact().to_string()).unwrap();
+    let mut both = stamped(early);
+    both.headers_mut().insert(OWN, stamp(late));
+    let server =
+        ServiceBuilder::new().layer(HlcLayer::new(outer.clone())).layer(HlcLayer::new(inner.clone()).header(OWN));
+    let peer = Peer::default();
+    server.service(peer.service()).oneshot(both).now_or_never().unwrap().unwrap();
+    assert_eq!(peer.last().sent, Some(late), "the inner one's");
+    assert!(outer.last() > early && inner.last() > late, "each has stamped its own clock");
+
+    let answers = service_fn(move |_: Request<()>| {
+        let mut response = Response::new(());
+        response.headers_mut().insert(HLC_HEADER, stamp(early));
+        response.headers_mut().insert(OWN, stamp(late));
+        ready(Ok::<_, BoxError>(response))
+    });
+    let client =
+        ServiceBuilder::new().layer(PropagateHlcLayer::new(outer)).layer(PropagateHlcLayer::new(inner).header(OWN));
+    let response = client.service(answers).oneshot(request(&[])).now_or_never().unwrap().unwrap();
+    assert_eq!(received(&response).sent, Some(early), "the outer one's");
+}
+
+#[test]
 fn an_error_of_the_service_passes_as_it_is_and_is_not_stamped() {
     let fails = service_fn(|_: Request<()>| ready(Err::<Response<()>, BoxError>(io::Error::other("mine").into())));
     let clock = clock();
