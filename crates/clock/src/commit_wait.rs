@@ -23,8 +23,8 @@ impl<U: Uncertainty, C: PhysicalClock> BoundedClock<U, C> {
     /// Such a stamp takes twice the bound to pass. Time that was spent since it was taken counts: what
     /// is left is computed from now. The bound is looked at anew every 5 ms at the latest, so that the wait ends early when the bound shrinks. A wall
     /// clock that is set back makes it wait longer and never shorter. When the time has passed already it returns without
-    /// awaiting anything; otherwise it may be late by the 1 ms of tokio's timer, and by up to 5 ms after a bound has
-    /// shrunk or a wall clock was set forward.
+    /// awaiting anything; otherwise it may be late by up to 2 ms, for tokio's timer counts in whole ones, plus what the runtime takes to schedule it;
+    /// and by up to 5 ms more after a bound has shrunk or a wall clock was set forward.
     ///
     /// A stamp far ahead is waited for as long as that takes: put a timeout round it where stamps come from elsewhere.
     ///

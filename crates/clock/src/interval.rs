@@ -104,8 +104,10 @@ impl Interval {
     /// The first timestamp that is not before the latest end: the one to commit under.
     ///
     /// Spanner's start rule: what is stamped no earlier than the latest end is stamped no earlier than the true time. Give it to
-    /// [`Hlc::update`](crate::Hlc::update) for a stamp that is unique as well. Times outside of what a [`Physical`] can say are
-    /// cut to it: after 2861 the promise ends.
+    /// [`Hlc::update`](crate::Hlc::update) for a stamp that is unique as well. The update is refused, as any stamp from outside is, when the latest end is
+    /// further ahead of the wall clock than the clock's [`max_drift`](crate::HlcConfig::max_drift): set that above the largest bound under which commits are to go
+    /// on. With the defaults a bound of 500 ms stops them; nodes that hear of such a stamp need as much, and what their clocks
+    /// differ by. Times outside of what a [`Physical`] can say are cut to it: after 2861 the promise ends.
     #[must_use]
     pub fn latest_stamp(self) -> Timestamp {
         let since_epoch = self.latest.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);

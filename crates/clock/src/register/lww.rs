@@ -9,6 +9,10 @@ use crate::Stamp;
 /// a node for what is common, and loses what a slow clock wrote after a fast one. Of two concurrent writes one is lost in any
 /// case, and nobody is told.
 ///
+/// Stamps are believed. One that is far ahead wins against all that is written until time catches up, and nobody can write anything that
+/// stays: pass the stamps of peers through [`Hlc::merge`](crate::Hlc::merge) first, which refuses them. What comes with a wall time alone
+/// nothing can vet.
+///
 /// No two writes may share a stamp, which is why a stamp has a node. If two do, each replica keeps the one it had first.
 ///
 /// ```

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use steadfast_clock::{
-    BoundedClock, CachedClock, Certainty, CoarseClock, FixedBound, Hlc, Interval, PhysicalClock, ShiftedClock,
-    Timestamp, Unknown,
+    BoundedClock, CachedClock, Certainty, CoarseClock, FixedBound, Hlc, HlcConfig, Interval, PhysicalClock,
+    ShiftedClock, Timestamp, Unknown,
 };
 use steadfast_core::{SystemWallClock, WallClock};
 
@@ -58,6 +58,16 @@ fn a_stamp_taken_under_the_latest_end_lies_ahead_until_it_has_passed() {
     let stamp = hlc.update(clock.now().unwrap().latest_stamp()).unwrap();
     assert_ne!(clock.now().unwrap().compare(stamp), Certainty::After);
     assert_eq!(clock.now().unwrap().compare(Timestamp::MIN), Certainty::After);
+}
+
+#[test]
+fn a_commit_under_a_bound_above_the_drift_that_is_believed_is_refused() {
+    for (bound, believed) in [(499 * MS, true), (501 * MS, false)] {
+        let wall = Arc::new(manual());
+        let hlc = Hlc::new(Arc::clone(&wall), HlcConfig::new()).unwrap();
+        let clock = BoundedClock::new(wall, FixedBound::new(bound).unwrap());
+        assert_eq!(hlc.update(clock.now().unwrap().latest_stamp()).is_ok(), believed, "{bound:?}");
+    }
 }
 
 #[test]
