@@ -21,7 +21,7 @@ use steadfast::{
     guard,
     http::{Whole, WholeLayer},
 };
-use tower::{Layer, Service, ServiceBuilder};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 
 use crate::Failure;
 
@@ -49,6 +49,20 @@ impl Peer {
         let http = guard(stack).layer(Client::builder(TokioExecutor::new()).build_http());
         let at = |address: SocketAddr| Ok(Self { http: http.clone(), node: address.to_string().parse()? });
         addresses.into_iter().map(at).collect()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Result<String, Failure> {
+        self.send(http::Request::get(path).body(Full::default())?).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: String) -> Result<String, Failure> {
+        self.send(http::Request::put(path).body(body.into())?).await
+    }
+
+    async fn send(&self, request: Request) -> Result<String, Failure> {
+        let response = self.clone().oneshot(request).await?;
+        let status = response.status();
+        if status.is_success() { text(response).await } else { Err(status.to_string().into()) }
     }
 }
 
