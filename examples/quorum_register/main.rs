@@ -20,6 +20,7 @@
 mod checker;
 mod denied;
 mod entry;
+mod expect;
 mod jury;
 mod node;
 mod observer;

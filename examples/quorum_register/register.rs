@@ -1,12 +1,6 @@
 //! The client: a register that reads and writes by quorums.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use axum::http::{Request, Response, StatusCode};
 use steadfast::{
@@ -45,7 +39,6 @@ pub(crate) struct Register {
     reads_of_one: Reads,
     writes: Writes,
     pub(crate) background: Detach,
-    repairs: Arc<AtomicU64>,
 }
 
 impl Register {
@@ -71,18 +64,23 @@ impl Register {
             reads_of_one: QuorumCall::new(Threshold::of(1, peers.len())?, peers.iter().cloned(), read_one)?,
             writes: QuorumCall::new(*rules.write(), peers.iter().cloned(), write.named("write"))?,
             background,
-            repairs: Arc::default(),
         })
     }
 
     /// Writes `value`. Acknowledged, it is seen by every read that begins from now on.
     pub(crate) async fn write(&self, key: &str, value: &str) -> Result<Stamp, Denied> {
         let deadline = deadline();
-        // What comes back with the answers is their hybrid time: the next tick is above every stamp that a quorum holds, whoever's it is.
-        ask(&self.reads, key, deadline).await?;
-        let entry = Entry { stamp: Stamp::new(self.hlc.tick(), self.id), value: value.to_owned() };
+        let entry = self.stamp(key, value, deadline).await?;
         self.store(key, &entry, deadline).await?;
         Ok(entry.stamp)
+    }
+
+    /// Writes as a client does that dies when it has reached one node, the first.
+    pub(crate) async fn write_half(&self, key: &str, value: &str) -> Result<(), Failure> {
+        let entry = self.stamp(key, value, deadline()).await?;
+        let (_, first) = self.reads.nodes().next().ok_or("there are nodes")?;
+        first.put(&format!("/keys/{key}"), entry.to_string()).await?;
+        Ok(())
     }
 
     /// The newest value a quorum holds, if there is one. It is nowhere lost again: a quorum holds it, or is made to, before this returns.
@@ -98,7 +96,6 @@ impl Register {
         if !self.rules.write().is_quorum(tally.current()) {
             // Otherwise the next read might meet none of those who hold it, and go back in time.
             self.store(key, &newest, deadline).await?;
-            self.repairs.fetch_add(1, Ordering::SeqCst);
         }
         Ok(Some(newest))
     }
@@ -112,9 +109,10 @@ impl Register {
         }
     }
 
-    /// How many reads have written back what they read.
-    pub(crate) fn repairs(&self) -> u64 {
-        self.repairs.load(Ordering::SeqCst)
+    /// Stamps a write. What comes back with a quorum's answers is their hybrid time: the next tick is above every stamp they hold, whoever's it is.
+    async fn stamp(&self, key: &str, value: &str, deadline: Deadline) -> Result<Entry, Denied> {
+        ask(&self.reads, key, deadline).await?;
+        Ok(Entry { stamp: Stamp::new(self.hlc.tick(), self.id), value: value.to_owned() })
     }
 
     async fn store(&self, key: &str, entry: &Entry, deadline: Deadline) -> Result<Replies, Denied> {
