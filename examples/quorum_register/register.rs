@@ -92,8 +92,9 @@ impl Register {
             // No write is older than any.
             let _ = tally.reply(node, entry.as_ref().map(|entry| entry.stamp), entry);
         }
-        let Some(newest) = tally.newest().and_then(|(_, entry)| entry.clone()) else { return Ok(None) };
-        if !self.rules.write().is_quorum(tally.current()) {
+        let current = tally.current();
+        let Some((_, Some(newest))) = tally.into_newest() else { return Ok(None) };
+        if !self.rules.write().is_quorum(current) {
             // Otherwise the next read might meet none of those who hold it, and go back in time.
             self.store(key, &newest, deadline).await?;
         }

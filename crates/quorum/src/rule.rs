@@ -1,5 +1,7 @@
 //! What a quorum is.
 
+use std::fmt;
+
 use crate::{AnalysisError, Dual, IntersectionError, Nodes, Threshold, search::Search};
 
 /// Which sets of nodes may decide.
@@ -142,6 +144,16 @@ impl Decision {
     #[must_use]
     pub const fn is_final(self) -> bool {
         !matches!(self, Self::Pending)
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Won => "won",
+            Self::Lost => "lost",
+            Self::Pending => "pending",
+        })
     }
 }
 

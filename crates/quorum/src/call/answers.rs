@@ -144,8 +144,17 @@ impl<Res, Err, const WORDS: usize> fmt::Debug for Answers<Res, Err, WORDS> {
 }
 
 impl<Res, Err, const WORDS: usize> fmt::Display for Answers<Res, Err, WORDS> {
+    /// Who did what, but for what nobody did: `{0, 1} failed, {2} still out, after 2s`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (yes, no, out, uncalled) = (self.yes(), self.no(), self.out(), self.uncalled());
-        write!(f, "{yes} answered, {no} failed, {out} still out, {uncalled} not called, after {:?}", self.elapsed)
+        let groups = [
+            (self.yes(), "answered"),
+            (self.no(), "failed"),
+            (self.out(), "still out"),
+            (self.uncalled(), "not called"),
+        ];
+        for (nodes, did) in groups.into_iter().filter(|(nodes, _)| !nodes.is_empty()) {
+            write!(f, "{nodes} {did}, ")?;
+        }
+        write!(f, "after {:?}", self.elapsed)
     }
 }

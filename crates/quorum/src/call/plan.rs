@@ -75,7 +75,8 @@ impl Plan {
 impl<C, X, L> Plan<C, X, L> {
     /// The same, with answers judged by `classifier`. Only a success is a vote for yes; anything else is one for no.
     ///
-    /// Where a node that answers "there is none" has answered, such as with 404, the classifier calls that a success.
+    /// Where a node that answers "there is none" has answered, such as with 404, the classifier calls that a success. It sees what the service gives back: a body that is
+    /// to be read and understood before it counts is read inside the node's service.
     #[must_use]
     pub fn classify<C2>(self, classifier: C2) -> Plan<C2, X, L> {
         let Self { pace, name, rotates, context, losers, .. } = self;

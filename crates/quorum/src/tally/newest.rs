@@ -75,13 +75,22 @@ impl<S: Ord, V, R: Rule<WORDS>, const WORDS: usize> NewestTally<S, V, R, WORDS> 
         self.newest.as_ref().map(|(stamp, value)| (stamp, value))
     }
 
+    /// The newest value so far, taken out.
+    #[must_use]
+    pub fn into_newest(self) -> Option<(S, V)> {
+        self.newest
+    }
+
     /// Who replied with the newest.
+    ///
+    /// A read that answers before these are a quorum for writes may be followed by one that meets none of them, and goes back to an older value:
+    /// write the newest back first.
     #[must_use]
     pub const fn current(&self) -> Nodes<WORDS> {
         self.current
     }
 
-    /// Who replied with something older: whom a read repairs.
+    /// Who replied with something older.
     #[must_use]
     pub fn stale(&self) -> Nodes<WORDS> {
         self.replied - self.current
