@@ -11,7 +11,8 @@ use crate::{Uncertainty, Unknown};
 /// always [`Unknown::Unsupported`].
 ///
 /// Needs no privilege. A read of the kernel costs about 1 µs and happens once a second by default; in between the last bound
-/// grows by 500 ppm of the time since then, the most by which Linux lets a clock be off its rate. No call waits for
+/// grows by 500 ppm of the time since then, the most by which Linux lets a clock be off its rate. Each call reads three clocks, to see
+/// whether the machine has slept. No call waits for
 /// another one's read, and no bound is older than two intervals: who finds such a one reads for itself. A change at the kernel's (the
 /// daemon gave up, somebody set the clock) is seen so much later at the latest.
 ///
