@@ -1,6 +1,6 @@
 //! What stands in the way of a rule.
 
-use crate::{Nodes, Rule, Threshold};
+use crate::{Decision, Nodes, Rule, Threshold};
 
 /// The rule whose quorums are the sets that have a node in common with every quorum of another: those whose "no" makes it lost.
 ///
@@ -35,6 +35,16 @@ impl<R: Rule<WORDS>, const WORDS: usize> Rule<WORDS> for Dual<R> {
     #[inline]
     fn is_quorum(&self, nodes: Nodes<WORDS>) -> bool {
         !self.rule.is_quorum(!nodes)
+    }
+
+    /// The rule's own decision with the sides changed.
+    #[inline]
+    fn decide(&self, yes: Nodes<WORDS>, no: Nodes<WORDS>) -> Decision {
+        match self.rule.decide(no - yes, yes) {
+            Decision::Won => Decision::Lost,
+            Decision::Lost => Decision::Won,
+            Decision::Pending => Decision::Pending,
+        }
     }
 
     fn members(&self) -> Nodes<WORDS> {

@@ -1,6 +1,7 @@
 //! Rules built of *and*, *or* and *choose*.
 
 mod compiled;
+mod table;
 
 pub use compiled::Expression;
 

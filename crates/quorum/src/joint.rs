@@ -1,6 +1,6 @@
 //! Several rules at once.
 
-use crate::{Nodes, Rule, RuleError};
+use crate::{Decision, Nodes, Rule, RuleError};
 
 /// A quorum of each of several rules at once: how a group changes its members without a moment at which two majorities could decide apart.
 ///
@@ -44,7 +44,20 @@ impl<R> Joint<R> {
 impl<R: Rule<WORDS>, const WORDS: usize> Rule<WORDS> for Joint<R> {
     #[inline]
     fn is_quorum(&self, nodes: Nodes<WORDS>) -> bool {
-        self.rules.iter().all(|rule| rule.is_quorum(nodes))
+        // Without a way out at the first that is none: it would be guessed wrong too often.
+        self.rules.iter().fold(true, |all, rule| all & rule.is_quorum(nodes))
+    }
+
+    /// Won when all are, lost when one is.
+    #[inline]
+    fn decide(&self, yes: Nodes<WORDS>, no: Nodes<WORDS>) -> Decision {
+        let (mut won, mut open) = (true, true);
+        for rule in &self.rules {
+            let decision = rule.decide(yes, no);
+            won &= decision == Decision::Won;
+            open &= decision != Decision::Lost;
+        }
+        Decision::of(won, open)
     }
 
     fn members(&self) -> Nodes<WORDS> {

@@ -1,6 +1,6 @@
 //! What a quorum is.
 
-use std::fmt;
+use std::{fmt, hint::select_unpredictable};
 
 use crate::{AnalysisError, Dual, IntersectionError, Nodes, Threshold, search::Search};
 
@@ -139,6 +139,14 @@ pub enum Decision {
 }
 
 impl Decision {
+    /// What it is when the votes for yes are a quorum or not, and all that may still vote yes with them are one or not.
+    ///
+    /// Nobody foresees votes, and a branch that is guessed wrong takes longer than most rules take to answer: none here.
+    #[inline]
+    pub(crate) fn of(won: bool, open: bool) -> Self {
+        select_unpredictable(won, Self::Won, select_unpredictable(open, Self::Pending, Self::Lost))
+    }
+
     /// Whether it is won or lost.
     #[inline]
     #[must_use]

@@ -1,6 +1,6 @@
 //! So many of the members, whichever they are.
 
-use crate::{IntersectionError, NodeSet, Nodes, Rule, RuleError};
+use crate::{Decision, IntersectionError, NodeSet, Nodes, Rule, RuleError};
 
 /// So many of the members, whichever they are: majorities, read-one and write-all, Byzantine quorums.
 ///
@@ -140,7 +140,16 @@ impl Threshold {
 impl<const WORDS: usize> Rule<WORDS> for Threshold<WORDS> {
     #[inline]
     fn is_quorum(&self, nodes: Nodes<WORDS>) -> bool {
-        (nodes & self.members).len() >= self.needed
+        let [is_quorum] = Nodes::have_at_least([nodes & self.members], self.needed);
+        is_quorum
+    }
+
+    /// Both counts at once: the second costs less than guessing wrong whether it is needed.
+    #[inline]
+    fn decide(&self, yes: Nodes<WORDS>, no: Nodes<WORDS>) -> Decision {
+        let sets = [yes, yes | !no].map(|nodes| nodes & self.members);
+        let [won, open] = Nodes::have_at_least(sets, self.needed);
+        Decision::of(won, open)
     }
 
     fn members(&self) -> Nodes<WORDS> {

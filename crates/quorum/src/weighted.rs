@@ -1,6 +1,6 @@
 //! Nodes whose votes count differently.
 
-use crate::{Nodes, Rule, RuleError};
+use crate::{Decision, Nodes, Rule, RuleError};
 
 /// So much weight, whoever brings it: nodes whose votes count differently.
 ///
@@ -56,6 +56,20 @@ impl<const WORDS: usize> Weighted<WORDS> {
     }
 }
 
+impl<const WORDS: usize> Weighted<WORDS> {
+    /// What several sets weigh, in one pass over all weights: how long it takes depends on no vote, so that nothing is guessed wrong.
+    #[inline]
+    fn weigh<const SETS: usize>(&self, sets: [Nodes<WORDS>; SETS]) -> [u64; SETS] {
+        let mut sums = [0; SETS];
+        for (node, weight) in self.weights.iter().enumerate() {
+            for (sum, set) in sums.iter_mut().zip(&sets) {
+                *sum += u64::from(set.contains(node)) * u64::from(*weight);
+            }
+        }
+        sums
+    }
+}
+
 impl Weighted {
     /// `needed` of the weight of all. Nodes below 64; [`wide`](Weighted::wide) takes more.
     ///
@@ -79,8 +93,14 @@ impl Weighted {
 impl<const WORDS: usize> Rule<WORDS> for Weighted<WORDS> {
     #[inline]
     fn is_quorum(&self, nodes: Nodes<WORDS>) -> bool {
-        let weight: u64 = (nodes & self.members).iter().map(|node| u64::from(self.weights[node])).sum();
+        let [weight] = self.weigh([nodes]);
         weight >= self.needed
+    }
+
+    #[inline]
+    fn decide(&self, yes: Nodes<WORDS>, no: Nodes<WORDS>) -> Decision {
+        let [yes, open] = self.weigh([yes, yes | !no]);
+        Decision::of(yes >= self.needed, open >= self.needed)
     }
 
     fn members(&self) -> Nodes<WORDS> {

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::{Expr, Term};
-use crate::{Nodes, Rule, RuleError};
+use super::{Expr, Term, table::Table};
+use crate::{Decision, Nodes, Rule, RuleError};
 
 /// A rule made of an [`Expr`]: its gates in a row, the nodes of each as a mask.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -11,6 +11,8 @@ pub struct Expression<const WORDS: usize = 1> {
     members: Nodes<WORDS>,
     /// The first is the whole; the gates inside a gate stand side by side further on.
     gates: Box<[Gate<WORDS>]>,
+    /// What the gates say, if there are few nodes.
+    table: Table,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,7 +56,9 @@ impl<const WORDS: usize> Expression<WORDS> {
             members |= nodes;
             gates.push(Gate { nodes, needed: *needed, first, end: planned });
         }
-        Ok(Self { members, gates: gates.into() })
+        let mut expression = Self { members, gates: gates.into(), table: Table::empty() };
+        expression.table = Table::of(&expression);
+        Ok(expression)
     }
 
     /// Whether enough of a gate's nodes and gates hold.
@@ -96,7 +100,17 @@ fn check(needed: usize, of: usize) -> Result<(), RuleError> {
 impl<const WORDS: usize> Rule<WORDS> for Expression<WORDS> {
     #[inline]
     fn is_quorum(&self, nodes: Nodes<WORDS>) -> bool {
-        self.holds(&self.gates[0], nodes)
+        self.table.look_up(nodes & self.members).unwrap_or_else(|| self.holds(&self.gates[0], nodes))
+    }
+
+    #[inline]
+    fn decide(&self, yes: Nodes<WORDS>, no: Nodes<WORDS>) -> Decision {
+        let (yes, open) = (yes & self.members, (yes | !no) & self.members);
+        match (self.table.look_up(yes), self.table.look_up(open)) {
+            (Some(won), Some(open)) => Decision::of(won, open),
+            _ if self.holds(&self.gates[0], yes) => Decision::Won,
+            _ => Decision::of(false, self.holds(&self.gates[0], open)),
+        }
     }
 
     fn members(&self) -> Nodes<WORDS> {
@@ -119,6 +133,24 @@ mod tests {
         assert_eq!(refused(Expr::grid(0, 3)), RuleError::NoMembers);
         let deep = (0..40).fold(Expr::from(0), |expr, _| Expr::all([expr]));
         assert_eq!(refused(deep), RuleError::TooDeep { most: 32 });
+    }
+
+    #[test]
+    fn the_table_knows_what_the_gates_say() {
+        let site = |first: usize| Expr::choose(2, first..first + 3);
+        // Three gates and a node: once at numbers that the table holds, once at some that it does not.
+        let expr = |first: usize| Expr::choose(3, [site(first + 3), site(first), site(first + 6), (first + 1).into()]);
+        let (low, high) = (Expression::new(expr(0)).unwrap(), Expression::new(expr(50)).unwrap());
+        for set in 0..1 << 9 {
+            let [nodes, far] = [set, set << 50].map(Nodes::from_bits);
+            assert_eq!(low.table.look_up(nodes), Some(low.holds(&low.gates[0], nodes)));
+            assert_eq!(high.table.look_up(far), None);
+            assert_eq!(low.is_quorum(nodes), high.is_quorum(far));
+            for others in 0..1 << 9 {
+                let [no, far_no] = [others, others << 50].map(Nodes::from_bits);
+                assert_eq!(low.decide(nodes, no), high.decide(far, far_no));
+            }
+        }
     }
 
     #[test]
