@@ -3,14 +3,19 @@
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use steadfast_benches::{Group, Row, abort_on_panic, alone, catalogue, clocks, enter, together};
+use steadfast_benches::{Group, Row, abort_on_panic, all, alone, enter, together};
 
 fn groups(criterion: &mut Criterion) {
     abort_on_panic();
     let _guard = enter();
-    let mut rows: Vec<Row> = catalogue().into_iter().chain(clocks()).collect();
-    let groups =
-        [("baseline", Group::Baseline), ("happy", Group::Happy), ("refused", Group::Refused), ("clock", Group::Clock)];
+    let mut rows = all();
+    let groups = [
+        ("baseline", Group::Baseline),
+        ("happy", Group::Happy),
+        ("refused", Group::Refused),
+        ("clock", Group::Clock),
+        ("votes", Group::Votes),
+    ];
     for (name, group) in groups {
         single(criterion, name, rows.iter_mut().filter(|row| row.group == group));
     }

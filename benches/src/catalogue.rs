@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::{ours, peers, references, subject::Subject};
+use crate::{clocks, ours, peers, quorums, references, subject::Subject};
 
 /// The name of the row that all others but the failing ones are measured against.
 pub const BARE: &str = "bare service";
@@ -32,6 +32,8 @@ pub enum Group {
     Refused,
     /// There are none: a clock is read, or gives out a timestamp.
     Clock,
+    /// There are none: a rule is asked what votes decide.
+    Votes,
 }
 
 /// One line of the table.
@@ -95,17 +97,22 @@ pub fn catalogue() -> Vec<Row> {
     rows
 }
 
+/// The rows of all sections, warm. Needs [`enter`](crate::enter).
+#[must_use]
+pub fn all() -> Vec<Row> {
+    catalogue().into_iter().chain(clocks()).chain(quorums()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::clocks;
 
     #[test]
     fn every_row_does_what_it_says_and_is_measured_against_one_that_is_there() {
         let _guard = crate::enter();
-        let rows: Vec<Row> = catalogue().into_iter().chain(clocks()).collect();
+        let rows = all();
         let names: HashSet<_> = rows.iter().map(|row| row.name).collect();
         assert_eq!(names.len(), rows.len(), "names are unique");
         assert!(rows.iter().all(|row| names.contains(row.over)));
@@ -114,7 +121,7 @@ mod tests {
     #[test]
     fn a_fork_speaks_to_the_same_instance() {
         let _guard = crate::enter();
-        for row in catalogue().into_iter().chain(clocks()) {
+        for row in all() {
             let mut fork = row.subject.fork();
             assert_eq!(fork.run(100), row.successes, "{}", row.name);
         }

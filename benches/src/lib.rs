@@ -1,12 +1,14 @@
-//! What each layer and each clock costs: the subjects that the criterion benches and the table measure, and how.
+//! What each layer, each clock and each quorum costs: the subjects that the criterion benches and the table measure, and how.
 //!
 //! A subject is a service, ours or a peer's, over the same inner service that is ready at once, or a function. It makes calls in a loop that is
 //! compiled for it alone: one virtual call stands before thousands of measured ones.
 
 mod catalogue;
+mod chance;
 mod clocks;
 mod ours;
 mod peers;
+mod quorums;
 mod race;
 mod references;
 mod runtime;
@@ -14,8 +16,10 @@ mod service;
 mod subject;
 
 pub use crate::{
-    catalogue::{BARE, FAILING, Family, Group, Row, catalogue},
+    catalogue::{BARE, FAILING, Family, Group, Row, all, catalogue},
+    chance::SplitMix64,
     clocks::{READING, clocks},
+    quorums::{VOTES, quorums},
     race::{Line, Rendezvous, alone, together},
     runtime::{abort_on_panic, enter},
     service::Fault,

@@ -1,13 +1,13 @@
 //! Prints for each subject its name, and the allocations and bytes of a thousand calls. Part of `table`, and a program of its own because
 //! counting costs time at each allocation, which would be put down to whoever allocates.
 
-use steadfast_benches::{catalogue, clocks, enter};
+use steadfast_benches::{all, enter};
 
 const CALLS: u64 = 1000;
 
 fn main() {
     let _guard = enter();
-    for mut row in catalogue().into_iter().chain(clocks()) {
+    for mut row in all() {
         let counted = allocation_counter::measure(|| {
             row.subject.run(CALLS);
         });

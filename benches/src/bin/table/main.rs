@@ -1,18 +1,19 @@
-//! `cargo run --profile bench -p steadfast-benches --bin table [section …]`: what each layer adds to a call and what each timestamp costs,
-//! beside their peers, in one run.
+//! `cargo run --profile bench -p steadfast-benches --bin table [section …]`: what each layer adds to a call, and what each
+//! timestamp and each quorum costs, beside their peers, in one run.
 //!
 //! It judges the gates and never fails over them: a time is a property of the machine as well.
 
 mod clocks;
 mod counts;
 mod gates;
+mod quorums;
 mod report;
 mod scaling;
 mod single;
 
 use std::{collections::HashMap, env, error::Error};
 
-use steadfast_benches::{BARE, READING, Row, abort_on_panic, catalogue, enter};
+use steadfast_benches::{BARE, READING, Row, VOTES, abort_on_panic, catalogue, enter};
 
 use crate::{counts::Count, report::Entry};
 
@@ -27,7 +28,7 @@ struct Section {
     gates: fn(&[Entry]) -> String,
 }
 
-const SECTIONS: [Section; 2] = [
+const SECTIONS: [Section; 3] = [
     Section {
         name: "layers",
         title: "Layers",
@@ -43,6 +44,14 @@ const SECTIONS: [Section; 2] = [
         unshared: READING,
         table: clocks::markdown,
         gates: clocks::gates,
+    },
+    Section {
+        name: "quorums",
+        title: "Quorums",
+        rows: steadfast_benches::quorums,
+        unshared: VOTES,
+        table: quorums::markdown,
+        gates: quorums::gates,
     },
 ];
 

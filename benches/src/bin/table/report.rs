@@ -20,7 +20,7 @@ pub(crate) struct Entry {
     pub(crate) total_tenth: f64,
     /// Of one call.
     pub(crate) allocations: f64,
-    bytes: f64,
+    pub(crate) bytes: f64,
     pub(crate) rates: Option<Rates>,
 }
 
@@ -73,7 +73,7 @@ fn line(text: &mut String, entry: &Entry) -> std::fmt::Result {
     write!(text, "| {} |", entry.title())?;
     match entry.group {
         // What has no layer has nothing to add to: its own time.
-        Group::Baseline | Group::Clock => write!(text, " ({:.1}) | |", entry.total)?,
+        Group::Baseline | Group::Clock | Group::Votes => write!(text, " ({:.1}) | |", entry.total)?,
         Group::Happy | Group::Refused => write!(text, " {:.1} | {:.1} |", entry.added, entry.added_tenth)?,
     }
     write!(text, " {} | {} |", short(entry.allocations), short(entry.bytes))?;

@@ -1,0 +1,78 @@
+//! A call over five services that answer at once, and what one writes without it.
+
+use std::{
+    hint::black_box,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use futures::{Stream, future::join_all, stream::FuturesUnordered};
+use steadfast_quorum::{Plan, QuorumCall, Threshold};
+use tower::BoxError;
+
+use crate::{
+    catalogue::{Family, Group, Row},
+    service::{Inner, bare},
+    subject::{Calls, Function, Subject},
+};
+
+const NODES: usize = 5;
+const NEEDED: usize = 3;
+
+pub(crate) fn rows() -> Vec<Row> {
+    vec![
+        row(Family::Ours, "call, 3 of 5 services, all at once", quorum(Plan::all_at_once())),
+        row(Family::Ours, "call, 3 of 5 services, quorum first", quorum(Plan::quorum_first())),
+        row(Family::Peer, "FuturesUnordered, the first 3 of 5 services", first_of(services())),
+        row(Family::Peer, "join_all, all 5 services", all_of(services())),
+    ]
+}
+
+fn row(family: Family, name: &'static str, subject: Box<dyn Subject>) -> Row {
+    Row::new(family, Group::Happy, name, subject).over(name)
+}
+
+fn quorum(plan: Plan) -> Box<dyn Subject> {
+    let rule = Threshold::of(NEEDED, NODES).expect("three of five is possible");
+    let call = QuorumCall::new(rule, services().into_iter().enumerate(), plan);
+    Box::new(Calls(call.expect("each node has one service")))
+}
+
+fn services() -> [impl Inner<BoxError>; NODES] {
+    let service = bare();
+    std::array::from_fn(|_| service.clone())
+}
+
+/// The first answers, whichever they are. Counts no errors: with three of them it would go on waiting.
+fn first_of(mut services: [impl Inner<BoxError>; NODES]) -> Box<dyn Subject> {
+    Box::new(Function(move |request| {
+        let mut cx = Context::from_waker(Waker::noop());
+        let calls = services.iter_mut().map(|service| made(service, request, &mut cx));
+        let mut calls = pin!(calls.collect::<FuturesUnordered<_>>());
+        let mut replies = Vec::with_capacity(NODES);
+        while replies.len() < NEEDED {
+            match calls.as_mut().poll_next(&mut cx) {
+                Poll::Ready(Some(reply)) => replies.extend(reply.ok()),
+                Poll::Ready(None) | Poll::Pending => return false,
+            }
+        }
+        black_box(&replies);
+        true
+    }))
+}
+
+/// All answers.
+fn all_of(mut services: [impl Inner<BoxError>; NODES]) -> Box<dyn Subject> {
+    Box::new(Function(move |request| {
+        let mut cx = Context::from_waker(Waker::noop());
+        let calls = services.iter_mut().map(|service| made(service, request, &mut cx));
+        let polled = pin!(join_all(calls)).poll(&mut cx);
+        let Poll::Ready(replies) = black_box(polled) else { return false };
+        replies.iter().filter(|reply| reply.is_ok()).count() >= NEEDED
+    }))
+}
+
+fn made<S: Inner<BoxError>>(service: &mut S, request: u64, cx: &mut Context<'_>) -> S::Future {
+    assert!(matches!(service.poll_ready(cx), Poll::Ready(Ok(()))), "a subject is always ready");
+    service.call(black_box(request))
+}
