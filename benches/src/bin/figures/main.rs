@@ -3,11 +3,12 @@
 //! Each is the same on every machine. A test compares what is drawn with what is committed.
 
 mod hlc;
+mod quorum;
 
 use std::{error::Error, fs, path::PathBuf};
 
 /// The file of each figure, and what draws it.
-const FIGURES: [(&str, Draw); 1] = [("hlc.svg", hlc::draw)];
+const FIGURES: [(&str, Draw); 2] = [("hlc.svg", hlc::draw), ("quorum.svg", quorum::draw)];
 
 type Draw = fn() -> Result<String, Box<dyn Error>>;
 
