@@ -20,6 +20,8 @@ pin_project! {
     }
 }
 
+const SECOND: time::Duration = time::Duration::from_secs(1);
+
 impl Alarm {
     /// Not set.
     #[must_use]
@@ -39,6 +41,8 @@ impl Alarm {
     /// # Panics
     /// Outside of a tokio runtime with its timer enabled.
     pub fn set(self: Pin<&mut Self>, at: time::Instant) {
+        // tokio rounds up to a millisecond, and panics where an instant cannot hold that.
+        let at = if at.checked_add(SECOND).is_some() { at } else { at - SECOND };
         let (mut sleep, at) = (self.project().sleep, Instant::from_std(at));
         match sleep.as_mut().as_pin_mut() {
             Some(sleep) if sleep.deadline() == at => return,
@@ -84,5 +88,17 @@ mod tests {
         alarm.as_mut().set((start + 30 * MS).into_std());
         poll_fn(|cx| alarm.as_mut().poll(cx)).await;
         assert_eq!(Instant::now() - start, 30 * MS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_instant_there_is_is_as_good_as_never() {
+        let mut at = Instant::now().into_std();
+        for exponent in (0..64).rev() {
+            at = at.checked_add(Duration::from_secs(1 << exponent)).unwrap_or(at);
+        }
+        let mut alarm = pin!(Alarm::new());
+        alarm.as_mut().set(at);
+        let rang = tokio::time::timeout(1000 * MS, poll_fn(|cx| alarm.as_mut().poll(cx))).await;
+        assert!(rang.is_err());
     }
 }
