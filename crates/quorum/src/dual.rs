@@ -34,7 +34,7 @@ impl<R> Dual<R> {
 impl<R: Rule<WORDS>, const WORDS: usize> Rule<WORDS> for Dual<R> {
     #[inline]
     fn is_quorum(&self, nodes: Nodes<WORDS>) -> bool {
-        !self.rule.is_quorum(!nodes)
+        !self.rule.is_quorum(self.rule.members() - nodes)
     }
 
     /// The rule's own decision with the sides changed.

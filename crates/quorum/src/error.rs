@@ -80,3 +80,13 @@ pub enum IntersectionError<const WORDS: usize = 1> {
     #[error(transparent)]
     Analysis(#[from] AnalysisError),
 }
+
+impl<const WORDS: usize> IntersectionError<WORDS> {
+    /// The same, asked from the other side.
+    pub(crate) fn swapped(self) -> Self {
+        match self {
+            Self::Disjoint { first, second } => Self::Disjoint { first: second, second: first },
+            Self::Analysis(_) => self,
+        }
+    }
+}

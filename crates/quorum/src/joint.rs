@@ -1,6 +1,8 @@
 //! Several rules at once.
 
-use crate::{Decision, Nodes, Rule, RuleError};
+use crate::{
+    AnalysisError, Decision, IntersectionError, Nodes, Rule, RuleError, SEARCH_LIMIT, Threshold, search::Search,
+};
 
 /// A quorum of each of several rules at once: how a group changes its members without a moment at which two majorities could decide apart.
 ///
@@ -64,8 +66,25 @@ impl<R: Rule<WORDS>, const WORDS: usize> Rule<WORDS> for Joint<R> {
         self.rules.iter().fold(Nodes::EMPTY, |members, rule| members | rule.members())
     }
 
-    /// To block all of them it is enough to block one.
-    fn resilience(&self) -> Result<usize, crate::AnalysisError> {
-        self.rules.iter().try_fold(usize::MAX, |least, rule| Ok(least.min(rule.resilience()?)))
+    fn as_threshold(&self) -> Option<Threshold<WORDS>> {
+        match &*self.rules {
+            [rule] => rule.as_threshold(),
+            _ => None,
+        }
+    }
+
+    /// To block all of them it is enough to block one. One that nobody is a quorum of already cannot be blocked.
+    fn resilience(&self) -> Result<usize, AnalysisError> {
+        let blockable = self.rules.iter().filter(|rule| !rule.is_quorum(Nodes::EMPTY));
+        let least = blockable.map(Rule::resilience).collect::<Result<Vec<usize>, _>>()?.into_iter().min();
+        Ok(least.unwrap_or_else(|| self.members().len()))
+    }
+
+    /// It is enough that one of them meets the other.
+    fn intersects(&self, other: &dyn Rule<WORDS>) -> Result<(), IntersectionError<WORDS>> {
+        if self.rules.iter().any(|rule| rule.intersects(other).is_ok()) {
+            return Ok(());
+        }
+        Search::new(self, SEARCH_LIMIT).meets(other)
     }
 }

@@ -51,9 +51,10 @@ pub trait Rule<const WORDS: usize = 1> {
     /// in both has voted yes. As votes come in, neither outcome ever turns.
     #[inline]
     fn decide(&self, yes: Nodes<WORDS>, no: Nodes<WORDS>) -> Decision {
-        if self.is_quorum(yes) {
+        let members = self.members();
+        if self.is_quorum(yes & members) {
             Decision::Won
-        } else if self.is_quorum(yes | !no) {
+        } else if self.is_quorum((yes | !no) & members) {
             Decision::Pending
         } else {
             Decision::Lost
@@ -66,11 +67,14 @@ pub trait Rule<const WORDS: usize = 1> {
     /// the leader's term). `None` if all the nodes of the slice are no quorum: nothing is committed. Looks at each node once for each
     /// different index.
     fn committed_index(&self, acknowledged: &[u64]) -> Option<u64> {
+        let members = self.members();
+        let acknowledged = &acknowledged[..acknowledged.len().min(Nodes::<WORDS>::CAPACITY)];
+        let of_members = || acknowledged.iter().copied().enumerate().filter(|(node, _)| members.contains(*node));
         let (mut reached, mut above) = (Nodes::EMPTY, None);
         loop {
             let below = |index: &u64| above.is_none_or(|above| *index < above);
-            let index = acknowledged.iter().copied().filter(below).max()?;
-            for (node, _) in acknowledged.iter().enumerate().filter(|(_, reached)| **reached == index) {
+            let index = of_members().map(|(_, index)| index).filter(below).max()?;
+            for (node, _) in of_members().filter(|(_, reached)| *reached == index) {
                 reached.insert(node);
             }
             if self.is_quorum(reached) {
@@ -109,7 +113,13 @@ pub trait Rule<const WORDS: usize = 1> {
         if let (Some(one), Some(other)) = (self.as_threshold(), other.as_threshold()) {
             return one.meets(&other);
         }
-        Search::new(self, SEARCH_LIMIT).meets(other)
+        match Search::new(self, SEARCH_LIMIT).meets(other) {
+            // The other may have few quorums where this one has many.
+            Err(IntersectionError::Analysis(AnalysisError::TooLarge { .. })) => {
+                Search::new(other, SEARCH_LIMIT).meets(self).map_err(IntersectionError::swapped)
+            }
+            found => found,
+        }
     }
 
     /// The rule whose quorums are the sets that have a node in common with every quorum of this one.
@@ -123,8 +133,8 @@ pub trait Rule<const WORDS: usize = 1> {
     }
 }
 
-/// How many sets of failed nodes are looked at before a search gives up. Enough for any rule over 16 nodes, and for most over more; some
-/// megabytes and some tens of milliseconds.
+/// How many sets of failed nodes are looked at before a search gives up. Enough for any rule over 16 nodes, and for many over more; some megabytes and some tens of
+/// milliseconds.
 pub const SEARCH_LIMIT: usize = 1 << 16;
 
 /// What votes say so far.

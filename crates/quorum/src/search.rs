@@ -17,7 +17,7 @@ pub(crate) struct Search<'a, R: ?Sized, const WORDS: usize> {
     next: VecDeque<Nodes<WORDS>>,
     seen: HashSet<Nodes<WORDS>>,
     /// The minimal quorums so far.
-    found: Vec<Nodes<WORDS>>,
+    found: HashSet<Nodes<WORDS>>,
     limit: usize,
 }
 
@@ -34,7 +34,7 @@ enum Left<const WORDS: usize> {
 impl<'a, R: Rule<WORDS> + ?Sized, const WORDS: usize> Search<'a, R, WORDS> {
     pub(crate) fn new(rule: &'a R, limit: usize) -> Self {
         let next = VecDeque::from([Nodes::EMPTY]);
-        Self { rule, next, seen: HashSet::from([Nodes::EMPTY]), found: Vec::new(), limit }
+        Self { rule, next, seen: HashSet::from([Nodes::EMPTY]), found: HashSet::new(), limit }
     }
 
     /// The minimal quorums, each once, and an error if there was more to look at.
@@ -66,7 +66,7 @@ impl<'a, R: Rule<WORDS> + ?Sized, const WORDS: usize> Search<'a, R, WORDS> {
     }
 
     /// A quorum of the other rule outside of one of this rule, if there is one.
-    pub(crate) fn meets(self, other: &dyn Rule<WORDS>) -> Result<(), IntersectionError<WORDS>> {
+    pub(crate) fn meets<Q: Rule<WORDS> + ?Sized>(self, other: &Q) -> Result<(), IntersectionError<WORDS>> {
         for quorum in self.quorums() {
             let first = quorum?;
             if let Some(second) = minimal(other, other.members() - first) {
@@ -79,8 +79,7 @@ impl<'a, R: Rule<WORDS> + ?Sized, const WORDS: usize> Search<'a, R, WORDS> {
     /// Looks at the next set of failed nodes.
     fn look(&mut self) -> Result<Option<Left<WORDS>>, AnalysisError> {
         let Some(failed) = self.next.pop_front() else { return Ok(None) };
-        let known = self.found.iter().copied().find(|quorum| quorum.is_disjoint(failed));
-        let Some(quorum) = known.or_else(|| minimal(self.rule, self.rule.members() - failed)) else {
+        let Some(quorum) = minimal(self.rule, self.rule.members() - failed) else {
             return Ok(Some(Left::Nothing { failed: failed.len() }));
         };
         for node in quorum {
@@ -93,11 +92,7 @@ impl<'a, R: Rule<WORDS> + ?Sized, const WORDS: usize> Search<'a, R, WORDS> {
                 self.next.push_back(failed);
             }
         }
-        if known.is_some() {
-            return Ok(Some(Left::Known));
-        }
-        self.found.push(quorum);
-        Ok(Some(Left::New(quorum)))
+        Ok(Some(if self.found.insert(quorum) { Left::New(quorum) } else { Left::Known }))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Nodes whose votes count differently.
 
-use crate::{Decision, Nodes, Rule, RuleError};
+use crate::{Decision, Nodes, Rule, RuleError, Threshold};
 
 /// So much weight, whoever brings it: nodes whose votes count differently.
 ///
@@ -105,6 +105,14 @@ impl<const WORDS: usize> Rule<WORDS> for Weighted<WORDS> {
 
     fn members(&self) -> Nodes<WORDS> {
         self.members
+    }
+
+    /// Where all weigh the same.
+    fn as_threshold(&self) -> Option<Threshold<WORDS>> {
+        let mut weights = self.members.iter().map(|node| self.weights[node]);
+        let weight = weights.next().filter(|weight| *weight > 0 && weights.all(|other| other == *weight))?;
+        let needed = self.needed.div_ceil(weight.into());
+        Threshold::new(usize::try_from(needed).ok()?, self.members).ok()
     }
 }
 

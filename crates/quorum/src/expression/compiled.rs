@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{Expr, Term, table::Table};
-use crate::{Decision, Nodes, Rule, RuleError};
+use crate::{Decision, Nodes, Rule, RuleError, Threshold};
 
 /// A rule made of an [`Expr`]: its gates in a row, the nodes of each as a mask.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -33,7 +33,10 @@ impl<const WORDS: usize> Expression<WORDS> {
     /// # Errors
     /// As [`new`](Expression::new).
     pub fn wide(expr: impl Into<Expr>) -> Result<Self, RuleError> {
-        let expr = Expr::all([expr.into()]);
+        let mut expr = expr.into();
+        if let Term::Node(_) = expr.0 {
+            expr = Expr::all([expr]);
+        }
         let (mut gates, mut members) = (Vec::new(), Nodes::EMPTY);
         let mut next = VecDeque::from([(&expr, 0)]);
         let mut planned = 1;
@@ -115,6 +118,14 @@ impl<const WORDS: usize> Rule<WORDS> for Expression<WORDS> {
 
     fn members(&self) -> Nodes<WORDS> {
         self.members
+    }
+
+    /// Where it is so many of some nodes, and no more than that.
+    fn as_threshold(&self) -> Option<Threshold<WORDS>> {
+        match &*self.gates {
+            [gate] => Threshold::new(gate.needed, gate.nodes).ok(),
+            _ => None,
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Votes for values.
 
+use std::fmt;
+
 use super::{Cast, Roll};
 use crate::{Decision, Nodes, Rule};
 
@@ -19,7 +21,7 @@ use crate::{Decision, Nodes, Rule};
 /// assert_eq!(tally.chosen(), Some(&"red"));
 /// # Ok::<_, steadfast_quorum::RuleError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ValueTally<V, R, const WORDS: usize = 1> {
     rule: R,
     roll: Roll<WORDS>,
@@ -100,5 +102,13 @@ impl<V: Eq, R: Rule<WORDS>, const WORDS: usize> ValueTally<V, R, WORDS> {
     #[must_use]
     pub const fn strangers(&self) -> u64 {
         self.roll.strangers()
+    }
+}
+
+impl<V, R, const WORDS: usize> fmt::Debug for ValueTally<V, R, WORDS> {
+    /// Without the values, which may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let voters: Vec<_> = self.values.iter().map(|(_, voters)| voters).collect();
+        f.debug_struct("ValueTally").field("voters", &voters).field("chosen", &self.chosen).finish_non_exhaustive()
     }
 }

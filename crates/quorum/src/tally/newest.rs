@@ -1,5 +1,7 @@
 //! The newest of the values that nodes hold.
 
+use std::fmt;
+
 use super::{Cast, Roll};
 use crate::{Decision, Nodes, Rule};
 
@@ -19,7 +21,7 @@ use crate::{Decision, Nodes, Rule};
 /// assert_eq!(tally.stale(), NodeSet::of([0])?, "to be repaired");
 /// # Ok::<_, steadfast_quorum::RuleError>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct NewestTally<S, V, R, const WORDS: usize = 1> {
     rule: R,
     roll: Roll<WORDS>,
@@ -112,5 +114,15 @@ impl<S: Ord, V, R: Rule<WORDS>, const WORDS: usize> NewestTally<S, V, R, WORDS> 
     #[must_use]
     pub const fn strangers(&self) -> u64 {
         self.roll.strangers()
+    }
+}
+
+impl<S, V, R, const WORDS: usize> fmt::Debug for NewestTally<S, V, R, WORDS> {
+    /// Without the stamps and values, which may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewestTally")
+            .field("replied", &self.replied)
+            .field("current", &self.current)
+            .finish_non_exhaustive()
     }
 }

@@ -20,7 +20,7 @@ pub struct Suspicion {
     /// Whether the observer takes the suspect for dead.
     pub suspected: bool,
     /// Grows with each report of the observer's on the suspect, so that a late one does not stand for a newer one. An observer that restarts begins above what it
-    /// used before, such as at its wall clock; or it is not heard until its last report has aged.
+    /// used before, such as at its wall clock; or it is not heard until its last report is eight times as old as a report may be.
     pub sequence: u64,
 }
 
@@ -56,6 +56,9 @@ pub struct SuspicionTally<R, const WORDS: usize = 1> {
     reports: BTreeMap<(usize, usize), Report>,
 }
 
+/// How many times as long as a report counts its sequence is remembered: a message that was held up for longer than this is taken for an observer that began anew.
+const FORGET: u32 = 8;
+
 #[derive(Clone, Copy, Debug)]
 struct Report {
     suspected: bool,
@@ -83,7 +86,7 @@ impl<R: Rule<WORDS>, const WORDS: usize> SuspicionTally<R, WORDS> {
             return Cast::OfItself;
         }
         let last = self.reports.get(&(suspect, observer));
-        if last.is_some_and(|last| self.is_fresh(last, now) && last.sequence >= sequence) {
+        if last.is_some_and(|last| last.sequence >= sequence && self.is_within(last, now, FORGET)) {
             return Cast::Repeated;
         }
         self.reports.insert((suspect, observer), Report { suspected, sequence, received: now });
@@ -122,6 +125,11 @@ impl<R: Rule<WORDS>, const WORDS: usize> SuspicionTally<R, WORDS> {
     }
 
     fn is_fresh(&self, report: &Report, now: Instant) -> bool {
-        now.saturating_duration_since(report.received) <= self.max_age
+        self.is_within(report, now, 1)
+    }
+
+    /// Whether a report is at most so many times as old as one that counts.
+    fn is_within(&self, report: &Report, now: Instant, times: u32) -> bool {
+        now.saturating_duration_since(report.received) <= self.max_age.saturating_mul(times)
     }
 }

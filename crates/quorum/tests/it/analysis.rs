@@ -73,7 +73,8 @@ fn a_rule_and_its_dual_meet_and_the_dual_of_the_dual_is_the_rule() {
 
 #[test]
 fn what_is_too_much_to_look_at_is_an_error_and_never_an_answer() {
-    let rule = Weighted::majority((0..40).map(|node| (node, 1))).unwrap();
+    // No two weights are the same: with equal ones it would be a threshold.
+    let rule = Weighted::majority((0..40).map(|node| (node, 1000 + node as u32))).unwrap();
     let too_large = AnalysisError::TooLarge { limit: SEARCH_LIMIT };
     assert_eq!(rule.resilience(), Err(too_large));
     assert_eq!(rule.intersects(&rule), Err(too_large.into()));
@@ -82,6 +83,52 @@ fn what_is_too_much_to_look_at_is_an_error_and_never_an_answer() {
     // A threshold is calculated, whatever its size.
     let rule = Threshold::majority(Nodes::<16>::ALL).unwrap();
     assert_eq!((rule.resilience(), rule.intersects(&rule)), (Ok(511), Ok(())));
+}
+
+#[test]
+fn what_is_a_threshold_in_another_form_is_calculated_as_one() {
+    let equal = Weighted::majority((0..40).map(|node| (node, 3))).unwrap();
+    assert_eq!((equal.resilience(), equal.intersects(&equal)), (Ok(19), Ok(())));
+    let plain = Expression::new(Expr::majority(0..41)).unwrap();
+    assert_eq!((plain.resilience(), plain.intersects(&plain)), (Ok(20), Ok(())));
+    let alone = Joint::new([Threshold::majority_of(51).unwrap()]).unwrap();
+    assert_eq!(alone.intersects(&alone), Ok(()));
+}
+
+#[test]
+fn rules_with_many_quorums_meet_others_that_have_few_and_joint_ones_by_any_of_their_parts() {
+    let many = Weighted::majority((0..40).map(|node| (node, 1000 + node as u32))).unwrap();
+    let few = Threshold::all(NodeSet::first(40).unwrap()).unwrap();
+    assert_eq!((many.intersects(&few), few.intersects(&many)), (Ok(()), Ok(())));
+    let halves = [0..15, 12..27].map(|half| Threshold::majority(NodeSet::of(half).unwrap()).unwrap());
+    let joint = Joint::new(halves).unwrap();
+    assert_eq!(joint.intersects(&joint), Ok(()));
+}
+
+#[test]
+fn a_part_that_nobody_wins_already_blocks_no_joint_rule() {
+    let vacuous = Odd(|_| true);
+    let joint = Joint::new([Box::new(vacuous) as Box<dyn Rule>, Box::new(Threshold::of(2, 5).unwrap())]).unwrap();
+    assert_eq!(joint.resilience(), Ok(3));
+}
+
+#[test]
+fn a_rule_that_counts_whatever_it_is_given_is_asked_about_its_members_only() {
+    struct Three;
+    impl Rule for Three {
+        fn is_quorum(&self, nodes: NodeSet) -> bool {
+            nodes.len() >= 3
+        }
+
+        fn members(&self) -> NodeSet {
+            NodeSet::from_bits(0b1_1111)
+        }
+    }
+    let set = |nodes: &[usize]| NodeSet::of(nodes.iter().copied()).unwrap();
+    assert_eq!(Three.decide(NodeSet::EMPTY, set(&[0, 1, 2])), steadfast_quorum::Decision::Lost);
+    assert_eq!(Three.decide(set(&[0, 7, 8, 9]), NodeSet::EMPTY), steadfast_quorum::Decision::Pending);
+    assert_eq!(Three.committed_index(&[9, 1, 5, 0, 0, 9, 9]), Some(1));
+    assert!((&Three).dual().is_quorum(set(&[0, 1, 2])) && !(&Three).dual().is_quorum(set(&[0, 1])));
 }
 
 struct Odd(fn(NodeSet) -> bool);
@@ -124,7 +171,72 @@ fn rules_over_more_nodes_than_a_word_holds_work_the_same() {
     assert_eq!(joint.members().len(), 9);
 }
 
+/// Any monotone rule: a list of sets, each of which is a quorum.
+#[derive(Clone, Debug)]
+struct AnyOf {
+    quorums: Vec<u64>,
+    nodes: usize,
+}
+
+impl Rule for AnyOf {
+    fn is_quorum(&self, nodes: NodeSet) -> bool {
+        self.quorums.iter().any(|quorum| nodes.to_bits() & quorum == *quorum)
+    }
+
+    fn members(&self) -> NodeSet {
+        NodeSet::first(self.nodes).unwrap()
+    }
+}
+
+impl AnyOf {
+    /// Those that contain no other, each once.
+    fn minimal(&self) -> Vec<u64> {
+        let contains_another =
+            |quorum: u64| self.quorums.iter().any(|other| *other != quorum && quorum & other == *other);
+        let mut minimal: Vec<u64> = self.quorums.iter().copied().filter(|quorum| !contains_another(*quorum)).collect();
+        minimal.sort_unstable();
+        minimal.dedup();
+        minimal
+    }
+}
+
+fn any_rule() -> impl Strategy<Value = AnyOf> {
+    (1..8_usize)
+        .prop_flat_map(|nodes| (prop::collection::vec(0..1_u64 << nodes, 0..9), Just(nodes)))
+        .prop_map(|(quorums, nodes)| AnyOf { quorums, nodes })
+}
+
+/// A joint rule of which nothing is known but its quorums.
+struct Unknown<'a>(&'a Joint<AnyOf>);
+
+impl Rule for Unknown<'_> {
+    fn is_quorum(&self, nodes: NodeSet) -> bool {
+        self.0.is_quorum(nodes)
+    }
+
+    fn members(&self) -> NodeSet {
+        self.0.members()
+    }
+}
+
 proptest! {
+    #[test]
+    fn any_monotone_rule_is_searched_through(rule in any_rule(), other in any_rule(), limit in 0..40_usize) {
+        let mut found: Vec<u64> =
+            rule.minimal_quorums(SEARCH_LIMIT).unwrap().into_iter().map(NodeSet::to_bits).collect();
+        found.sort_unstable();
+        prop_assert_eq!(&found, &rule.minimal());
+        let apart = rule.minimal().iter().any(|one| other.minimal().iter().any(|another| one & another == 0));
+        prop_assert_eq!(rule.intersects(&other).is_err(), apart);
+        prop_assert_eq!(rule.intersects(&(&rule).dual()), Ok(()));
+        let joint = Joint::new([rule.clone(), other]).unwrap();
+        prop_assert_eq!(joint.resilience(), Unknown(&joint).resilience());
+        match rule.minimal_quorums(limit) {
+            Ok(quorums) => prop_assert_eq!(quorums.len(), found.len()),
+            Err(error) => prop_assert_eq!(error, AnalysisError::TooLarge { limit }),
+        }
+    }
+
     #[test]
     fn the_committed_index_is_the_highest_a_quorum_has_reached(
         which in any::<prop::sample::Index>(),

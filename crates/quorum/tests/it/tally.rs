@@ -135,9 +135,13 @@ fn whoever_does_not_report_has_no_say_and_may_begin_anew() {
     assert_eq!(tally.decide(2, start + 5 * SECOND), Decision::Won);
     let later = start + 5 * SECOND + Duration::from_nanos(1);
     assert_eq!(tally.decide(2, later), Decision::Pending);
+    // What was held up in the network for as long does not stand for what was said since.
+    assert_eq!(tally.report(report(0, 2, true, 99), later), Cast::Repeated);
     // Observer 0 was restarted and counts from the beginning.
+    let later = start + 40 * SECOND + Duration::from_nanos(1);
     assert_eq!(tally.report(report(0, 2, true, 1), later), Cast::Counted);
     assert_eq!(tally.report(report(1, 2, true, 1), later), Cast::Repeated);
+    assert_eq!(tally.report(report(1, 2, true, 101), later), Cast::Counted);
     assert_eq!(tally.decide(2, later), Decision::Won);
     assert_eq!(SuspicionTally::new(majority_of(3), Duration::ZERO).unwrap_err().field, "max_age");
 }
