@@ -115,9 +115,14 @@ impl<Res, Err, const WORDS: usize> Answers<Res, Err, WORDS> {
         self.elapsed
     }
 
-    /// Whether some node may have executed the request.
-    pub(super) fn may_have_executed(&self) -> bool {
-        !self.course.executed().is_empty()
+    /// The same without what the nodes said: who, and when, but no responses and no errors.
+    pub(super) fn without_results<R, E>(self) -> Answers<R, E, WORDS> {
+        let Self { course, present, elapsed, .. } = self;
+        Answers { answers: Vec::new(), course, present, elapsed }
+    }
+
+    pub(super) const fn course(&self) -> &Course<WORDS> {
+        &self.course
     }
 }
 

@@ -1,6 +1,8 @@
 //! Whom to call, and when: the state of a call as plain data. No clock, no services.
 
-use steadfast_core::{Executed, Verdict};
+use std::time::Duration;
+
+use steadfast_core::{Executed, Grounds, RefusalKind, Verdict};
 
 use crate::{Decision, Nodes, Rule};
 
@@ -12,14 +14,33 @@ pub(crate) struct Course<const WORDS: usize> {
     no: Nodes<WORDS>,
     /// Of those who answered, who may have executed the request.
     executed: Nodes<WORDS>,
-    /// Of those who did not, who was cancelled before the request was sent.
-    withdrawn: Nodes<WORDS>,
+    /// Of those who said no, whose no was the caller's fault, and who had too much to do.
+    permanent: Nodes<WORDS>,
+    throttled: Nodes<WORDS>,
+    /// Of those who have not answered, who has not been sent the request, and of whom it is known that they are not ready for it.
+    unsent: Nodes<WORDS>,
+    unready: Nodes<WORDS>,
+    /// The soonest that a node said it makes sense to come back.
+    retry_after: Option<Duration>,
 }
 
 impl<const WORDS: usize> Course<WORDS> {
     /// Nobody is called; those who are absent have failed.
     pub(crate) const fn new(absent: Nodes<WORDS>) -> Self {
-        Self { called: Nodes::EMPTY, yes: Nodes::EMPTY, no: absent, executed: Nodes::EMPTY, withdrawn: Nodes::EMPTY }
+        const fn none<const WORDS: usize>() -> Nodes<WORDS> {
+            Nodes::EMPTY
+        }
+        Self {
+            called: none(),
+            yes: none(),
+            no: absent,
+            executed: none(),
+            permanent: none(),
+            throttled: none(),
+            unsent: none(),
+            unready: none(),
+            retry_after: None,
+        }
     }
 
     /// A node is called.
@@ -29,11 +50,15 @@ impl<const WORDS: usize> Course<WORDS> {
 
     /// A node has answered; it has `seen` the request, unless it failed before it was sent.
     pub(crate) fn answered(&mut self, node: usize, verdict: Verdict, seen: bool) {
-        if verdict == Verdict::Success {
-            self.yes.insert(node)
-        } else {
-            self.no.insert(node)
+        self.sent(node);
+        let said = if verdict == Verdict::Success { &mut self.yes } else { &mut self.no };
+        said.insert(node);
+        match verdict {
+            Verdict::Permanent => self.permanent.insert(node),
+            Verdict::Throttled { .. } => self.throttled.insert(node),
+            Verdict::Success | Verdict::Transient { .. } | Verdict::Ignored => false,
         };
+        self.retry_after = self.retry_after.into_iter().chain(verdict.retry_after()).min();
         let executed = match verdict {
             Verdict::Transient { executed, .. } | Verdict::Throttled { executed, .. } => executed == Executed::Maybe,
             Verdict::Success | Verdict::Permanent | Verdict::Ignored => true,
@@ -59,14 +84,47 @@ impl<const WORDS: usize> Course<WORDS> {
         self.no
     }
 
-    /// A node that is out has not seen the request, and never will.
-    pub(crate) fn withdrawn(&mut self, node: usize) {
-        self.withdrawn.insert(node);
+    /// A node is called that is sent the request once it is ready.
+    pub(crate) fn call_when_ready(&mut self, node: usize) {
+        self.call(node);
+        self.unsent.insert(node);
+    }
+
+    /// A node was found not to be ready. Says whether that is news.
+    pub(crate) fn is_unready(&mut self, node: usize) -> bool {
+        self.unready.insert(node)
+    }
+
+    /// A node has been sent the request.
+    pub(crate) fn sent(&mut self, node: usize) {
+        self.unsent.remove(node);
+        self.unready.remove(node);
+    }
+
+    /// Those who have not been sent the request will be, in the background.
+    pub(crate) fn goes_on(&mut self) {
+        self.unsent = Nodes::EMPTY;
     }
 
     /// Who may have executed the request, or may still.
     pub(crate) fn executed(&self) -> Nodes<WORDS> {
-        self.executed | (self.out() - self.withdrawn)
+        self.executed | (self.out() - self.unsent)
+    }
+
+    /// What a call that is lost is to those further out: the caller's fault if every no was, too much if every no was that.
+    pub(crate) fn grounds(&self) -> Grounds {
+        let kind = match self.no {
+            no if no.is_empty() => RefusalKind::Unavailable,
+            no if no == self.permanent => RefusalKind::Unacceptable,
+            no if no == self.throttled => RefusalKind::TooMany,
+            _ => RefusalKind::Unavailable,
+        };
+        self.grounds_of(kind).with_retry_after(self.retry_after)
+    }
+
+    /// The grounds of this kind, with what is known of execution.
+    pub(crate) fn grounds_of(&self, kind: RefusalKind) -> Grounds {
+        if self.executed().is_empty() { Grounds::not_executed(kind) } else { Grounds::maybe_executed(kind) }
     }
 
     /// Who was called and has not answered.
@@ -74,12 +132,20 @@ impl<const WORDS: usize> Course<WORDS> {
         self.called - self.yes - self.no
     }
 
-    /// Whom to call after a failure: the next node in `order`, and as many more as it takes for a quorum of those who answered yes and those who are
-    /// out. Not those of them who would not help.
-    pub(crate) fn after_failure(&self, rule: &dyn Rule<WORDS>, order: impl Iterator<Item = usize>) -> Nodes<WORDS> {
-        let standing = self.yes | self.out();
+    /// Whom to call when a node has failed, or is not ready: the next node in `order`, and as many more as it takes for a quorum of those who answered yes and those who
+    /// are out and ready. Not those of them who would not help.
+    pub(crate) fn in_its_place(
+        &self,
+        rule: &dyn Rule<WORDS>,
+        order: impl Iterator<Item = usize> + Clone,
+    ) -> Nodes<WORDS> {
         let uncalled = order.filter(|node| !self.called.contains(*node));
-        fewest(rule, standing, uncalled)
+        fewest(rule, self.standing(), &uncalled)
+    }
+
+    /// Who answered yes, or may soon.
+    fn standing(&self) -> Nodes<WORDS> {
+        self.yes | (self.out() - self.unready)
     }
 
     /// Whom to call when those who are out take too long: the next node in `order`.
@@ -96,24 +162,26 @@ pub(crate) fn opening<const WORDS: usize>(
 ) -> Nodes<WORDS> {
     let are_ready = order.clone().filter(move |node| ready.contains(*node));
     let are_not = order.filter(move |node| !ready.contains(*node));
-    fewest(rule, Nodes::EMPTY, are_ready.chain(are_not))
+    fewest(rule, Nodes::EMPTY, &are_ready.chain(are_not))
 }
 
 /// The first of `more`, and further ones until they make a quorum with those who are `standing`; less those that are not needed for it, the last tried first.
 fn fewest<const WORDS: usize>(
     rule: &dyn Rule<WORDS>,
     standing: Nodes<WORDS>,
-    more: impl Iterator<Item = usize>,
+    more: &(impl Iterator<Item = usize> + Clone),
 ) -> Nodes<WORDS> {
-    let (mut taken, mut added) = (Vec::new(), Nodes::EMPTY);
-    for node in more {
-        taken.push(node);
+    let (mut count, mut added) = (0, Nodes::EMPTY);
+    for node in more.clone() {
+        count += 1;
         added.insert(node);
         if rule.is_quorum(standing | added) {
             break;
         }
     }
-    for node in taken.into_iter().rev() {
+    // From behind, without a list: a rule over few nodes is asked sooner than memory for one is found.
+    for place in (0..count).rev() {
+        let Some(node) = more.clone().nth(place) else { continue };
         let mut fewer = added;
         fewer.remove(node);
         if !fewer.is_empty() && rule.is_quorum(standing | fewer) {
@@ -151,7 +219,7 @@ mod tests {
         let mut course = Course::new(NodeSet::EMPTY);
         [0, 3].into_iter().for_each(|node| course.call(node));
         course.answered(0, FAILED, true);
-        assert_eq!(course.after_failure(&rule, [0, 1, 2, 3].into_iter()), set([1]));
+        assert_eq!(course.in_its_place(&rule, [0, 1, 2, 3].into_iter()), set([1]));
     }
 
     #[test]
@@ -163,7 +231,7 @@ mod tests {
         assert_eq!(course.after_delay(order.into_iter()), Some(2));
         course.call(2);
         course.answered(0, FAILED, true);
-        assert_eq!(course.after_failure(&rule, order.into_iter()), set([3]));
+        assert_eq!(course.in_its_place(&rule, order.into_iter()), set([3]));
     }
 
     #[test]
@@ -176,7 +244,7 @@ mod tests {
         [3, 1, 4].into_iter().for_each(|node| course.call(node));
         course.answered(3, FAILED, true);
         // Without node 3 it takes both others of each half.
-        assert_eq!(course.after_failure(&rule, order.into_iter()), set([2, 5]));
+        assert_eq!(course.in_its_place(&rule, order.into_iter()), set([2, 5]));
     }
 
     #[test]
@@ -185,7 +253,7 @@ mod tests {
         let mut course = Course::new(NodeSet::EMPTY);
         course.call(0);
         course.answered(0, FAILED, true);
-        assert_eq!(course.after_failure(&rule, [0].into_iter()), NodeSet::EMPTY);
+        assert_eq!(course.in_its_place(&rule, [0].into_iter()), NodeSet::EMPTY);
         assert_eq!(course.after_delay([0].into_iter()), None);
         assert_eq!(course.decide(&rule), Decision::Lost);
     }

@@ -16,7 +16,8 @@ use super::losers::Losers;
 /// Bounded in time and number: a call that takes longer than the limit is cancelled, and so are those that would be too many. A handle: clones share the bound. Before a program
 /// ends it waits for them: [`shutdown`](Self::shutdown).
 ///
-/// They run as tasks of the tokio runtime in which they were let go; let go outside of one, they are cancelled.
+/// They run as tasks of the tokio runtime in which they were let go, which needs its timer; let go outside of one, they are cancelled. A panic of one node's service leaves the
+/// other nodes alone.
 ///
 /// ```
 /// use std::time::Duration;
@@ -107,8 +108,9 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn let_go(&self, stragglers: F) -> bool {
+        // The runtime first: a place that nobody can use is not taken.
         let runtime = Handle::try_current().ok();
-        let Some((runtime, ticket)) = runtime.zip(self.shared.admit()) else {
+        let Some((runtime, ticket)) = runtime.and_then(|runtime| Some((runtime, self.shared.admit()?))) else {
             self.shared.lock().refused += 1;
             return false;
         };

@@ -15,7 +15,7 @@ use super::{
     answers::{Answer, Answers},
     course::Course,
     losers::{Conduct, Stragglers},
-    pace::CLOCK,
+    pace::{CLOCK, Pace},
     slots::{Ended, Slots},
     telemetry::{Cause, Outcome},
 };
@@ -100,7 +100,8 @@ where
         Req: Clone,
     {
         if let Some(request) = copy(&mut self.request, is_last) {
-            self.open(place);
+            self.course.call(self.shared.order[place]);
+            self.shared.telemetry.called(Cause::Opening);
             self.slots.call(place, service.call(request), self.started);
         }
     }
@@ -111,14 +112,10 @@ where
         Req: Clone,
     {
         if let Some(request) = copy(&mut self.request, is_last) {
-            self.open(place);
+            self.course.call_when_ready(self.shared.order[place]);
+            self.shared.telemetry.called(Cause::Opening);
             self.slots.ready_then_call(place, service, request, self.started);
         }
-    }
-
-    fn open(&mut self, place: usize) {
-        self.course.call(self.shared.order[place]);
-        self.shared.telemetry.called(Cause::Opening);
     }
 
     /// Keeps services for the nodes that are not called yet, by place.
@@ -143,6 +140,7 @@ where
                     self.answered(place, ended);
                     return Poll::Ready(Event::Answered);
                 }
+                self.is_out(place);
             }
             if self.slots.pending().is_empty() && !self.course.called().is_empty() {
                 return Poll::Ready(Event::AllAnswered);
@@ -187,8 +185,22 @@ where
             self.decision = self.course.decide(&*self.shared.rule);
         }
         if self.decision == Decision::Pending && !is_yes && !self.reserve.is_empty() {
-            let more = self.course.after_failure(&*self.shared.rule, self.shared.preference(self.first));
+            let more = self.course.in_its_place(&*self.shared.rule, self.shared.preference(self.first));
             self.call_later(more, now, Cause::Failure);
+        }
+    }
+
+    /// The node at this place has not answered. If that is because it is not ready, others stand in for it.
+    fn is_out(&mut self, place: usize)
+    where
+        Req: Clone,
+    {
+        let node = self.shared.order[place];
+        if !self.slots.is_waiting(place) {
+            self.course.sent(node);
+        } else if self.course.is_unready(node) && self.decision == Decision::Pending && !self.reserve.is_empty() {
+            let more = self.course.in_its_place(&*self.shared.rule, self.shared.preference(self.first));
+            self.call_later(more, CLOCK.now(), Cause::Unready);
         }
     }
 
@@ -222,7 +234,7 @@ where
             let Some(service) = self.reserve[place].take() else { continue };
             let is_last = self.reserve.iter().all(Option::is_none);
             let Some(request) = copy(&mut self.request, is_last) else { continue };
-            self.course.call(node);
+            self.course.call_when_ready(node);
             self.slots.ready_then_call(place, service, request, now);
             self.unpolled.insert(place);
             self.shared.telemetry.called(cause);
@@ -255,11 +267,7 @@ where
         self.one_more = None;
         self.reserve.clear();
         self.request = None;
-        self.shared.telemetry.ended(outcome);
-        #[cfg(feature = "tracing")]
-        if !matches!(outcome, Outcome::Won) {
-            self.shared.telemetry.failed(outcome, self.course.no(), self.course.out());
-        }
+        self.shared.telemetry.ended(outcome, &self.course);
     }
 
     /// Lets go of the nodes that are still out, as planned, and takes the answers that were not taken yet.
@@ -267,20 +275,25 @@ where
         // The last answer is what decided it, if there was one: its time is known.
         let last = self.answers.last().filter(|_| self.decision.is_final()).map(|answer| answer.after);
         let elapsed = last.unwrap_or_else(|| self.elapsed());
-        let now = self.started + elapsed;
-        self.slots.since().for_each(|since| self.shared.pace.given_up(now, now.saturating_duration_since(since)));
-        let unsent = self.slots.unsent().map(|place| self.shared.order[place]).collect::<Vec<_>>();
-        if !self.let_go() {
-            unsent.into_iter().for_each(|node| self.course.withdrawn(node));
+        if self.let_go() {
+            self.course.goes_on();
         }
         Answers::new(self.take_answers(), self.course, self.shared.present, elapsed)
     }
 
     /// Whether they go on without it.
-    fn let_go(&mut self) -> bool {
+    pub(crate) fn let_go(&mut self) -> bool {
         self.unpolled = Nodes::EMPTY;
         let slots = mem::replace(&mut self.slots, Slots::new(0));
-        !slots.pending().is_empty() && self.shared.plan.let_go(Stragglers::new(slots))
+        if slots.pending().is_empty() {
+            return false;
+        }
+        if let Pace::Hedged(_) = self.shared.pace {
+            let now = CLOCK.now();
+            let out = slots.since().map(|since| now.saturating_duration_since(since));
+            out.for_each(|out| self.shared.pace.given_up(now, out));
+        }
+        self.shared.plan.let_go(Stragglers::new(slots))
     }
 }
 
@@ -291,7 +304,7 @@ where
 {
     fn drop(&mut self) {
         if !self.is_over {
-            self.shared.telemetry.ended(Outcome::Cancelled);
+            self.shared.telemetry.cancelled();
         }
         self.let_go();
     }

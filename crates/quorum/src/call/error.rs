@@ -9,8 +9,12 @@ use crate::Nodes;
 
 /// A call that did not get its quorum, with all that was answered until then.
 ///
-/// Its source is its [`Grounds`], by which the layers further out know it: `Lost` is *unavailable*, `Incomplete` is *timed out*, and the request was not executed only if that is
-/// certain of each node. The errors of the nodes are not in the chain, for they are several: see [`Answers::errors`].
+/// Its source is its [`Grounds`], by which the layers further out know it. `Incomplete` is *timed out*. `Lost` is what all the nodes' failures were: *unacceptable* if each was
+/// the caller's fault, *too many* if each node had too much to do, otherwise *unavailable*, and comes back when the first of them does. The request was not executed only if that
+/// is certain of each node. The errors of the nodes are not in the chain, for they are several: see [`Answers::errors`].
+///
+/// Where responses cannot be shared between threads, as bodies of HTTP mostly cannot, a `BoxError` is made of
+/// [`without_results`](Self::without_results).
 #[non_exhaustive]
 pub enum CallError<Res, Err, const WORDS: usize = 1> {
     /// So many nodes have failed that there can be no quorum any more. Reported as soon as that is certain.
@@ -31,12 +35,12 @@ pub enum CallError<Res, Err, const WORDS: usize = 1> {
 
 impl<Res, Err, const WORDS: usize> CallError<Res, Err, WORDS> {
     pub(super) fn lost(answers: Answers<Res, Err, WORDS>) -> Self {
-        let grounds = grounds(RefusalKind::Unavailable, &answers);
+        let grounds = answers.course().grounds();
         Self::Lost { answers, grounds }
     }
 
     pub(super) fn incomplete(answers: Answers<Res, Err, WORDS>) -> Self {
-        let grounds = grounds(RefusalKind::TimedOut, &answers);
+        let grounds = answers.course().grounds_of(RefusalKind::TimedOut);
         Self::Incomplete { answers, grounds }
     }
 
@@ -54,16 +58,23 @@ impl<Res, Err, const WORDS: usize> CallError<Res, Err, WORDS> {
         answers
     }
 
+    /// The same without the responses and the errors of the nodes: who failed, who was out, and when.
+    #[must_use]
+    pub fn without_results(self) -> CallError<(), (), WORDS> {
+        match self {
+            Self::Lost { answers, grounds } => CallError::Lost { answers: answers.without_results(), grounds },
+            Self::Incomplete { answers, grounds } => {
+                CallError::Incomplete { answers: answers.without_results(), grounds }
+            }
+        }
+    }
+
     /// The facts, as any layer further out reads them.
     #[must_use]
     pub const fn grounds(&self) -> Grounds {
         let (Self::Lost { grounds, .. } | Self::Incomplete { grounds, .. }) = self;
         *grounds
     }
-}
-
-fn grounds<Res, Err, const WORDS: usize>(kind: RefusalKind, answers: &Answers<Res, Err, WORDS>) -> Grounds {
-    if answers.may_have_executed() { Grounds::maybe_executed(kind) } else { Grounds::not_executed(kind) }
 }
 
 impl<Res, Err, const WORDS: usize> fmt::Debug for CallError<Res, Err, WORDS> {
@@ -102,6 +113,9 @@ impl<Res: 'static, Err: 'static, const WORDS: usize> Failure for CallError<Res, 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodesError<const WORDS: usize = 1> {
+    /// A rule without members: nobody could ever be called.
+    #[error("the rule has no members")]
+    NoMembers,
     /// Two services for one node. It would vote twice.
     #[error("node {node} has two services")]
     NodeTwice {

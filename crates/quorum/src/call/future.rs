@@ -20,7 +20,7 @@ use crate::Decision;
 /// The future of a [`QuorumCall`](crate::QuorumCall): the answers, at the earliest moment at which a quorum has said yes or none can any more.
 ///
 /// Dropping it cancels the calls of nodes or detaches them, as it was [planned](crate::Plan).
-pub struct QuorumFuture<S, Req, P, const WORDS: usize>
+pub struct QuorumFuture<S, Req, P, const WORDS: usize = 1>
 where
     S: Service<Req>,
     P: Conduct<S, Req, WORDS>,

@@ -11,7 +11,7 @@ use futures_core::Stream;
 use tower_service::Service;
 
 use super::{
-    answers::Answer,
+    answers::{Answer, Answers},
     drive::{Drive, Event},
     error::CallError,
     losers::Conduct,
@@ -31,6 +31,7 @@ pub enum Level {
 }
 
 /// A level that was reached.
+#[non_exhaustive]
 pub struct Reached<Res, Err> {
     /// The level.
     pub level: Level,
@@ -49,10 +50,11 @@ impl<Res, Err> fmt::Debug for Reached<Res, Err> {
 
 /// The levels of one call, as they are reached: one, quorum, all. Made by [`QuorumCall::levels`](crate::QuorumCall::levels).
 ///
-/// Ends with an error if the quorum cannot be reached, or not in time; the error holds what was answered since the level before. After the quorum it ends at the deadline, without [`Level::All`]. Whoever has heard enough drops it: that
+/// Ends with an error if the quorum cannot be reached, or not in time; the error holds what was answered since the level before. After the quorum it ends at the deadline, without [`Level::All`], and
+/// [`into_answers`](Self::into_answers) has what came last. Whoever has heard enough drops it: that
 /// cancels the calls of nodes that are still out or detaches them, as it was [planned](crate::Plan). (R. Guerraoui, M. Pavlovic, D.-A. Seredinschi: *Incremental Consistency
 /// Guarantees for Replicated Objects*, OSDI 2016.)
-pub struct Levels<S, Req, P, const WORDS: usize>
+pub struct Levels<S, Req, P, const WORDS: usize = 1>
 where
     S: Service<Req>,
     P: Conduct<S, Req, WORDS>,
@@ -74,10 +76,15 @@ where
         Self { drive, reached: None, is_complete: false, is_done: false }
     }
 
-    /// Ends it, and takes what was answered since the last level.
-    pub(super) fn stop(&mut self) -> Vec<Answer<S::Response, S::Error>> {
+    /// Ends it, and takes what was answered since the last level. Nodes that are still out are cancelled or detached, as it was planned.
+    #[must_use]
+    pub fn into_answers(mut self) -> Answers<S::Response, S::Error, WORDS> {
+        self.stop()
+    }
+
+    pub(super) fn stop(&mut self) -> Answers<S::Response, S::Error, WORDS> {
         self.is_done = true;
-        self.drive.finish().into_iter().collect()
+        self.drive.finish()
     }
 
     fn reach(&mut self, level: Level) -> Reached<S::Response, S::Error> {
@@ -126,7 +133,9 @@ where
                     continue;
                 }
                 (Decision::Won, Event::TimeIsOver) => {
-                    drop(this.stop());
+                    // What was answered since the quorum is kept for whoever takes it.
+                    this.is_done = true;
+                    this.drive.let_go();
                     return Poll::Ready(None);
                 }
                 (Decision::Won | Decision::Pending, Event::Answered) => continue,

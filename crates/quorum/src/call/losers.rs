@@ -1,7 +1,9 @@
 //! What becomes of the calls that nobody waits for any more.
 
 use std::{
+    any::Any,
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -13,14 +15,15 @@ use super::{plan::Plan, slots::Slots};
 
 /// The calls of nodes that are still under way when a call is decided, or is dropped.
 ///
-/// A future that is ready when all of them have answered. What they answer is lost. Dropping it cancels them.
-pub struct Stragglers<S: Service<Req>, Req, const WORDS: usize> {
+/// A future that is ready when all of them have answered. What they answer is lost. Dropping it cancels them. A panic of one of them comes out when the others are done.
+pub struct Stragglers<S: Service<Req>, Req, const WORDS: usize = 1> {
     slots: Slots<S, Req, WORDS>,
+    panic: Option<Box<dyn Any + Send>>,
 }
 
 impl<S: Service<Req>, Req, const WORDS: usize> Stragglers<S, Req, WORDS> {
     pub(super) const fn new(slots: Slots<S, Req, WORDS>) -> Self {
-        Self { slots }
+        Self { slots, panic: None }
     }
 
     /// How many there are.
@@ -40,11 +43,17 @@ impl<S: Service<Req>, Req, const WORDS: usize> Future for Stragglers<S, Req, WOR
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        for place in self.slots.pending() {
-            // Whoever waited for the answer is gone.
-            let _ = self.slots.poll(place, cx);
+        let this = &mut *self;
+        for place in this.slots.pending() {
+            // Whoever waited for the answer is gone. A call that panics is not polled again, so that nobody sees what it left.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(this.slots.poll(place, cx)))) {
+                this.panic = Some(panic);
+            }
         }
-        if self.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        if !this.is_empty() {
+            return Poll::Pending;
+        }
+        this.panic.take().map_or(Poll::Ready(()), |panic| resume_unwind(panic))
     }
 }
 

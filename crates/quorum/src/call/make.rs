@@ -27,7 +27,7 @@ use crate::{Rule, RuleError};
 ///
 /// Endpoints are the nodes from 0 in their order. All are made at once. It is done when all are; or when a quorum is, and the others have failed or taken longer than its
 /// [`patience`](Self::patience). Those are [absent](QuorumCall::absent) from the call, for good: where nodes that are down now should take part later, let the inner make-service
-/// connect lazily.
+/// connect lazily. Until a quorum is made it waits for as long as that takes: put a timeout round it, or round the inner make-service.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -90,28 +90,30 @@ where
     }
 
     fn call(&mut self, endpoints: I) -> Self::Future {
-        let (state, patience) = (self.begin(endpoints.into_iter().collect()), self.patience);
+        let name = format!("{}-make", self.plan.name);
+        let (state, patience) = (self.begin(endpoints.into_iter().collect(), name), self.patience);
         let state = state.unwrap_or_else(|error| State::Refused { error: Some(error) });
         MakeFuture { state, plan: Some(self.plan.clone()), patience, alarm: Alarm::new(), made: Vec::new() }
     }
 }
 
 impl<M, F, P> Quorum<M, F, P> {
-    fn begin<T, R>(&self, endpoints: Vec<T>) -> Result<State<M, T>, MakeError<M::Error>>
+    fn begin<T, R>(&self, endpoints: Vec<T>, name: String) -> Result<State<M, T>, MakeError<M::Error>>
     where
         M: Service<T> + Clone,
         F: Fn(usize) -> Result<R, RuleError>,
         R: Rule + Send + Sync + 'static,
         T: Clone + PartialEq,
     {
+        // The rule first: it refuses how many there are before each is compared with each.
+        let rule: SharedRule = Arc::new((self.rule)(endpoints.len())?);
         for (second, endpoint) in endpoints.iter().enumerate() {
             if let Some(first) = endpoints[..second].iter().position(|earlier| earlier == endpoint) {
                 return Err(MakeError::EndpointTwice { first, second });
             }
         }
-        let rule: SharedRule = Arc::new((self.rule)(endpoints.len())?);
         let makers = endpoints.into_iter().map(|endpoint| Maker { make: self.make.clone(), endpoint });
-        let plan = Plan::all_at_once().classify(EveryError).named("make");
+        let plan = Plan::all_at_once().classify(EveryError).named(name);
         let mut call = QuorumCall::new(Arc::clone(&rule), makers.enumerate(), plan)?;
         Ok(State::Making { levels: call.levels(()), rule })
     }

@@ -1,6 +1,7 @@
 //! How fast nodes are called.
 
 use std::{
+    fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -40,13 +41,16 @@ impl Pace {
         }
     }
 
-    /// A node was given up after it had been `out` for so long: its latency is no less. Left out, the slow would never be seen, and the delay would
-    /// shrink to what the fast ones take.
+    /// A node was given up after it had been `out` for so long, which is longer than the delay: that is all that is known of its latency, and counts as just that long. Left out, the
+    /// slow would never be seen, and the delay would shrink to what the fast ones take. Counted for longer, one dead node would drive the delay of all calls
+    /// up to the ceiling.
     pub(crate) fn given_up(&self, now: Instant, out: Duration) {
         if let Self::Hedged(learned) = self
-            && out >= learned.delay(now)
+            && let Some(delay) = learned.learned(now)
+            && out >= delay
         {
-            learned.record(now, out);
+            // A little less, for a bucket ends below its edge: so that the delay stays what it is.
+            learned.record(now, delay - delay / 64);
         }
     }
 }
@@ -117,7 +121,6 @@ impl Hedge {
 }
 
 /// The latencies seen, and the delay they tell.
-#[derive(Debug)]
 pub(crate) struct Learned {
     hedge: Hedge,
     latencies: LatencyQuantile,
@@ -127,15 +130,26 @@ pub(crate) struct Learned {
 
 impl Learned {
     fn delay(&self, now: Instant) -> Duration {
+        self.learned(now).unwrap_or(self.hedge.ceiling)
+    }
+
+    /// The delay, once there are enough latencies.
+    fn learned(&self, now: Instant) -> Option<Duration> {
         let Hedge { floor, ceiling, .. } = self.hedge;
-        let seconds = self.latencies.estimate(self.buckets.tick(self.origin, now).0);
-        let learned = seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or(ceiling));
-        learned.unwrap_or(ceiling).clamp(floor, ceiling)
+        let seconds = self.latencies.estimate(self.buckets.tick(self.origin, now).0)?;
+        Some(Duration::try_from_secs_f64(seconds).unwrap_or(ceiling).clamp(floor, ceiling))
     }
 
     fn record(&self, now: Instant, latency: Duration) {
         let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
         self.latencies.record(self.buckets.tick(self.origin, now).0, nanos);
+    }
+}
+
+impl fmt::Debug for Learned {
+    /// Without the latencies, which are thousands of counts.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Learned").field("hedge", &self.hedge).finish_non_exhaustive()
     }
 }
 
@@ -163,15 +177,34 @@ mod tests {
     }
 
     #[test]
-    fn those_given_up_count_as_no_faster_than_they_were() {
-        let pace = hedged(Hedge::new(MS, 500 * MS).minimum_samples(1));
+    fn a_tail_that_is_given_up_is_still_seen() {
+        let pace = hedged(Hedge::new(MS, 500 * MS));
         let now = CLOCK.now();
         (0..100).for_each(|_| pace.answered(now, 10 * MS));
-        // Every tenth is given up at the delay or later: the quantile must not settle at what the others take.
-        (0..20).for_each(|_| pace.given_up(now, 100 * MS));
-        assert!(pace.delay(now).unwrap() >= 100 * MS);
-        (0..10_000).for_each(|_| pace.given_up(now, 2 * MS));
-        assert!(pace.delay(now).unwrap() >= 100 * MS, "given up before its time it tells nothing");
+        let delay = pace.delay(now).unwrap();
+        // The slow tenth is given up whenever it takes longer than the delay. Left out, only the fast half of the rest would count.
+        for _ in 0..1000 {
+            (0..9).for_each(|_| pace.answered(now, 3 * MS));
+            pace.given_up(now, 30 * MS);
+        }
+        assert_eq!(pace.delay(now).unwrap(), delay, "one in ten still takes longer than this");
+        (0..100_000).for_each(|_| pace.given_up(now, MS));
+        assert_eq!(pace.delay(now).unwrap(), delay, "given up before its time it tells nothing");
+    }
+
+    #[test]
+    fn a_dead_node_does_not_drive_the_delay_up_and_a_slower_network_does() {
+        let pace = hedged(Hedge::new(MS, 500 * MS));
+        let now = CLOCK.now();
+        // From the very beginning every other call is given up at the delay, whatever it is.
+        for _ in 0..3000 {
+            pace.answered(now, 10 * MS);
+            pace.given_up(now, pace.delay(now).unwrap());
+        }
+        let delay = pace.delay(now).unwrap();
+        assert!(delay >= 10 * MS && delay <= 11 * MS, "{delay:?}");
+        (0..1000).for_each(|_| pace.answered(now, 80 * MS));
+        assert!(pace.delay(now).unwrap() >= 80 * MS);
     }
 
     #[test]

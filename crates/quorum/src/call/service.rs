@@ -21,7 +21,7 @@ use super::{
     losers::Conduct,
     pace::{CLOCK, Pace},
     plan::Plan,
-    telemetry::Telemetry,
+    telemetry::{Outcome, Telemetry},
 };
 use crate::{Nodes, Rule};
 
@@ -30,9 +30,9 @@ use crate::{Nodes, Rule};
 /// One service for each node. Whom it calls when, what it takes for a yes, and what becomes of the slow is its [`Plan`]'s. A tower service itself: retries, breakers and timeouts
 /// go round it, and round each node's service inside.
 ///
-/// **Readiness.** It is ready once a quorum of its nodes is. A node that is not holds nobody up: its readiness is awaited inside the call. While no quorum is ready it is not
-/// either; put `tower::load_shed` round nodes that should rather fail. It fails only when so many nodes fail their readiness that no quorum is left;
-/// they are asked again the next time.
+/// **Readiness.** It is ready once one of its nodes is. A node that is not holds nobody up: its readiness is awaited inside the call, within the deadline, and where not all nodes are called,
+/// others are called in its place. Put `tower::load_shed` round nodes that should rather fail. No node is held while another is waited for, so that calls over the same nodes never wait for each other in a
+/// circle. It fails only when so many nodes fail their readiness at once that no quorum is left; they are asked again the next time.
 ///
 /// **Cancellation.** Dropping the future, or deciding the call, cancels the nodes' calls that are under way or detaches them, as planned.
 ///
@@ -65,10 +65,63 @@ pub struct QuorumCall<S, P = Plan, const WORDS: usize = 1> {
     shared: Shared<P, WORDS>,
 }
 
-#[derive(Debug)]
 struct Node<S> {
     service: S,
-    is_ready: bool,
+    standing: Standing,
+}
+
+/// What a node's instance has been asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Nothing: it holds nothing, and is nowhere in line.
+    Fresh,
+    /// Whether it is ready, and it was not: it may be waiting in line.
+    Asked,
+    /// It is ready, and holds what it takes.
+    Ready,
+}
+
+impl<S> Node<S> {
+    const fn new(service: S) -> Self {
+        Self { service, standing: Standing::Fresh }
+    }
+
+    /// Asks whether it is ready, unless it has said so. An instance that failed is replaced: it must not be asked again.
+    fn poll_ready<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
+    where
+        S: Service<Req> + Clone,
+    {
+        if self.standing == Standing::Ready {
+            return Poll::Ready(Ok(()));
+        }
+        let polled = self.service.poll_ready(cx);
+        match &polled {
+            Poll::Ready(Ok(())) => self.standing = Standing::Ready,
+            Poll::Ready(Err(_)) => drop(self.renew()),
+            Poll::Pending => self.standing = Standing::Asked,
+        }
+        polled
+    }
+
+    /// Puts a fresh instance in the place of this one, and gives this one out.
+    fn renew(&mut self) -> S
+    where
+        S: Clone,
+    {
+        self.standing = Standing::Fresh;
+        let fresh = self.service.clone();
+        mem::replace(&mut self.service, fresh)
+    }
+
+    /// Gives up what its instance holds and where it stands in line.
+    fn release(&mut self)
+    where
+        S: Clone,
+    {
+        if self.standing != Standing::Fresh {
+            drop(self.renew());
+        }
+    }
 }
 
 impl<S, C, X, L, const WORDS: usize> QuorumCall<S, Plan<C, X, L>, WORDS> {
@@ -76,7 +129,7 @@ impl<S, C, X, L, const WORDS: usize> QuorumCall<S, Plan<C, X, L>, WORDS> {
     /// [rotates](Plan::rotate).
     ///
     /// # Errors
-    /// When a node has two services, is no member of the rule, or when a member has no service.
+    /// When the rule has no members, a node has two services or is no member of it, or a member has no service.
     pub fn new(
         rule: impl Rule<WORDS> + Send + Sync + 'static,
         nodes: impl IntoIterator<Item = (usize, S)>,
@@ -94,6 +147,9 @@ impl<S, C, X, L, const WORDS: usize> QuorumCall<S, Plan<C, X, L>, WORDS> {
         plan: Plan<C, X, L>,
     ) -> Result<Self, NodesError<WORDS>> {
         let members = rule.members();
+        if members.is_empty() {
+            return Err(NodesError::NoMembers);
+        }
         let (mut named, mut order, mut services) = (Nodes::EMPTY, Vec::new(), Vec::new());
         for (node, service) in nodes {
             if !members.contains(node) {
@@ -103,7 +159,7 @@ impl<S, C, X, L, const WORDS: usize> QuorumCall<S, Plan<C, X, L>, WORDS> {
                 return Err(NodesError::NodeTwice { node });
             }
             order.push(node);
-            services.push(Node { service, is_ready: false });
+            services.push(Node::new(service));
         }
         let shared = Agenda {
             rule: Box::new(rule),
@@ -154,7 +210,9 @@ impl<S, P, const WORDS: usize> QuorumCall<S, P, WORDS> {
         let first = self.first.take().unwrap_or_else(|| shared.next_turn());
         let deadline = shared.plan.deadline(&request).map(Deadline::instant);
         if deadline.is_some_and(|deadline| deadline <= now) {
-            return Drive::new(Arc::clone(shared), None, now, Some(now), first);
+            let late = Drive::new(Arc::clone(shared), None, now, Some(now), first);
+            self.nodes.iter_mut().for_each(Node::release);
+            return late;
         }
         let called = match shared.pace {
             Pace::AllAtOnce => shared.present,
@@ -163,32 +221,46 @@ impl<S, P, const WORDS: usize> QuorumCall<S, P, WORDS> {
         let mut drive = Drive::new(Arc::clone(shared), Some(request), now, deadline, first);
         let mut left = called.len();
         if called != shared.present {
-            let later = |(node, number): (&Node<S>, &usize)| (!called.contains(*number)).then(|| node.service.clone());
-            drive.keep(self.nodes.iter().zip(&shared.order).map(later).collect());
+            drive.keep(self.reserve(called));
             // The request itself is for the last of those.
             left = usize::MAX;
         }
         for (place, node) in self.nodes.iter_mut().enumerate() {
-            if !called.contains(shared.order[place]) {
+            if !called.contains(self.shared.order[place]) {
                 continue;
             }
             left -= 1;
-            if mem::take(&mut node.is_ready) {
+            if node.standing == Standing::Ready {
+                node.standing = Standing::Fresh;
                 drive.call(place, &mut node.service, left == 0);
             } else {
-                // The instance that waits in line goes on waiting inside the call; a new one stands here for the next.
-                let next = node.service.clone();
-                drive.ready_then_call(place, mem::replace(&mut node.service, next), left == 0);
+                // The instance that waits in line goes on waiting inside the call.
+                drive.ready_then_call(place, node.renew(), left == 0);
             }
         }
         drive
+    }
+
+    /// Instances for the nodes that are not called yet, by place. What was asked of those nodes is taken back: who holds a permit that is not used, or stands in line
+    /// for one, keeps others from it, this call first of all.
+    fn reserve(&mut self, called: Nodes<WORDS>) -> Vec<Option<S>>
+    where
+        S: Clone,
+    {
+        let instance = |(node, number): (&mut Node<S>, &usize)| {
+            (!called.contains(*number)).then(|| {
+                node.release();
+                node.service.clone()
+            })
+        };
+        self.nodes.iter_mut().zip(&self.shared.order).map(instance).collect()
     }
 
     /// Which nodes are ready.
     fn ready(&self) -> Nodes<WORDS> {
         let mut ready = Nodes::EMPTY;
         for (node, number) in self.nodes.iter().zip(&self.shared.order) {
-            if node.is_ready {
+            if node.standing == Standing::Ready {
                 ready.insert(*number);
             }
         }
@@ -212,35 +284,32 @@ where
         let first = *self.first.get_or_insert_with(|| shared.next_turn());
         for place in shared.places(first) {
             let (node, number) = (&mut self.nodes[place], shared.order[place]);
-            if !node.is_ready {
-                match node.service.poll_ready(cx) {
-                    Poll::Ready(Ok(())) => node.is_ready = true,
-                    Poll::Ready(Err(error)) => {
-                        // What has failed its readiness is not asked again.
-                        node.service = node.service.clone();
-                        let (result, after) = (Err(error), Duration::ZERO);
-                        let verdict = shared.plan.judge(result.as_ref());
-                        course.call(number);
-                        course.answered(number, verdict, false);
-                        failures.push(Answer { node: number, result, verdict, after });
-                    }
-                    Poll::Pending => {}
+            match node.poll_ready(cx) {
+                Poll::Ready(Ok(())) => {
+                    ready.insert(number);
                 }
-            }
-            if node.is_ready {
-                ready.insert(number);
+                Poll::Ready(Err(error)) => {
+                    let (result, after) = (Err(error), Duration::ZERO);
+                    let verdict = shared.plan.judge(result.as_ref());
+                    course.call(number);
+                    course.answered(number, verdict, false);
+                    failures.push(Answer { node: number, result, verdict, after });
+                }
+                Poll::Pending => {}
             }
             // Where a quorum is called first, nobody is asked for what will not be used.
             if !matches!(shared.pace, Pace::AllAtOnce) && shared.rule.is_quorum(ready) {
                 break;
             }
         }
-        if shared.rule.is_quorum(ready) {
-            // Those who failed fail again inside the call, where their errors are kept.
+        if !ready.is_empty() {
+            // Others are awaited inside the call, and those who failed fail again there, where their errors are kept. To hold some nodes
+            // here while waiting for more would be to wait in a circle with another handle that does the same.
             Poll::Ready(Ok(()))
         } else if shared.rule.is_quorum(!course.no()) {
             Poll::Pending
         } else {
+            shared.telemetry.ended(Outcome::Lost, &course);
             let answers = Answers::new(failures, course, shared.present, Duration::ZERO);
             Poll::Ready(Err(CallError::lost(answers)))
         }
@@ -254,7 +323,7 @@ where
 impl<S: Clone, P, const WORDS: usize> Clone for QuorumCall<S, P, WORDS> {
     /// Another handle, without readiness.
     fn clone(&self) -> Self {
-        let nodes = self.nodes.iter().map(|node| Node { service: node.service.clone(), is_ready: false });
+        let nodes = self.nodes.iter().map(|node| Node::new(node.service.clone()));
         Self { nodes: nodes.collect(), first: None, shared: Arc::clone(&self.shared) }
     }
 }

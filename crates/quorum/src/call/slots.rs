@@ -12,7 +12,8 @@ use tower_service::Service;
 use crate::Nodes;
 
 /// How many calls share an allocation.
-const CHUNK: usize = 8;
+/// A call over three nodes pays for four, one over five for eight: futures of many kilobytes belong in boxes of their own.
+const CHUNK: usize = 4;
 
 pin_project! {
     /// The call of one node.
@@ -64,7 +65,7 @@ impl<S: Service<Req>, Req> NodeCall<S, Req> {
 }
 
 pin_project! {
-    /// Eight calls in one allocation. Elements of a slice cannot be pinned one by one without unsafe code; fields can.
+    /// Four calls in one allocation. Elements of a slice cannot be pinned one by one without unsafe code; fields can.
     struct Chunk<S, Req>
     where
         S: Service<Req>,
@@ -73,18 +74,12 @@ pin_project! {
         #[pin] b: NodeCall<S, Req>,
         #[pin] c: NodeCall<S, Req>,
         #[pin] d: NodeCall<S, Req>,
-        #[pin] e: NodeCall<S, Req>,
-        #[pin] f: NodeCall<S, Req>,
-        #[pin] g: NodeCall<S, Req>,
-        #[pin] h: NodeCall<S, Req>,
     }
 }
 
 impl<S: Service<Req>, Req> Chunk<S, Req> {
     const fn new() -> Self {
-        let (a, b, c, d) = (NodeCall::Idle, NodeCall::Idle, NodeCall::Idle, NodeCall::Idle);
-        let (e, f, g, h) = (NodeCall::Idle, NodeCall::Idle, NodeCall::Idle, NodeCall::Idle);
-        Self { a, b, c, d, e, f, g, h }
+        Self { a: NodeCall::Idle, b: NodeCall::Idle, c: NodeCall::Idle, d: NodeCall::Idle }
     }
 
     fn slot(self: Pin<&mut Self>, place: usize) -> Pin<&mut NodeCall<S, Req>> {
@@ -93,11 +88,7 @@ impl<S: Service<Req>, Req> Chunk<S, Req> {
             0 => chunk.a,
             1 => chunk.b,
             2 => chunk.c,
-            3 => chunk.d,
-            4 => chunk.e,
-            5 => chunk.f,
-            6 => chunk.g,
-            _ => chunk.h,
+            _ => chunk.d,
         }
     }
 }
@@ -157,14 +148,14 @@ impl<S: Service<Req>, Req, const WORDS: usize> Slots<S, Req, WORDS> {
         })
     }
 
-    /// The places whose services are not ready yet, and have not seen the request.
-    pub(crate) fn unsent(&self) -> impl Iterator<Item = usize> {
-        self.pending.iter().filter(|place| matches!(self.peek(*place), NodeCall::Readying { .. }))
+    /// Whether the service at this place is not ready yet, and has not seen the request.
+    pub(crate) fn is_waiting(&self, place: usize) -> bool {
+        matches!(self.peek(place), NodeCall::Readying { .. })
     }
 
     fn peek(&self, place: usize) -> &NodeCall<S, Req> {
         let chunk = &self.chunks[place / CHUNK];
-        let slots = [&chunk.a, &chunk.b, &chunk.c, &chunk.d, &chunk.e, &chunk.f, &chunk.g, &chunk.h];
+        let slots = [&chunk.a, &chunk.b, &chunk.c, &chunk.d];
         slots[place % CHUNK]
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::course::Course;
 #[cfg(feature = "tracing")]
 use crate::Nodes;
 
@@ -27,11 +28,13 @@ pub(crate) enum Cause {
     Failure,
     /// Others took too long.
     Delay,
+    /// Another is not ready.
+    Unready,
 }
 
 /// The labels, in the order of [`Cause`].
 #[cfg(feature = "metrics")]
-const CAUSES: &[&str] = &["opening", "failure", "delay"];
+const CAUSES: &[&str] = &["opening", "failure", "delay", "unready"];
 
 /// The name of calls, and what is counted under it.
 #[derive(Debug)]
@@ -57,8 +60,24 @@ impl Telemetry {
         }
     }
 
+    /// A call was given up from outside.
+    pub(crate) fn cancelled(&self) {
+        self.count(Outcome::Cancelled);
+    }
+
+    /// A call was decided, or its time has run out.
     #[inline]
-    pub(crate) fn ended(&self, outcome: Outcome) {
+    pub(crate) fn ended<const WORDS: usize>(&self, outcome: Outcome, course: &Course<WORDS>) {
+        self.count(outcome);
+        #[cfg(feature = "tracing")]
+        if !matches!(outcome, Outcome::Won) {
+            self.failed(outcome, course.no(), course.out());
+        }
+        let _ = course;
+    }
+
+    #[inline]
+    fn count(&self, outcome: Outcome) {
         #[cfg(feature = "metrics")]
         self.calls.increment(outcome as usize);
         let _ = outcome;
@@ -73,7 +92,7 @@ impl Telemetry {
 
     /// One debug event: who failed, and who was still out. Nothing of the request or the answers.
     #[cfg(feature = "tracing")]
-    pub(crate) fn failed<const WORDS: usize>(&self, outcome: Outcome, no: Nodes<WORDS>, out: Nodes<WORDS>) {
+    fn failed<const WORDS: usize>(&self, outcome: Outcome, no: Nodes<WORDS>, out: Nodes<WORDS>) {
         let outcome = OUTCOMES[outcome as usize];
         tracing::debug!(target: "steadfast::quorum", quorum = %self.name, outcome, %no, %out, "no quorum");
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use steadfast_core::Snapshot;
+use steadfast_core::{Grounds, RefusalKind, Snapshot};
 use steadfast_quorum::{Cancel, Detach, Losers, Plan, QuorumCall};
-use steadfast_testkit::{Control, Probe, Reply};
+use steadfast_testkit::{Control, Probe, Readiness, Reply};
 use tokio::time::{Instant, sleep};
 use tower::{Service, ServiceExt};
 
@@ -110,11 +110,46 @@ async fn a_panic_in_the_background_is_counted_and_holds_up_no_shutdown() {
     assert_eq!((detach.snapshot().broken, detach.snapshot().in_flight), (1, 0));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_one_node_leaves_the_writes_of_the_others_alone() {
+    let detach = Detach::new(1000 * MS).unwrap();
+    let (nodes, mut call) = detaching(&detach);
+    let soon = |ms: u32| Reply::echo().after(ms * MS);
+    // In the background …
+    script(&nodes, [Reply::echo(), Reply::echo(), Reply::echo(), Reply::panic().after(MS), soon(5)]);
+    call.ready().await.unwrap().call(7).await.unwrap();
+    detach.idle().await;
+    assert_eq!((nodes[4].counts().completed, detach.snapshot().broken), (1, 1));
+    // … and before it is decided.
+    script(&nodes, [Reply::panic().after(MS), soon(5), soon(5), soon(5), soon(5)]);
+    let panicked = tokio::spawn(call.ready().await.unwrap().call(7)).await.unwrap_err();
+    assert!(panicked.is_panic());
+    detach.idle().await;
+    assert_eq!((nodes[4].counts().completed, detach.snapshot().finished), (2, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_not_ready_may_yet_execute_what_is_detached() {
+    for goes_on in [true, false] {
+        let detach = Detach::new(1000 * MS).unwrap();
+        if !goes_on {
+            detach.shutdown().await;
+        }
+        let (nodes, mut call) = detaching(&detach);
+        let refuse = || Grounds::not_executed(RefusalKind::TooMany).into();
+        nodes.iter().for_each(|node| node.always(Reply::error_from(refuse)));
+        nodes[0].always_ready(Readiness::Pending);
+        nodes[4].always_ready(Readiness::Pending);
+        let lost = call.ready().await.unwrap().call(7).await.unwrap_err();
+        assert_eq!(lost.grounds().may_have_executed, goes_on);
+    }
+}
+
 #[test]
 fn outside_of_a_runtime_it_is_cancelled() {
     let detach = Detach::new(MS).unwrap();
     detach.let_go(std::future::pending());
     let snapshot = detach.snapshot();
-    assert_eq!((snapshot.refused, snapshot.in_flight), (1, 0));
+    assert_eq!((snapshot.refused, snapshot.broken, snapshot.in_flight), (1, 0, 0));
     Cancel.let_go(());
 }

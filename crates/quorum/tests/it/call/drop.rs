@@ -54,6 +54,15 @@ async fn dropped_while_a_node_is_not_ready_it_leaves_no_place_in_line() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn losers_are_let_go_with_the_decision_and_not_with_the_future() {
+    let (nodes, mut call) = call_over(majority_of(3), Plan::all_at_once());
+    nodes[2].always(Reply::echo().held());
+    let mut future = Box::pin(call.ready().await.unwrap().call(7));
+    assert!((&mut future).await.is_ok());
+    assert_eq!(live_futures(&nodes), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_held_for_nodes_that_are_not_called_is_let_go_with_the_decision() {
     let (nodes, mut call) = call_over(Threshold::of(1, 3).unwrap(), Plan::quorum_first());
     let before = handles(&nodes);

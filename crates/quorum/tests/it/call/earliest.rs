@@ -148,10 +148,108 @@ async fn layers_further_out_read_the_facts_from_the_source_chain() {
     let (nodes, mut q_first) = call_over(majority_of(3), Plan::quorum_first());
     script(&nodes, [refuse(), refuse(), refuse()]);
     let error: BoxError = q_first.ready().await.unwrap().call(7).await.unwrap_err().into();
-    assert_eq!(cause::<Grounds>(&*error), Some(&Grounds::not_executed(RefusalKind::Unavailable)));
-    assert_eq!(DefaultClassifier.classify(Err::<&(), _>(&error)), Verdict::transient(Executed::No));
+    assert_eq!(cause::<Grounds>(&*error), Some(&Grounds::not_executed(RefusalKind::TooMany)));
+    assert_eq!(DefaultClassifier.classify(Err::<&(), _>(&error)), Verdict::throttled());
     let said = error.to_string();
     assert!(said.starts_with("no quorum is possible any more: {0, 1} failed, {2} still out, after "), "{said}");
+}
+
+#[tokio::test]
+async fn a_loss_is_the_callers_fault_or_too_much_if_every_no_was() {
+    let retry_after = Some(Duration::from_secs(9));
+    let throttled = Verdict::Throttled { executed: Executed::No, retry_after };
+    let failed = Verdict::transient(Executed::Maybe);
+    for (verdicts, kind, retry_after) in [
+        ([Verdict::Permanent; 2], RefusalKind::Unacceptable, None),
+        ([throttled; 2], RefusalKind::TooMany, retry_after),
+        ([throttled, failed], RefusalKind::Unavailable, retry_after),
+        ([Verdict::Permanent, failed], RefusalKind::Unavailable, None),
+    ] {
+        let judge = move |outcome: Result<&u32, &BoxError>| match outcome {
+            Ok(0) => Verdict::Success,
+            Ok(node) => verdicts[*node as usize - 1],
+            Err(_) => failed,
+        };
+        let (nodes, mut call) = call_over(majority_of(3), Plan::all_at_once().classify(judge));
+        script(&nodes, [Reply::value(0), Reply::value(1), Reply::value(2)]);
+        let grounds = call.ready().await.unwrap().call(7).await.unwrap_err().grounds();
+        assert_eq!((grounds.kind, grounds.retry_after), (kind, retry_after), "{verdicts:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_node_costs_each_call_the_usual_delay_and_never_more() {
+    let hedge = Hedge::new(MS, Duration::from_secs(2));
+    let (nodes, mut call) = call_over(Threshold::of(2, 3).unwrap(), Plan::hedged(hedge).unwrap());
+    script(&nodes, [after(10), after(10), after(10)]);
+    for _ in 0..50 {
+        timed(&mut call).await.0.unwrap();
+    }
+    nodes[0].always(Reply::echo().held());
+    for _ in 0..1500 {
+        let (outcome, took) = timed(&mut call).await;
+        assert!(outcome.is_ok() && took <= 22 * MS, "{took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn latencies_are_learned_from_when_a_node_is_called_and_from_calls_that_are_dropped() {
+    // Node 0 is dead, node 1 takes 10 ms from when it is called.
+    let hedge = Hedge::new(MS, 40 * MS).minimum_samples(20);
+    let (nodes, mut call) = call_over(Threshold::of(1, 2).unwrap(), Plan::hedged(hedge).unwrap());
+    script(&nodes, [Reply::echo().held(), after(10)]);
+    for _ in 0..20 {
+        assert_eq!(timed(&mut call).await.1, 50 * MS, "the ceiling and 10 ms");
+    }
+    let took = timed(&mut call).await.1;
+    assert!(took <= 22 * MS, "{took:?}");
+    // A call given up from outside tells that its nodes take no less: 3 ms would be learned from the others alone.
+    script(&nodes, [after(3), after(3)]);
+    for _ in 0..400 {
+        timed(&mut call).await.0.unwrap();
+        nodes[0].script([Reply::echo().held()]);
+        nodes[1].script([Reply::echo().held()]);
+        let given_up = tokio::time::timeout(30 * MS, call.ready().await.unwrap().call(7)).await;
+        assert!(given_up.is_err());
+    }
+    nodes[0].always(Reply::echo().held());
+    assert!(timed(&mut call).await.1 >= 9 * MS);
+}
+
+#[tokio::test]
+async fn the_request_is_copied_once_less_than_it_is_sent() {
+    #[derive(Debug)]
+    struct Request(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+    impl Clone for Request {
+        fn clone(&self) -> Self {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Self(std::sync::Arc::clone(&self.0))
+        }
+    }
+    for (plan, copies) in [(Plan::all_at_once(), 2), (Plan::quorum_first(), 2)] {
+        let copied = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let node = tower::service_fn(|_: Request| async { Err::<(), _>(BoxError::from("down")) });
+        let nodes = (0..3).map(|number| (number, node));
+        let mut call = QuorumCall::new(Threshold::of(1, 3).unwrap(), nodes, plan).unwrap();
+        let request = Request(std::sync::Arc::clone(&copied));
+        call.ready().await.unwrap().call(request).await.unwrap_err();
+        assert_eq!(copied.load(std::sync::atomic::Ordering::Relaxed), copies);
+    }
+}
+
+#[tokio::test]
+async fn responses_that_cannot_be_shared_are_left_out_of_a_box_error() {
+    let node = |number: u32| {
+        tower::service_fn(move |_: ()| async move {
+            if number > 0 { Err(BoxError::from("down")) } else { Ok(std::cell::Cell::new(7)) }
+        })
+    };
+    let nodes = (0..3).map(|number| (number as usize, node(number)));
+    let call = QuorumCall::new(majority_of(3), nodes, Plan::all_at_once()).unwrap();
+    let error = call.oneshot(()).await.unwrap_err().without_results();
+    assert_eq!((error.answers().no(), error.answers().all().len()), (set([1, 2]), 0));
+    let error = BoxError::from(error);
+    assert!(cause::<Grounds>(&*error).is_some());
 }
 
 #[test]
@@ -163,6 +261,18 @@ fn nodes_that_do_not_fit_the_rule_are_refused_by_number() {
     assert_eq!(refused(&[0, 1, 2, 1]), NodesError::NodeTwice { node: 1 });
     assert_eq!(refused(&[0, 1, 3]), NodesError::Stranger { node: 3 });
     assert_eq!(refused(&[1]), NodesError::Missing { nodes: set([0, 2]) });
+    struct Nobody;
+    impl steadfast_quorum::Rule for Nobody {
+        fn is_quorum(&self, _: steadfast_quorum::NodeSet) -> bool {
+            true
+        }
+
+        fn members(&self) -> steadfast_quorum::NodeSet {
+            set([])
+        }
+    }
+    let nobody = QuorumCall::<Probe>::new(Nobody, [], Plan::all_at_once());
+    assert_eq!(nobody.unwrap_err(), NodesError::NoMembers);
     assert_eq!(Plan::staggered(Duration::ZERO).unwrap_err().field, "delay");
 }
 

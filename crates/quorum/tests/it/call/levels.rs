@@ -80,6 +80,20 @@ async fn the_deadline_ends_it_with_an_error_before_the_quorum_and_in_silence_aft
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_comes_between_the_quorum_and_the_end_can_be_taken() {
+    let deadline = Deadline::at((Instant::now() + 20 * MS).into_std());
+    let plan = Plan::all_at_once().context(move |_: &u32| Some(deadline));
+    let (nodes, mut call) = call_over(majority_of(5), plan);
+    nodes[3].always(Reply::echo().after(5 * MS));
+    nodes[4].always(Reply::echo().held());
+    let mut levels = call.ready().await.unwrap().levels(7);
+    while levels.next().await.is_some() {}
+    let last = levels.into_answers();
+    assert_eq!((last.all().len(), last.all()[0].node, last.out()), (1, 3, set([4])));
+    assert_eq!(live_futures(&nodes), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_the_quorum_no_more_are_called() {
     let (nodes, mut call) = call_over(Threshold::of(1, 3).unwrap(), Plan::staggered(10 * MS).unwrap());
     script(&nodes, [Reply::echo().after(100 * MS), Reply::echo().after(5 * MS), Reply::echo()]);
