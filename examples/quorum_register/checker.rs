@@ -20,8 +20,8 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(5);
 /// How long anything may take to show. Only a run that fails takes so long.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
-/// Writes 1, 2, 3 …, reads them all the time, and counts each read that is older than what was acknowledged, or returned by a read of a quorum,
-/// before it began.
+/// Writes 1, 2, 3 …, reads them all the time, and counts each read that is older than what was acknowledged, or returned by
+/// a read of a quorum, before it began.
 pub(crate) struct Checker {
     seen: Arc<Seen>,
     tasks: Vec<JoinHandle<Result<(), Failure>>>,

@@ -83,7 +83,8 @@ impl Register {
         Ok(())
     }
 
-    /// The newest value a quorum holds, if there is one. It is nowhere lost again: a quorum holds it, or is made to, before this returns.
+    /// The newest value a quorum holds, if there is one. It is nowhere lost again: a quorum holds it, or is made to, before
+    /// this returns.
     pub(crate) async fn read(&self, key: &str) -> Result<Option<Entry>, Denied> {
         let deadline = deadline();
         let mut tally = NewestTally::new(*self.rules.read());
@@ -110,7 +111,8 @@ impl Register {
         }
     }
 
-    /// Stamps a write. What comes back with a quorum's answers is their hybrid time: the next tick is above every stamp they hold, whoever's it is.
+    /// Stamps a write. What comes back with a quorum's answers is their hybrid time: the next tick is above every stamp they
+    /// hold, whoever's it is.
     async fn stamp(&self, key: &str, value: &str, deadline: Deadline) -> Result<Entry, Denied> {
         ask(&self.reads, key, deadline).await?;
         Ok(Entry { stamp: Stamp::new(self.hlc.tick(), self.id), value: value.to_owned() })

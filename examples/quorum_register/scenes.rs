@@ -61,7 +61,8 @@ async fn cut(sides: &Sides) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads until the first node of side B, which has missed the write, has it. Mostly one read is enough: that node is among those it asks first.
+/// Reads until the first node of side B, which has missed the write, has it. Mostly one read is enough: that node is among
+/// those it asks first.
 async fn repaired(b: &Register, value: &str) -> Result<(), Failure> {
     for _ in 0..MOST {
         sees(b, value).await?;

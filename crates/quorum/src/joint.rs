@@ -4,10 +4,11 @@ use crate::{
     AnalysisError, Decision, IntersectionError, Nodes, Rule, RuleError, SEARCH_LIMIT, Threshold, search::Search,
 };
 
-/// A quorum of each of several rules at once: how a group changes its members without a moment at which two majorities could decide apart.
+/// A quorum of each of several rules at once: how a group changes its members without a moment at which two majorities could
+/// decide apart.
 ///
-/// Each rule counts by itself, and a node that is in several counts in each. (D. Ongaro, J. Ousterhout: *In Search of an Understandable Consensus
-/// Algorithm*, 2014, section 6.)
+/// Each rule counts by itself, and a node that is in several counts in each. (D. Ongaro, J. Ousterhout: *In Search of an
+/// Understandable Consensus Algorithm*, 2014, section 6.)
 ///
 /// ```
 /// use steadfast_quorum::{Decision, Joint, NodeSet, Rule, Threshold};
@@ -29,8 +30,8 @@ impl<R> Joint<R> {
     /// All of these. For rules of different types, take `Box<dyn Rule>`.
     ///
     /// # Errors
-    /// When there are none. (etcd takes an empty configuration for won, because that leaves a joint one to its other half. Here one who leaves a
-    /// joint configuration goes back to a plain rule.)
+    /// When there are none. (etcd takes an empty configuration for won, because that leaves a joint one to its other half.
+    /// Here one who leaves a joint configuration goes back to a plain rule.)
     pub fn new(rules: impl IntoIterator<Item = R>) -> Result<Self, RuleError> {
         let rules: Box<[R]> = rules.into_iter().collect();
         if rules.is_empty() { Err(RuleError::NoMembers) } else { Ok(Self { rules }) }

@@ -9,7 +9,8 @@ use crate::RuleError;
 
 /// A set of nodes, numbered from 0 up to 64 times `WORDS`. One bit a node; a plain value without an allocation.
 ///
-/// [`NodeSet`] is the set of one word, for up to 64 nodes. A larger one costs its words: `Nodes<4>` holds 256 nodes in 32 bytes.
+/// [`NodeSet`] is the set of one word, for up to 64 nodes. A larger one costs its words: `Nodes<4>` holds 256 nodes in 32
+/// bytes.
 ///
 /// ```
 /// use steadfast_quorum::{NodeSet, Nodes};
@@ -100,8 +101,8 @@ impl<const WORDS: usize> Nodes<WORDS> {
 
     /// Whether at least so many nodes are in each of several sets; `count` is not 0.
     ///
-    /// Where the processor does not count bits (x86-64 does not, unless it is told to leave the oldest behind), it is quicker to take away all but the
-    /// last of a few.
+    /// Where the processor does not count bits (x86-64 does not, unless it is told to leave the oldest behind), it is
+    /// quicker to take away all but the last of a few.
     #[inline]
     pub(crate) fn have_at_least<const SETS: usize>(sets: [Self; SETS], count: usize) -> [bool; SETS] {
         const FEW: usize = 4;

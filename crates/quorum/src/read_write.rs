@@ -4,8 +4,8 @@ use crate::{Dual, IntersectionError, Rule, RuleError, Threshold};
 
 /// A rule for reads and one for writes of which it is proven that every read meets every write.
 ///
-/// That a read sees the last write is all that it proves. Two writes need not meet: whoever decides on the order of writes by a quorum of
-/// them asks [`Rule::intersects`] of the write rule with itself.
+/// That a read sees the last write is all that it proves. Two writes need not meet: whoever decides on the order of writes
+/// by a quorum of them asks [`Rule::intersects`] of the write rule with itself.
 ///
 /// ```
 /// use steadfast_quorum::{Expr, Expression, IntersectionError, NodeSet, ReadWrite, Threshold};

@@ -6,8 +6,8 @@ use crate::{AnalysisError, Dual, IntersectionError, Nodes, Threshold, search::Se
 
 /// Which sets of nodes may decide.
 ///
-/// The one method a rule must have is [`is_quorum`](Self::is_quorum); everything else follows from it. A rule is **monotone**: a set with a quorum
-/// in it is a quorum. What follows is wrong for a rule that is not.
+/// The one method a rule must have is [`is_quorum`](Self::is_quorum); everything else follows from it. A rule is
+/// **monotone**: a set with a quorum in it is a quorum. What follows is wrong for a rule that is not.
 ///
 /// ```
 /// use steadfast_quorum::{Decision, NodeSet, Rule};
@@ -47,8 +47,8 @@ pub trait Rule<const WORDS: usize = 1> {
 
     /// Whether it is won, lost or open once these nodes have voted yes and those no.
     ///
-    /// As early as it is certain: won when `yes` is a quorum; lost when it would not be one if all others still voted yes. A node
-    /// in both has voted yes. As votes come in, neither outcome ever turns.
+    /// As early as it is certain: won when `yes` is a quorum; lost when it would not be one if all others still voted yes. A
+    /// node in both has voted yes. As votes come in, neither outcome ever turns.
     #[inline]
     fn decide(&self, yes: Nodes<WORDS>, no: Nodes<WORDS>) -> Decision {
         let members = self.members();
@@ -63,9 +63,9 @@ pub trait Rule<const WORDS: usize = 1> {
 
     /// The highest index that a quorum has acknowledged: `acknowledged[node]` is how far each node has come.
     ///
-    /// With the indexes up to which each node has stored a log, it is the index up to which the log is committed (in Raft, if the entry is of
-    /// the leader's term). `None` if all the nodes of the slice are no quorum: nothing is committed. Looks at each node once for each
-    /// different index.
+    /// With the indexes up to which each node has stored a log, it is the index up to which the log is committed (in Raft,
+    /// if the entry is of the leader's term). `None` if all the nodes of the slice are no quorum: nothing is committed.
+    /// Looks at each node once for each different index.
     fn committed_index(&self, acknowledged: &[u64]) -> Option<u64> {
         let members = self.members();
         let acknowledged = &acknowledged[..acknowledged.len().min(Nodes::<WORDS>::CAPACITY)];
@@ -95,7 +95,8 @@ pub trait Rule<const WORDS: usize = 1> {
     /// How many nodes may fail, whichever they are, so that a quorum is left.
     ///
     /// # Errors
-    /// When not even all members are a quorum, or when it would have to look at more than [`SEARCH_LIMIT`] sets of failed nodes.
+    /// When not even all members are a quorum, or when it would have to look at more than [`SEARCH_LIMIT`] sets of failed
+    /// nodes.
     fn resilience(&self) -> Result<usize, AnalysisError> {
         match self.as_threshold() {
             Some(threshold) => Ok(threshold.members().len() - threshold.needed()),
@@ -103,12 +104,12 @@ pub trait Rule<const WORDS: usize = 1> {
         }
     }
 
-    /// Whether every quorum of this rule has a node in common with every quorum of the other: what reads and writes must have, and what any
-    /// rule must have with itself if two decisions are not to contradict each other.
+    /// Whether every quorum of this rule has a node in common with every quorum of the other: what reads and writes must
+    /// have, and what any rule must have with itself if two decisions are not to contradict each other.
     ///
     /// # Errors
-    /// A quorum of each that have no node in common; or when it would have to look at more than [`SEARCH_LIMIT`] sets of failed
-    /// nodes.
+    /// A quorum of each that have no node in common; or when it would have to look at more than [`SEARCH_LIMIT`] sets of
+    /// failed nodes.
     fn intersects(&self, other: &dyn Rule<WORDS>) -> Result<(), IntersectionError<WORDS>> {
         if let (Some(one), Some(other)) = (self.as_threshold(), other.as_threshold()) {
             return one.meets(&other);
@@ -133,8 +134,8 @@ pub trait Rule<const WORDS: usize = 1> {
     }
 }
 
-/// How many sets of failed nodes are looked at before a search gives up. Enough for any rule over 16 nodes, and for many over more; some megabytes and some tens of
-/// milliseconds.
+/// How many sets of failed nodes are looked at before a search gives up. Enough for any rule over 16 nodes, and for many
+/// over more; some megabytes and some tens of milliseconds.
 pub const SEARCH_LIMIT: usize = 1 << 16;
 
 /// What votes say so far.

@@ -1,9 +1,10 @@
 //! The quorums of a rule of which nothing is known but which sets are some.
 //!
-//! Reiter's hitting-set tree (R. Reiter: *A Theory of Diagnosis from First Principles*, Artificial Intelligence 32, 1987): begin with no failed node.
-//! If the others hold a quorum, find a minimal one in them, and go on with each of its nodes failed as well. Every minimal quorum is
-//! found: as long as the one at hand is another, it has a node that is not in the one sought, and with that node failed the sought one is still there.
-//! Where the others hold none, the failed nodes block the rule. Breadth first, the first that block are the fewest.
+//! Reiter's hitting-set tree (R. Reiter: *A Theory of Diagnosis from First Principles*, Artificial Intelligence 32, 1987):
+//! begin with no failed node. If the others hold a quorum, find a minimal one in them, and go on with each of its nodes
+//! failed as well. Every minimal quorum is found: as long as the one at hand is another, it has a node that is not in the
+//! one sought, and with that node failed the sought one is still there. Where the others hold none, the failed nodes block
+//! the rule. Breadth first, the first that block are the fewest.
 //!
 //! Only nodes that are in some minimal quorum ever fail, so nodes that change nothing cost nothing.
 

@@ -19,8 +19,8 @@ pub use {
 
 /// Votes of nodes for or against one thing.
 ///
-/// The first vote of a node sticks, and only members vote; whatever else comes in is ignored, and both said and counted. So messages may be lost,
-/// late and duplicated as they like.
+/// The first vote of a node sticks, and only members vote; whatever else comes in is ignored, and both said and counted. So
+/// messages may be lost, late and duplicated as they like.
 ///
 /// ```
 /// use steadfast_quorum::{Cast, Decision, Tally, Threshold};

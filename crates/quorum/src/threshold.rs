@@ -60,8 +60,9 @@ impl<const WORDS: usize> Threshold<WORDS> {
         Self::new(1, members)
     }
 
-    /// A Byzantine dissemination quorum, for data that vouches for itself, such as by a signature: ⌈(n + f + 1) / 2⌉ of n members, f of which
-    /// may lie. Any two have a node in common that does not lie, and one is left when f do not answer. 2f + 1 only if n = 3f + 1.
+    /// A Byzantine dissemination quorum, for data that vouches for itself, such as by a signature: ⌈(n + f + 1) / 2⌉ of n
+    /// members, f of which may lie. Any two have a node in common that does not lie, and one is left when f do not answer.
+    /// 2f + 1 only if n = 3f + 1.
     ///
     /// D. Malkhi, M. Reiter: *Byzantine Quorum Systems*, Distributed Computing 11, 1998.
     ///
@@ -71,8 +72,9 @@ impl<const WORDS: usize> Threshold<WORDS> {
         Self::byzantine(members, faults, 3, 1)
     }
 
-    /// A Byzantine masking quorum, for data that does not vouch for itself: ⌈(n + 2f + 1) / 2⌉ of n members, f of which may lie. Any two have
-    /// 2f + 1 nodes in common, so that those that do not lie outvote those that do, and one is left when f do not answer.
+    /// A Byzantine masking quorum, for data that does not vouch for itself: ⌈(n + 2f + 1) / 2⌉ of n members, f of which may
+    /// lie. Any two have 2f + 1 nodes in common, so that those that do not lie outvote those that do, and one is left when f
+    /// do not answer.
     ///
     /// D. Malkhi, M. Reiter: *Byzantine Quorum Systems*, Distributed Computing 11, 1998.
     ///

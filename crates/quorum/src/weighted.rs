@@ -57,7 +57,8 @@ impl<const WORDS: usize> Weighted<WORDS> {
 }
 
 impl<const WORDS: usize> Weighted<WORDS> {
-    /// What several sets weigh, in one pass over all weights: how long it takes depends on no vote, so that nothing is guessed wrong.
+    /// What several sets weigh, in one pass over all weights: how long it takes depends on no vote, so that nothing is
+    /// guessed wrong.
     #[inline]
     fn weigh<const SETS: usize>(&self, sets: [Nodes<WORDS>; SETS]) -> [u64; SETS] {
         let mut sums = [0; SETS];

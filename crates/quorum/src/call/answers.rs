@@ -15,7 +15,8 @@ pub struct Answer<Res, Err> {
     pub node: usize,
     /// Its response or its error.
     pub result: Result<Res, Err>,
-    /// How the [classifier](crate::Plan::classify) judged it. [`Verdict::Success`] is a vote for yes, anything else one for no.
+    /// How the [classifier](crate::Plan::classify) judged it. [`Verdict::Success`] is a vote for yes, anything else one for
+    /// no.
     pub verdict: Verdict,
     /// When it came, counted from the start of the call.
     pub after: Duration,

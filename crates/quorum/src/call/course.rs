@@ -17,7 +17,8 @@ pub(crate) struct Course<const WORDS: usize> {
     /// Of those who said no, whose no was the caller's fault, and who had too much to do.
     permanent: Nodes<WORDS>,
     throttled: Nodes<WORDS>,
-    /// Of those who have not answered, who has not been sent the request, and of whom it is known that they are not ready for it.
+    /// Of those who have not answered, who has not been sent the request, and of whom it is known that they are not ready
+    /// for it.
     unsent: Nodes<WORDS>,
     unready: Nodes<WORDS>,
     /// The soonest that a node said it makes sense to come back.
@@ -132,8 +133,8 @@ impl<const WORDS: usize> Course<WORDS> {
         self.called - self.yes - self.no
     }
 
-    /// Whom to call when a node has failed, or is not ready: the next node in `order`, and as many more as it takes for a quorum of those who answered yes and those who
-    /// are out and ready. Not those of them who would not help.
+    /// Whom to call when a node has failed, or is not ready: the next node in `order`, and as many more as it takes for a
+    /// quorum of those who answered yes and those who are out and ready. Not those of them who would not help.
     pub(crate) fn in_its_place(
         &self,
         rule: &dyn Rule<WORDS>,
@@ -165,7 +166,8 @@ pub(crate) fn opening<const WORDS: usize>(
     fewest(rule, Nodes::EMPTY, &are_ready.chain(are_not))
 }
 
-/// The first of `more`, and further ones until they make a quorum with those who are `standing`; less those that are not needed for it, the last tried first.
+/// The first of `more`, and further ones until they make a quorum with those who are `standing`; less those that are not
+/// needed for it, the last tried first.
 fn fewest<const WORDS: usize>(
     rule: &dyn Rule<WORDS>,
     standing: Nodes<WORDS>,

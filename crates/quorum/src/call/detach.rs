@@ -11,13 +11,14 @@ use tokio::{runtime::Handle, sync::Notify, time::timeout};
 
 use super::losers::Losers;
 
-/// Calls that nobody waits for any more finish in the background: for writes, which every node should get though a quorum is enough to go on.
+/// Calls that nobody waits for any more finish in the background: for writes, which every node should get though a quorum is
+/// enough to go on.
 ///
-/// Bounded in time and number: a call that takes longer than the limit is cancelled, and so are those that would be too many. A handle: clones share the bound. Before a program
-/// ends it waits for them: [`shutdown`](Self::shutdown).
+/// Bounded in time and number: a call that takes longer than the limit is cancelled, and so are those that would be too
+/// many. A handle: clones share the bound. Before a program ends it waits for them: [`shutdown`](Self::shutdown).
 ///
-/// They run as tasks of the tokio runtime in which they were let go, which needs its timer; let go outside of one, they are cancelled. A panic of one node's service leaves the
-/// other nodes alone.
+/// They run as tasks of the tokio runtime in which they were let go, which needs its timer; let go outside of one, they are
+/// cancelled. A panic of one node's service leaves the other nodes alone.
 ///
 /// ```
 /// use std::time::Duration;
@@ -44,7 +45,8 @@ struct Shared {
     idle: Notify,
 }
 
-/// A [`Detach`] as plain data. Counted are calls of a [`QuorumCall`](crate::QuorumCall), each with all nodes that were still out.
+/// A [`Detach`] as plain data. Counted are calls of a [`QuorumCall`](crate::QuorumCall), each with all nodes that were still
+/// out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DetachSnapshot {
@@ -82,7 +84,8 @@ impl Detach {
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Waits until every call has finished or was cancelled, at most for the limit. From now on calls that are let go are cancelled.
+    /// Waits until every call has finished or was cancelled, at most for the limit. From now on calls that are let go are
+    /// cancelled.
     ///
     /// Dropping the future changes nothing but that nobody waits.
     pub async fn shutdown(&self) {

@@ -45,7 +45,8 @@ where
     delay: Option<Duration>,
     one_more: Option<Instant>,
     is_over: bool,
-    /// In a box, made by the first wait: only calls that wait for the network anyway pay for it, and nothing here has to be pinned.
+    /// In a box, made by the first wait: only calls that wait for the network anyway pay for it, and nothing here has to be
+    /// pinned.
     alarm: Option<Pin<Box<Alarm>>>,
 }
 

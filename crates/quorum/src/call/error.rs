@@ -9,9 +9,10 @@ use crate::Nodes;
 
 /// A call that did not get its quorum, with all that was answered until then.
 ///
-/// Its source is its [`Grounds`], by which the layers further out know it. `Incomplete` is *timed out*. `Lost` is what all the nodes' failures were: *unacceptable* if each was
-/// the caller's fault, *too many* if each node had too much to do, otherwise *unavailable*, and comes back when the first of them does. The request was not executed only if that
-/// is certain of each node. The errors of the nodes are not in the chain, for they are several: see [`Answers::errors`].
+/// Its source is its [`Grounds`], by which the layers further out know it. `Incomplete` is *timed out*. `Lost` is what all
+/// the nodes' failures were: *unacceptable* if each was the caller's fault, *too many* if each node had too much to do,
+/// otherwise *unavailable*, and comes back when the first of them does. The request was not executed only if that is certain
+/// of each node. The errors of the nodes are not in the chain, for they are several: see [`Answers::errors`].
 ///
 /// Where responses cannot be shared between threads, as bodies of HTTP mostly cannot, a `BoxError` is made of
 /// [`without_results`](Self::without_results).

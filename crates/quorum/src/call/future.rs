@@ -17,7 +17,8 @@ use super::{
 };
 use crate::Decision;
 
-/// The future of a [`QuorumCall`](crate::QuorumCall): the answers, at the earliest moment at which a quorum has said yes or none can any more.
+/// The future of a [`QuorumCall`](crate::QuorumCall): the answers, at the earliest moment at which a quorum has said yes or
+/// none can any more.
 ///
 /// Dropping it cancels the calls of nodes or detaches them, as it was [planned](crate::Plan).
 pub struct QuorumFuture<S, Req, P, const WORDS: usize = 1>

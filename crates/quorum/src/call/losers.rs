@@ -15,7 +15,8 @@ use super::{plan::Plan, slots::Slots};
 
 /// The calls of nodes that are still under way when a call is decided, or is dropped.
 ///
-/// A future that is ready when all of them have answered. What they answer is lost. Dropping it cancels them. A panic of one of them comes out when the others are done.
+/// A future that is ready when all of them have answered. What they answer is lost. Dropping it cancels them. A panic of one
+/// of them comes out when the others are done.
 pub struct Stragglers<S: Service<Req>, Req, const WORDS: usize = 1> {
     slots: Slots<S, Req, WORDS>,
     panic: Option<Box<dyn Any + Send>>,
@@ -45,7 +46,8 @@ impl<S: Service<Req>, Req, const WORDS: usize> Future for Stragglers<S, Req, WOR
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         for place in this.slots.pending() {
-            // Whoever waited for the answer is gone. A call that panics is not polled again, so that nobody sees what it left.
+            // Whoever waited for the answer is gone. A call that panics is not polled again, so that nobody sees what it
+            // left.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(this.slots.poll(place, cx)))) {
                 this.panic = Some(panic);
             }
@@ -68,7 +70,8 @@ impl<S: Service<Req>, Req, const WORDS: usize> fmt::Debug for Stragglers<S, Req,
 
 /// What becomes of calls that nobody waits for any more: [`Cancel`], or `Detach` with the feature of that name.
 pub trait Losers<F> {
-    /// Takes calls that are still under way, and says whether they go on. Runs inside the call that is decided, or inside the drop of one that is not.
+    /// Takes calls that are still under way, and says whether they go on. Runs inside the call that is decided, or inside
+    /// the drop of one that is not.
     fn let_go(&self, stragglers: F) -> bool;
 }
 
@@ -84,7 +87,8 @@ impl<F> Losers<F> for Cancel {
     }
 }
 
-/// How a call reads its request, judges answers, and lets go of losers: what a [`Plan`] is to a `QuorumCall`, with its three parts as one bound.
+/// How a call reads its request, judges answers, and lets go of losers: what a [`Plan`] is to a `QuorumCall`, with its three
+/// parts as one bound.
 pub trait Conduct<S: Service<Req>, Req, const WORDS: usize> {
     /// The deadline the request carries.
     fn deadline(&self, request: &Req) -> Option<Deadline>;

@@ -25,9 +25,10 @@ use crate::{Rule, RuleError};
 
 /// Makes a [`QuorumCall`] from a list of endpoints: a make-service over one that makes the service of an endpoint.
 ///
-/// Endpoints are the nodes from 0 in their order. All are made at once. It is done when all are; or when a quorum is, and the others have failed or taken longer than its
-/// [`patience`](Self::patience). Those are [absent](QuorumCall::absent) from the call, for good: where nodes that are down now should take part later, let the inner make-service
-/// connect lazily. Until a quorum is made it waits for as long as that takes: put a timeout round it, or round the inner make-service.
+/// Endpoints are the nodes from 0 in their order. All are made at once. It is done when all are; or when a quorum is, and
+/// the others have failed or taken longer than its [`patience`](Self::patience). Those are [absent](QuorumCall::absent) from
+/// the call, for good: where nodes that are down now should take part later, let the inner make-service connect lazily.
+/// Until a quorum is made it waits for as long as that takes: put a timeout round it, or round the inner make-service.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -54,11 +55,13 @@ pub struct Quorum<M, F, P = Plan> {
     patience: Duration,
 }
 
-/// What is connected to at all is connected to within a few round trips and a lost packet or two: TCP sends again after 1 s and after 3 s.
+/// What is connected to at all is connected to within a few round trips and a lost packet or two: TCP sends again after 1 s
+/// and after 3 s.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl<M, F, P> Quorum<M, F, P> {
-    /// Services by `make`, the rule over so many nodes by `rule`, such as [`Threshold::majority_of`](crate::Threshold::majority_of), calls by `plan`.
+    /// Services by `make`, the rule over so many nodes by `rule`, such as
+    /// [`Threshold::majority_of`](crate::Threshold::majority_of), calls by `plan`.
     #[must_use]
     pub const fn new(make: M, rule: F, plan: P) -> Self {
         Self { make, rule, plan, patience: PATIENCE }
@@ -155,7 +158,8 @@ pin_project! {
 }
 
 pin_project! {
-    /// The future of [`Quorum`]: a call over all endpoints, or over as many as are a quorum. Dropping it cancels all that is being made.
+    /// The future of [`Quorum`]: a call over all endpoints, or over as many as are a quorum. Dropping it cancels all that is
+    /// being made.
     pub struct MakeFuture<M, T, P>
     where
         M: Service<T>,

@@ -41,9 +41,9 @@ impl Pace {
         }
     }
 
-    /// A node was given up after it had been `out` for so long, which is longer than the delay: that is all that is known of its latency, and counts as just that long. Left out, the
-    /// slow would never be seen, and the delay would shrink to what the fast ones take. Counted for longer, one dead node would drive the delay of all calls
-    /// up to the ceiling.
+    /// A node was given up after it had been `out` for so long, which is longer than the delay: that is all that is known of
+    /// its latency, and counts as just that long. Left out, the slow would never be seen, and the delay would shrink to what
+    /// the fast ones take. Counted for longer, one dead node would drive the delay of all calls up to the ceiling.
     pub(crate) fn given_up(&self, now: Instant, out: Duration) {
         if let Self::Hedged(learned) = self
             && let Some(delay) = learned.learned(now)
@@ -57,8 +57,8 @@ impl Pace {
 
 /// How long a call waits before it calls one more node: a quantile of the latencies seen, within bounds.
 ///
-/// At a quantile of 0.95, one call in twenty sends a request more than a quorum needs for each of its nodes that is slow. (J. Dean, L. A. Barroso: *The Tail at Scale*,
-/// Communications of the ACM 56, 2013.)
+/// At a quantile of 0.95, one call in twenty sends a request more than a quorum needs for each of its nodes that is slow.
+/// (J. Dean, L. A. Barroso: *The Tail at Scale*, Communications of the ACM 56, 2013.)
 ///
 /// | | default | why |
 /// |---|---|---|
@@ -182,7 +182,8 @@ mod tests {
         let now = CLOCK.now();
         (0..100).for_each(|_| pace.answered(now, 10 * MS));
         let delay = pace.delay(now).unwrap();
-        // The slow tenth is given up whenever it takes longer than the delay. Left out, only the fast half of the rest would count.
+        // The slow tenth is given up whenever it takes longer than the delay. Left out, only the fast half of the rest would
+        // count.
         for _ in 0..1000 {
             (0..9).for_each(|_| pace.answered(now, 3 * MS));
             pace.given_up(now, 30 * MS);

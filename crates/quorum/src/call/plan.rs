@@ -9,7 +9,8 @@ use super::{
     pace::{Hedge, Pace},
 };
 
-/// How a [`QuorumCall`](crate::QuorumCall) goes about it: whom it calls when, what it takes for a yes, and what becomes of those it no longer waits for.
+/// How a [`QuorumCall`](crate::QuorumCall) goes about it: whom it calls when, what it takes for a yes, and what becomes of
+/// those it no longer waits for.
 ///
 /// `C` judges answers, `X` reads a request's deadline, `L` lets go of losers.
 ///
@@ -35,8 +36,8 @@ impl Plan {
         Self::with(Pace::AllAtOnce)
     }
 
-    /// Calls a quorum, the nodes that were named first preferred, and one more at once on each failure: the fewest requests. One slow node holds up a call for as long
-    /// as it is slow.
+    /// Calls a quorum, the nodes that were named first preferred, and one more at once on each failure: the fewest requests.
+    /// One slow node holds up a call for as long as it is slow.
     #[must_use]
     pub fn quorum_first() -> Self {
         Self::with(Pace::QuorumFirst)
@@ -51,8 +52,8 @@ impl Plan {
         Ok(Self::with(Pace::Staggered(delay)))
     }
 
-    /// Calls a quorum, one more at once on each failure, and one more after each delay, which is learned from the latencies of the nodes. Clones learn
-    /// together.
+    /// Calls a quorum, one more at once on each failure, and one more after each delay, which is learned from the latencies
+    /// of the nodes. Clones learn together.
     ///
     /// # Errors
     /// When `hedge` cannot work: with the field and its value.
@@ -75,37 +76,41 @@ impl Plan {
 impl<C, X, L> Plan<C, X, L> {
     /// The same, with answers judged by `classifier`. Only a success is a vote for yes; anything else is one for no.
     ///
-    /// Where a node that answers "there is none" has answered, such as with 404, the classifier calls that a success. It sees what the service gives back: a body that is
-    /// to be read and understood before it counts is read inside the node's service.
+    /// Where a node that answers "there is none" has answered, such as with 404, the classifier calls that a success. It
+    /// sees what the service gives back: a body that is to be read and understood before it counts is read inside the node's
+    /// service.
     #[must_use]
     pub fn classify<C2>(self, classifier: C2) -> Plan<C2, X, L> {
         let Self { pace, name, rotates, context, losers, .. } = self;
         Plan { pace, name, rotates, classifier, context, losers }
     }
 
-    /// The same, with the deadline told by `context`. A closure `Fn(&Req) -> Option<Deadline>` will do. When it has passed a call ends with
-    /// [`CallError::Incomplete`](crate::CallError); one whose deadline has passed already calls nobody.
+    /// The same, with the deadline told by `context`. A closure `Fn(&Req) -> Option<Deadline>` will do. When it has passed a
+    /// call ends with [`CallError::Incomplete`](crate::CallError); one whose deadline has passed already calls nobody.
     #[must_use]
     pub fn context<X2>(self, context: X2) -> Plan<C, X2, L> {
         let Self { pace, name, rotates, classifier, losers, .. } = self;
         Plan { pace, name, rotates, classifier, context, losers }
     }
 
-    /// The same for HTTP: the deadline from the request's extensions, answers judged by their status. A classifier of your own comes after it.
+    /// The same for HTTP: the deadline from the request's extensions, answers judged by their status. A classifier of your
+    /// own comes after it.
     #[cfg(feature = "http")]
     #[must_use]
     pub fn http(self) -> Plan<steadfast_core::http::HttpClassifier, steadfast_core::http::HttpContext, L> {
         self.classify(steadfast_core::http::HttpClassifier).context(steadfast_core::http::HttpContext)
     }
 
-    /// The same for gRPC: the deadline from the request's extensions, answers judged by their status. A classifier of your own comes after it.
+    /// The same for gRPC: the deadline from the request's extensions, answers judged by their status. A classifier of your
+    /// own comes after it.
     #[cfg(feature = "tonic")]
     #[must_use]
     pub fn grpc(self) -> Plan<steadfast_core::tonic::GrpcClassifier, steadfast_core::http::HttpContext, L> {
         self.classify(steadfast_core::tonic::GrpcClassifier).context(steadfast_core::http::HttpContext)
     }
 
-    /// The same, but nodes that a call no longer waits for finish in the background: for writes. Otherwise they are cancelled: for reads.
+    /// The same, but nodes that a call no longer waits for finish in the background: for writes. Otherwise they are
+    /// cancelled: for reads.
     #[cfg(feature = "detach")]
     #[must_use]
     pub fn detach(self, detach: crate::Detach) -> Plan<C, X, crate::Detach> {
@@ -113,8 +118,9 @@ impl<C, X, L> Plan<C, X, L> {
         Plan { pace, name, rotates, classifier, context, losers: detach }
     }
 
-    /// The same, but each call prefers the node after the one that the call before preferred: where not all are called, all get their share. All clones of a call take turns
-    /// together. Otherwise the nodes that were named first are preferred by every call, such as because they are near.
+    /// The same, but each call prefers the node after the one that the call before preferred: where not all are called, all
+    /// get their share. All clones of a call take turns together. Otherwise the nodes that were named first are preferred by
+    /// every call, such as because they are near.
     #[must_use]
     pub fn rotate(self) -> Self {
         Self { rotates: true, ..self }

@@ -27,16 +27,20 @@ use crate::{Nodes, Rule};
 
 /// Sends a request to several nodes, and answers once a quorum of them has, or once none can any more.
 ///
-/// One service for each node. Whom it calls when, what it takes for a yes, and what becomes of the slow is its [`Plan`]'s. A tower service itself: retries, breakers and timeouts
-/// go round it, and round each node's service inside.
+/// One service for each node. Whom it calls when, what it takes for a yes, and what becomes of the slow is its [`Plan`]'s. A
+/// tower service itself: retries, breakers and timeouts go round it, and round each node's service inside.
 ///
-/// **Readiness.** It is ready once one of its nodes is. A node that is not holds nobody up: its readiness is awaited inside the call, within the deadline, and where not all nodes are called,
-/// others are called in its place. Put `tower::load_shed` round nodes that should rather fail. No node is held while another is waited for, so that calls over the same nodes never wait for each other in a
-/// circle. It fails only when so many nodes fail their readiness at once that no quorum is left; they are asked again the next time.
+/// **Readiness.** It is ready once one of its nodes is. A node that is not holds nobody up: its readiness is awaited inside
+/// the call, within the deadline, and where not all nodes are called, others are called in its place. Put `tower::load_shed`
+/// round nodes that should rather fail. No node is held while another is waited for, so that calls over the same nodes never
+/// wait for each other in a circle. It fails only when so many nodes fail their readiness at once that no quorum is left;
+/// they are asked again the next time.
 ///
-/// **Cancellation.** Dropping the future, or deciding the call, cancels the nodes' calls that are under way or detaches them, as planned.
+/// **Cancellation.** Dropping the future, or deciding the call, cancels the nodes' calls that are under way or detaches
+/// them, as planned.
 ///
-/// **Panics.** A panic of a node's service comes out. A call that has to wait for its deadline or for its delay panics outside of a tokio runtime with its timer enabled.
+/// **Panics.** A panic of a node's service comes out. A call that has to wait for its deadline or for its delay panics
+/// outside of a tokio runtime with its timer enabled.
 ///
 /// ```
 /// use steadfast_quorum::{Plan, QuorumCall, Threshold};
@@ -125,8 +129,8 @@ impl<S> Node<S> {
 }
 
 impl<S, C, X, L, const WORDS: usize> QuorumCall<S, Plan<C, X, L>, WORDS> {
-    /// Calls `nodes`, each by its number in the rule, by `plan`. Those named first are preferred where not all are called, unless the plan
-    /// [rotates](Plan::rotate).
+    /// Calls `nodes`, each by its number in the rule, by `plan`. Those named first are preferred where not all are called,
+    /// unless the plan [rotates](Plan::rotate).
     ///
     /// # Errors
     /// When the rule has no members, a node has two services or is no member of it, or a member has no service.
@@ -181,13 +185,15 @@ impl<S, P, const WORDS: usize> QuorumCall<S, P, WORDS> {
         self.shared.order.iter().copied().zip(self.nodes.iter().map(|node| &node.service))
     }
 
-    /// The members that have no service, because [`Quorum`](crate::Quorum) could not make one. They count as failed from the start.
+    /// The members that have no service, because [`Quorum`](crate::Quorum) could not make one. They count as failed from the
+    /// start.
     #[must_use]
     pub fn absent(&self) -> Nodes<WORDS> {
         self.shared.absent
     }
 
-    /// Makes a call that reports each level it reaches: one, quorum, all. It goes on after the quorum until every node that was called has answered, or until it is dropped.
+    /// Makes a call that reports each level it reaches: one, quorum, all. It goes on after the quorum until every node that
+    /// was called has answered, or until it is dropped.
     ///
     /// As with `call`, ask for readiness first.
     pub fn levels<Req>(&mut self, request: Req) -> Levels<S, Req, P, WORDS>
@@ -241,8 +247,8 @@ impl<S, P, const WORDS: usize> QuorumCall<S, P, WORDS> {
         drive
     }
 
-    /// Instances for the nodes that are not called yet, by place. What was asked of those nodes is taken back: who holds a permit that is not used, or stands in line
-    /// for one, keeps others from it, this call first of all.
+    /// Instances for the nodes that are not called yet, by place. What was asked of those nodes is taken back: who holds a
+    /// permit that is not used, or stands in line for one, keeps others from it, this call first of all.
     fn reserve(&mut self, called: Nodes<WORDS>) -> Vec<Option<S>>
     where
         S: Clone,
@@ -303,8 +309,9 @@ where
             }
         }
         if !ready.is_empty() {
-            // Others are awaited inside the call, and those who failed fail again there, where their errors are kept. To hold some nodes
-            // here while waiting for more would be to wait in a circle with another handle that does the same.
+            // Others are awaited inside the call, and those who failed fail again there, where their errors are kept. To
+            // hold some nodes here while waiting for more would be to wait in a circle with another handle that does the
+            // same.
             Poll::Ready(Ok(()))
         } else if shared.rule.is_quorum(!course.no()) {
             Poll::Pending

@@ -83,8 +83,8 @@ impl Expression {
     /// The rule this expression describes, over nodes below 64; [`wide`](Expression::wide) takes more.
     ///
     /// # Errors
-    /// When something is to be chosen from nothing, or more than there is; when a node stands twice in the same *all*, *any* or *choose*, or is
-    /// too large; when it nests more than 32 deep.
+    /// When something is to be chosen from nothing, or more than there is; when a node stands twice in the same *all*, *any*
+    /// or *choose*, or is too large; when it nests more than 32 deep.
     pub fn new(expr: impl Into<Expr>) -> Result<Self, RuleError> {
         Self::wide(expr)
     }

@@ -6,7 +6,8 @@ use crate::{Nodes, Rule};
 
 /// A bit for each set of nodes: whether it is a quorum. Empty if there are too many sets.
 ///
-/// To look an answer up takes no branch that depends on votes, which nobody foresees: guessing one wrong takes longer than the answer.
+/// To look an answer up takes no branch that depends on votes, which nobody foresees: guessing one wrong takes longer than
+/// the answer.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Table(Box<[u64]>);
 

@@ -7,8 +7,8 @@ use crate::{Decision, Nodes, Rule};
 
 /// Votes of nodes for values: a value is chosen once a quorum has voted for it.
 ///
-/// With a threshold of f + 1 it is the answer of at least one node that does not lie, if at most f do. Where two values could both get a quorum, the first
-/// that does is chosen, and stays so.
+/// With a threshold of f + 1 it is the answer of at least one node that does not lie, if at most f do. Where two values
+/// could both get a quorum, the first that does is chosen, and stays so.
 ///
 /// ```
 /// use steadfast_quorum::{Decision, Threshold, ValueTally};

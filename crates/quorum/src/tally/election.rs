@@ -5,8 +5,8 @@ use crate::{Decision, IntersectionError, Rule};
 
 /// The votes of one term for its leader. At most one is elected.
 ///
-/// That holds only if no node votes for two candidates in one term, not even after a restart: whoever votes stores it first. (D. Ongaro, J. Ousterhout: *In Search
-/// of an Understandable Consensus Algorithm*, 2014, section 5.2.)
+/// That holds only if no node votes for two candidates in one term, not even after a restart: whoever votes stores it first.
+/// (D. Ongaro, J. Ousterhout: *In Search of an Understandable Consensus Algorithm*, 2014, section 5.2.)
 ///
 /// ```
 /// use steadfast_quorum::{Cast, Decision, Election, Threshold};
@@ -32,7 +32,8 @@ impl<C: Eq, R: Rule<WORDS>, const WORDS: usize> Election<C, R, WORDS> {
     /// Nobody has voted in this term.
     ///
     /// # Errors
-    /// When two quorums of the rule have no node in common, and two candidates could both be elected; or when that cannot be found out.
+    /// When two quorums of the rule have no node in common, and two candidates could both be elected; or when that cannot be
+    /// found out.
     pub fn new(term: u64, rule: R) -> Result<Self, ElectionError<WORDS>> {
         rule.intersects(&&rule)?;
         Ok(Self { term, tally: ValueTally::new(rule) })

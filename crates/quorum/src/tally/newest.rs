@@ -7,9 +7,10 @@ use crate::{Decision, Nodes, Rule};
 
 /// Values that nodes hold, each with a stamp: once a quorum has replied, the newest is known.
 ///
-/// Anything ordered is a stamp: a version, a hybrid timestamp with its node, an `Option` of one for nodes that hold nothing. A stamp stands for one
-/// write: of two values under the same stamp the first is kept. If every read quorum [meets](crate::Rule::intersects) every write quorum, then the newest that a
-/// quorum holds is at least the last one whose write was acknowledged.
+/// Anything ordered is a stamp: a version, a hybrid timestamp with its node, an `Option` of one for nodes that hold nothing.
+/// A stamp stands for one write: of two values under the same stamp the first is kept. If every read quorum
+/// [meets](crate::Rule::intersects) every write quorum, then the newest that a quorum holds is at least the last one whose
+/// write was acknowledged.
 ///
 /// ```
 /// use steadfast_quorum::{Decision, NewestTally, NodeSet, Threshold};
@@ -85,8 +86,8 @@ impl<S: Ord, V, R: Rule<WORDS>, const WORDS: usize> NewestTally<S, V, R, WORDS> 
 
     /// Who replied with the newest.
     ///
-    /// A read that answers before these are a quorum for writes may be followed by one that meets none of them, and goes back to an older value:
-    /// write the newest back first.
+    /// A read that answers before these are a quorum for writes may be followed by one that meets none of them, and goes
+    /// back to an older value: write the newest back first.
     #[must_use]
     pub const fn current(&self) -> Nodes<WORDS> {
         self.current

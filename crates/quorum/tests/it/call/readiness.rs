@@ -228,7 +228,8 @@ async fn the_instance_that_waits_in_line_is_the_one_that_is_called() {
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_waits_in_line_does_not_keep_the_place_it_gave_to_a_call() {
-    // A quorum of two is ready, the third waits for its permit inside the call; when that is over, nobody must hold the permit.
+    // A quorum of two is ready, the third waits for its permit inside the call; when that is over, nobody must hold the
+    // permit.
     let (nodes, services) = one_at_a_time(3);
     let mut call = limited(majority_of(3), &services, Plan::all_at_once());
     let mut other = services[2].clone();
