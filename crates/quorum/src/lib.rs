@@ -30,7 +30,7 @@ pub use crate::{
     nodes::{Iter, NodeSet, Nodes},
     read_write::{ReadWrite, ReadWriteError},
     rule::{Decision, Rule, SEARCH_LIMIT},
-    tally::{Cast, Election, ElectionError, NewestTally, Suspicion, SuspicionTally, Tally, ValueTally},
+    tally::{Cast, Election, ElectionError, NewestTally, Roll, Suspicion, SuspicionTally, Tally, ValueTally},
     threshold::Threshold,
     weighted::Weighted,
 };

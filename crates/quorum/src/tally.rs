@@ -8,12 +8,11 @@ mod newest;
 mod roll;
 mod suspicion;
 
-use roll::Roll;
 pub use {
     by_value::ValueTally,
     election::{Election, ElectionError},
     newest::NewestTally,
-    roll::Cast,
+    roll::{Cast, Roll},
     suspicion::{Suspicion, SuspicionTally},
 };
 
@@ -82,21 +81,9 @@ impl<R: Rule<WORDS>, const WORDS: usize> Tally<R, WORDS> {
         self.roll.voted() - self.yes
     }
 
-    /// Which members have not voted.
+    /// Who may vote, who has, and what was ignored.
     #[must_use]
-    pub fn open(&self) -> Nodes<WORDS> {
-        self.roll.open()
-    }
-
-    /// How many votes were ignored because the node had voted before.
-    #[must_use]
-    pub const fn repeated(&self) -> u64 {
-        self.roll.repeated()
-    }
-
-    /// How many votes were ignored because the node is no member.
-    #[must_use]
-    pub const fn strangers(&self) -> u64 {
-        self.roll.strangers()
+    pub const fn roll(&self) -> &Roll<WORDS> {
+        &self.roll
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     account::Account,
-    cache::Cache,
+    cache::{Cache, millis},
     vigil::{Uptime, Vigil},
 };
 use crate::{
@@ -74,10 +74,6 @@ impl Estimate {
         let bound = account.judge(self.kept)?;
         if was_kept { Ok(bound) } else { Err(Unknown::Suspended) }
     }
-}
-
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(all(test, not(steadfast_loom)))]

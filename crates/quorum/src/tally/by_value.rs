@@ -86,22 +86,10 @@ impl<V: Eq, R: Rule<WORDS>, const WORDS: usize> ValueTally<V, R, WORDS> {
         self.values.iter().map(|(value, voters)| (value, *voters))
     }
 
-    /// Which members have neither voted nor failed.
+    /// Who may vote, who has, and what was ignored.
     #[must_use]
-    pub fn open(&self) -> Nodes<WORDS> {
-        self.roll.open()
-    }
-
-    /// How many votes were ignored because the node had voted or failed before.
-    #[must_use]
-    pub const fn repeated(&self) -> u64 {
-        self.roll.repeated()
-    }
-
-    /// How many votes were ignored because the node is no member.
-    #[must_use]
-    pub const fn strangers(&self) -> u64 {
-        self.roll.strangers()
+    pub const fn roll(&self) -> &Roll<WORDS> {
+        &self.roll
     }
 }
 

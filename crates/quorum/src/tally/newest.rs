@@ -99,22 +99,10 @@ impl<S: Ord, V, R: Rule<WORDS>, const WORDS: usize> NewestTally<S, V, R, WORDS> 
         self.replied - self.current
     }
 
-    /// Which members have neither replied nor failed.
+    /// Who may vote, who has, and what was ignored.
     #[must_use]
-    pub fn open(&self) -> Nodes<WORDS> {
-        self.roll.open()
-    }
-
-    /// How many replies were ignored because the node had replied or failed before.
-    #[must_use]
-    pub const fn repeated(&self) -> u64 {
-        self.roll.repeated()
-    }
-
-    /// How many replies were ignored because the node is no member.
-    #[must_use]
-    pub const fn strangers(&self) -> u64 {
-        self.roll.strangers()
+    pub const fn roll(&self) -> &Roll<WORDS> {
+        &self.roll
     }
 }
 

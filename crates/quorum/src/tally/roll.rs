@@ -19,9 +19,9 @@ pub enum Cast {
     OfItself,
 }
 
-/// The members, those of them who have voted, and what was ignored.
+/// The members, those of them who have voted, and what was ignored. A node that has failed has voted too.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Roll<const WORDS: usize> {
+pub struct Roll<const WORDS: usize = 1> {
     members: Nodes<WORDS>,
     voted: Nodes<WORDS>,
     repeated: u64,
@@ -47,19 +47,33 @@ impl<const WORDS: usize> Roll<WORDS> {
         }
     }
 
-    pub(super) const fn voted(&self) -> Nodes<WORDS> {
+    /// Who may vote.
+    #[must_use]
+    pub const fn members(&self) -> Nodes<WORDS> {
+        self.members
+    }
+
+    /// Who has voted.
+    #[must_use]
+    pub const fn voted(&self) -> Nodes<WORDS> {
         self.voted
     }
 
-    pub(super) fn open(&self) -> Nodes<WORDS> {
+    /// Which members have not voted.
+    #[must_use]
+    pub fn open(&self) -> Nodes<WORDS> {
         self.members - self.voted
     }
 
-    pub(super) const fn repeated(&self) -> u64 {
+    /// How many votes were ignored because the node had voted before.
+    #[must_use]
+    pub const fn repeated(&self) -> u64 {
         self.repeated
     }
 
-    pub(super) const fn strangers(&self) -> u64 {
+    /// How many votes were ignored because the node is no member.
+    #[must_use]
+    pub const fn strangers(&self) -> u64 {
         self.strangers
     }
 }

@@ -27,8 +27,8 @@ fn a_second_vote_and_a_strangers_vote_change_nothing_and_are_seen() {
     assert_eq!(tally.vote(1, false), Cast::Counted);
     assert_eq!([tally.vote(1, true), tally.vote(1, false)], [Cast::Repeated; 2]);
     assert_eq!([tally.vote(3, true), tally.vote(64, true), tally.vote(usize::MAX, true)], [Cast::Stranger; 3]);
-    assert_eq!((tally.yes(), tally.no(), tally.open()), (set([]), set([1]), set([0, 2])));
-    assert_eq!((tally.repeated(), tally.strangers()), (2, 3));
+    assert_eq!((tally.yes(), tally.no(), tally.roll().open()), (set([]), set([1]), set([0, 2])));
+    assert_eq!((tally.roll().repeated(), tally.roll().strangers()), (2, 3));
     assert_eq!(tally.decide(), Decision::Pending);
     let _ = tally.vote(0, false);
     assert_eq!(tally.decide(), Decision::Lost);
@@ -72,7 +72,7 @@ fn nodes_that_hold_nothing_reply_too_and_are_repaired() {
     assert_eq!(tally.decide(), Decision::Pending);
     let _ = tally.reply(3, Some(3), "x");
     assert_eq!((tally.decide(), tally.newest()), (Decision::Won, Some((&Some(3), &"x"))));
-    assert_eq!((tally.current(), tally.stale(), tally.open()), (set([1, 3]), set([0]), set([4])));
+    assert_eq!((tally.current(), tally.stale(), tally.roll().open()), (set([1, 3]), set([0]), set([4])));
     // A straggler brings a newer one: a write that was under way.
     let _ = tally.reply(4, Some(9), "y");
     assert_eq!((tally.newest(), tally.stale()), (Some((&Some(9), &"y")), set([0, 1, 3])));
