@@ -27,7 +27,10 @@ use steadfast::{
 };
 use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, service_fn, util::BoxCloneService};
 
-use crate::support::{nobody, serve, touchy};
+use crate::{
+    grpc::server,
+    support::{nobody, serve, touchy},
+};
 
 type Node = BoxCloneService<Request<Full<Bytes>>, Response<Incoming>, BoxError>;
 
@@ -56,7 +59,7 @@ fn request() -> Request<Full<Bytes>> {
 }
 
 /// A server that answers with `status` and counts its calls.
-async fn server(status: StatusCode) -> (SocketAddr, Arc<AtomicU32>) {
+async fn http_server(status: StatusCode) -> (SocketAddr, Arc<AtomicU32>) {
     let calls = Arc::new(AtomicU32::new(0));
     let seen = Arc::clone(&calls);
     let answer = move || async move {
@@ -68,8 +71,8 @@ async fn server(status: StatusCode) -> (SocketAddr, Arc<AtomicU32>) {
 
 #[tokio::test]
 async fn a_status_is_a_vote_and_a_node_that_fails_is_left_alone_by_its_own_breaker() {
-    let (ok, failing) = (server(StatusCode::OK).await, server(StatusCode::SERVICE_UNAVAILABLE).await);
-    let third = server(StatusCode::OK).await;
+    let (ok, failing) = (http_server(StatusCode::OK).await, http_server(StatusCode::SERVICE_UNAVAILABLE).await);
+    let third = http_server(StatusCode::OK).await;
     // A majority is all but the one that fails, so that each call waits for both others.
     let mut call = call_over([ok.0, failing.0, third.0]);
     for _ in 0..4 {
@@ -111,7 +114,7 @@ async fn where_nobody_listens_it_is_lost_at_once_and_certainly_was_not_executed(
 #[tokio::test]
 async fn the_deadline_in_the_extensions_ends_it() {
     let hangs = serve(Router::new().route("/tea", get(std::future::pending::<()>))).await;
-    let (ok, _) = server(StatusCode::OK).await;
+    let (ok, _) = http_server(StatusCode::OK).await;
     let mut call = call_over([ok, hangs, hangs]);
     let mut request = request();
     let now = tokio::time::Instant::now().into_std();
@@ -122,6 +125,33 @@ async fn the_deadline_in_the_extensions_ends_it() {
         (incomplete.answers().yes().to_string(), incomplete.answers().out().to_string()),
         ("{0}".into(), "{1, 2}".into())
     );
+}
+
+#[tokio::test]
+async fn over_grpc_a_status_is_a_vote() {
+    // Channels take a body that cannot be copied: each node makes its own of one that can.
+    let to_channel = |request: Request<Full<Bytes>>| request.map(tonic::body::Body::new);
+    let codes = [tonic::Code::Ok, tonic::Code::Unavailable, tonic::Code::NotFound, tonic::Code::Ok, tonic::Code::Ok];
+    let mut nodes = Vec::new();
+    for (number, code) in codes.into_iter().enumerate() {
+        let (channel, _) = server(code, None).await;
+        nodes.push((number, ServiceBuilder::new().map_request(to_channel).map_err(BoxError::from).service(channel)));
+    }
+    let plan = Plan::all_at_once().grpc();
+    let mut call = QuorumCall::new(Threshold::majority_of(5).unwrap(), nodes.clone(), plan.clone()).unwrap();
+    // A gRPC message without content: not compressed, and no bytes.
+    let request = || {
+        let request = Request::post("http://nodes/tea.Pot/Fill").header("content-type", "application/grpc");
+        request.header("te", "trailers").body(Full::from(Bytes::from_static(&[0; 5]))).unwrap()
+    };
+    let answers = call.ready().await.unwrap().call(request()).await.unwrap();
+    assert_eq!(answers.yes().to_string(), "{0, 3, 4}");
+    let mut call = QuorumCall::new(Threshold::of(4, 5).unwrap(), nodes, plan).unwrap();
+    let lost = call.ready().await.unwrap().call(request()).await.unwrap_err();
+    assert_eq!(lost.answers().no().to_string(), "{1, 2}");
+    // Bodies cannot be shared between threads, and a `BoxError` must be.
+    let status = BoxError::from(lost.without_results());
+    assert_eq!(cause::<tonic::Status>(&*status).unwrap().code(), tonic::Code::Unavailable);
 }
 
 /// Three functions for nodes: two of them refuse their first call, before it is executed.
