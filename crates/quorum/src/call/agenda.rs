@@ -8,6 +8,8 @@ use std::{
     },
 };
 
+use steadfast_core::Lane;
+
 use super::{pace::Pace, telemetry::Telemetry};
 use crate::{Nodes, Rule};
 
@@ -25,7 +27,8 @@ pub(crate) struct Agenda<P, const WORDS: usize> {
     pub(crate) plan: P,
 }
 
-pub(crate) type Shared<P, const WORDS: usize> = Arc<Agenda<P, WORDS>>;
+/// One thread's hold on it: each call has one, and threads that call do not write the same reference count.
+pub(crate) type Hold<P, const WORDS: usize> = Arc<Lane<Agenda<P, WORDS>>>;
 
 impl<P, const WORDS: usize> Agenda<P, WORDS> {
     /// The place of the node that the next call prefers.

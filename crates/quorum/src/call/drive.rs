@@ -11,7 +11,7 @@ use steadfast_core::{Alarm, Verdict};
 use tower_service::Service;
 
 use super::{
-    agenda::Shared,
+    agenda::Hold,
     answers::{Answer, Answers},
     course::Course,
     losers::{Conduct, Stragglers},
@@ -27,7 +27,7 @@ where
     S: Service<Req>,
     P: Conduct<S, Req, WORDS>,
 {
-    shared: Shared<P, WORDS>,
+    shared: Hold<P, WORDS>,
     /// The place of the node that is preferred.
     first: usize,
     slots: Slots<S, Req, WORDS>,
@@ -67,7 +67,7 @@ where
 {
     /// Nobody is called yet. Without a request nobody ever is.
     pub(crate) fn new(
-        shared: Shared<P, WORDS>,
+        shared: Hold<P, WORDS>,
         request: Option<Req>,
         started: Instant,
         deadline: Option<Instant>,

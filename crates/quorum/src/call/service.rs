@@ -7,11 +7,11 @@ use std::{
     time::Duration,
 };
 
-use steadfast_core::Deadline;
+use steadfast_core::{Deadline, Striped};
 use tower_service::Service;
 
 use super::{
-    agenda::{Agenda, Shared},
+    agenda::Agenda,
     answers::{Answer, Answers},
     course::{Course, opening},
     drive::Drive,
@@ -66,7 +66,7 @@ pub struct QuorumCall<S, P = Plan, const WORDS: usize = 1> {
     nodes: Vec<Node<S>>,
     /// The place of the node that the call to come prefers, once it was asked for readiness.
     first: Option<usize>,
-    shared: Shared<P, WORDS>,
+    shared: Striped<Agenda<P, WORDS>>,
 }
 
 struct Node<S> {
@@ -175,7 +175,7 @@ impl<S, C, X, L, const WORDS: usize> QuorumCall<S, Plan<C, X, L>, WORDS> {
             telemetry: Telemetry::new(Arc::clone(&plan.name)),
             plan,
         };
-        Ok(Self { nodes: services, first: None, shared: Arc::new(shared) })
+        Ok(Self { nodes: services, first: None, shared: Striped::new(|_| shared) })
     }
 }
 
@@ -212,7 +212,7 @@ impl<S, P, const WORDS: usize> QuorumCall<S, P, WORDS> {
         Req: Clone,
         P: Conduct<S, Req, WORDS>,
     {
-        let (shared, now) = (&self.shared, CLOCK.now());
+        let (shared, now) = (self.shared.lane(), CLOCK.now());
         let first = self.first.take().unwrap_or_else(|| shared.next_turn());
         let deadline = shared.plan.deadline(&request).map(Deadline::instant);
         if deadline.is_some_and(|deadline| deadline <= now) {
@@ -331,12 +331,12 @@ impl<S: Clone, P, const WORDS: usize> Clone for QuorumCall<S, P, WORDS> {
     /// Another handle, without readiness.
     fn clone(&self) -> Self {
         let nodes = self.nodes.iter().map(|node| Node::new(node.service.clone()));
-        Self { nodes: nodes.collect(), first: None, shared: Arc::clone(&self.shared) }
+        Self { nodes: nodes.collect(), first: None, shared: self.shared.clone() }
     }
 }
 
 impl<S, P, const WORDS: usize> fmt::Debug for QuorumCall<S, P, WORDS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QuorumCall").field("shared", &self.shared).finish_non_exhaustive()
+        f.debug_struct("QuorumCall").field("shared", &*self.shared).finish_non_exhaustive()
     }
 }
