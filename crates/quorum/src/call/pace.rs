@@ -57,8 +57,8 @@ impl Pace {
 
 /// How long a call waits before it calls one more node: a quantile of the latencies seen, within bounds.
 ///
-/// At a quantile of 0.95, one call in twenty sends a request more than a quorum needs for each of its nodes that is slow.
-/// (J. Dean, L. A. Barroso: *The Tail at Scale*, Communications of the ACM 56, 2013.)
+/// At a quantile of 0.95, one call of a node in twenty is followed by a call of one node more. (J. Dean, L. A. Barroso:
+/// *The Tail at Scale*, Communications of the ACM 56, 2013.)
 ///
 /// | | default | why |
 /// |---|---|---|
