@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{Extension, Router, http::StatusCode, routing::get};
@@ -113,7 +114,10 @@ async fn over_http_an_answer_from_the_future_is_refused_and_may_have_been_execut
     let client = guard(PropagateHlcLayer::new(Hlc::default())).layer(client);
     let error = client.oneshot(ask(address, "/a")).await.unwrap_err();
     assert!(cause::<StampRefused>(&error).is_some(), "{error:?}");
-    assert_eq!(cause::<Grounds>(&error), Some(&Grounds::maybe_executed(RefusalKind::Unacceptable)));
+    let grounds = cause::<Grounds>(&error).unwrap();
+    assert_eq!((grounds.kind, grounds.may_have_executed), (RefusalKind::Unacceptable, true));
+    // Ten seconds ahead, half a second of which is believed.
+    assert!(grounds.retry_after.unwrap() > Duration::from_secs(8), "{grounds}");
     assert_eq!(seen.lock().unwrap().len(), 1);
 }
 
