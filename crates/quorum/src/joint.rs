@@ -1,8 +1,6 @@
 //! Several rules at once.
 
-use crate::{
-    AnalysisError, Decision, IntersectionError, Nodes, Rule, RuleError, SEARCH_LIMIT, Threshold, search::Search,
-};
+use crate::{AnalysisError, IntersectionError, Nodes, Rule, RuleError, SEARCH_LIMIT, Threshold, search::Search};
 
 /// A quorum of each of several rules at once: how a group changes its members without a moment at which two majorities could
 /// decide apart.
@@ -51,16 +49,15 @@ impl<R: Rule<WORDS>, const WORDS: usize> Rule<WORDS> for Joint<R> {
         self.rules.iter().fold(true, |all, rule| all & rule.is_quorum(nodes))
     }
 
-    /// Won when all are, lost when one is.
     #[inline]
-    fn decide(&self, yes: Nodes<WORDS>, no: Nodes<WORDS>) -> Decision {
-        let (mut won, mut open) = (true, true);
+    fn are_quorums(&self, sets: [Nodes<WORDS>; 2]) -> [bool; 2] {
+        let [mut all_one, mut all_other] = [true, true];
         for rule in &self.rules {
-            let decision = rule.decide(yes, no);
-            won &= decision == Decision::Won;
-            open &= decision != Decision::Lost;
+            let [one, other] = rule.are_quorums(sets);
+            all_one &= one;
+            all_other &= other;
         }
-        Decision::of(won, open)
+        [all_one, all_other]
     }
 
     fn members(&self) -> Nodes<WORDS> {

@@ -1,6 +1,6 @@
 //! So many of the members, whichever they are.
 
-use crate::{Decision, IntersectionError, NodeSet, Nodes, Rule, RuleError};
+use crate::{IntersectionError, NodeSet, Nodes, Rule, RuleError};
 
 /// So many of the members, whichever they are: majorities, read-one and write-all, Byzantine quorums.
 ///
@@ -146,12 +146,9 @@ impl<const WORDS: usize> Rule<WORDS> for Threshold<WORDS> {
         is_quorum
     }
 
-    /// Both counts at once: the second costs less than guessing wrong whether it is needed.
     #[inline]
-    fn decide(&self, yes: Nodes<WORDS>, no: Nodes<WORDS>) -> Decision {
-        let sets = [yes, yes | !no].map(|nodes| nodes & self.members);
-        let [won, open] = Nodes::have_at_least(sets, self.needed);
-        Decision::of(won, open)
+    fn are_quorums(&self, sets: [Nodes<WORDS>; 2]) -> [bool; 2] {
+        Nodes::have_at_least(sets.map(|nodes| nodes & self.members), self.needed)
     }
 
     fn members(&self) -> Nodes<WORDS> {

@@ -1,6 +1,6 @@
 //! Nodes whose votes count differently.
 
-use crate::{Decision, Nodes, Rule, RuleError, Threshold};
+use crate::{Nodes, Rule, RuleError, Threshold};
 
 /// So much weight, whoever brings it: nodes whose votes count differently.
 ///
@@ -99,9 +99,8 @@ impl<const WORDS: usize> Rule<WORDS> for Weighted<WORDS> {
     }
 
     #[inline]
-    fn decide(&self, yes: Nodes<WORDS>, no: Nodes<WORDS>) -> Decision {
-        let [yes, open] = self.weigh([yes, yes | !no]);
-        Decision::of(yes >= self.needed, open >= self.needed)
+    fn are_quorums(&self, sets: [Nodes<WORDS>; 2]) -> [bool; 2] {
+        self.weigh(sets).map(|weight| weight >= self.needed)
     }
 
     fn members(&self) -> Nodes<WORDS> {
