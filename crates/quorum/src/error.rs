@@ -49,6 +49,13 @@ pub enum RuleError {
     },
 }
 
+impl RuleError {
+    /// `Ok` when so much can be needed of so much.
+    pub(crate) fn check_needed(needed: u64, of: u64) -> Result<(), Self> {
+        if needed == 0 || needed > of { Err(Self::Needed { needed, of }) } else { Ok(()) }
+    }
+}
+
 /// Why something cannot be found out of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -1,6 +1,6 @@
 //! Several rules at once.
 
-use crate::{AnalysisError, IntersectionError, Nodes, Rule, RuleError, SEARCH_LIMIT, Threshold, search::Search};
+use crate::{AnalysisError, IntersectionError, Nodes, Rule, RuleError, Threshold, search::meet};
 
 /// A quorum of each of several rules at once: how a group changes its members without a moment at which two majorities could
 /// decide apart.
@@ -83,6 +83,6 @@ impl<R: Rule<WORDS>, const WORDS: usize> Rule<WORDS> for Joint<R> {
         if self.rules.iter().any(|rule| rule.intersects(other).is_ok()) {
             return Ok(());
         }
-        Search::new(self, SEARCH_LIMIT).meets(other)
+        meet(self, other)
     }
 }

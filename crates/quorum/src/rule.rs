@@ -2,7 +2,10 @@
 
 use std::{fmt, hint::select_unpredictable};
 
-use crate::{AnalysisError, Dual, IntersectionError, Nodes, Threshold, search::Search};
+use crate::{
+    AnalysisError, Dual, IntersectionError, Nodes, Threshold,
+    search::{Search, meet},
+};
 
 /// Which sets of nodes may decide.
 ///
@@ -116,13 +119,7 @@ pub trait Rule<const WORDS: usize = 1> {
         if let (Some(one), Some(other)) = (self.as_threshold(), other.as_threshold()) {
             return one.meets(&other);
         }
-        match Search::new(self, SEARCH_LIMIT).meets(other) {
-            // The other may have few quorums where this one has many.
-            Err(IntersectionError::Analysis(AnalysisError::TooLarge { .. })) => {
-                Search::new(other, SEARCH_LIMIT).meets(self).map_err(IntersectionError::swapped)
-            }
-            found => found,
-        }
+        meet(self, other)
     }
 
     /// The rule whose quorums are the sets that have a node in common with every quorum of this one.

@@ -10,7 +10,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use crate::{AnalysisError, IntersectionError, Nodes, Rule};
+use crate::{AnalysisError, IntersectionError, Nodes, Rule, SEARCH_LIMIT};
 
 pub(crate) struct Search<'a, R: ?Sized, const WORDS: usize> {
     rule: &'a R,
@@ -67,7 +67,7 @@ impl<'a, R: Rule<WORDS> + ?Sized, const WORDS: usize> Search<'a, R, WORDS> {
     }
 
     /// A quorum of the other rule outside of one of this rule, if there is one.
-    pub(crate) fn meets<Q: Rule<WORDS> + ?Sized>(self, other: &Q) -> Result<(), IntersectionError<WORDS>> {
+    fn meets<Q: Rule<WORDS> + ?Sized>(self, other: &Q) -> Result<(), IntersectionError<WORDS>> {
         for quorum in self.quorums() {
             let first = quorum?;
             if let Some(second) = minimal(other, other.members() - first) {
@@ -97,11 +97,23 @@ impl<'a, R: Rule<WORDS> + ?Sized, const WORDS: usize> Search<'a, R, WORDS> {
     }
 }
 
+/// Whether every quorum of one rule has a node in common with every quorum of the other: found out from the other's side if
+/// that one has few quorums where this one has many.
+pub(crate) fn meet<R, Q, const WORDS: usize>(one: &R, other: &Q) -> Result<(), IntersectionError<WORDS>>
+where
+    R: Rule<WORDS> + ?Sized,
+    Q: Rule<WORDS> + ?Sized,
+{
+    match Search::new(one, SEARCH_LIMIT).meets(other) {
+        Err(IntersectionError::Analysis(AnalysisError::TooLarge { .. })) => {
+            Search::new(other, SEARCH_LIMIT).meets(one).map_err(IntersectionError::swapped)
+        }
+        found => found,
+    }
+}
+
 /// A minimal quorum among these nodes, if they are one: the highest nodes are left out first.
-pub(crate) fn minimal<R: Rule<WORDS> + ?Sized, const WORDS: usize>(
-    rule: &R,
-    mut nodes: Nodes<WORDS>,
-) -> Option<Nodes<WORDS>> {
+fn minimal<R: Rule<WORDS> + ?Sized, const WORDS: usize>(rule: &R, mut nodes: Nodes<WORDS>) -> Option<Nodes<WORDS>> {
     if !rule.is_quorum(nodes) {
         return None;
     }

@@ -30,9 +30,7 @@ impl<const WORDS: usize> Threshold<WORDS> {
         if of == 0 {
             return Err(RuleError::NoMembers);
         }
-        if needed == 0 || needed > of {
-            return Err(RuleError::Needed { needed: needed as u64, of: of as u64 });
-        }
+        RuleError::check_needed(needed as u64, of as u64)?;
         Ok(Self { members, needed })
     }
 

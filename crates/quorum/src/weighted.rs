@@ -37,9 +37,7 @@ impl<const WORDS: usize> Weighted<WORDS> {
         }
         // Below 2^32 times the number of nodes.
         let of = weights.iter().copied().map(u64::from).sum();
-        if needed == 0 || needed > of {
-            return Err(RuleError::Needed { needed, of });
-        }
+        RuleError::check_needed(needed, of)?;
         Ok(Self { members, weights: weights.into(), needed })
     }
 

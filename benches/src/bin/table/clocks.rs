@@ -6,7 +6,7 @@ use steadfast_benches::READING;
 
 use crate::{
     gates::Verdicts,
-    report::{Entry, short},
+    report::{Entry, lines, short},
 };
 
 const HEAD: &str = "\
@@ -15,11 +15,7 @@ const HEAD: &str = "\
 ";
 
 pub(crate) fn markdown(table: &[Entry]) -> String {
-    let mut text = String::from(HEAD);
-    for entry in table {
-        line(&mut text, entry).expect("writing to a string cannot fail");
-    }
-    text
+    lines(HEAD, table, line)
 }
 
 fn line(text: &mut String, entry: &Entry) -> std::fmt::Result {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::{
     gates::Verdicts,
-    report::{Entry, short},
+    report::{Entry, lines, short},
 };
 
 const HEAD: &str = "\
@@ -13,11 +13,7 @@ const HEAD: &str = "\
 ";
 
 pub(crate) fn markdown(table: &[Entry]) -> String {
-    let mut text = String::from(HEAD);
-    for entry in table {
-        line(&mut text, entry).expect("writing to a string cannot fail");
-    }
-    text
+    lines(HEAD, table, line)
 }
 
 fn line(text: &mut String, entry: &Entry) -> std::fmt::Result {

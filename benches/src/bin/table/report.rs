@@ -57,7 +57,12 @@ pub(crate) fn table(
 }
 
 pub(crate) fn markdown(table: &[Entry]) -> String {
-    let mut text = String::from(HEAD);
+    lines(HEAD, table, line)
+}
+
+/// A head, and a line for each entry.
+pub(crate) fn lines(head: &str, table: &[Entry], line: fn(&mut String, &Entry) -> std::fmt::Result) -> String {
+    let mut text = String::from(head);
     for entry in table {
         line(&mut text, entry).expect("writing to a string cannot fail");
     }

@@ -28,18 +28,15 @@ pub(crate) struct Course<const WORDS: usize> {
 impl<const WORDS: usize> Course<WORDS> {
     /// Nobody is called; those who are absent have failed.
     pub(crate) const fn new(absent: Nodes<WORDS>) -> Self {
-        const fn none<const WORDS: usize>() -> Nodes<WORDS> {
-            Nodes::EMPTY
-        }
         Self {
-            called: none(),
-            yes: none(),
+            called: Nodes::EMPTY,
+            yes: Nodes::EMPTY,
             no: absent,
-            executed: none(),
-            permanent: none(),
-            throttled: none(),
-            unsent: none(),
-            unready: none(),
+            executed: Nodes::EMPTY,
+            permanent: Nodes::EMPTY,
+            throttled: Nodes::EMPTY,
+            unsent: Nodes::EMPTY,
+            unready: Nodes::EMPTY,
             retry_after: None,
         }
     }
@@ -114,11 +111,13 @@ impl<const WORDS: usize> Course<WORDS> {
 
     /// What a call that is lost is to those further out: the caller's fault if every no was, too much if every no was that.
     pub(crate) fn grounds(&self) -> Grounds {
-        let kind = match self.no {
-            no if no.is_empty() => RefusalKind::Unavailable,
-            no if no == self.permanent => RefusalKind::Unacceptable,
-            no if no == self.throttled => RefusalKind::TooMany,
-            _ => RefusalKind::Unavailable,
+        let all_are = |these: Nodes<WORDS>| !self.no.is_empty() && self.no == these;
+        let kind = if all_are(self.permanent) {
+            RefusalKind::Unacceptable
+        } else if all_are(self.throttled) {
+            RefusalKind::TooMany
+        } else {
+            RefusalKind::Unavailable
         };
         self.grounds_of(kind).with_retry_after(self.retry_after)
     }

@@ -45,7 +45,10 @@ impl<const WORDS: usize> Expression<WORDS> {
             if depth > MOST_DEEP {
                 return Err(RuleError::TooDeep { most: MOST_DEEP });
             }
-            check(*needed, of.len())?;
+            if of.is_empty() {
+                return Err(RuleError::NoMembers);
+            }
+            RuleError::check_needed(*needed as u64, of.len() as u64)?;
             let inside = of.iter().filter(|Expr(term)| matches!(term, Term::Choose { .. }));
             let first = planned;
             for expr in inside {
@@ -88,16 +91,6 @@ impl Expression {
     pub fn new(expr: impl Into<Expr>) -> Result<Self, RuleError> {
         Self::wide(expr)
     }
-}
-
-fn check(needed: usize, of: usize) -> Result<(), RuleError> {
-    if of == 0 {
-        return Err(RuleError::NoMembers);
-    }
-    if needed == 0 || needed > of {
-        return Err(RuleError::Needed { needed: needed as u64, of: of as u64 });
-    }
-    Ok(())
 }
 
 impl<const WORDS: usize> Rule<WORDS> for Expression<WORDS> {
