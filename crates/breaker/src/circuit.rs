@@ -2,7 +2,7 @@
 
 use std::{future::Future, sync::Arc};
 
-use steadfast_core::{Classify, ConfigError, DefaultClassifier, Failure, Snapshot, Striped};
+use steadfast_core::{Classify, ConfigError, DefaultClassifier, Failure, Snapshot, parts::Striped};
 
 use crate::{
     config::BreakerConfig,

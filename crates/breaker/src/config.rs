@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use steadfast_core::{Backoff, Buckets, ConfigError, Jitter, Ratio, TimeSource};
+use steadfast_core::{Backoff, ConfigError, Jitter, Ratio, TimeSource, parts::Buckets};
 
 use crate::{probes::Probes, rules::Rules};
 

@@ -7,7 +7,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use steadfast_core::{Classify, ConfigError, DefaultClassifier, Keyed, Splitter};
+use steadfast_core::{
+    Classify, ConfigError, DefaultClassifier,
+    parts::{Keyed, Splitter},
+};
 use tower_layer::Layer;
 use tower_service::Service;
 

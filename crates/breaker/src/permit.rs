@@ -2,7 +2,7 @@
 
 use std::{mem, sync::Arc};
 
-use steadfast_core::{Lane, Verdict};
+use steadfast_core::{Verdict, parts::Lane};
 
 use crate::{
     report::CallOutcome,

@@ -73,7 +73,7 @@ mod recorded {
     };
 
     use metrics::{Counter, Gauge, counter, gauge};
-    use steadfast_core::OutcomeCounters;
+    use steadfast_core::parts::OutcomeCounters;
 
     use crate::state::{State, Transition};
 

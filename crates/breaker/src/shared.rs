@@ -14,7 +14,10 @@ mod transit;
 
 use std::{mem, time::Duration};
 
-use steadfast_core::{Backoff, ConfigError, Counts, Splitter, Stopwatch, StripedSuccesses};
+use steadfast_core::{
+    Backoff, ConfigError, Counts,
+    parts::{Splitter, Stopwatch, StripedSuccesses},
+};
 
 pub(crate) use self::{
     admit::{Admission, Refused},

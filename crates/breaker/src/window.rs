@@ -1,6 +1,9 @@
 //! The part of the window that stands behind the lock.
 
-use steadfast_core::{Buckets, CountWindow, Counts, Mark, TimeWindow};
+use steadfast_core::{
+    Counts,
+    parts::{Buckets, CountWindow, Mark, TimeWindow},
+};
 
 use crate::{config::WindowConfig, word::MAX_COUNTDOWN};
 

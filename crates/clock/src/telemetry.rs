@@ -12,7 +12,7 @@ pub(crate) struct Telemetry {
     #[cfg(any(feature = "metrics", feature = "tracing"))]
     name: Arc<str>,
     #[cfg(feature = "metrics")]
-    lead: Option<steadfast_core::OwnedGauge>,
+    lead: Option<steadfast_core::parts::OwnedGauge>,
     /// Made on first use: before the program installs its recorder it would stay a no-op.
     #[cfg(feature = "metrics")]
     refused: std::sync::OnceLock<Refused>,
@@ -39,7 +39,7 @@ impl Telemetry {
             #[cfg(feature = "metrics")]
             lead: name
                 .clone()
-                .map(|name| steadfast_core::OwnedGauge::new("steadfast_clock_lead_seconds", "clock", name)),
+                .map(|name| steadfast_core::parts::OwnedGauge::new("steadfast_clock_lead_seconds", "clock", name)),
             #[cfg(feature = "metrics")]
             refused: std::sync::OnceLock::new(),
             #[cfg(any(feature = "metrics", feature = "tracing"))]

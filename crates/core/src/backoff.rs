@@ -130,7 +130,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::Splitter;
+    use crate::parts::Splitter;
 
     const BASE: Duration = Duration::from_millis(5);
     const CAP: Duration = Duration::from_secs(2);

@@ -11,7 +11,7 @@
 
 use std::{collections::VecDeque, num::NonZeroU32};
 
-use crate::{Counts, Mark};
+use crate::{Counts, counts::Mark};
 
 /// An exact sliding window over the last `size` outcomes. No clock. Amortised O(1) for each outcome, whatever the size.
 ///

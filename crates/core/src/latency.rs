@@ -4,7 +4,7 @@ mod histogram;
 
 use self::histogram::{Histogram, quantile};
 use crate::{
-    Dated,
+    dated::Dated,
     sync::{AtomicU32, AtomicU64, Ordering},
 };
 

@@ -41,36 +41,47 @@ mod time_source;
 pub mod tonic;
 
 #[cfg(feature = "time")]
-pub use crate::alarm::Alarm;
-#[cfg(feature = "metrics")]
-pub use crate::gauge::OwnedGauge;
-#[cfg(feature = "keyed")]
-pub use crate::keyed::Keyed;
-#[cfg(feature = "metrics")]
-pub use crate::outcomes::OutcomeCounters;
-#[cfg(feature = "time")]
-pub use crate::time_source::{Stopwatch, TimeSource};
+pub use crate::time_source::TimeSource;
 pub use crate::{
     attempt::Attempt,
     backoff::{Backoff, Jitter},
     cause::{cause, causes},
     classify::{Classify, DefaultClassifier, EveryError},
     config::ConfigError,
-    count_window::CountWindow,
-    counts::{Counts, Mark},
-    dated::Dated,
+    counts::Counts,
     deadline::{Deadline, NoContext, RequestContext},
     error::Error,
     failure::Failure,
     guard::{Guard, Lift, LiftFuture, guard},
-    latency::LatencyQuantile,
     ratio::Ratio,
     refusal::{Grounds, Refusal, RefusalKind},
-    rng::Splitter,
     seal::{Seal, SealFuture, SealLayer, Sealed},
     snapshot::Snapshot,
-    striped::{Lane, Striped},
-    time_window::{Buckets, StripedSuccesses, Tick, TimeWindow},
     verdict::{Executed, Verdict},
     wall_clock::{ManualWallClock, SystemWallClock, WallClock},
 };
+
+/// What only authors of layers need: windows, lanes, clocks, timers, metrics.
+///
+/// Programs that put layers round their services never name it. It changes more freely than the rest of this crate.
+pub mod parts {
+    #[cfg(feature = "time")]
+    pub use crate::alarm::Alarm;
+    #[cfg(feature = "metrics")]
+    pub use crate::gauge::OwnedGauge;
+    #[cfg(feature = "keyed")]
+    pub use crate::keyed::Keyed;
+    #[cfg(feature = "metrics")]
+    pub use crate::outcomes::OutcomeCounters;
+    #[cfg(feature = "time")]
+    pub use crate::time_source::Stopwatch;
+    pub use crate::{
+        count_window::CountWindow,
+        counts::Mark,
+        dated::Dated,
+        latency::LatencyQuantile,
+        rng::Splitter,
+        striped::{Lane, Striped},
+        time_window::{Buckets, StripedSuccesses, Tick, TimeWindow},
+    };
+}

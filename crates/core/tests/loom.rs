@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use loom::{model, sync::Arc, thread};
-use steadfast_core::{Buckets, StripedSuccesses, Tick};
+use steadfast_core::parts::{Buckets, StripedSuccesses, Tick};
 
 /// Two buckets: every second tick falls into the same one.
 fn window(stripes: usize) -> Arc<StripedSuccesses> {

@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use steadfast_core::{Buckets, ConfigError, Ratio, Snapshot, Striped, Tick, TimeSource};
+use steadfast_core::{
+    ConfigError, Ratio, Snapshot, TimeSource,
+    parts::{Buckets, Striped, Tick},
+};
 
 use crate::{
     error::BudgetExhausted,

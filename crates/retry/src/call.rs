@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use rand::rngs::SmallRng;
-use steadfast_core::{Attempt, Deadline, Lane, TimeSource, Verdict};
+use steadfast_core::{Attempt, Deadline, TimeSource, Verdict, parts::Lane};
 
 use crate::{
     budget::Withdrawal,

@@ -2,7 +2,10 @@
 
 use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
-use steadfast_core::{Attempt, Backoff, DefaultClassifier, Jitter, NoContext, Splitter, Striped};
+use steadfast_core::{
+    Attempt, Backoff, DefaultClassifier, Jitter, NoContext,
+    parts::{Splitter, Striped},
+};
 use tower_layer::Layer;
 
 #[cfg(feature = "http")]

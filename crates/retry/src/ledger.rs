@@ -19,7 +19,10 @@
 
 use std::sync::PoisonError;
 
-use steadfast_core::{Buckets, Ratio, StripedSuccesses, Tick};
+use steadfast_core::{
+    Ratio,
+    parts::{Buckets, StripedSuccesses, Tick},
+};
 
 use crate::sync::{AtomicU64, Mutex, Ordering};
 

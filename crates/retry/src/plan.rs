@@ -146,7 +146,7 @@ pub(crate) fn is_in_time(deadline: Option<Deadline>, now: Instant, delay: Durati
 
 #[cfg(test)]
 mod tests {
-    use steadfast_core::Splitter;
+    use steadfast_core::parts::Splitter;
 
     use super::*;
 

@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use steadfast_core::{Classify, RequestContext, Striped};
+use steadfast_core::{Classify, RequestContext, parts::Striped};
 use tower_service::Service;
 
 use crate::{

@@ -1,6 +1,6 @@
 //! What all handles of one layer share.
 
-use steadfast_core::Splitter;
+use steadfast_core::parts::Splitter;
 
 use crate::{budget::Budget, plan::Plan, telemetry::Telemetry};
 

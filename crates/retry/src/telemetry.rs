@@ -66,7 +66,7 @@ mod counters {
     };
 
     use metrics::{Counter, counter};
-    use steadfast_core::OutcomeCounters;
+    use steadfast_core::parts::OutcomeCounters;
 
     use crate::plan::Outcome;
 

@@ -11,7 +11,7 @@ pub use steadfast_core::tonic;
 pub use steadfast_core::{
     Attempt, Backoff, Classify, ConfigError, Deadline, DefaultClassifier, Error, EveryError, Executed, Failure,
     Grounds, Guard, Jitter, Lift, ManualWallClock, NoContext, Ratio, Refusal, RefusalKind, RequestContext, SealLayer,
-    Sealed, Snapshot, Splitter, SystemWallClock, TimeSource, Verdict, WallClock, cause, guard,
+    Sealed, Snapshot, SystemWallClock, TimeSource, Verdict, WallClock, cause, guard, parts::Splitter,
 };
 
 #[cfg(feature = "breaker")]

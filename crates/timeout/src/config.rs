@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use steadfast_core::{Buckets, ConfigError};
+use steadfast_core::{ConfigError, parts::Buckets};
 
 use crate::multiple::Bounds;
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use steadfast_core::{Alarm, Classify, Verdict};
+use steadfast_core::{Classify, Verdict, parts::Alarm};
 
 use crate::{error::Elapsed, watch::Watch};
 

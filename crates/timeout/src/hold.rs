@@ -8,7 +8,7 @@
 //! Raising is a maximum, not a product: a hundred calls with one limit that expire together double it once. What nobody touched
 //! for a whole window is out of date like any sample.
 
-use steadfast_core::Dated;
+use steadfast_core::parts::Dated;
 
 use crate::sync::{AtomicU64, Ordering};
 

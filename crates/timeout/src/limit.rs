@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use steadfast_core::{Lane, Snapshot, Striped, Verdict};
+use steadfast_core::{
+    Snapshot, Verdict,
+    parts::{Lane, Striped},
+};
 
 use crate::{
     config::LimitConfig,

@@ -11,7 +11,7 @@
 
 use std::time::Duration;
 
-use steadfast_core::LatencyQuantile;
+use steadfast_core::parts::LatencyQuantile;
 
 use crate::{
     ewma::EwmaEstimator,

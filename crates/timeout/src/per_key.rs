@@ -2,7 +2,7 @@
 
 use std::{fmt, hash::Hash, num::NonZeroUsize};
 
-use steadfast_core::Keyed;
+use steadfast_core::parts::Keyed;
 
 use crate::{LimitConfig, Limits, TimeLimit};
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use steadfast_core::{Lane, Verdict};
+use steadfast_core::{Verdict, parts::Lane};
 
 use crate::{error::Elapsed, future::Timed, shared::Shared, watch::Watch};
 

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use steadfast_core::{Buckets, LatencyQuantile, TimeSource};
+use steadfast_core::{
+    TimeSource,
+    parts::{Buckets, LatencyQuantile},
+};
 
 use crate::{
     config::{LimitConfig, MultipleRule, Rule, SLICES},

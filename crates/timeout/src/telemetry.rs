@@ -20,9 +20,9 @@ const OUTCOMES: &[&str] = &["completed", "timed_out", "deadline_passed", "cancel
 pub(crate) struct Telemetry {
     name: Arc<str>,
     #[cfg(feature = "metrics")]
-    counters: steadfast_core::OutcomeCounters,
+    counters: steadfast_core::parts::OutcomeCounters,
     #[cfg(feature = "metrics")]
-    gauge: Option<steadfast_core::OwnedGauge>,
+    gauge: Option<steadfast_core::parts::OwnedGauge>,
 }
 
 impl Telemetry {
@@ -31,7 +31,7 @@ impl Telemetry {
     pub(crate) fn new(name: Arc<str>, gauge: bool) -> Self {
         Self {
             #[cfg(feature = "metrics")]
-            counters: steadfast_core::OutcomeCounters::new(
+            counters: steadfast_core::parts::OutcomeCounters::new(
                 "steadfast_timeout_calls_total",
                 "timeout",
                 Arc::clone(&name),
@@ -39,7 +39,7 @@ impl Telemetry {
             ),
             #[cfg(feature = "metrics")]
             gauge: gauge.then(|| {
-                steadfast_core::OwnedGauge::new("steadfast_timeout_limit_seconds", "timeout", Arc::clone(&name))
+                steadfast_core::parts::OwnedGauge::new("steadfast_timeout_limit_seconds", "timeout", Arc::clone(&name))
             }),
             name,
         }

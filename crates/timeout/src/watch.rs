@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use steadfast_core::{Deadline, Lane, Verdict};
+use steadfast_core::{Deadline, Verdict, parts::Lane};
 
 use crate::{
     error::Elapsed,

@@ -1,6 +1,9 @@
 //! Taking in what became of a call.
 
-use steadfast_core::{Counts, Mark, StripedSuccesses, Tick};
+use steadfast_core::{
+    Counts,
+    parts::{Mark, StripedSuccesses, Tick},
+};
 
 use super::{Admission, Guarded, NOT_MEASURED, Shared};
 use crate::{

@@ -29,14 +29,14 @@ pub(crate) struct Telemetry {
     #[cfg_attr(not(feature = "tracing"), expect(dead_code, reason = "only events and metrics are named"))]
     name: Arc<str>,
     #[cfg(feature = "metrics")]
-    counters: steadfast_core::OutcomeCounters,
+    counters: steadfast_core::parts::OutcomeCounters,
 }
 
 impl Telemetry {
     pub(crate) fn new(name: Arc<str>) -> Self {
         Self {
             #[cfg(feature = "metrics")]
-            counters: steadfast_core::OutcomeCounters::new(
+            counters: steadfast_core::parts::OutcomeCounters::new(
                 "steadfast_clock_received_total",
                 "clock",
                 Arc::clone(&name),

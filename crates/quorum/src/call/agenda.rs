@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use steadfast_core::Lane;
+use steadfast_core::parts::Lane;
 
 use super::{pace::Pace, telemetry::Telemetry};
 use crate::{Nodes, Rule};

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use steadfast_core::{Alarm, Verdict};
+use steadfast_core::{Verdict, parts::Alarm};
 use tower_service::Service;
 
 use super::{

@@ -10,7 +10,7 @@ use std::{
 
 use futures_core::Stream;
 use pin_project_lite::pin_project;
-use steadfast_core::{Alarm, EveryError};
+use steadfast_core::{EveryError, parts::Alarm};
 use tower_service::Service;
 
 use super::{

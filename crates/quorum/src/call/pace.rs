@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use steadfast_core::{Buckets, ConfigError, LatencyQuantile, TimeSource};
+use steadfast_core::{
+    ConfigError, TimeSource,
+    parts::{Buckets, LatencyQuantile},
+};
 
 /// Latency is measured by the fine clock only.
 pub(crate) const CLOCK: TimeSource = TimeSource::Tokio;

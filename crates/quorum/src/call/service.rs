@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use steadfast_core::{Deadline, Striped};
+use steadfast_core::{Deadline, parts::Striped};
 use tower_service::Service;
 
 use super::{

@@ -42,15 +42,16 @@ pub(crate) struct Telemetry {
     #[cfg_attr(not(feature = "tracing"), expect(dead_code, reason = "only events carry the name from here"))]
     name: Arc<str>,
     #[cfg(feature = "metrics")]
-    calls: steadfast_core::OutcomeCounters,
+    calls: steadfast_core::parts::OutcomeCounters,
     #[cfg(feature = "metrics")]
-    requests: steadfast_core::OutcomeCounters,
+    requests: steadfast_core::parts::OutcomeCounters,
 }
 
 impl Telemetry {
     pub(crate) fn new(name: Arc<str>) -> Self {
         #[cfg(feature = "metrics")]
-        let counters = |metric, set| steadfast_core::OutcomeCounters::new(metric, "quorum", Arc::clone(&name), set);
+        let counters =
+            |metric, set| steadfast_core::parts::OutcomeCounters::new(metric, "quorum", Arc::clone(&name), set);
         Self {
             #[cfg(feature = "metrics")]
             calls: counters("steadfast_quorum_calls_total", OUTCOMES),

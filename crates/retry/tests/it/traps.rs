@@ -13,7 +13,7 @@ use std::{
 
 use futures::future::{Ready, join_all, ready};
 use rand::{RngExt, rngs::SmallRng};
-use steadfast_core::{Backoff, Executed, Jitter, Splitter, Verdict};
+use steadfast_core::{Backoff, Executed, Jitter, Verdict, parts::Splitter};
 use steadfast_retry::RetryLayer;
 use tokio::time::{Instant, advance};
 use tower::{Layer, Service, ServiceExt, buffer::BufferLayer, limit::ConcurrencyLimitLayer, service_fn};
