@@ -1,6 +1,6 @@
 //! The handle.
 
-use std::{future::Future, sync::Arc};
+use std::future::Future;
 
 use steadfast_core::{Classify, ConfigError, DefaultClassifier, Failure, Snapshot, parts::Striped};
 
@@ -51,7 +51,7 @@ impl Circuit {
     pub(crate) fn admit(&self) -> Result<Permit, Refused> {
         let lane = self.shared.lane();
         let admission = lane.admit()?;
-        Ok(Permit::new(Arc::clone(lane), admission))
+        Ok(Permit::new(lane, admission))
     }
 
     /// Runs a future under the circuit, without tower. It is not polled when the circuit is open.

@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use pin_project_lite::pin_project;
@@ -16,37 +16,32 @@ pin_project! {
     /// The future of [`Breaker`](crate::Breaker).
     ///
     /// Dropping it cancels the call. If the inner future panics, the call has failed.
+    // Flat, and no enum of unlike variants: the compiler keeps the fields in registers.
     #[derive(Debug)]
     pub struct ResponseFuture<F, C> {
+        // `None` when the call was refused.
         #[pin]
-        state: CallState<F, C>,
-    }
-}
-
-pin_project! {
-    #[project = CallStateProjection]
-    #[derive(Debug)]
-    enum CallState<F, C> {
-        Called { #[pin] inner: F, permit: Permit, classifier: C },
-        Refused { refused: Refused },
+        inner: Option<F>,
+        permit: Permit,
+        refused: Refused,
+        classifier: C,
     }
 }
 
 impl<F, C> ResponseFuture<F, C> {
     /// Calls `service` if `circuit` lets the request in.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn call<S, Req>(circuit: &Circuit, service: &mut S, request: Req, classifier: C) -> Self
     where
         S: Service<Req, Future = F>,
     {
-        let state = match circuit.admit() {
+        match circuit.admit() {
             Ok(mut permit) => {
-                let inner = permit.run(|| service.call(request));
-                CallState::Called { inner, permit, classifier }
+                let inner = Some(permit.run(|| service.call(request)));
+                Self { inner, permit, refused: Refused::UNTOLD, classifier }
             }
-            Err(refused) => CallState::Refused { refused },
-        };
-        Self { state }
+            Err(refused) => Self { inner: None, permit: Permit::settled(), refused, classifier },
+        }
     }
 }
 
@@ -58,15 +53,34 @@ where
 {
     type Output = Result<Res, Err>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            CallStateProjection::Called { inner, permit, classifier } => {
-                let outcome = ready!(permit.run(|| inner.poll(cx)));
-                permit.settle(classifier.classify(outcome.as_ref()));
-                Poll::Ready(outcome)
+        let this = self.project();
+        let Some(inner) = this.inner.as_pin_mut() else { return Poll::Ready(Err(refuse(*this.refused))) };
+        // A match for each arm, and no result of a result: the answer goes from the inner future to the caller untouched.
+        match this.permit.run(|| inner.poll(cx)) {
+            Poll::Ready(Ok(response)) => {
+                let verdict = this.classifier.classify(Ok(&response));
+                this.permit.settle(verdict);
+                Poll::Ready(Ok(response))
             }
-            CallStateProjection::Refused { refused } => Poll::Ready(Err(CircuitOpen::from(*refused).into())),
+            Poll::Ready(Err(error)) => {
+                settle_error(this.permit.take(), this.classifier, &error);
+                Poll::Ready(Err(error))
+            }
+            Poll::Pending => Poll::Pending,
         }
     }
+}
+
+#[cold]
+#[inline(never)]
+fn settle_error<C: Classify<Res, Err>, Res, Err>(permit: Permit, classifier: &C, error: &Err) {
+    permit.record(classifier.classify(Err(error)));
+}
+
+#[cold]
+#[inline(never)]
+fn refuse<E: From<CircuitOpen>>(refused: Refused) -> E {
+    CircuitOpen::from(refused).into()
 }

@@ -17,23 +17,29 @@ use crate::{
 #[derive(Debug)]
 #[must_use = "dropping a permit says that the call was cancelled"]
 pub struct Permit {
-    lane: Arc<Lane<Shared>>,
+    /// `None` once the verdict is given, so that dropping a settled permit is a look at one pointer.
+    lane: Option<Arc<Lane<Shared>>>,
     admission: Admission,
-    state: PermitState,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PermitState {
-    Idle,
     /// The code of the service panicked.
-    Panicked,
-    Settled,
+    panicked: bool,
 }
 
 impl Permit {
-    #[inline]
-    pub(crate) const fn new(lane: Arc<Lane<Shared>>, admission: Admission) -> Self {
-        Self { lane, admission, state: PermitState::Idle }
+    #[inline(always)]
+    pub(crate) fn new(lane: &Arc<Lane<Shared>>, admission: Admission) -> Self {
+        Self { lane: Some(Arc::clone(lane)), admission, panicked: false }
+    }
+
+    /// A permit that owes nothing.
+    #[inline(always)]
+    pub(crate) const fn settled() -> Self {
+        Self { lane: None, admission: Admission::NONE, panicked: false }
+    }
+
+    /// Hands over what this permit owes, and leaves a settled one.
+    #[inline(always)]
+    pub(crate) fn take(&mut self) -> Self {
+        Self { lane: self.lane.take(), ..*self }
     }
 
     /// Says what became of the call.
@@ -42,66 +48,74 @@ impl Permit {
         self.settle(verdict);
     }
 
-    #[inline]
-    pub(crate) fn settle(&mut self, verdict: Verdict) {
-        let (outcome, call) = match verdict {
-            Verdict::Success => (Outcome::Success, CallOutcome::Success),
-            // The service is healthy; the caller is not.
-            Verdict::Permanent => (Outcome::Success, CallOutcome::Permanent),
-            Verdict::Transient { .. } => (Outcome::Failure, CallOutcome::Failure),
-            Verdict::Throttled { .. } => (Outcome::Throttled, CallOutcome::Throttled),
-            Verdict::Ignored => (Outcome::Nothing { dropped: false }, CallOutcome::Ignored),
-        };
-        self.finish(outcome, call);
-    }
-
-    // Always: what is left of it for a plain success is a read of one word.
+    // Always: what is left of it for a plain success is a read of one word. All the rest is out of line, and takes what it needs by
+    // value: a permit whose address is taken lives in memory, and with it the future that holds it.
     #[inline(always)]
-    fn finish(&mut self, outcome: Outcome, call: CallOutcome) {
+    pub(crate) fn settle(&mut self, verdict: Verdict) {
         // A future polled again after it was ready must not speak twice.
-        if self.state == PermitState::Settled {
-            return;
-        }
-        self.state = PermitState::Settled;
-        self.lane.settle(self.lane.index(), self.admission, outcome);
-        self.lane.report.call(if self.admission.is_would_refuse() { CallOutcome::WouldRefuse } else { call });
-    }
-
-    #[cold]
-    fn abandon(&mut self) {
-        match self.state {
-            PermitState::Settled => {}
-            PermitState::Idle => self.finish(Outcome::Nothing { dropped: true }, CallOutcome::Cancelled),
-            PermitState::Panicked => self.finish(Outcome::Failure, CallOutcome::Failure),
+        let Some(lane) = self.lane.take() else { return };
+        if verdict == Verdict::Success && lane.is_unchanged_by_success(self.admission) {
+            lane.report.call(CallOutcome::Success);
+        } else {
+            settle(lane, self.admission, verdict);
         }
     }
 
     /// Runs code of the service under this permit. If it panics, the call has failed: a service that panics is not healthy.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn run<T>(&mut self, code: impl FnOnce() -> T) -> T {
-        let unwinding = Unwinding(&mut self.state);
+        let unwinding = Unwinding(&mut self.panicked);
         let value = code();
         mem::forget(unwinding);
         value
     }
 }
 
+#[cold]
+#[inline(never)]
+#[expect(clippy::needless_pass_by_value, reason = "the caller has no more use for the lane")]
+fn settle(lane: Arc<Lane<Shared>>, admission: Admission, verdict: Verdict) {
+    let (outcome, call) = match verdict {
+        Verdict::Success => (Outcome::Success, CallOutcome::Success),
+        // The service is healthy; the caller is not.
+        Verdict::Permanent => (Outcome::Success, CallOutcome::Permanent),
+        Verdict::Transient { .. } => (Outcome::Failure, CallOutcome::Failure),
+        Verdict::Throttled { .. } => (Outcome::Throttled, CallOutcome::Throttled),
+        Verdict::Ignored => (Outcome::Nothing { dropped: false }, CallOutcome::Ignored),
+    };
+    finish(&lane, admission, outcome, call);
+}
+
+#[cold]
+#[inline(never)]
+#[expect(clippy::needless_pass_by_value, reason = "the caller has no more use for the lane")]
+fn abandon(lane: Arc<Lane<Shared>>, admission: Admission, panicked: bool) {
+    if panicked {
+        finish(&lane, admission, Outcome::Failure, CallOutcome::Failure);
+    } else {
+        finish(&lane, admission, Outcome::Nothing { dropped: true }, CallOutcome::Cancelled);
+    }
+}
+
+fn finish(lane: &Lane<Shared>, admission: Admission, outcome: Outcome, call: CallOutcome) {
+    lane.settle(lane.index(), admission, outcome);
+    lane.report.call(if admission.is_would_refuse() { CallOutcome::WouldRefuse } else { call });
+}
+
 /// Dropped only by a panic: on the way of a success it costs nothing.
-struct Unwinding<'a>(&'a mut PermitState);
+struct Unwinding<'a>(&'a mut bool);
 
 impl Drop for Unwinding<'_> {
     fn drop(&mut self) {
-        if *self.0 == PermitState::Idle {
-            *self.0 = PermitState::Panicked;
-        }
+        *self.0 = true;
     }
 }
 
 impl Drop for Permit {
     #[inline]
     fn drop(&mut self) {
-        if self.state != PermitState::Settled {
-            self.abandon();
+        if let Some(lane) = self.lane.take() {
+            abandon(lane, self.admission, self.panicked);
         }
     }
 }

@@ -55,6 +55,9 @@ impl<S, C> Breaker<S, C> {
     }
 
     /// Not ready while the circuit would refuse. Woken by the timer or by any change of the circuit, never by itself.
+    // Out of line: inlined, it makes of `poll_ready` a call with a frame of 184 bytes.
+    #[cold]
+    #[inline(never)]
     fn poll_circuit(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let shared = self.circuit.shared();
         let waiting = self.waiting.get_or_insert_with(|| Waiting { watcher: Watcher::new(&self.circuit), timer: None });
@@ -109,7 +112,9 @@ where
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    // Always: at a second call site the compiler would leave it a function, whose future comes back through memory, written in
+    // words and read in pairs of words: each read would wait for the writes.
+    #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
         ResponseFuture::call(&self.circuit, &mut self.inner, request, self.classifier.clone())
     }

@@ -180,9 +180,16 @@ impl Shared {
     }
 
     /// Only a slow-call rule needs to know when a call began.
-    #[inline]
+    #[inline(always)]
     fn started(&self) -> u64 {
-        if self.settings.slow_after.is_some() { self.now() } else { NOT_MEASURED }
+        if self.settings.slow_after.is_some() { self.started_now() } else { NOT_MEASURED }
+    }
+
+    // Out of line: with the code of the clock in it, `call` is too long to be inlined at a second call site.
+    #[cold]
+    #[inline(never)]
+    fn started_now(&self) -> u64 {
+        self.now()
     }
 
     /// Slow is strictly longer.

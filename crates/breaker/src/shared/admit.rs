@@ -18,6 +18,9 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
+    /// Of a call that was not let in.
+    pub(crate) const NONE: Self = Self { word: Word(0), started: NOT_MEASURED };
+
     /// While closed the outcome is counted, while half-open it decides. In any other state (disabled, or let in by a dry run that
     /// would have refused it) it does not matter.
     #[inline]
@@ -29,6 +32,11 @@ impl Admission {
     #[inline]
     pub(crate) const fn is_would_refuse(self) -> bool {
         self.word.is_dry_run() && matches!(self.word.state(), State::Disabled)
+    }
+
+    #[inline]
+    pub(super) const fn word(self) -> Word {
+        self.word
     }
 
     #[inline]
@@ -55,7 +63,7 @@ pub(crate) struct Refused(u64);
 
 impl Refused {
     /// Nobody knows when.
-    const UNTOLD: Self = Self(u64::MAX);
+    pub(crate) const UNTOLD: Self = Self(u64::MAX);
 }
 
 impl From<Refused> for CircuitOpen {
@@ -78,6 +86,7 @@ impl Shared {
     /// Open is decided here without the lock: it is what a client meets most when it is refused.
     ///
     /// Not inlined, so that [`admit`](Self::admit) is short enough to be.
+    #[cold]
     #[inline(never)]
     fn admit_unless_closed(&self, word: Word) -> Result<Admission, Refused> {
         let refusal = match word.state() {

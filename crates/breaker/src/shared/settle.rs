@@ -49,8 +49,18 @@ impl Entry {
 }
 
 impl Shared {
+    /// Whether a success changes nothing: the word is still the one the call was admitted under, and nothing waits for a success.
+    #[inline(always)]
+    pub(crate) fn is_unchanged_by_success(&self, admission: Admission) -> bool {
+        let word = admission.word();
+        word == self.word()
+            && word.is_closed()
+            && word.is_quiet()
+            && admission.started() == NOT_MEASURED
+            && self.successes.is_none()
+    }
+
     /// Says what became of an admitted call, exactly once for each admission.
-    #[inline]
     pub(crate) fn settle(&self, lane: usize, admission: Admission, outcome: Outcome) {
         match admission.state() {
             State::Closed => self.settle_counted(lane, admission, outcome),
