@@ -55,6 +55,14 @@ impl OwnedGauge {
         }
     }
 
+    /// Shows what `value` returns, which is asked for only where something can be shown: not by the
+    /// [silent](crate::parts::silent::OwnedGauge) twin.
+    pub fn set_with(&self, value: impl FnOnce() -> Option<Duration>) {
+        if let Some(value) = value() {
+            self.set(value);
+        }
+    }
+
     fn gauge(&self) -> Option<&Gauge> {
         self.gauge.get().or_else(|| self.take())
     }

@@ -15,7 +15,9 @@ mod deadline;
 mod error;
 mod failure;
 mod guard;
+mod labels;
 mod latency;
+mod lock;
 mod ratio;
 mod refusal;
 mod rng;
@@ -28,6 +30,8 @@ mod verdict;
 mod wall_clock;
 
 #[cfg(feature = "metrics")]
+mod counters;
+#[cfg(feature = "metrics")]
 mod gauge;
 #[cfg(feature = "http")]
 pub mod http;
@@ -35,6 +39,10 @@ pub mod http;
 mod keyed;
 #[cfg(feature = "metrics")]
 mod outcomes;
+#[cfg(all(test, feature = "metrics"))]
+mod recorded;
+#[cfg(feature = "metrics")]
+mod state_gauges;
 #[cfg(feature = "time")]
 mod time_source;
 #[cfg(feature = "tonic")]
@@ -65,21 +73,29 @@ pub use crate::{
 ///
 /// Programs that put layers round their services never name it. It changes more freely than the rest of this crate.
 pub mod parts {
+    pub mod silent;
+
     #[cfg(feature = "time")]
     pub use crate::alarm::Alarm;
+    #[cfg(feature = "metrics")]
+    pub use crate::counters::Counters;
     #[cfg(feature = "metrics")]
     pub use crate::gauge::OwnedGauge;
     #[cfg(feature = "keyed")]
     pub use crate::keyed::Keyed;
     #[cfg(feature = "metrics")]
     pub use crate::outcomes::OutcomeCounters;
+    #[cfg(feature = "metrics")]
+    pub use crate::state_gauges::StateGauges;
     #[cfg(feature = "time")]
     pub use crate::time_source::Stopwatch;
     pub use crate::{
         count_window::CountWindow,
         counts::Mark,
         dated::Dated,
+        labels::Labels,
         latency::LatencyQuantile,
+        lock::lock,
         rng::Splitter,
         striped::{Lane, Striped},
         time_window::{Buckets, StripedSuccesses, Tick, TimeWindow},
