@@ -5,6 +5,8 @@
 mod alarm;
 mod attempt;
 mod backoff;
+#[cfg(feature = "boot")]
+mod boot;
 mod cause;
 mod classify;
 mod config;
@@ -48,6 +50,10 @@ mod time_source;
 #[cfg(feature = "tonic")]
 pub mod tonic;
 
+#[cfg(feature = "boot")]
+pub use crate::boot::{BootClock, BootInstant};
+#[cfg(all(feature = "boot", feature = "time"))]
+pub use crate::boot::{BootWait, ManualBootClock};
 #[cfg(feature = "time")]
 pub use crate::time_source::TimeSource;
 pub use crate::{
