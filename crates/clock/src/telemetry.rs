@@ -2,82 +2,83 @@
 
 use std::{sync::Arc, time::Duration};
 
+use steadfast_core::parts::Labels;
+#[cfg(not(feature = "metrics"))]
+use steadfast_core::parts::silent::{Counters, OwnedGauge};
+#[cfg(feature = "metrics")]
+use steadfast_core::parts::{Counters, OwnedGauge};
+
 use crate::Jump;
 
-/// A clock's name, and what is shown under it.
-///
-/// Jumps are rare, so their counter is looked up each time. A peer may send stamps that are refused as fast as it likes.
-#[derive(Debug)]
-pub(crate) struct Telemetry {
-    #[cfg(any(feature = "metrics", feature = "tracing"))]
-    name: Arc<str>,
-    #[cfg(feature = "metrics")]
-    lead: Option<steadfast_core::parts::OwnedGauge>,
-    /// Made on first use: before the program installs its recorder it would stay a no-op.
-    #[cfg(feature = "metrics")]
-    refused: std::sync::OnceLock<Refused>,
+/// Where the wall clock went.
+#[derive(Clone, Copy, Debug)]
+enum Direction {
+    Forward,
+    Back,
 }
 
-#[cfg(feature = "metrics")]
-struct Refused(metrics::Counter);
+impl Labels for Direction {
+    const KEY: &'static str = "direction";
+    const ALL: &'static [Self] = &[Self::Forward, Self::Back];
 
-#[cfg(feature = "metrics")]
-impl std::fmt::Debug for Refused {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Refused")
+    fn label(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Back => "back",
+        }
     }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl From<Jump> for Direction {
+    fn from(jump: Jump) -> Self {
+        match jump {
+            Jump::Forward(_) => Self::Forward,
+            Jump::Back(_) => Self::Back,
+        }
+    }
+}
+
+/// A clock's name, and what is shown under it.
+#[derive(Debug)]
+pub(crate) struct Telemetry {
+    #[cfg_attr(not(feature = "tracing"), expect(dead_code, reason = "only events carry the name from here"))]
+    name: Arc<str>,
+    /// Shown for clocks that have a name.
+    lead: Option<OwnedGauge>,
+    jumps: Counters<Direction>,
+    refused: Counters<()>,
 }
 
 impl Telemetry {
-    /// The lead is shown for clocks that somebody named.
-    #[cfg_attr(
-        not(any(feature = "metrics", feature = "tracing")),
-        expect(unused_variables, clippy::needless_pass_by_value, reason = "nothing is told without the features")
-    )]
     pub(crate) fn new(name: Option<Arc<str>>) -> Self {
+        let lead = name.clone().map(|name| OwnedGauge::new("steadfast_clock_lead_seconds", "clock", name));
+        let name = name.unwrap_or_else(|| "default".into());
         Self {
-            #[cfg(feature = "metrics")]
-            lead: name
-                .clone()
-                .map(|name| steadfast_core::parts::OwnedGauge::new("steadfast_clock_lead_seconds", "clock", name)),
-            #[cfg(feature = "metrics")]
-            refused: std::sync::OnceLock::new(),
-            #[cfg(any(feature = "metrics", feature = "tracing"))]
-            name: name.unwrap_or_else(|| "default".into()),
+            lead,
+            jumps: Counters::new("steadfast_clock_jumps_total", "clock", Arc::clone(&name)),
+            refused: Counters::new("steadfast_clock_refused_total", "clock", Arc::clone(&name)),
+            name,
         }
     }
 
-    /// Somebody compared the wall clock with time, which happens about once a second.
-    #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "the lead is a metric"))]
+    /// The wall clock was compared with time, which happens about once a second.
     pub(crate) fn looked(&self, lead: impl FnOnce() -> Duration, jump: Option<Jump>) {
-        #[cfg(feature = "metrics")]
-        {
-            if let Some(gauge) = &self.lead {
-                gauge.set(lead());
-            }
-            if let Some(jump) = jump {
-                let direction = match jump {
-                    Jump::Forward(_) => "forward",
-                    Jump::Back(_) => "back",
-                };
-                let name = Arc::clone(&self.name);
-                metrics::counter!("steadfast_clock_jumps_total", "clock" => name, "direction" => direction)
-                    .increment(1);
-            }
+        if let Some(gauge) = &self.lead {
+            gauge.set_with(|| Some(lead()));
         }
-        #[cfg(feature = "tracing")]
         if let Some(jump) = jump {
+            self.jumps.increment(jump.into());
+            #[cfg(feature = "tracing")]
             tracing::warn!(target: "steadfast::clock", clock = &*self.name, ?jump, "the wall clock was set");
         }
     }
 
-    /// A stamp was too far ahead.
+    /// A stamp was too far ahead. A peer may send such stamps as fast as it likes.
     pub(crate) fn refused(&self) {
-        #[cfg(feature = "metrics")]
-        {
-            let make =
-                || Refused(metrics::counter!("steadfast_clock_refused_total", "clock" => Arc::clone(&self.name)));
-            self.refused.get_or_init(make).0.increment(1);
-        }
+        self.refused.increment(());
     }
 }

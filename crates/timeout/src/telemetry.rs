@@ -2,6 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
+use steadfast_core::parts::Labels;
+#[cfg(not(feature = "metrics"))]
+use steadfast_core::parts::silent::{Counters, OwnedGauge};
+#[cfg(feature = "metrics")]
+use steadfast_core::parts::{Counters, OwnedGauge};
+
 /// How a call ended: the closed set of outcomes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Outcome {
@@ -11,36 +17,39 @@ pub(crate) enum Outcome {
     Cancelled,
 }
 
-/// The labels, in the order of [`Outcome`].
-#[cfg(feature = "metrics")]
-const OUTCOMES: &[&str] = &["completed", "timed_out", "deadline_passed", "cancelled"];
+impl Labels for Outcome {
+    const KEY: &'static str = "outcome";
+    const ALL: &'static [Self] = &[Self::Completed, Self::TimedOut, Self::DeadlinePassed, Self::Cancelled];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::TimedOut => "timed_out",
+            Self::DeadlinePassed => "deadline_passed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
 
 /// A limit's name, and what is counted under it.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
     name: Arc<str>,
-    #[cfg(feature = "metrics")]
-    counters: steadfast_core::parts::OutcomeCounters,
-    #[cfg(feature = "metrics")]
-    gauge: Option<steadfast_core::parts::OwnedGauge>,
+    calls: Counters<Outcome>,
+    limit: Option<OwnedGauge>,
 }
 
 impl Telemetry {
-    /// With `gauge`, the limit itself is shown; not for limits that nobody named, or that share one name.
-    #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "there is no gauge without the feature"))]
+    /// With `gauge`, the limit itself is shown; not for limits that have no name, or share one.
     pub(crate) fn new(name: Arc<str>, gauge: bool) -> Self {
+        let limit = || OwnedGauge::new("steadfast_timeout_limit_seconds", "timeout", Arc::clone(&name));
         Self {
-            #[cfg(feature = "metrics")]
-            counters: steadfast_core::parts::OutcomeCounters::new(
-                "steadfast_timeout_calls_total",
-                "timeout",
-                Arc::clone(&name),
-                OUTCOMES,
-            ),
-            #[cfg(feature = "metrics")]
-            gauge: gauge.then(|| {
-                steadfast_core::parts::OwnedGauge::new("steadfast_timeout_limit_seconds", "timeout", Arc::clone(&name))
-            }),
+            calls: Counters::new("steadfast_timeout_calls_total", "timeout", Arc::clone(&name)),
+            limit: gauge.then(limit),
             name,
         }
     }
@@ -50,10 +59,8 @@ impl Telemetry {
     }
 
     #[inline]
-    #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted without the feature"))]
     pub(crate) fn ended(&self, outcome: Outcome) {
-        #[cfg(feature = "metrics")]
-        self.counters.increment(outcome as usize);
+        self.calls.increment(outcome);
     }
 
     /// One debug event. The request is not in it.
@@ -63,15 +70,11 @@ impl Telemetry {
         tracing::debug!(target: "steadfast::timeout", timeout = &*self.name, ?limit, "no answer within the limit");
     }
 
-    /// The limit calls now start with; `limit` is asked only when somebody is to be shown.
+    /// The limit calls now start with; `limit` is asked only where it is shown.
     #[inline]
-    #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is shown without the feature"))]
     pub(crate) fn limit_is(&self, limit: impl FnOnce() -> Option<Duration>) {
-        #[cfg(feature = "metrics")]
-        if let Some(gauge) = &self.gauge
-            && let Some(limit) = limit()
-        {
-            gauge.set(limit);
+        if let Some(gauge) = &self.limit {
+            gauge.set_with(limit);
         }
     }
 }

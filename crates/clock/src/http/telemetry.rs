@@ -2,6 +2,12 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "metrics")]
+use steadfast_core::parts::Counters;
+use steadfast_core::parts::Labels;
+#[cfg(not(feature = "metrics"))]
+use steadfast_core::parts::silent::Counters;
+
 use crate::{ClockError, DriftTooLarge};
 
 /// What a message that was received carried, and what became of it: the closed set of outcomes.
@@ -19,38 +25,41 @@ pub(crate) enum Outcome {
     Ignored,
 }
 
-/// The labels, in the order of [`Outcome`].
-#[cfg(feature = "metrics")]
-const OUTCOMES: &[&str] = &["stamped", "unstamped", "malformed", "refused", "ignored"];
+impl Labels for Outcome {
+    const KEY: &'static str = "outcome";
+    const ALL: &'static [Self] = &[Self::Stamped, Self::Unstamped, Self::Malformed, Self::Refused, Self::Ignored];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Stamped => "stamped",
+            Self::Unstamped => "unstamped",
+            Self::Malformed => "malformed",
+            Self::Refused => "refused",
+            Self::Ignored => "ignored",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
 
 /// A layer's name, and what is counted under it. No event tells a header's value.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
-    #[cfg_attr(not(feature = "tracing"), expect(dead_code, reason = "only events and metrics are named"))]
+    #[cfg_attr(not(feature = "tracing"), expect(dead_code, reason = "only events carry the name from here"))]
     name: Arc<str>,
-    #[cfg(feature = "metrics")]
-    counters: steadfast_core::parts::OutcomeCounters,
+    received: Counters<Outcome>,
 }
 
 impl Telemetry {
     pub(crate) fn new(name: Arc<str>) -> Self {
-        Self {
-            #[cfg(feature = "metrics")]
-            counters: steadfast_core::parts::OutcomeCounters::new(
-                "steadfast_clock_received_total",
-                "clock",
-                Arc::clone(&name),
-                OUTCOMES,
-            ),
-            name,
-        }
+        Self { received: Counters::new("steadfast_clock_received_total", "clock", Arc::clone(&name)), name }
     }
 
     #[inline]
-    #[cfg_attr(not(feature = "metrics"), expect(unused_variables, reason = "nothing is counted without the feature"))]
     pub(crate) fn received(&self, outcome: Outcome) {
-        #[cfg(feature = "metrics")]
-        self.counters.increment(outcome as usize);
+        self.received.increment(outcome);
     }
 
     /// One debug event.

@@ -2,6 +2,12 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "metrics")]
+use steadfast_core::parts::Counters;
+use steadfast_core::parts::Labels;
+#[cfg(not(feature = "metrics"))]
+use steadfast_core::parts::silent::Counters;
+
 use super::course::Course;
 #[cfg(feature = "tracing")]
 use crate::Nodes;
@@ -15,9 +21,23 @@ pub(crate) enum Outcome {
     Cancelled,
 }
 
-/// The labels, in the order of [`Outcome`].
-#[cfg(any(feature = "metrics", feature = "tracing"))]
-const OUTCOMES: &[&str] = &["won", "lost", "incomplete", "cancelled"];
+impl Labels for Outcome {
+    const KEY: &'static str = "outcome";
+    const ALL: &'static [Self] = &[Self::Won, Self::Lost, Self::Incomplete, Self::Cancelled];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Won => "won",
+            Self::Lost => "lost",
+            Self::Incomplete => "incomplete",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
 
 /// Why a node was called: the closed set of causes.
 #[derive(Clone, Copy, Debug)]
@@ -32,44 +52,51 @@ pub(crate) enum Cause {
     Unready,
 }
 
-/// The labels, in the order of [`Cause`].
-#[cfg(feature = "metrics")]
-const CAUSES: &[&str] = &["opening", "failure", "delay", "unready"];
+impl Labels for Cause {
+    const KEY: &'static str = "cause";
+    const ALL: &'static [Self] = &[Self::Opening, Self::Failure, Self::Delay, Self::Unready];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Opening => "opening",
+            Self::Failure => "failure",
+            Self::Delay => "delay",
+            Self::Unready => "unready",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
 
 /// The name of calls, and what is counted under it.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
     #[cfg_attr(not(feature = "tracing"), expect(dead_code, reason = "only events carry the name from here"))]
     name: Arc<str>,
-    #[cfg(feature = "metrics")]
-    calls: steadfast_core::parts::OutcomeCounters,
-    #[cfg(feature = "metrics")]
-    requests: steadfast_core::parts::OutcomeCounters,
+    calls: Counters<Outcome>,
+    requests: Counters<Cause>,
 }
 
 impl Telemetry {
     pub(crate) fn new(name: Arc<str>) -> Self {
-        #[cfg(feature = "metrics")]
-        let counters =
-            |metric, set| steadfast_core::parts::OutcomeCounters::new(metric, "quorum", Arc::clone(&name), set);
         Self {
-            #[cfg(feature = "metrics")]
-            calls: counters("steadfast_quorum_calls_total", OUTCOMES),
-            #[cfg(feature = "metrics")]
-            requests: counters("steadfast_quorum_requests_total", CAUSES).by("cause"),
+            calls: Counters::new("steadfast_quorum_calls_total", "quorum", Arc::clone(&name)),
+            requests: Counters::new("steadfast_quorum_requests_total", "quorum", Arc::clone(&name)),
             name,
         }
     }
 
     /// A call was given up from outside.
     pub(crate) fn cancelled(&self) {
-        self.count(Outcome::Cancelled);
+        self.calls.increment(Outcome::Cancelled);
     }
 
     /// A call was decided, or its time has run out.
     #[inline]
     pub(crate) fn ended<const WORDS: usize>(&self, outcome: Outcome, course: &Course<WORDS>) {
-        self.count(outcome);
+        self.calls.increment(outcome);
         #[cfg(feature = "tracing")]
         if !matches!(outcome, Outcome::Won) {
             self.failed(outcome, course.no(), course.out());
@@ -78,23 +105,14 @@ impl Telemetry {
     }
 
     #[inline]
-    fn count(&self, outcome: Outcome) {
-        #[cfg(feature = "metrics")]
-        self.calls.increment(outcome as usize);
-        let _ = outcome;
-    }
-
-    #[inline]
     pub(crate) fn called(&self, cause: Cause) {
-        #[cfg(feature = "metrics")]
-        self.requests.increment(cause as usize);
-        let _ = cause;
+        self.requests.increment(cause);
     }
 
     /// One debug event: who failed, and who was still out. Nothing of the request or the answers.
     #[cfg(feature = "tracing")]
     fn failed<const WORDS: usize>(&self, outcome: Outcome, no: Nodes<WORDS>, out: Nodes<WORDS>) {
-        let outcome = OUTCOMES[outcome as usize];
+        let outcome = outcome.label();
         tracing::debug!(target: "steadfast::quorum", quorum = %self.name, outcome, %no, %out, "no quorum");
     }
 }
