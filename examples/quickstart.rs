@@ -12,7 +12,7 @@ use steadfast::{
     Refusal, RefusalKind,
     breaker::{BreakerConfig, BreakerLayer, Circuit, CircuitOpen, State},
     cause,
-    retry::RetryLayer,
+    retry::{RetryConfig, RetryLayer},
     timeout::TimeoutLayer,
 };
 use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
@@ -24,7 +24,7 @@ static CALLS: AtomicU32 = AtomicU32::new(0);
 async fn main() -> Result<(), BoxError> {
     let circuit = Circuit::new(BreakerConfig::new().count_window(10).minimum_calls(5).named("doubler"))?;
     // An open circuit says when to come back. A caller who would have to wait longer than this hears so at once.
-    let retry = RetryLayer::builder().retry_after_limit(Duration::from_millis(500)).build();
+    let retry = RetryLayer::new(RetryConfig::new().retry_after_limit(Duration::from_millis(500)));
     let service = ServiceBuilder::new()
         .layer(retry)
         .layer(BreakerLayer::new(circuit.clone()))

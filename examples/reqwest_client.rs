@@ -22,7 +22,7 @@ use axum::{
 use steadfast::{
     breaker::{BreakerConfig, BreakerLayer, Circuit, CircuitOpen, State},
     cause, guard,
-    retry::{RetryLayer, http::ReplayBody},
+    retry::{RetryConfig, RetryLayer, http::ReplayBody},
     timeout::TimeoutLayer,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -55,7 +55,7 @@ impl Service<Request<ReplayBody<reqwest::Body>>> for Reqwest {
 async fn main() -> Result<(), BoxError> {
     let circuit = Circuit::new(BreakerConfig::new().count_window(10).minimum_calls(5))?;
     // An open circuit says when to come back. A caller who would have to wait longer than this hears so at once.
-    let retry = RetryLayer::builder().http().retry_after_limit(Duration::from_millis(500)).build();
+    let retry = RetryLayer::new(RetryConfig::new().retry_after_limit(Duration::from_millis(500))).http();
     let stack = ServiceBuilder::new()
         .layer(retry)
         .layer(BreakerLayer::new(circuit.clone()).http())

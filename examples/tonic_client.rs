@@ -17,7 +17,7 @@ use bytes::{Buf, BufMut, Bytes};
 use steadfast::{
     breaker::{BreakerConfig, BreakerLayer, Circuit, State},
     guard,
-    retry::{RetryLayer, http::HttpReplay},
+    retry::{RetryConfig, RetryLayer, http::HttpReplay},
     timeout::TimeoutLayer,
 };
 use tonic::{
@@ -40,7 +40,7 @@ async fn main() -> Result<(), BoxError> {
     let reads = |head: &Parts| head.uri.path() == "/shop.Items/Read";
     // An open circuit says when to come back. A caller who would have to wait longer than this hears so at once.
     let patience = Duration::from_millis(500);
-    let retry = RetryLayer::builder().grpc().replay(HttpReplay::new(reads)).retry_after_limit(patience).build();
+    let retry = RetryLayer::new(RetryConfig::new().retry_after_limit(patience)).grpc().replay(HttpReplay::new(reads));
     let stack = ServiceBuilder::new()
         .layer(retry)
         .layer(BreakerLayer::new(circuit.clone()).grpc())

@@ -8,7 +8,7 @@ use steadfast::{
     breaker::{BreakerConfig, BreakerLayer, Circuit, OnOpen},
     guard,
     http::WholeLayer,
-    retry::RetryLayer,
+    retry::{RetryConfig, RetryLayer},
     timeout::TimeoutLayer,
 };
 use tower::{BoxError, Layer, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
@@ -37,7 +37,7 @@ pub(crate) fn steadfast(upstreams: &[SocketAddr], calls: &Calls) -> Result<(Back
     }
     // The next attempt goes to another upstream, so there is little to wait for.
     let backoff = Backoff::exponential(Duration::from_millis(10), Duration::from_millis(100))?;
-    let retry = RetryLayer::builder().http().backoff(backoff.with_jitter(Jitter::Equal)).build();
+    let retry = RetryLayer::new(RetryConfig::new().backoff(backoff.with_jitter(Jitter::Equal))).http();
     let service = retry.layer(RoundRobin::new(members)).map_err(BoxError::from);
     Ok((BoxCloneSyncService::new(service.map_response(IntoResponse::into_response)), circuits))
 }

@@ -103,7 +103,7 @@ pub mod parts {
         latency::LatencyQuantile,
         lock::lock,
         rng::Splitter,
-        striped::{Lane, Striped},
+        striped::{Lane, Striped, lane_count, thread_number},
         time_window::{Buckets, StripedSuccesses, Tick, TimeWindow},
     };
 }

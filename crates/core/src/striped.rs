@@ -97,16 +97,18 @@ impl<T> Deref for Lane<T> {
     }
 }
 
-/// A power of two, at least the number of cores, so that as many threads rarely meet on a lane; at most 64, because
-/// summing visits them all.
-fn lane_count() -> usize {
+/// How many lanes a [`Striped`] has: a power of two, at least the number of cores, so that as many threads rarely meet on a
+/// lane; at most 64, because summing visits them all.
+#[must_use]
+pub fn lane_count() -> usize {
     static COUNT: OnceLock<usize> = OnceLock::new();
     *COUNT.get_or_init(|| thread::available_parallelism().map_or(4, |cores| cores.get().next_power_of_two().min(64)))
 }
 
-/// Threads are numbered as they first ask.
+/// This thread's number; threads are numbered as they first ask. Its remainder by the number of lanes is the thread's lane.
 #[inline]
-fn thread_number() -> usize {
+#[must_use]
+pub fn thread_number() -> usize {
     thread_local! {
         static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
     }

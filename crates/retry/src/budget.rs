@@ -1,20 +1,16 @@
 //! A bound on how much is sent again.
 
-use std::{
-    fmt,
-    num::NonZeroU32,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt, num::NonZeroU32, sync::Arc, time::Instant};
 
 use steadfast_core::{
-    ConfigError, Ratio, Snapshot, TimeSource,
-    parts::{Buckets, Striped, Tick},
+    ConfigError, Snapshot, TimeSource,
+    parts::{Buckets, Tick, lane_count, thread_number},
 };
 
 use crate::{
+    config::{BudgetConfig, Settings},
     error::BudgetExhausted,
-    ledger::{Allowance, BUCKETS, Ledger, Moment},
+    ledger::{Ledger, Moment},
 };
 
 /// Bounds the retries of everybody who shares it to a share of their requests, plus a floor.
@@ -34,9 +30,10 @@ use crate::{
 /// ```
 /// use std::{num::NonZeroU32, time::Duration};
 /// use steadfast_core::Ratio;
-/// use steadfast_retry::Budget;
+/// use steadfast_retry::{Budget, BudgetConfig};
 ///
-/// let budget = Budget::builder().ratio(Ratio::percent(10)).floor_per_second(0).window(Duration::from_secs(30)).build()?;
+/// let config = BudgetConfig::new().ratio(Ratio::percent(10)).floor_per_second(0).window(Duration::from_secs(30));
+/// let budget = Budget::new(config)?;
 /// for _ in 0..10 {
 ///     budget.deposit();
 /// }
@@ -51,8 +48,6 @@ pub struct Budget(Arc<Account>);
 struct Account {
     ledger: Ledger,
     clock: Clock,
-    /// Numbers the threads that deposit on their own.
-    threads: Striped<()>,
 }
 
 /// The clock, cut into buckets.
@@ -70,14 +65,19 @@ impl Clock {
 }
 
 impl Budget {
-    /// A budget with other figures than the default ones.
-    pub const fn builder() -> BudgetBuilder {
-        BudgetBuilder::DEFAULT
+    /// The budget, with nothing in it but its floor.
+    ///
+    /// # Errors
+    /// When the window is shorter than 10 ms or longer than 10 days.
+    pub fn new(config: BudgetConfig) -> Result<Self, ConfigError> {
+        let Settings { allowance, buckets, time_source } = config.check()?;
+        let clock = Clock { source: time_source, origin: time_source.now(), buckets };
+        Ok(Self(Arc::new(Account { ledger: Ledger::new(allowance, buckets, lane_count()), clock })))
     }
 
     /// Counts one request. A retry layer does this for every request that passes it.
     pub fn deposit(&self) {
-        self.post(self.0.threads.lane().index(), self.moment().tick(), 1);
+        self.post(thread_number() % lane_count(), self.moment().tick(), 1);
     }
 
     /// Takes `cost` for one retry, for as long as the [`Withdrawal`] is held; once [spent](Withdrawal::spend), for one window more.
@@ -105,18 +105,18 @@ impl Budget {
 }
 
 impl Snapshot for Budget {
-    type State = BudgetState;
+    type State = BudgetSnapshot;
 
-    fn snapshot(&self) -> BudgetState {
+    fn snapshot(&self) -> BudgetSnapshot {
         let balance = self.0.ledger.balance_at(self.0.clock.tick());
-        BudgetState { requests: balance.deposits, withdrawn: balance.withdrawn, available: balance.available }
+        BudgetSnapshot { requests: balance.deposits, withdrawn: balance.withdrawn, available: balance.available }
     }
 }
 
 impl Default for Budget {
     /// 20 % and 10/s over 10 s.
     fn default() -> Self {
-        BudgetBuilder::DEFAULT.build().expect("the default figures are within their ranges")
+        Self::new(BudgetConfig::new()).expect("the default figures are within their ranges")
     }
 }
 
@@ -129,83 +129,13 @@ impl fmt::Debug for Budget {
 /// A budget's window as plain data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct BudgetState {
+pub struct BudgetSnapshot {
     /// The requests counted in the window.
     pub requests: u64,
     /// What is withdrawn and not yet sent, and what was sent in the window.
     pub withdrawn: u64,
     /// What may be withdrawn now.
     pub available: u64,
-}
-
-/// The figures of a [`Budget`].
-#[derive(Clone, Copy, Debug)]
-#[must_use]
-pub struct BudgetBuilder {
-    ratio: Ratio,
-    floor_per_second: u32,
-    window: Duration,
-    time_source: TimeSource,
-}
-
-/// A bucket is a tenth of the window, and is at least 1 ms and at most a day.
-const SHORTEST: Duration = Duration::from_millis(10);
-const LONGEST: Duration = Duration::from_secs(10 * 24 * 3600);
-
-impl BudgetBuilder {
-    const DEFAULT: Self = Self {
-        ratio: Ratio::percent(20),
-        floor_per_second: 10,
-        window: Duration::from_secs(10),
-        time_source: TimeSource::Tokio,
-    };
-
-    /// The share of requests that may be sent again.
-    pub const fn ratio(self, ratio: Ratio) -> Self {
-        Self { ratio, ..self }
-    }
-
-    /// How many retries a second are free, on average over the window, whatever the traffic. Zero is allowed. The floor of a
-    /// window is rounded down: 1/s over half a second is none.
-    pub const fn floor_per_second(self, retries: u32) -> Self {
-        Self { floor_per_second: retries, ..self }
-    }
-
-    /// How far back requests and retries are counted, from 10 ms to 10 days. Longer allows longer bursts of retries.
-    pub const fn window(self, window: Duration) -> Self {
-        Self { window, ..self }
-    }
-
-    /// The clock to follow; tokio's by default. The coarse clock is fine enough for windows of 100 ms and more.
-    pub const fn time_source(self, source: TimeSource) -> Self {
-        Self { time_source: source, ..self }
-    }
-
-    /// The budget, with nothing in it but its floor.
-    ///
-    /// # Errors
-    /// When the window is shorter than 10 ms or longer than 10 days.
-    pub fn build(self) -> Result<Budget, ConfigError> {
-        let in_range = (SHORTEST..=LONGEST).contains(&self.window);
-        ConfigError::require(in_range, "window", self.window, "10 ms to 10 days")?;
-        let clock = Clock {
-            source: self.time_source,
-            origin: self.time_source.now(),
-            buckets: Buckets::new(self.window, BUCKETS)?,
-        };
-        let floor = u128::from(self.floor_per_second) * self.window.as_nanos() / 1_000_000_000;
-        // 2^32 retries a second for ten days are below 2^52.
-        let allowance = Allowance { ratio: self.ratio, floor: u64::try_from(floor).unwrap_or(u64::MAX) };
-        let mut lanes = 1;
-        let threads = Striped::new(|number| lanes = number);
-        Ok(Budget(Arc::new(Account { ledger: Ledger::new(allowance, clock.buckets, lanes), clock, threads })))
-    }
-}
-
-impl Default for BudgetBuilder {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
 }
 
 /// What was taken from a budget for one retry. Dropping it gives it back: nothing was sent.
@@ -280,15 +210,19 @@ impl Pocket {
 #[cfg(not(steadfast_loom))]
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
+    use steadfast_core::Ratio;
 
     use super::*;
+    use crate::config::LONGEST;
 
     const WINDOW_MS: u64 = 1000;
 
     fn budget(percent: u8, floor_per_second: u32) -> Budget {
-        let builder = Budget::builder().ratio(Ratio::percent(percent)).floor_per_second(floor_per_second);
-        builder.window(Duration::from_millis(WINDOW_MS)).build().unwrap()
+        let config = BudgetConfig::new().ratio(Ratio::percent(percent)).floor_per_second(floor_per_second);
+        Budget::new(config.window(Duration::from_millis(WINDOW_MS))).unwrap()
     }
 
     /// One service handle: a pocket that is posted when the handle is dropped.
@@ -436,14 +370,15 @@ mod tests {
     #[test]
     fn a_window_out_of_range_is_refused_by_name_and_value() {
         for window in [Duration::ZERO, Duration::from_millis(9), Duration::from_secs(11 * 24 * 3600), Duration::MAX] {
-            let error = Budget::builder().window(window).build().unwrap_err();
+            let error = Budget::new(BudgetConfig::new().window(window)).unwrap_err();
             assert_eq!((error.field, error.value), ("window", format!("{window:?}")));
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_largest_figures_do_not_overflow() {
-        let longest = Budget::builder().ratio(Ratio::ONE).floor_per_second(u32::MAX).window(LONGEST).build().unwrap();
+        let config = BudgetConfig::new().ratio(Ratio::ONE).floor_per_second(u32::MAX).window(LONGEST);
+        let longest = Budget::new(config).unwrap();
         assert_eq!(longest.snapshot().available, u64::from(u32::MAX) * LONGEST.as_secs());
         longest.try_withdraw(NonZeroU32::MAX).unwrap().spend();
     }

@@ -3,18 +3,19 @@
 use std::{sync::Arc, time::Duration};
 
 use rand::rngs::SmallRng;
-use steadfast_core::{Attempt, Deadline, TimeSource, Verdict, parts::Lane};
+use steadfast_core::{Attempt, Deadline, TimeSource, Verdict};
 
 use crate::{
     budget::Withdrawal,
-    plan::{Outcome, Pace, is_in_time},
+    lanes::Lane,
+    layer::{RetryLayer, Shared},
+    policy::{Outcome, Pace, is_in_time},
     replay::{CannotReplay, Ended, Replay},
-    shared::{Rules, Shared},
 };
 
-/// What one call carries from attempt to attempt. Dropped before it has ended, it counts as cancelled.
-pub(crate) struct Call<R, V> {
-    pub(crate) shared: Arc<Lane<Shared<R>>>,
+/// What one call carries from attempt to attempt; `V` is what is kept of its request. Dropped before it has ended, it counts as cancelled.
+pub(crate) struct Call<S, C, X, P, V> {
+    pub(crate) lane: Arc<Lane<S, RetryLayer<C, X, P>>>,
     saved: V,
     deadline: Option<Deadline>,
     attempt: Attempt,
@@ -30,22 +31,22 @@ pub(crate) struct Next<Q> {
     pub(crate) withdrawal: Withdrawal,
 }
 
-impl<R, V> Call<R, V> {
-    #[inline]
-    pub(crate) fn new(lane: &Arc<Lane<Shared<R>>>, saved: V, deadline: Option<Deadline>) -> Self {
-        Self { shared: Arc::clone(lane), saved, deadline, attempt: Attempt::FIRST, pace: None, has_ended: false }
+impl<S, C, X, P, V> Call<S, C, X, P, V> {
+    #[inline(always)]
+    pub(crate) fn new(lane: &Arc<Lane<S, RetryLayer<C, X, P>>>, saved: V, deadline: Option<Deadline>) -> Self {
+        Self { lane: Arc::clone(lane), saved, deadline, attempt: Attempt::FIRST, pace: None, has_ended: false }
     }
 
     /// The call has ended.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn end(&mut self, outcome: Outcome) {
         self.has_ended = true;
-        self.shared.telemetry.ended(outcome);
+        self.shared().telemetry.ended(outcome);
     }
 
     /// The call has ended with a failure that is given to the caller.
     pub(crate) fn give_up(&mut self, outcome: Outcome, why: Option<CannotReplay>) {
-        self.shared.telemetry.given_up(self.attempt, outcome, why);
+        self.shared().telemetry.given_up(self.attempt, outcome, why);
         self.end(outcome);
     }
 
@@ -58,28 +59,17 @@ impl<R, V> Call<R, V> {
         self.deadline.is_none() || is_in_time(self.deadline, TimeSource::Tokio.now(), delay)
     }
 
-    /// Draws the wait before the next attempt.
-    fn wait(&mut self, verdict: Verdict) -> Result<Duration, Outcome> {
-        let splitter = &self.shared.splitter;
-        let fresh = || Pace { rng: splitter.split(), previous: Duration::ZERO };
-        let delay = self.shared.plan.wait(verdict.retry_after(), self.attempt, self.pace.get_or_insert_with(fresh))?;
-        if self.is_in_time(delay) { Ok(delay) } else { Err(Outcome::Deadline) }
-    }
-}
-
-impl<C, P, X, V> Call<Rules<C, P, X>, V> {
     /// What follows an attempt that ended with `verdict`: another one, or nothing, and then the call has ended.
     ///
-    /// The budget comes last of all questions, so that nothing is charged for a retry that is not made; and the request is prepared
-    /// before the wait, so that nothing can go wrong after it.
-    #[cold]
+    /// The budget comes last of all questions, so that nothing is charged for a retry that is not made; and the request is
+    /// prepared before the wait, so that nothing can go wrong after it.
     pub(crate) fn after_failure<Req>(&mut self, verdict: Verdict, ended: Ended) -> Option<Next<P::Request>>
     where
         P: Replay<Req, Saved = V>,
     {
         match self.try_next(verdict, ended) {
             Ok(next) => {
-                self.shared.telemetry.retrying(self.attempt, next.delay);
+                self.shared().telemetry.retrying(self.attempt, next.delay);
                 self.attempt = self.attempt.next();
                 Some(next)
             }
@@ -98,24 +88,33 @@ impl<C, P, X, V> Call<Rules<C, P, X>, V> {
     where
         P: Replay<Req, Saved = V>,
     {
-        let Shared { rules, plan, .. } = &**self.shared;
-        let is_idempotent = || rules.replay.is_idempotent(&self.saved);
-        let cost = plan.permits(verdict, self.attempt, is_idempotent).map_err(|outcome| (outcome, None))?;
-        let delay = self.wait(verdict).map_err(|outcome| (outcome, None))?;
-        let Shared { rules, budget, .. } = &**self.shared;
-        let withdrawal = budget.try_withdraw(cost).map_err(|_| (Outcome::BudgetExhausted, None))?;
-        let again = rules.replay.again(&mut self.saved, self.attempt.next(), ended);
+        let RetryLayer { shared, budget, replay, .. } = &self.lane.layer;
+        let Shared { policy, splitter, .. } = &**shared;
+        let given_up = |outcome| (outcome, None);
+        let cost = policy.permits(verdict, self.attempt, || replay.is_idempotent(&self.saved)).map_err(given_up)?;
+        let pace = self.pace.get_or_insert_with(|| Pace { rng: splitter.split(), previous: Duration::ZERO });
+        let delay = policy.wait(verdict.retry_after(), self.attempt, pace).map_err(given_up)?;
+        if !self.is_in_time(delay) {
+            return Err(given_up(Outcome::Deadline));
+        }
+        let withdrawal = budget.try_withdraw(cost).map_err(|_| given_up(Outcome::BudgetExhausted))?;
+        let again = replay.again(&mut self.saved, self.attempt.next(), ended);
         // On an error the withdrawal is dropped, and so refunded.
         let request = again.map_err(|why| (Outcome::NotRepeatable, Some(why)))?;
         Ok(Next { request, delay, withdrawal })
     }
+
+    #[inline(always)]
+    fn shared(&self) -> &Shared {
+        &self.lane.layer.shared
+    }
 }
 
-impl<R, V> Drop for Call<R, V> {
+impl<S, C, X, P, V> Drop for Call<S, C, X, P, V> {
     #[inline]
     fn drop(&mut self) {
         if !self.has_ended {
-            self.shared.telemetry.ended(Outcome::Cancelled);
+            self.shared().telemetry.ended(Outcome::Cancelled);
         }
     }
 }

@@ -16,9 +16,8 @@ use tower_service::Service;
 use crate::{
     budget::Withdrawal,
     call::Call,
-    plan::Outcome,
+    policy::Outcome,
     replay::{Ended, Replay},
-    shared::Rules,
 };
 
 pin_project! {
@@ -26,159 +25,152 @@ pin_project! {
     ///
     /// Dropping it cancels whatever it is doing. A retry that was not sent yet is given back to the budget.
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<S, R, Req>
+    pub struct ResponseFuture<S, C, X, P, Req>
     where
-        S: Service<<R as Kept<Req>>::Request>,
-        R: Kept<Req>,
+        S: Service<P::Request>,
+        P: Replay<Req>,
     {
-        // The handle that was made ready for this call, and is made ready again for each further attempt.
-        service: S,
-        call: Call<R, R::Saved>,
+        call: Call<S, C, X, P, P::Saved>,
         #[pin]
-        state: State<S::Future, R::Request, Answer<S, R::Request>>,
+        state: State<S::Future, Rest<S, P::Request>>,
     }
-}
-
-/// What a service answers with.
-type Answer<S, Q> = Result<<S as Service<Q>>::Response, <S as Service<Q>>::Error>;
-
-/// What [`Rules`] keep of a request: the types of its [`Replay`].
-pub trait Kept<Req> {
-    /// What the inner service is called with.
-    type Request;
-    /// What is kept until the outcome is known.
-    type Saved;
-}
-
-impl<C, P: Replay<Req>, X, Req> Kept<Req> for Rules<C, P, X> {
-    type Request = P::Request;
-    type Saved = P::Saved;
 }
 
 pin_project! {
     #[project = StateProjection]
-    enum State<F, Q, A> {
+    enum State<F, R> {
         // An attempt is under way.
         Calling { #[pin] inner: F },
-        // The next attempt will come. Boxed, because the timer is large, and every call that succeeds would move and drop its room.
-        Waiting { waiting: Rest<Q, A> },
+        // The next attempt will come.
+        Waiting { rest: R },
     }
 }
 
+/// What a service answers to a `Q`.
+type Output<S, Q> = Result<<S as Service<Q>>::Response, <S as Service<Q>>::Error>;
+
+/// Boxed, because the timer and the service are large, and every call that succeeds would move and drop their room.
+type Rest<S, Q> = Pin<Box<Waiting<S, Q, Output<S, Q>>>>;
+
 pin_project! {
     // The time between two attempts: the backoff, then the wait for readiness.
-    struct Waiting<Q, A> {
+    struct Waiting<S, Q, O> {
+        // The instance that will make the next attempt.
+        service: S,
         // Rings at the end of the backoff; once `has_rested`, at the deadline if there is one.
         #[pin]
         timer: Sleep,
         has_rested: bool,
         // What will be sent, and what was charged for it; none once it was sent.
         next: Option<(Q, Withdrawal)>,
-        // The failure before, kept only if a deadline may end the wait for readiness. Otherwise it was dropped when the wait began: a
-        // response may hold a connection.
-        last: Option<A>,
+        // The failure before, kept only if a deadline may end the wait for readiness. Otherwise it was dropped when the
+        // wait began: a response may hold a connection.
+        last: Option<O>,
     }
 }
 
-type Rest<Q, A> = Pin<Box<Waiting<Q, A>>>;
-
-impl<S, R, Req> ResponseFuture<S, R, Req>
-where
-    S: Service<R::Request>,
-    R: Kept<Req>,
-{
-    #[inline]
-    pub(crate) const fn new(inner: S::Future, service: S, call: Call<R, R::Saved>) -> Self {
-        Self { service, call, state: State::Calling { inner } }
-    }
-}
-
-impl<S, C, P, X, Req> Future for ResponseFuture<S, Rules<C, P, X>, Req>
+impl<S, C, X, P, Req> ResponseFuture<S, C, X, P, Req>
 where
     S: Service<P::Request>,
+    P: Replay<Req>,
+{
+    #[inline(always)]
+    pub(crate) const fn new(inner: S::Future, call: Call<S, C, X, P, P::Saved>) -> Self {
+        Self { call, state: State::Calling { inner } }
+    }
+}
+
+impl<S, C, X, P, Req> Future for ResponseFuture<S, C, X, P, Req>
+where
+    S: Service<P::Request> + Clone,
     C: Classify<S::Response, S::Error>,
     P: Replay<Req>,
 {
-    type Output = Result<S::Response, S::Error>;
+    type Output = Output<S, P::Request>;
 
-    /// Kept small, so that it is compiled into its caller: whatever follows a failure stands elsewhere.
-    #[inline]
+    /// Compiled into its caller, at every call site: what follows a failure stands elsewhere. Each arm classifies by itself,
+    /// so that a success is never put into a `Result` that goes through memory.
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
             if let StateProjection::Calling { inner } = this.state.as_mut().project() {
-                let answer = ready!(inner.poll(cx));
-                let verdict = this.call.shared.rules.classify.classify(answer.as_ref());
-                if verdict == Verdict::Success {
-                    this.call.end(Outcome::Success);
-                    return Poll::Ready(answer);
-                }
-                let ended = if answer.is_ok() { Ended::Response } else { Ended::Error };
-                match follow(this.call, verdict, ended, answer) {
-                    Ok(waiting) => this.state.set(State::Waiting { waiting }),
-                    Err(answer) => return Poll::Ready(answer),
+                let classifier = &this.call.lane.layer.classifier;
+                let (verdict, output) = match ready!(inner.poll(cx)) {
+                    Ok(response) => match classifier.classify(Ok(&response)) {
+                        Verdict::Success => {
+                            this.call.end(Outcome::Success);
+                            return Poll::Ready(Ok(response));
+                        }
+                        verdict => (verdict, Ok(response)),
+                    },
+                    Err(error) => match classifier.classify(Err(&error)) {
+                        Verdict::Success => {
+                            this.call.end(Outcome::Success);
+                            return Poll::Ready(Err(error));
+                        }
+                        verdict => (verdict, Err(error)),
+                    },
+                };
+                match follow(this.call, verdict, output) {
+                    Ok(rest) => this.state.set(State::Waiting { rest }),
+                    Err(output) => return Poll::Ready(output),
                 }
             }
-            if let Err(answer) = ready!(resume(this.service, this.call, this.state.as_mut(), cx)) {
-                return Poll::Ready(answer);
+            if let Err(output) = ready!(resume(this.call, this.state.as_mut(), cx)) {
+                return Poll::Ready(output);
             }
         }
     }
 }
 
-/// What follows an attempt that was no success: a wait, or its own answer.
+/// What follows an attempt that was no success: a wait, or its own output.
 #[cold]
 #[inline(never)]
-fn follow<C, P, X, Req, A>(
-    call: &mut Call<Rules<C, P, X>, P::Saved>,
+fn follow<S, C, X, P, Req>(
+    call: &mut Call<S, C, X, P, P::Saved>,
     verdict: Verdict,
-    ended: Ended,
-    answer: A,
-) -> Result<Rest<P::Request, A>, A>
+    output: Output<S, P::Request>,
+) -> Result<Rest<S, P::Request>, Output<S, P::Request>>
 where
+    S: Service<P::Request> + Clone,
     P: Replay<Req>,
 {
-    let Some(next) = call.after_failure(verdict, ended) else { return Err(answer) };
-    let last = call.deadline().map(|_| answer);
-    let next_attempt = Some((next.request, next.withdrawal));
-    Ok(Box::pin(Waiting { timer: sleep(next.delay), has_rested: false, next: next_attempt, last }))
+    let ended = if output.is_ok() { Ended::Response } else { Ended::Error };
+    let Some(next) = call.after_failure(verdict, ended) else { return Err(output) };
+    let last = call.deadline().map(|_| output);
+    let (service, timer) = (call.lane.instance(), sleep(next.delay));
+    let next = Some((next.request, next.withdrawal));
+    Ok(Box::pin(Waiting { service, timer, has_rested: false, next, last }))
 }
 
 /// Waits, and begins the next attempt; or says what ends the call.
 #[cold]
 #[inline(never)]
-fn resume<S, R, V, Q>(
-    service: &mut S,
-    call: &mut Call<R, V>,
-    mut state: Pin<&mut State<S::Future, Q, Answer<S, Q>>>,
+fn resume<S, C, X, P, V, Q>(
+    call: &mut Call<S, C, X, P, V>,
+    mut state: Pin<&mut State<S::Future, Rest<S, Q>>>,
     cx: &mut Context<'_>,
-) -> Poll<Result<(), Answer<S, Q>>>
+) -> Poll<Result<(), Output<S, Q>>>
 where
     S: Service<Q>,
 {
-    if let StateProjection::Waiting { waiting } = state.as_mut().project() {
-        match ready!(waiting.as_mut().poll(service, call, cx)) {
-            Ok(request) => {
-                let inner = service.call(request);
-                state.set(State::Calling { inner });
-            }
-            Err(answer) => return Poll::Ready(Err(answer)),
+    if let StateProjection::Waiting { rest } = state.as_mut().project() {
+        match ready!(rest.as_mut().poll(call, cx)) {
+            Ok(inner) => state.set(State::Calling { inner }),
+            Err(output) => return Poll::Ready(Err(output)),
         }
     }
     Poll::Ready(Ok(()))
 }
 
-impl<Q, T, E> Waiting<Q, Result<T, E>> {
-    /// Waits out the backoff, then for the service. Ready with the request to send, or with what ends the call.
-    fn poll<S, R, V>(
+impl<S: Service<Q>, Q> Waiting<S, Q, Output<S, Q>> {
+    /// Waits out the backoff, then for the service. Ready with the attempt that was begun, or with what ends the call.
+    fn poll<C, X, P, V>(
         self: Pin<&mut Self>,
-        service: &mut S,
-        call: &mut Call<R, V>,
+        call: &mut Call<S, C, X, P, V>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<Q, Result<T, E>>>
-    where
-        S: Service<Q, Response = T, Error = E>,
-    {
+    ) -> Poll<Result<S::Future, Output<S, Q>>> {
         let mut this = self.project();
         if !*this.has_rested {
             ready!(this.timer.as_mut().poll(cx));
@@ -187,7 +179,7 @@ impl<Q, T, E> Waiting<Q, Result<T, E>> {
                 this.timer.as_mut().reset(Instant::from_std(deadline.instant()));
             }
         }
-        let is_late = match service.poll_ready(cx) {
+        let is_late = match this.service.poll_ready(cx) {
             Poll::Ready(Ok(())) => !call.is_in_time(Duration::ZERO),
             Poll::Ready(Err(error)) => {
                 call.give_up(Outcome::Failed, None);
@@ -209,21 +201,21 @@ impl<Q, T, E> Waiting<Q, Result<T, E>> {
             }
             _ => {
                 withdrawal.spend();
-                Poll::Ready(Ok(request))
+                Poll::Ready(Ok(this.service.call(request)))
             }
         }
     }
 }
 
-impl<S, R, Req> fmt::Debug for ResponseFuture<S, R, Req>
+impl<S, C, X, P, Req> fmt::Debug for ResponseFuture<S, C, X, P, Req>
 where
-    S: Service<R::Request>,
-    R: Kept<Req>,
+    S: Service<P::Request>,
+    P: Replay<Req>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = match &self.state {
             State::Calling { .. } => "calling",
-            State::Waiting { waiting } if waiting.has_rested => "waiting for readiness",
+            State::Waiting { rest } if rest.has_rested => "waiting for readiness",
             State::Waiting { .. } => "waiting",
         };
         f.debug_struct("ResponseFuture").field("state", &state).finish_non_exhaustive()

@@ -1,167 +1,145 @@
-//! The layer and its configuration.
+//! The layer.
 
-use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
-use steadfast_core::{
-    Attempt, Backoff, DefaultClassifier, Jitter, NoContext,
-    parts::{Splitter, Striped},
-};
+use steadfast_core::{Attempt, DefaultClassifier, NoContext, parts::Splitter};
 use tower_layer::Layer;
 
 #[cfg(feature = "http")]
 use crate::http::{HttpReplay, ReplayBody};
 use crate::{
-    budget::{Budget, Pocket},
-    idempotency::AlwaysIdempotent,
-    plan::{Costs, Plan},
-    replay::CloneReplay,
-    service::Retry,
-    shared::{Rules, Shared},
-    telemetry::Telemetry,
+    budget::Budget, config::RetryConfig, idempotency::AlwaysIdempotent, policy::Policy, replay::CloneReplay,
+    service::Retry, telemetry::Telemetry,
 };
 
 /// Sends failed requests again, where that is safe, within a budget.
 ///
 /// All services made by one layer, and all clones of it, share the budget.
 ///
-/// `C` judges outcomes, `P` keeps requests and says what may be executed twice, `X` reads a request's deadline.
+/// `C` judges outcomes, `X` reads a request's deadline, `P` keeps requests and says what may be executed twice. By default
+/// every response is a success and an error is judged by its source chain (see [`DefaultClassifier`]), no request has a
+/// deadline, and no request may be executed twice: only the user knows.
 ///
 /// A retry waits on tokio's timer: a call that is to be retried panics outside a tokio runtime with time enabled. One that
 /// succeeds at once needs no runtime.
-pub struct RetryLayer<C = DefaultClassifier, P = CloneReplay, X = NoContext> {
-    shared: Striped<Shared<Rules<C, P, X>>>,
+#[derive(Clone)]
+pub struct RetryLayer<C = DefaultClassifier, X = NoContext, P = CloneReplay> {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) budget: Budget,
+    pub(crate) classifier: C,
+    pub(crate) context: X,
+    pub(crate) replay: P,
+}
+
+/// What all clones of one layer share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) policy: Policy,
+    pub(crate) splitter: Splitter,
+    pub(crate) telemetry: Telemetry,
 }
 
 impl RetryLayer {
-    /// A layer with other rules than the default ones.
-    pub fn builder() -> RetryBuilder {
-        RetryBuilder::new()
-    }
-}
-
-impl<C, P, X> RetryLayer<C, P, X> {
-    /// The budget that retries are taken from.
+    /// Retries by the numbers of `config`, within a budget of its own with the default figures.
     #[must_use]
-    pub fn budget(&self) -> &Budget {
-        &self.shared.budget
+    pub fn new(config: RetryConfig) -> Self {
+        let shared = Shared {
+            policy: config.policy,
+            splitter: config.seed.map_or_else(Splitter::from_entropy, Splitter::seeded),
+            telemetry: Telemetry::new(config.name),
+        };
+        Self {
+            shared: Arc::new(shared),
+            budget: Budget::default(),
+            classifier: DefaultClassifier,
+            context: NoContext,
+            replay: CloneReplay::default(),
+        }
     }
 }
 
 impl Default for RetryLayer {
     fn default() -> Self {
-        RetryBuilder::new().build()
+        Self::new(RetryConfig::new())
     }
 }
 
-impl<C, P, X> Clone for RetryLayer<C, P, X> {
-    fn clone(&self) -> Self {
-        Self { shared: self.shared.clone() }
+impl<C, X, P> RetryLayer<C, X, P> {
+    /// Takes retries from `budget`. Give clones of one budget to all layers that send to the same service.
+    #[must_use]
+    pub fn budget(self, budget: Budget) -> Self {
+        Self { budget, ..self }
     }
-}
 
-impl<C, P, X> fmt::Debug for RetryLayer<C, P, X> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RetryLayer")
-            .field("plan", &self.shared.plan)
-            .field("budget", self.budget())
-            .finish_non_exhaustive()
+    /// Judges outcomes by `classifier`.
+    #[must_use]
+    pub fn classify<C2>(self, classifier: C2) -> RetryLayer<C2, X, P> {
+        let Self { shared, budget, context, replay, .. } = self;
+        RetryLayer { shared, budget, classifier, context, replay }
     }
-}
 
-impl<C, P, X, S> Layer<S> for RetryLayer<C, P, X> {
-    type Service = Retry<S, Rules<C, P, X>>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        Retry { inner, shared: self.shared.clone(), pocket: Pocket::EMPTY }
+    /// Reads the deadline of a request by `context`. No attempt begins after it.
+    #[must_use]
+    pub fn context<X2>(self, context: X2) -> RetryLayer<C, X2, P> {
+        let Self { shared, budget, classifier, replay, .. } = self;
+        RetryLayer { shared, budget, classifier, context, replay }
     }
-}
 
-/// The rules of a [`RetryLayer`]. Every value is valid by its type, so building cannot fail.
-///
-/// The defaults, and why:
-///
-/// | rule | default | reason |
-/// |---|---|---|
-/// | attempts | 3 | two retries mend most transient failures; layers that nest multiply |
-/// | backoff | 50 ms doubling to 2 s, full jitter | the fewest calls under contention; about one round trip of patience at first |
-/// | budget | 20 % + 10/s over 10 s, of this layer alone | see [`Budget`] |
-/// | `Retry-After` | obeyed up to 2 s | no longer than the backoff itself would wait: what takes longer is better told to the caller, and an open circuit would not fail fast any more |
-/// | idempotent | nothing; on HTTP by method or key | only the user knows |
-/// | classifier | every response is a success, an error is judged by its source chain | see [`DefaultClassifier`] |
-/// | seed | from the system's entropy | two processes must not draw the same jitter |
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct RetryBuilder<C = DefaultClassifier, P = CloneReplay, X = NoContext> {
-    rules: Rules<C, P, X>,
-    plan: Plan,
-    budget: Option<Budget>,
-    seed: Option<u64>,
-    name: Arc<str>,
-}
+    /// Keeps and repeats requests by `replay`.
+    #[must_use]
+    pub fn replay<P2>(self, replay: P2) -> RetryLayer<C, X, P2> {
+        self.map_replay(|_| replay)
+    }
 
-impl RetryBuilder {
-    /// The defaults.
-    pub fn new() -> Self {
-        let backoff = Backoff::exponential(Duration::from_millis(50), Duration::from_secs(2));
-        Self {
-            rules: Rules::default(),
-            plan: Plan {
-                attempts: const { NonZeroU32::new(3).expect("three is not zero") },
-                backoff: backoff.expect("the cap is above the base").with_jitter(Jitter::Full),
-                retry_after_limit: Duration::from_secs(2),
-                costs: Costs::default(),
-            },
-            budget: None,
-            seed: None,
-            name: "default".into(),
-        }
+    fn map_replay<P2>(self, map: impl FnOnce(P) -> P2) -> RetryLayer<C, X, P2> {
+        let Self { shared, budget, classifier, context, replay } = self;
+        RetryLayer { shared, budget, classifier, context, replay: map(replay) }
     }
 
     /// Judges HTTP responses by status, replays requests with bodies of up to 64 KiB, takes requests as idempotent by
     /// method or `Idempotency-Key`, and reads the deadline from the request's extensions. The inner service is called with
-    /// `Request<ReplayBody<B>>`; where it takes but one body type, follow up with [`body_as`](Self::body_as).
+    /// `Request<ReplayBody<B>>`; where it takes but one body type, follow up with [`body_as`](RetryLayer::body_as).
     #[cfg(feature = "http")]
+    #[must_use]
     pub fn http(
         self,
-    ) -> RetryBuilder<steadfast_core::http::HttpClassifier, HttpReplay, steadfast_core::http::HttpContext> {
+    ) -> RetryLayer<steadfast_core::http::HttpClassifier, steadfast_core::http::HttpContext, HttpReplay> {
         self.classify(steadfast_core::http::HttpClassifier)
-            .replay(HttpReplay::default())
             .context(steadfast_core::http::HttpContext)
+            .replay(HttpReplay::default())
     }
 
     /// As [`http`](Self::http), but judges gRPC calls by their status. A gRPC call is a POST: it is idempotent by its
     /// `Idempotency-Key`, or by the caller's word given to [`replay`](Self::replay).
     #[cfg(feature = "tonic")]
+    #[must_use]
     pub fn grpc(
         self,
-    ) -> RetryBuilder<steadfast_core::tonic::GrpcClassifier, HttpReplay, steadfast_core::http::HttpContext> {
+    ) -> RetryLayer<steadfast_core::tonic::GrpcClassifier, steadfast_core::http::HttpContext, HttpReplay> {
         self.http().classify(steadfast_core::tonic::GrpcClassifier)
     }
 }
 
-impl Default for RetryBuilder {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl<C, I, M, X> RetryBuilder<C, CloneReplay<I, M>, X> {
+impl<C, X, I, M> RetryLayer<C, X, CloneReplay<I, M>> {
     /// The caller's word that every request may be executed twice.
-    pub fn idempotent(self) -> RetryBuilder<C, CloneReplay<AlwaysIdempotent, M>, X> {
+    #[must_use]
+    pub fn idempotent(self) -> RetryLayer<C, X, CloneReplay<AlwaysIdempotent, M>> {
         self.map_replay(|replay| replay.with_idempotency(AlwaysIdempotent))
     }
 
     /// The caller's word on which requests may be executed twice.
-    pub fn idempotent_if<Req, F>(self, is_idempotent: F) -> RetryBuilder<C, CloneReplay<F, M>, X>
+    #[must_use]
+    pub fn idempotent_if<Req, F>(self, is_idempotent: F) -> RetryLayer<C, X, CloneReplay<F, M>>
     where
         F: Fn(&Req) -> bool,
     {
         self.map_replay(|replay| replay.with_idempotency(is_idempotent))
     }
 
-    /// Tells requests from the second attempt on which attempt they are, so that inner layers see it. On HTTP it stands in the request's
-    /// extensions anyway.
-    pub fn mark_attempts<Req, F>(self, mark: F) -> RetryBuilder<C, CloneReplay<I, F>, X>
+    /// Tells requests from the second attempt on which attempt they are, so that inner layers see it. On HTTP it stands in
+    /// the request's extensions anyway.
+    #[must_use]
+    pub fn mark_attempts<Req, F>(self, mark: F) -> RetryLayer<C, X, CloneReplay<I, F>>
     where
         F: Fn(&mut Req, Attempt),
     {
@@ -170,7 +148,7 @@ impl<C, I, M, X> RetryBuilder<C, CloneReplay<I, M>, X> {
 }
 
 #[cfg(feature = "http")]
-impl<C, I, W, X> RetryBuilder<C, HttpReplay<I, W>, X> {
+impl<C, X, I, W> RetryLayer<C, X, HttpReplay<I, W>> {
     /// Calls the inner service with the body type that it takes, made by `wrap` from the [`ReplayBody`] of each attempt:
     /// `.body_as(tonic::body::Body::new)`, `.body_as(reqwest::Body::wrap)`, `.body_as(axum::body::Body::new)`.
     ///
@@ -186,12 +164,13 @@ impl<C, I, W, X> RetryBuilder<C, HttpReplay<I, W>, X> {
     ///     let body = request.into_body().collect().await.map_err(std::io::Error::other)?;
     ///     Ok::<_, std::io::Error>(Response::new(body.to_bytes()))
     /// });
-    /// let layer = RetryLayer::builder().http().body_as(BoxBody::new).build();
+    /// let layer = RetryLayer::default().http().body_as(BoxBody::new);
     /// let put = Request::put("/").body(Full::<bytes::Bytes>::from("hello")).unwrap();
     /// assert_eq!(layer.layer(client).oneshot(put).await.unwrap().body(), "hello");
     /// # });
     /// ```
-    pub fn body_as<B, T, F>(self, wrap: F) -> RetryBuilder<C, HttpReplay<I, F>, X>
+    #[must_use]
+    pub fn body_as<B, T, F>(self, wrap: F) -> RetryLayer<C, X, HttpReplay<I, F>>
     where
         F: Fn(ReplayBody<B>) -> T,
     {
@@ -199,86 +178,19 @@ impl<C, I, W, X> RetryBuilder<C, HttpReplay<I, W>, X> {
     }
 }
 
-impl<C, P, X> RetryBuilder<C, P, X> {
-    /// How often a request is sent at most, the first time included.
-    pub fn attempts(mut self, attempts: NonZeroU32) -> Self {
-        self.plan.attempts = attempts;
-        self
+impl<C, X, P> fmt::Debug for RetryLayer<C, X, P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RetryLayer")
+            .field("policy", &self.shared.policy)
+            .field("budget", &self.budget)
+            .finish_non_exhaustive()
     }
+}
 
-    /// How long to wait between attempts.
-    pub fn backoff(mut self, backoff: Backoff) -> Self {
-        self.plan.backoff = backoff;
-        self
-    }
+impl<C: Clone, X: Clone, P: Clone, S> Layer<S> for RetryLayer<C, X, P> {
+    type Service = Retry<S, Self>;
 
-    /// The budget to take retries from. Share one between all layers that send to the same service.
-    pub fn budget(mut self, budget: &Budget) -> Self {
-        self.budget = Some(budget.clone());
-        self
-    }
-
-    /// What a retry takes from the budget.
-    pub fn costs(mut self, costs: Costs) -> Self {
-        self.plan.costs = costs;
-        self
-    }
-
-    /// The longest wait a service may ask for (`Retry-After`, or a refusal that says when to come back). If it asks for more,
-    /// the failure is given to the caller at once. The wait itself is longer than what was asked, by the backoff or by up to half of what
-    /// was asked, whichever is more, so that those who were told the same moment spread out.
-    pub fn retry_after_limit(mut self, limit: Duration) -> Self {
-        self.plan.retry_after_limit = limit;
-        self
-    }
-
-    /// The seed of the jitter. The same seed and the same order of failures give the same delays.
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = Some(seed);
-        self
-    }
-
-    /// The name of this layer in metrics and events.
-    pub fn named(mut self, name: impl Into<Arc<str>>) -> Self {
-        self.name = name.into();
-        self
-    }
-
-    /// Judges outcomes by `classify`.
-    pub fn classify<C2>(self, classify: C2) -> RetryBuilder<C2, P, X> {
-        let Rules { replay, context, .. } = self.rules;
-        let rules = Rules { classify, replay, context };
-        RetryBuilder { rules, plan: self.plan, budget: self.budget, seed: self.seed, name: self.name }
-    }
-
-    /// Keeps and repeats requests by `replay`.
-    pub fn replay<P2>(self, replay: P2) -> RetryBuilder<C, P2, X> {
-        self.map_replay(|_| replay)
-    }
-
-    fn map_replay<P2>(self, map: impl FnOnce(P) -> P2) -> RetryBuilder<C, P2, X> {
-        let Rules { classify, replay, context } = self.rules;
-        let rules = Rules { classify, replay: map(replay), context };
-        RetryBuilder { rules, plan: self.plan, budget: self.budget, seed: self.seed, name: self.name }
-    }
-
-    /// Reads the deadline of a request by `context`. No attempt begins after it.
-    pub fn context<X2>(self, context: X2) -> RetryBuilder<C, P, X2> {
-        let Rules { classify, replay, .. } = self.rules;
-        let rules = Rules { classify, replay, context };
-        RetryBuilder { rules, plan: self.plan, budget: self.budget, seed: self.seed, name: self.name }
-    }
-
-    /// The layer.
-    #[must_use]
-    pub fn build(self) -> RetryLayer<C, P, X> {
-        let shared = Shared {
-            rules: self.rules,
-            plan: self.plan,
-            budget: self.budget.unwrap_or_default(),
-            splitter: self.seed.map_or_else(Splitter::from_entropy, Splitter::seeded),
-            telemetry: Telemetry::new(self.name),
-        };
-        RetryLayer { shared: Striped::new(|_| shared) }
+    fn layer(&self, inner: S) -> Self::Service {
+        Retry::new(inner, self.clone(), self.budget.clone())
     }
 }

@@ -3,15 +3,16 @@
 
 mod budget;
 mod call;
+mod config;
 mod error;
 mod future;
 mod idempotency;
+mod lanes;
 mod layer;
 mod ledger;
-mod plan;
+mod policy;
 mod replay;
 mod service;
-mod shared;
 mod sync;
 mod telemetry;
 
@@ -19,13 +20,13 @@ mod telemetry;
 pub mod http;
 
 pub use crate::{
-    budget::{Budget, BudgetBuilder, BudgetState, Withdrawal},
+    budget::{Budget, BudgetSnapshot, Withdrawal},
+    config::{BudgetConfig, RetryConfig},
     error::BudgetExhausted,
-    future::{Kept, ResponseFuture},
+    future::ResponseFuture,
     idempotency::{AlwaysIdempotent, Idempotency, NotIdempotent},
-    layer::{RetryBuilder, RetryLayer},
-    plan::Costs,
+    layer::RetryLayer,
+    policy::Costs,
     replay::{CannotReplay, CloneReplay, Ended, MarkAttempt, Replay, Unmarked},
     service::Retry,
-    shared::Rules,
 };

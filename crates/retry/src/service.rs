@@ -1,89 +1,114 @@
 //! The service.
 
 use std::{
-    fmt, mem,
+    fmt,
+    sync::Arc,
     task::{Context, Poll},
 };
 
-use steadfast_core::{Classify, RequestContext, parts::Striped};
+use steadfast_core::{Classify, RequestContext};
 use tower_service::Service;
 
 use crate::{
-    budget::Pocket,
+    budget::{Budget, Pocket},
     call::Call,
     future::ResponseFuture,
+    lanes::Lanes,
+    layer::RetryLayer,
     replay::Replay,
-    shared::{Rules, Shared},
 };
 
-/// The service of [`RetryLayer`](crate::RetryLayer). `R` is its [`Rules`].
+/// The service of a [`RetryLayer`], which is its `L`.
 ///
-/// The instance of the inner service that was made ready goes into the call's future, for its further attempts, and is dropped with it; a
-/// clone takes its place here. So what the inner service must not lose belongs into what its clones share.
-pub struct Retry<S, R> {
-    pub(crate) inner: S,
-    pub(crate) shared: Striped<Shared<R>>,
-    pub(crate) pocket: Pocket,
+/// The first attempt is made by the instance that was made ready, where it stands. Further attempts are each made by a
+/// clone of a *template*, made ready then. The template is a clone of the inner service, taken at the first call that a
+/// thread makes; it lives as long as a clone of this service, or the future of a call. So whatever an instance learns by
+/// itself, and does not share with its clones, stays with the handle: a further attempt does not know of it.
+pub struct Retry<S, L> {
+    inner: S,
+    handle: Handle<S, L>,
 }
 
-impl<S, R> Retry<S, R> {
-    /// The service behind this one.
-    pub const fn inner(&self) -> &S {
+/// One handle's way to the lanes, and the requests that it has counted and not posted yet.
+struct Handle<S, L> {
+    lanes: Arc<Lanes<S, L>>,
+    pocket: Pocket,
+}
+
+impl<S, L> Retry<S, L> {
+    pub(crate) fn new(inner: S, layer: L, budget: Budget) -> Self {
+        let lanes = Arc::new(Lanes::new(layer, budget));
+        Self { inner, handle: Handle { lanes, pocket: Pocket::EMPTY } }
+    }
+
+    /// The inner service.
+    pub const fn get_ref(&self) -> &S {
         &self.inner
     }
+
+    /// The inner service, to be changed. Further attempts of later calls are made by clones of what it has become; clones
+    /// of this handle and calls under way keep to what it was.
+    pub fn get_mut(&mut self) -> &mut S
+    where
+        L: Clone,
+    {
+        self.handle.lanes = Arc::new(self.handle.lanes.renewed());
+        &mut self.inner
+    }
+
+    /// The inner service, without the retries.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
 }
 
-impl<S: Clone, R> Clone for Retry<S, R> {
+impl<S: Clone, L> Clone for Retry<S, L> {
     /// The clone is not ready, even if this handle is, and starts with an empty pocket.
     fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), shared: self.shared.clone(), pocket: Pocket::EMPTY }
+        let handle = Handle { lanes: Arc::clone(&self.handle.lanes), pocket: Pocket::EMPTY };
+        Self { inner: self.inner.clone(), handle }
     }
 }
 
-impl<S, R> Drop for Retry<S, R> {
+impl<S, L> Drop for Handle<S, L> {
     fn drop(&mut self) {
-        self.pocket.empty(&self.shared.budget, self.shared.lane().index());
+        self.pocket.empty(self.lanes.budget(), self.lanes.index());
     }
 }
 
-impl<S: fmt::Debug, R> fmt::Debug for Retry<S, R> {
+impl<S: fmt::Debug, L: fmt::Debug> fmt::Debug for Retry<S, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Retry")
-            .field("inner", &self.inner)
-            .field("plan", &self.shared.plan)
-            .field("budget", &self.shared.budget)
-            .finish_non_exhaustive()
+        f.debug_struct("Retry").field("inner", &self.inner).field("layer", self.handle.lanes.layer()).finish()
     }
 }
 
-impl<S, C, P, X, Req> Service<Req> for Retry<S, Rules<C, P, X>>
+impl<S, C, X, P, Req> Service<Req> for Retry<S, RetryLayer<C, X, P>>
 where
     S: Service<P::Request> + Clone,
-    C: Classify<S::Response, S::Error>,
-    P: Replay<Req>,
-    X: RequestContext<Req>,
+    C: Classify<S::Response, S::Error> + Clone,
+    X: RequestContext<Req> + Clone,
+    P: Replay<Req> + Clone,
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = ResponseFuture<S, Rules<C, P, X>, Req>;
+    type Future = ResponseFuture<S, C, X, P, Req>;
 
+    #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    // At a second call site the compiler would not inline it by itself, and the future would come back through memory.
+    #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
-        let lane = self.shared.lane();
-        let rules = &lane.rules;
-        self.pocket.deposit(&lane.budget, lane.index());
-        let deadline = rules.context.deadline(&request);
+        let Handle { lanes, pocket } = &mut self.handle;
+        let lane = lanes.lane(&self.inner);
+        let layer = &lane.layer;
+        pocket.deposit(&layer.budget, lane.index());
+        let deadline = layer.context.deadline(&request);
         let (first, saved) =
-            if lane.plan.is_single() { rules.replay.only(request) } else { rules.replay.first(request) };
+            if layer.shared.policy.is_single() { layer.replay.only(request) } else { layer.replay.first(request) };
         let call = Call::new(lane, saved, deadline);
-        // The instance that was made ready is the one to call, now and for every further attempt.
-        let fresh = self.inner.clone();
-        let mut service = mem::replace(&mut self.inner, fresh);
-        let inner = service.call(first);
-        ResponseFuture::new(inner, service, call)
+        ResponseFuture::new(self.inner.call(first), call)
     }
 }

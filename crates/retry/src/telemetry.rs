@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use steadfast_core::Attempt;
 
-use crate::{plan::Outcome, replay::CannotReplay};
+use crate::{policy::Outcome, replay::CannotReplay};
 
 /// Reports under the layer's name; nothing without the features `metrics` and `tracing`.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ mod counters {
     use metrics::{Counter, counter};
     use steadfast_core::parts::OutcomeCounters;
 
-    use crate::plan::Outcome;
+    use crate::policy::Outcome;
 
     /// The handles are made on first use: before the program installs its recorder they would stay no-ops.
     pub(super) struct Counters {

@@ -17,7 +17,7 @@ use steadfast::{
     breaker::{BreakerConfig, BreakerLayer, Circuit},
     clock::{Hlc, HlcConfig, HlcLayer, Timestamp},
     quorum::{Plan, QuorumCall, Threshold},
-    retry::RetryLayer,
+    retry::{RetryConfig, RetryLayer},
     timeout::{LimitConfig, TimeLimit, TimeoutLayer},
 };
 use steadfast_testkit::loopback;
@@ -87,7 +87,7 @@ async fn exercise() {
     let circuit = Circuit::new(BreakerConfig::new().named("stock").minimum_calls(2)).unwrap();
     let limit = LimitConfig::adaptive(Duration::from_millis(10), Duration::from_millis(20)).unwrap().named("stock");
     let service = ServiceBuilder::new()
-        .layer(RetryLayer::builder().idempotent().retry_after_limit(Duration::ZERO).named("stock").build())
+        .layer(RetryLayer::new(RetryConfig::new().retry_after_limit(Duration::ZERO).named("stock")).idempotent())
         .layer(BreakerLayer::new(circuit))
         .layer(TimeoutLayer::new(TimeLimit::from(limit)))
         .service(service_fn(|hangs: bool| async move {

@@ -15,11 +15,11 @@ use futures::future::ready;
 use steadfast_core::{
     Attempt, Backoff, Deadline, Executed, Grounds, Jitter, RefusalKind, SealLayer, Sealed, Verdict, cause,
 };
-use steadfast_retry::{CannotReplay, Costs, Ended, Replay, RetryLayer};
+use steadfast_retry::{CannotReplay, Costs, Ended, Replay, RetryConfig, RetryLayer};
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt, service_fn};
 
-use crate::support::{BROKEN, REFUSED, Script, ample, attempts, exactly, steady};
+use crate::support::{BROKEN, REFUSED, Script, ample, attempts, exactly, steadily, steady};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -32,14 +32,14 @@ async fn seconds<T>(future: impl Future<Output = T>) -> (T, f64) {
 #[tokio::test(start_paused = true)]
 async fn a_success_is_returned_at_once() {
     let script = Script::new([Ok(7)]);
-    let (answer, took) = seconds(steady().build().layer(script.clone()).oneshot(1)).await;
+    let (answer, took) = seconds(steadily().layer(script.clone()).oneshot(1)).await;
     assert_eq!((answer.unwrap(), took, script.calls()), (7, 0.0, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_that_was_not_executed_is_tried_again_after_the_backoff() {
     let script = Script::new([REFUSED, REFUSED, Ok(7)]);
-    let (answer, took) = seconds(steady().build().layer(script.clone()).oneshot(1)).await;
+    let (answer, took) = seconds(steadily().layer(script.clone()).oneshot(1)).await;
     assert_eq!((answer.unwrap(), script.calls()), (7, 3));
     assert!((2.0..2.01).contains(&took), "{took}");
 }
@@ -47,28 +47,28 @@ async fn a_failure_that_was_not_executed_is_tried_again_after_the_backoff() {
 #[tokio::test(start_paused = true)]
 async fn the_last_failure_itself_is_returned_when_the_attempts_are_used_up() {
     let script = Script::new([REFUSED, REFUSED, BROKEN]);
-    let error = steady().build().layer(script.clone()).oneshot(1).await.unwrap_err();
+    let error = steadily().layer(script.clone()).oneshot(1).await.unwrap_err();
     assert_eq!((error.kind(), script.calls()), (io::ErrorKind::BrokenPipe, 3));
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_attempt_means_no_retry() {
     let script = Script::new([REFUSED]);
-    steady().attempts(attempts(1)).build().layer(script.clone()).oneshot(1).await.unwrap_err();
+    RetryLayer::new(steady().attempts(attempts(1))).budget(ample()).layer(script.clone()).oneshot(1).await.unwrap_err();
     assert_eq!(script.calls(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_may_have_been_executed_is_repeated_only_on_the_callers_word() {
     let script = Script::new([BROKEN, Ok(7)]);
-    steady().build().layer(script.clone()).oneshot(1).await.unwrap_err();
+    steadily().layer(script.clone()).oneshot(1).await.unwrap_err();
     assert_eq!(script.calls(), 1);
 
     let script = Script::new([BROKEN, Ok(7)]);
-    steady().idempotent().build().layer(script.clone()).oneshot(1).await.unwrap();
+    steadily().idempotent().layer(script.clone()).oneshot(1).await.unwrap();
     assert_eq!(script.calls(), 2);
 
-    let even = steady().idempotent_if(|request: &u32| request.is_multiple_of(2)).build();
+    let even = steadily().idempotent_if(|request: &u32| request.is_multiple_of(2));
     for (request, calls) in [(1, 1), (2, 2)] {
         let script = Script::new([BROKEN, Ok(7)]);
         let _ = even.layer(script.clone()).oneshot(request).await;
@@ -79,7 +79,7 @@ async fn what_may_have_been_executed_is_repeated_only_on_the_callers_word() {
 #[tokio::test(start_paused = true)]
 async fn permanent_and_ignored_failures_are_returned_as_they_are() {
     for verdict in [Verdict::Permanent, Verdict::Ignored] {
-        let layer = steady().idempotent().classify(move |_: Result<&u32, &io::Error>| verdict).build();
+        let layer = steadily().idempotent().classify(move |_: Result<&u32, &io::Error>| verdict);
         let script = Script::new([REFUSED]);
         layer.layer(script.clone()).oneshot(1).await.unwrap_err();
         assert_eq!(script.calls(), 1);
@@ -93,7 +93,7 @@ async fn a_response_can_be_a_failure_too_and_is_returned_unchanged() {
         _ => Verdict::Success,
     };
     let script = Script::new([Ok(0), Ok(7)]);
-    let layer = steady().classify(classify).build();
+    let layer = steadily().classify(classify);
     assert_eq!(layer.layer(script.clone()).oneshot(1).await.unwrap(), 7);
     let script = Script::new([Ok(0)]);
     assert_eq!(layer.layer(script.clone()).oneshot(1).await.unwrap(), 0);
@@ -110,7 +110,7 @@ async fn what_the_service_asks_for_is_a_lower_bound_of_the_wait_up_to_the_limit(
             Err(_) => Verdict::Transient { executed: Executed::No, retry_after },
         };
         let script = Script::new([REFUSED, Ok(7)]);
-        let call = steady().classify(classify).build().layer(script.clone()).oneshot(1);
+        let call = steadily().classify(classify).layer(script.clone()).oneshot(1);
         let (_, took) = seconds(call).await;
         assert_eq!(script.calls(), calls, "asked for {asked} s");
         assert!((wait..wait + 0.01).contains(&took), "asked for {asked} s, took {took} s");
@@ -121,11 +121,14 @@ async fn what_the_service_asks_for_is_a_lower_bound_of_the_wait_up_to_the_limit(
 async fn the_longest_limit_and_the_longest_wait_do_not_overflow() {
     let classify =
         |_: Result<&u32, &io::Error>| Verdict::Throttled { executed: Executed::No, retry_after: Some(Duration::MAX) };
-    let layer = steady().retry_after_limit(Duration::MAX).classify(classify).build();
+    let layer = RetryLayer::new(steady().retry_after_limit(Duration::MAX)).budget(ample()).classify(classify);
     let mut call = tokio_test::task::spawn(layer.layer(Script::new([REFUSED])).oneshot(1));
     assert!(call.poll().is_pending());
     let deadline = Some(Deadline::after(Instant::now().into_std(), Duration::from_secs(1)));
-    let hurried = steady().retry_after_limit(Duration::MAX).classify(classify).context(move |_: &u32| deadline).build();
+    let hurried = RetryLayer::new(steady().retry_after_limit(Duration::MAX))
+        .budget(ample())
+        .classify(classify)
+        .context(move |_: &u32| deadline);
     hurried.layer(Script::new([REFUSED])).oneshot(1).await.unwrap_err();
 }
 
@@ -138,7 +141,7 @@ async fn a_refused_circuits_word_on_when_to_come_back_is_obeyed() {
         let refusal: Box<dyn Error + Send + Sync> = Box::new(circuit_open);
         ready(if asked.swap(true, Ordering::Relaxed) { Ok(n) } else { Err(refusal) })
     });
-    let patient = steady().retry_after_limit(Duration::from_secs(4)).build();
+    let patient = RetryLayer::new(steady().retry_after_limit(Duration::from_secs(4))).budget(ample());
     let (answer, took) = seconds(patient.layer(service).oneshot(7)).await;
     assert_eq!(answer.unwrap(), 7);
     assert!((5.0..6.01).contains(&took), "{took}");
@@ -148,7 +151,8 @@ async fn a_refused_circuits_word_on_when_to_come_back_is_obeyed() {
 async fn no_attempt_is_planned_that_the_deadline_cannot_hold() {
     for (left_ms, calls) in [(500, 1), (1000, 1), (1001, 2), (2500, 3)] {
         let deadline = Deadline::after(Instant::now().into_std(), Duration::from_millis(left_ms));
-        let layer = steady().attempts(attempts(9)).context(move |_: &u32| Some(deadline)).build();
+        let layer =
+            RetryLayer::new(steady().attempts(attempts(9))).budget(ample()).context(move |_: &u32| Some(deadline));
         let script = Script::new([REFUSED]);
         let (_, took) = seconds(layer.layer(script.clone()).oneshot(1)).await;
         assert_eq!(script.calls(), calls, "{left_ms} ms left");
@@ -159,7 +163,7 @@ async fn no_attempt_is_planned_that_the_deadline_cannot_hold() {
 #[tokio::test(start_paused = true)]
 async fn an_exhausted_budget_returns_the_failure() {
     let budget = exactly(0, 1);
-    let layer = steady().attempts(attempts(100)).budget(&budget).build();
+    let layer = RetryLayer::new(steady().attempts(attempts(100))).budget(budget.clone());
     let script = Script::new([REFUSED]);
     layer.layer(script.clone()).oneshot(1).await.unwrap_err();
     // A floor of 1/s over 10 s: ten retries, all within the window.
@@ -170,7 +174,7 @@ async fn an_exhausted_budget_returns_the_failure() {
 async fn costs_are_charged_by_the_kind_of_failure() {
     let costs = Costs { not_executed: attempts(5), ..Costs::default() };
     for (reply, calls) in [(REFUSED, 3), (BROKEN, 11)] {
-        let layer = steady().attempts(attempts(100)).budget(&exactly(0, 1)).costs(costs).idempotent().build();
+        let layer = RetryLayer::new(steady().attempts(attempts(100)).costs(costs)).budget(exactly(0, 1)).idempotent();
         let script = Script::new([reply]);
         layer.layer(script.clone()).oneshot(1).await.unwrap_err();
         assert_eq!(script.calls(), calls);
@@ -181,8 +185,8 @@ async fn costs_are_charged_by_the_kind_of_failure() {
 async fn the_same_seed_gives_the_same_delays() {
     let run = async |seed| {
         let backoff = Backoff::exponential(Duration::from_secs(1), Duration::from_secs(60)).unwrap();
-        let layer = RetryLayer::builder().seed(seed).backoff(backoff.with_jitter(Jitter::Decorrelated));
-        let service = layer.budget(&ample()).build().layer(Script::new([REFUSED]));
+        let config = RetryConfig::new().seed(seed).backoff(backoff.with_jitter(Jitter::Decorrelated));
+        let service = RetryLayer::new(config).budget(ample()).layer(Script::new([REFUSED]));
         seconds(service.oneshot(1)).await.1
     };
     let first = run(7).await;
@@ -218,7 +222,7 @@ impl Replay<Letter> for Numbered {
 #[tokio::test(start_paused = true)]
 async fn a_replay_of_ones_own_sees_the_attempt_and_can_decline() {
     let budget = exactly(0, 10);
-    let layer = steady().budget(&budget).replay(Numbered).build();
+    let layer = steadily().budget(budget.clone()).replay(Numbered);
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&seen);
     let service = service_fn(move |(attempt, letter): (u32, Letter)| {
@@ -249,7 +253,7 @@ fn attempts_seen(seen: &Arc<Mutex<Vec<u32>>>) -> impl tower::Service<Order, Resp
 #[tokio::test(start_paused = true)]
 async fn a_request_of_ones_own_can_say_which_attempt_it_is() {
     let seen = Arc::default();
-    let layer = steady().mark_attempts(|order: &mut Order, attempt| order.attempt = attempt).idempotent().build();
+    let layer = steadily().mark_attempts(|order: &mut Order, attempt| order.attempt = attempt).idempotent();
     layer.layer(attempts_seen(&seen)).oneshot(Order::default()).await.unwrap_err();
     assert_eq!(*seen.lock().unwrap(), [1, 2, 3]);
     // What a layer further out has written stays, until there is something newer to say.
@@ -284,7 +288,7 @@ async fn a_handler_that_fails_with_what_another_service_refused_is_executed_once
 
 #[test]
 fn the_service_behind_it_can_be_had() {
-    assert_eq!(*RetryLayer::default().layer(7).inner(), 7);
+    assert_eq!(*RetryLayer::default().layer(7).get_ref(), 7);
 }
 
 #[tokio::test(start_paused = true)]

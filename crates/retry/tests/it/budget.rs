@@ -13,7 +13,7 @@ use std::{
 
 use futures::future::{join_all, ready};
 use steadfast_core::{Backoff, Executed, Grounds, Ratio, Refusal, RefusalKind, Snapshot, TimeSource, Verdict, cause};
-use steadfast_retry::{Budget, BudgetExhausted, RetryLayer, Withdrawal};
+use steadfast_retry::{Budget, BudgetConfig, BudgetExhausted, RetryConfig, RetryLayer, Withdrawal};
 use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
@@ -21,13 +21,13 @@ use crate::support::{REFUSED, Script, attempts, exactly, steady};
 
 /// A window that no test outlives, so that the whole run is one window.
 fn one_window(percent: u8) -> Budget {
-    let builder = Budget::builder().ratio(Ratio::percent(percent)).floor_per_second(0);
-    builder.window(Duration::from_secs(3600)).build().unwrap()
+    let config = BudgetConfig::new().ratio(Ratio::percent(percent)).floor_per_second(0);
+    Budget::new(config.window(Duration::from_secs(3600))).unwrap()
 }
 
 fn failing_from(threads: u64, requests_each: u64) {
     let budget = one_window(20);
-    let layer = RetryLayer::builder().attempts(attempts(5)).backoff(Backoff::NONE).budget(&budget).build();
+    let layer = RetryLayer::new(RetryConfig::new().attempts(attempts(5)).backoff(Backoff::NONE)).budget(budget.clone());
     let calls = AtomicU64::new(0);
     thread::scope(|scope| {
         for _ in 0..threads {
@@ -83,7 +83,7 @@ fn eight_threads_on_the_bare_budget_never_overdraw_and_lose_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn ten_failing_requests_at_twenty_per_cent_are_two_retries() {
-    let layer = steady().attempts(attempts(2)).budget(&one_window(20)).build();
+    let layer = RetryLayer::new(steady().attempts(attempts(2))).budget(one_window(20));
     let script = Script::new([REFUSED]);
     let mut service = layer.layer(script.clone());
     for request in 0..10 {
@@ -95,7 +95,8 @@ async fn ten_failing_requests_at_twenty_per_cent_are_two_retries() {
 #[tokio::test(start_paused = true)]
 async fn clones_layers_and_services_share_the_budget() {
     let budget = exactly(0, 1);
-    let layers: Vec<_> = (0..3).map(|_| steady().attempts(attempts(2)).budget(&budget).build()).collect();
+    let layers: Vec<_> =
+        (0..3).map(|_| RetryLayer::new(steady().attempts(attempts(2))).budget(budget.clone())).collect();
     let script = Script::new([REFUSED]);
     let services = layers.iter().flat_map(|layer| [layer.layer(script.clone()), layer.clone().layer(script.clone())]);
     let calls = services.flat_map(|service| [service.clone(), service]).map(|service| service.oneshot(1));
@@ -129,11 +130,13 @@ async fn worst_window(window_s: u64, slot_ms: u64) -> f64 {
             retry_after: Some(Duration::from_millis(slot_ms - since % slot_ms)),
         }
     };
-    let budget = Budget::builder().floor_per_second(0).window(Duration::from_secs(window_s)).build().unwrap();
-    let layer = RetryLayer::builder().attempts(attempts(2)).backoff(Backoff::NONE).budget(&budget).classify(classify);
+    let budget = Budget::new(BudgetConfig::new().floor_per_second(0).window(Duration::from_secs(window_s))).unwrap();
+    let config = RetryConfig::new().attempts(attempts(2)).backoff(Backoff::NONE);
+    let config = config.retry_after_limit(Duration::from_millis(slot_ms));
+    let layer = RetryLayer::new(config).budget(budget).classify(classify);
     let sends = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&sends);
-    let service = layer.retry_after_limit(Duration::from_millis(slot_ms)).build().layer(service_fn(move |_: u32| {
+    let service = layer.layer(service_fn(move |_: u32| {
         log.lock().unwrap().push((Instant::now() - start).as_millis());
         ready(Err::<u32, _>(io::Error::from(io::ErrorKind::ConnectionRefused)))
     }));
@@ -173,7 +176,7 @@ fn an_exhausted_budget_says_so_as_a_refusal() {
 
 #[test]
 fn works_without_a_runtime_and_on_the_coarse_clock() {
-    let budget = Budget::builder().floor_per_second(1).time_source(TimeSource::Coarse).build().unwrap();
+    let budget = Budget::new(BudgetConfig::new().floor_per_second(1).time_source(TimeSource::Coarse)).unwrap();
     let granted = (0..100).filter(|_| budget.try_withdraw(NonZeroU32::MIN).map(Withdrawal::spend).is_ok()).count();
     assert_eq!(granted, 10);
     assert!(format!("{budget:?}").contains("withdrawn: 10"), "{budget:?}");

@@ -14,10 +14,11 @@ use std::{
 
 use futures::future::ready;
 use steadfast_core::{Deadline, Snapshot};
+use steadfast_retry::RetryLayer;
 use tokio::time::{Instant, advance};
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-use crate::support::{BROKEN, REFUSED, Script, attempts, exactly, steady};
+use crate::support::{BROKEN, REFUSED, Script, attempts, exactly, steadily, steady};
 
 /// Ready as long as its switch says so.
 #[derive(Clone)]
@@ -49,7 +50,7 @@ impl Service<u32> for Gated {
 #[tokio::test(start_paused = true)]
 async fn dropped_in_the_first_attempt_nothing_was_charged() {
     let budget = exactly(0, 10);
-    let service = steady().budget(&budget).build().layer(service_fn(|_: u32| pending::<io::Result<u32>>()));
+    let service = steadily().budget(budget.clone()).layer(service_fn(|_: u32| pending::<io::Result<u32>>()));
     let mut call = tokio_test::task::spawn(service.oneshot(1));
     assert!(call.poll().is_pending());
     drop(call);
@@ -60,7 +61,7 @@ async fn dropped_in_the_first_attempt_nothing_was_charged() {
 async fn a_retry_is_charged_when_its_wait_begins_and_refunded_when_it_is_dropped_there() {
     let budget = exactly(0, 10);
     let script = Script::new([REFUSED]);
-    let mut call = tokio_test::task::spawn(steady().budget(&budget).build().layer(script.clone()).oneshot(1));
+    let mut call = tokio_test::task::spawn(steadily().budget(budget.clone()).layer(script.clone()).oneshot(1));
     assert!(call.poll().is_pending());
     assert_eq!(budget.snapshot().withdrawn, 1);
     drop(call);
@@ -71,7 +72,7 @@ async fn a_retry_is_charged_when_its_wait_begins_and_refunded_when_it_is_dropped
 async fn dropped_while_it_waits_for_readiness_the_retry_is_refunded() {
     let budget = exactly(0, 10);
     let gated = Gated::new(Script::new([REFUSED]));
-    let mut call = tokio_test::task::spawn(steady().budget(&budget).build().layer(gated.clone()).oneshot(1));
+    let mut call = tokio_test::task::spawn(steadily().budget(budget.clone()).layer(gated.clone()).oneshot(1));
     assert!(call.poll().is_pending());
     gated.is_open.store(false, Ordering::Relaxed);
     advance(Duration::from_secs(2)).await;
@@ -91,7 +92,7 @@ async fn dropped_in_the_second_attempt_the_retry_stays_charged() {
             if is_second { pending().await } else { Err::<u32, _>(io::Error::from(io::ErrorKind::ConnectionRefused)) }
         }
     });
-    let mut call = tokio_test::task::spawn(steady().budget(&budget).build().layer(service).oneshot(1));
+    let mut call = tokio_test::task::spawn(steadily().budget(budget.clone()).layer(service).oneshot(1));
     assert!(call.poll().is_pending());
     advance(Duration::from_secs(2)).await;
     assert!(call.poll().is_pending());
@@ -104,7 +105,7 @@ async fn the_deadline_ends_a_wait_for_readiness_with_the_last_failure() {
     let budget = exactly(0, 10);
     let gated = Gated::new(Script::new([BROKEN]));
     let deadline = Deadline::after(Instant::now().into_std(), Duration::from_secs(5));
-    let layer = steady().idempotent().budget(&budget).context(move |_: &u32| Some(deadline)).build();
+    let layer = RetryLayer::new(steady()).idempotent().budget(budget.clone()).context(move |_: &u32| Some(deadline));
     let mut call = tokio_test::task::spawn(layer.layer(gated.clone()).oneshot(1));
     assert!(call.poll().is_pending());
     gated.is_open.store(false, Ordering::Relaxed);
@@ -121,7 +122,7 @@ async fn the_deadline_ends_a_wait_for_readiness_with_the_last_failure() {
 async fn a_service_that_became_ready_too_late_is_not_called() {
     let gated = Gated::new(Script::new([REFUSED]));
     let deadline = Deadline::after(Instant::now().into_std(), Duration::from_secs(5));
-    let layer = steady().context(move |_: &u32| Some(deadline)).build();
+    let layer = steadily().context(move |_: &u32| Some(deadline));
     let mut call = tokio_test::task::spawn(layer.layer(gated.clone()).oneshot(1));
     assert!(call.poll().is_pending());
     gated.is_open.store(false, Ordering::Relaxed);
@@ -138,7 +139,7 @@ async fn a_panic_of_the_service_leaks_nothing() {
     let budget = exactly(0, 10);
     let panics_in_call = service_fn(|_: u32| -> futures::future::Ready<io::Result<u32>> { panic!("in call") });
     let panics_in_future = service_fn(|_: u32| async { panic!("in the future") });
-    let layer = steady().budget(&budget).build();
+    let layer = steadily().budget(budget.clone());
     let mut first = layer.layer(panics_in_call);
     catch_unwind(AssertUnwindSafe(|| drop(first.call(1)))).unwrap_err();
     let mut second = layer.layer(panics_in_future);
@@ -159,7 +160,7 @@ async fn a_panic_in_the_second_attempt_keeps_it_charged_and_leaks_nothing() {
         assert!(!sent.swap(true, Ordering::Relaxed), "the second call panics");
         ready(Err::<u32, _>(io::Error::from(io::ErrorKind::ConnectionRefused)))
     });
-    let mut call = tokio_test::task::spawn(steady().budget(&budget).build().layer(service).oneshot(1));
+    let mut call = tokio_test::task::spawn(steadily().budget(budget.clone()).layer(service).oneshot(1));
     assert!(call.poll().is_pending());
     advance(Duration::from_secs(2)).await;
     catch_unwind(AssertUnwindSafe(|| drop(call.poll()))).unwrap_err();
@@ -183,7 +184,8 @@ async fn an_error_of_readiness_ends_the_call_with_it() {
         }
     }
     let budget = exactly(0, 10);
-    let service = steady().attempts(attempts(9)).budget(&budget).build().layer(Dying(Script::new([REFUSED])));
+    let service =
+        RetryLayer::new(steady().attempts(attempts(9))).budget(budget.clone()).layer(Dying(Script::new([REFUSED])));
     assert_eq!(service.oneshot(1).await.unwrap_err().kind(), io::ErrorKind::NotConnected);
     assert_eq!(budget.snapshot().withdrawn, 0, "nothing was sent");
 }
@@ -192,7 +194,7 @@ async fn an_error_of_readiness_ends_the_call_with_it() {
 async fn a_call_outlives_its_service_and_its_layer() {
     let script = Script::new([REFUSED, Ok(7)]);
     let call = {
-        let layer = steady().build();
+        let layer = steadily();
         let mut service = layer.layer(script.clone());
         service.ready().await.unwrap().call(1)
     };
@@ -205,7 +207,7 @@ fn is_shared<T: Send + Sync + Clone + 'static>(_: &T) {}
 
 #[tokio::test(start_paused = true)]
 async fn the_future_is_send_and_small_and_the_service_can_be_mounted_anywhere() {
-    let mut service = steady().build().layer(Script::new([Ok(7)]));
+    let mut service = steadily().layer(Script::new([Ok(7)]));
     is_shared(&service);
     let call = service.call(1);
     is_send(&call);

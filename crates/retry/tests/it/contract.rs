@@ -1,7 +1,7 @@
 //! The contract every layer keeps.
 
 use steadfast_core::Backoff;
-use steadfast_retry::RetryLayer;
+use steadfast_retry::{RetryConfig, RetryLayer};
 use steadfast_testkit::contract;
 use tower::Layer;
 
@@ -15,6 +15,6 @@ fn the_layer_keeps_the_contract() {
 
 #[test]
 fn a_layer_that_makes_one_attempt_keeps_the_contract() {
-    let layer = RetryLayer::builder().attempts(attempts(1)).backoff(Backoff::NONE).budget(&ample()).build();
+    let layer = RetryLayer::new(RetryConfig::new().attempts(attempts(1)).backoff(Backoff::NONE)).budget(ample());
     contract::suite(|probe| layer.layer(probe));
 }

@@ -21,7 +21,7 @@ use steadfast_core::{
     http::{BodyFailed, HttpClassifier, HttpContext, WholeLayer},
 };
 use steadfast_retry::{
-    Retry, RetryBuilder, RetryLayer, Rules,
+    Retry, RetryConfig, RetryLayer,
     http::{HttpReplay, ReplayBody},
 };
 use tokio::net::TcpListener;
@@ -34,8 +34,16 @@ type Body = Full<Bytes>;
 type Reply = Result<Response<Body>, io::ErrorKind>;
 type Sent = Request<ReplayBody<Body>>;
 
-fn quick() -> RetryBuilder<HttpClassifier, HttpReplay, HttpContext> {
-    RetryLayer::builder().backoff(Backoff::constant(Duration::from_millis(1)).unwrap()).budget(&ample()).http()
+/// The types of the layer and the service, by name.
+type HttpRetryLayer = RetryLayer<HttpClassifier, HttpContext, HttpReplay>;
+
+fn quick() -> HttpRetryLayer {
+    of_attempts(3)
+}
+
+fn of_attempts(number: u32) -> HttpRetryLayer {
+    let config = RetryConfig::new().backoff(Backoff::constant(Duration::from_millis(1)).unwrap());
+    RetryLayer::new(config.attempts(attempts(number))).budget(ample()).http()
 }
 
 fn request(method: Method) -> http::request::Builder {
@@ -95,7 +103,7 @@ fn after_seconds(status: StatusCode, retry_after: &str) -> Reply {
 }
 
 async fn send(server: &Server, request: Request<Body>) -> Result<Response<Body>, io::Error> {
-    quick().build().layer(server.service()).oneshot(request).await
+    quick().layer(server.service()).oneshot(request).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,14 +197,14 @@ async fn a_response_that_came_before_the_body_was_finished_is_returned() {
         ready(Ok::<_, io::Error>(status(StatusCode::SERVICE_UNAVAILABLE).unwrap()))
     });
     let put = request(Method::PUT).body(Body::from("hello")).unwrap();
-    let answer = quick().build().layer(early).oneshot(put).await.unwrap();
+    let answer = quick().layer(early).oneshot(put).await.unwrap();
     assert_eq!((answer.status(), *attempts.lock().unwrap()), (StatusCode::SERVICE_UNAVAILABLE, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_beyond_the_limit_is_sent_once_and_in_full() {
     let server = Server::new([status(StatusCode::BAD_GATEWAY)]);
-    let layer = quick().replay(HttpReplay::default().with_limit(4)).build();
+    let layer = quick().replay(HttpReplay::default().with_limit(4));
     let put = request(Method::PUT).body(Body::from("hello")).unwrap();
     let answer = layer.layer(server.service()).oneshot(put).await.unwrap();
     assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
@@ -206,7 +214,7 @@ async fn a_body_beyond_the_limit_is_sent_once_and_in_full() {
 #[tokio::test(start_paused = true)]
 async fn the_callers_word_on_a_request_head_counts() {
     let is_search = |head: &http::request::Parts| head.uri.path() == "/search";
-    let layer = quick().replay(HttpReplay::new(is_search)).build();
+    let layer = quick().replay(HttpReplay::new(is_search));
     for (path, attempts) in [("/search", 2), ("/pay", 1)] {
         let server = Server::new([Err(io::ErrorKind::BrokenPipe), status(StatusCode::OK)]);
         let post = request(Method::POST).uri(path).body(Body::from("hello")).unwrap();
@@ -227,7 +235,7 @@ async fn a_request_whose_own_body_fails_is_sent_once() {
         }
     });
     let put = request(Method::PUT).body(breaks_off()).unwrap();
-    let error = quick().build().layer(service).oneshot(put).await.unwrap_err();
+    let error = quick().layer(service).oneshot(put).await.unwrap_err();
     assert_eq!(cause::<io::Error>(&*error).unwrap().kind(), io::ErrorKind::ConnectionReset);
     assert_eq!(*attempts.lock().unwrap(), 1);
 }
@@ -249,7 +257,7 @@ async fn grpc_calls_are_judged_by_their_status() {
         if has_key {
             post = post.header("idempotency-key", "k-1");
         }
-        let layer = RetryLayer::builder().budget(&ample()).grpc().build();
+        let layer = RetryLayer::default().budget(ample()).grpc();
         layer.layer(service).oneshot(post.body(Empty::new()).unwrap()).await.unwrap();
         assert_eq!(*attempted.lock().unwrap(), attempts, "code {code} with a key: {has_key}");
     }
@@ -273,7 +281,7 @@ async fn a_grpc_status_in_the_trailers_is_retried_over_whole_responses() {
         if let Some(key) = key {
             post.headers_mut().insert("idempotency-key", key.parse().unwrap());
         }
-        let layer = RetryLayer::builder().budget(&ample()).grpc().build();
+        let layer = RetryLayer::default().budget(ample()).grpc();
         let answer = layer.layer(WholeLayer::new(1024).layer(service.clone())).oneshot(post).await.unwrap();
         let collected = answer.into_body().collect().await.unwrap();
         assert_eq!(collected.trailers().unwrap()["grpc-status"], last, "with the key {key:?}");
@@ -289,7 +297,7 @@ async fn a_grpc_servers_word_on_when_to_come_back_is_obeyed() {
             let response = Response::builder().header("grpc-status", "14").header("grpc-retry-pushback-ms", pushback);
             ready(Ok::<_, io::Error>(response.body(()).unwrap()))
         });
-        let layer = RetryLayer::builder().attempts(attempts(2)).budget(&ample()).grpc().build();
+        let layer = RetryLayer::new(RetryConfig::new().attempts(attempts(2))).budget(ample()).grpc();
         let post = request(Method::POST).header("idempotency-key", "k-1").body(Empty::new()).unwrap();
         let start = tokio::time::Instant::now();
         layer.layer(service).oneshot(post).await.unwrap();
@@ -311,7 +319,7 @@ async fn an_empty_key_is_no_key() {
 #[tokio::test(start_paused = true)]
 async fn where_there_is_but_one_attempt_the_body_passes_as_it_is() {
     let server = Server::new([status(StatusCode::BAD_GATEWAY)]);
-    let layer = quick().replay(HttpReplay::default().with_limit(0)).attempts(attempts(1)).build();
+    let layer = of_attempts(1).replay(HttpReplay::default().with_limit(0));
     let service = service_fn({
         let inner = server.service();
         move |request: Sent| {
@@ -339,8 +347,8 @@ async fn the_inner_service_is_called_with_the_body_type_it_takes() {
         }
     });
     let put = || request(Method::PUT).body(Body::from("hello")).unwrap();
-    quick().body_as(Boxed::new).build().layer(service.clone()).oneshot(put()).await.unwrap_err();
-    quick().attempts(attempts(1)).body_as(|body| body.boxed()).build().layer(service).oneshot(put()).await.unwrap_err();
+    quick().body_as(Boxed::new).layer(service.clone()).oneshot(put()).await.unwrap_err();
+    of_attempts(1).body_as(|body| body.boxed()).layer(service).oneshot(put()).await.unwrap_err();
     assert_eq!(*seen.lock().unwrap(), ["hello"; 4]);
 }
 
@@ -364,16 +372,16 @@ async fn a_response_whose_body_breaks_off_is_retried_over_whole_responses() {
     });
     let get = || request(Method::GET).body(Empty::new()).unwrap();
     // Judged by its head alone, the first response is a success, and fails in the caller's hands.
-    let answer = quick().build().layer(service.clone()).oneshot(get()).await.unwrap();
+    let answer = quick().layer(service.clone()).oneshot(get()).await.unwrap();
     assert!(answer.into_body().collect().await.is_err());
     *attempts.lock().unwrap() = 0;
-    let answer = quick().build().layer(WholeLayer::new(1024).layer(service.clone())).oneshot(get()).await.unwrap();
+    let answer = quick().layer(WholeLayer::new(1024).layer(service.clone())).oneshot(get()).await.unwrap();
     assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "whole");
     assert_eq!(*attempts.lock().unwrap(), 2);
     // A POST may have been executed when its response breaks off.
     *attempts.lock().unwrap() = 0;
     let post = request(Method::POST).body(Empty::new()).unwrap();
-    let error = quick().build().layer(WholeLayer::new(1024).layer(service)).oneshot(post).await.unwrap_err();
+    let error = quick().layer(WholeLayer::new(1024).layer(service)).oneshot(post).await.unwrap_err();
     assert!(cause::<BodyFailed>(&*error).is_some());
     assert_eq!(*attempts.lock().unwrap(), 1);
 }
@@ -384,7 +392,7 @@ type HyperError = steadfast_core::Error<hyper_util::client::legacy::Error>;
 /// The layer round hyper's client, whose error type is foreign.
 fn client() -> impl Service<Request<Body>, Response = Response<hyper::body::Incoming>, Error = HyperError> {
     let client: HyperClient = Client::builder(TokioExecutor::new()).build_http();
-    guard(quick().build()).layer(client)
+    guard(quick()).layer(client)
 }
 
 /// A free port on which nobody listens.
@@ -421,7 +429,7 @@ async fn a_post_without_a_key_is_retried_after_a_refused_connection() {
         }
     });
     let client: Client<_, ReplayBody<Body>> = Client::builder(TokioExecutor::new()).build(connector);
-    let answer = guard(quick().build()).layer(client).oneshot(post_to(port)).await.unwrap();
+    let answer = guard(quick()).layer(client).oneshot(post_to(port)).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(*connects.lock().unwrap(), 2);
     assert_eq!(*seen.lock().unwrap(), [("hello".into(), Some("5".into()))], "the body was sent with its length");
@@ -474,7 +482,7 @@ async fn a_post_without_a_key_is_not_retried_after_a_timeout_and_with_a_key_it_i
         if let Some(key) = key {
             post.headers_mut().insert("idempotency-key", key.parse().unwrap());
         }
-        let error = quick().build().layer(limited).oneshot(post).await.unwrap_err();
+        let error = quick().layer(limited).oneshot(post).await.unwrap_err();
         assert!(cause::<tower::timeout::error::Elapsed>(&*error).is_some());
         assert_eq!(*accepted.lock().unwrap(), attempts, "with the key {key:?}");
         server.abort();
@@ -501,20 +509,19 @@ async fn a_stream_the_peer_refused_is_retried_even_for_a_post() {
         async move { sender.send_request(request).await }
     });
     let post = request(Method::POST).body(Empty::<Bytes>::new()).unwrap();
-    let answer = guard(quick().build()).layer(service).oneshot(post).await.unwrap();
+    let answer = guard(quick()).layer(service).oneshot(post).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     driver.abort();
     server.abort();
 }
 
-/// The types of the layer and the service, by name.
 struct Named<S> {
-    _layer: RetryLayer<HttpClassifier, HttpReplay, HttpContext>,
-    _service: Retry<S, Rules<HttpClassifier, HttpReplay, HttpContext>>,
+    _layer: HttpRetryLayer,
+    _service: Retry<S, HttpRetryLayer>,
 }
 
 #[test]
 fn the_types_can_be_named() {
-    let layer = quick().build();
+    let layer = quick();
     let _named = Named { _service: layer.layer(()), _layer: layer };
 }

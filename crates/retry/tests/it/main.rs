@@ -5,7 +5,9 @@ mod attempts;
 mod budget;
 mod cancel;
 mod contract;
+mod shape;
 mod support;
+mod templates;
 mod traps;
 
 #[cfg(feature = "http")]

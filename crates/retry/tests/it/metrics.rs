@@ -5,9 +5,10 @@ use std::{io, time::Duration};
 use futures::future::{pending, ready};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use steadfast_core::{Deadline, Executed, Verdict};
+use steadfast_retry::RetryLayer;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
-use crate::support::{BROKEN, REFUSED, Reply, Script, attempts, exactly, steady};
+use crate::support::{BROKEN, REFUSED, Reply, Script, ample, exactly, steady};
 
 /// Runs `calls` under a recorder of its own and returns what the exporter renders, without comments, in order.
 fn scraped(calls: impl AsyncFnOnce()) -> Vec<String> {
@@ -37,7 +38,8 @@ fn counted(lines: &[String]) -> Vec<&String> {
 
 #[test]
 fn each_call_is_counted_once_with_its_outcome() {
-    let with = |replies: Vec<Reply>| steady().named("users").build().layer(Script::new(replies));
+    let with =
+        |replies: Vec<Reply>| RetryLayer::new(steady().named("users")).budget(ample()).layer(Script::new(replies));
     let cases: [(&str, u32, Vec<Reply>); 4] = [
         ("success", 0, vec![Ok(7)]),
         ("success", 1, vec![REFUSED, Ok(7)]),
@@ -55,19 +57,19 @@ fn each_call_is_counted_once_with_its_outcome() {
 #[test]
 fn calls_that_end_by_a_bound_are_told_apart() {
     let lines = scraped(async || {
-        let named = || steady().named("users");
+        let named = || RetryLayer::new(steady().named("users")).budget(ample());
         let script = || Script::new([REFUSED]);
-        drop(named().budget(&exactly(0, 0)).build().layer(script()).oneshot(1).await);
+        drop(named().budget(exactly(0, 0)).layer(script()).oneshot(1).await);
         let now = tokio::time::Instant::now().into_std();
         let soon = Some(Deadline::after(now, Duration::from_millis(10)));
-        drop(named().context(move |_: &u32| soon).build().layer(script()).oneshot(1).await);
+        drop(named().context(move |_: &u32| soon).layer(script()).oneshot(1).await);
         let later = Verdict::Transient { executed: Executed::No, retry_after: Some(Duration::from_secs(60)) };
-        drop(named().classify(move |_: Result<&u32, &io::Error>| later).build().layer(script()).oneshot(1).await);
+        drop(named().classify(move |_: Result<&u32, &io::Error>| later).layer(script()).oneshot(1).await);
         let never = |_: Result<&u32, &io::Error>| Verdict::Permanent;
-        drop(named().classify(never).build().layer(script()).oneshot(1).await);
+        drop(named().classify(never).layer(script()).oneshot(1).await);
         let hangs = service_fn(|_: u32| pending::<io::Result<u32>>());
-        drop(named().build().layer(hangs).call(1));
-        let mut waits = tokio_test::task::spawn(named().attempts(attempts(9)).build().layer(script()).oneshot(1));
+        drop(named().layer(hangs).call(1));
+        let mut waits = tokio_test::task::spawn(named().layer(script()).oneshot(1));
         assert!(waits.poll().is_pending());
     });
     let expected = [
@@ -83,7 +85,9 @@ fn calls_that_end_by_a_bound_are_told_apart() {
 
 #[test]
 fn handles_made_before_the_recorder_is_installed_count_all_the_same() {
-    let service = steady().named("users").build().layer(service_fn(|n: u32| ready(Ok::<_, io::Error>(n))));
+    let service = RetryLayer::new(steady().named("users"))
+        .budget(ample())
+        .layer(service_fn(|n: u32| ready(Ok::<_, io::Error>(n))));
     let lines = scraped(async || drop(service.clone().oneshot(1).await));
     assert_eq!(counted(&lines), [&calls_total("success", 1)]);
 }

@@ -11,7 +11,7 @@ use std::{
 
 use futures::future::{Ready, ready};
 use steadfast_core::{Backoff, Ratio};
-use steadfast_retry::{Budget, RetryBuilder, RetryLayer};
+use steadfast_retry::{Budget, BudgetConfig, RetryConfig, RetryLayer};
 use tower::Service;
 
 pub(crate) type Reply = Result<u32, io::ErrorKind>;
@@ -61,14 +61,18 @@ pub(crate) fn attempts(number: u32) -> NonZeroU32 {
 
 /// A budget that is never exhausted by a test.
 pub(crate) fn ample() -> Budget {
-    Budget::builder().floor_per_second(1_000_000).build().unwrap()
+    Budget::new(BudgetConfig::new().floor_per_second(1_000_000)).unwrap()
 }
 
 pub(crate) fn exactly(percent: u8, floor_per_second: u32) -> Budget {
-    Budget::builder().ratio(Ratio::percent(percent)).floor_per_second(floor_per_second).build().unwrap()
+    Budget::new(BudgetConfig::new().ratio(Ratio::percent(percent)).floor_per_second(floor_per_second)).unwrap()
 }
 
 /// Waits exactly a second between attempts.
-pub(crate) fn steady() -> RetryBuilder {
-    RetryLayer::builder().backoff(Backoff::constant(Duration::from_secs(1)).unwrap()).budget(&ample())
+pub(crate) fn steady() -> RetryConfig {
+    RetryConfig::new().backoff(Backoff::constant(Duration::from_secs(1)).unwrap())
+}
+
+pub(crate) fn steadily() -> RetryLayer {
+    RetryLayer::new(steady()).budget(ample())
 }

@@ -1,9 +1,10 @@
 //! A retry that is made, and one that cannot be, are events.
 
+use steadfast_retry::RetryLayer;
 use steadfast_testkit::events;
 use tower::{Layer, ServiceExt};
 
-use crate::support::{BROKEN, REFUSED, Script, exactly, steady};
+use crate::support::{BROKEN, REFUSED, Script, exactly, steadily, steady};
 
 fn logged(calls: impl Future) -> Vec<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
@@ -12,7 +13,7 @@ fn logged(calls: impl Future) -> Vec<String> {
 
 #[test]
 fn each_decision_about_a_retry_is_an_event() {
-    let refused = || steady().named("users").budget(&exactly(0, 10)).build().layer(Script::new([REFUSED]));
+    let refused = || RetryLayer::new(steady().named("users")).budget(exactly(0, 10)).layer(Script::new([REFUSED]));
     assert_eq!(
         logged(async { refused().oneshot(1).await }),
         [
@@ -22,10 +23,10 @@ fn each_decision_about_a_retry_is_an_event() {
         ]
     );
     assert_eq!(
-        logged(async { steady().build().layer(Script::new([BROKEN])).oneshot(1).await }),
+        logged(async { steadily().layer(Script::new([BROKEN])).oneshot(1).await }),
         ["DEBUG steadfast::retry message=not retrying retry=default attempt=1 outcome=not_repeatable"]
     );
-    assert!(logged(async { steady().build().layer(Script::new([Ok(7)])).oneshot(1).await }).is_empty());
+    assert!(logged(async { steadily().layer(Script::new([Ok(7)])).oneshot(1).await }).is_empty());
 }
 
 #[cfg(feature = "http")]
@@ -40,7 +41,7 @@ fn a_body_that_cannot_be_repeated_says_why() {
         request.into_body().collect().await.unwrap();
         Err::<http::Response<()>, _>(std::io::Error::from(std::io::ErrorKind::BrokenPipe))
     });
-    let layer = steady().http().replay(HttpReplay::default().with_limit(1)).build();
+    let layer = steadily().http().replay(HttpReplay::default().with_limit(1));
     let put = Request::put("/").body(Full::new(Bytes::from_static(b"hello"))).unwrap();
     assert_eq!(
         logged(async { layer.layer(service).oneshot(put).await }),

@@ -14,11 +14,11 @@ use std::{
 use futures::future::{Ready, join_all, ready};
 use rand::{RngExt, rngs::SmallRng};
 use steadfast_core::{Backoff, Executed, Jitter, Verdict, parts::Splitter};
-use steadfast_retry::RetryLayer;
+use steadfast_retry::{RetryConfig, RetryLayer};
 use tokio::time::{Instant, advance};
 use tower::{Layer, Service, ServiceExt, buffer::BufferLayer, limit::ConcurrencyLimitLayer, service_fn};
 
-use crate::support::{REFUSED, Script, ample, attempts, exactly, steady};
+use crate::support::{REFUSED, Script, ample, attempts, exactly, steadily, steady};
 
 fn refused() -> io::Error {
     io::ErrorKind::ConnectionRefused.into()
@@ -28,7 +28,7 @@ fn refused() -> io::Error {
 async fn waits(number: u32, backoff: Backoff, retry_after: Option<Duration>) -> Vec<u128> {
     let classify = move |_: Result<&u32, &io::Error>| Verdict::Throttled { executed: Executed::No, retry_after };
     let layer =
-        RetryLayer::builder().attempts(attempts(2)).backoff(backoff).budget(&ample()).classify(classify).build();
+        RetryLayer::new(RetryConfig::new().attempts(attempts(2)).backoff(backoff)).budget(ample()).classify(classify);
     let starts = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&starts);
     let service = layer.layer(service_fn(move |call: u32| {
@@ -82,7 +82,7 @@ async fn successes_do_not_refund_the_budget() {
         count.fetch_add(1, Ordering::Relaxed);
         ready(if seen.lock().unwrap().insert(request) { Err(refused()) } else { Ok(request) })
     });
-    let layer = RetryLayer::builder().backoff(Backoff::NONE).budget(&exactly(20, 0)).build();
+    let layer = RetryLayer::new(RetryConfig::new().backoff(Backoff::NONE)).budget(exactly(20, 0));
     let mut service = layer.layer(service);
     for request in 0..1000 {
         let _ = service.ready().await.unwrap().call(request).await;
@@ -94,7 +94,7 @@ async fn successes_do_not_refund_the_budget() {
 async fn retries_waiting_in_their_backoff_are_charged_already() {
     let script = Script::new([REFUSED]);
     // A floor of 1/s over 10 s, and a crowd that waits in step.
-    let layer = steady().attempts(attempts(2)).budget(&exactly(0, 1)).build();
+    let layer = RetryLayer::new(steady().attempts(attempts(2))).budget(exactly(0, 1));
     let service = layer.layer(script.clone());
     let outcomes = join_all((0..1000).map(|request| service.clone().oneshot(request))).await;
     assert!(outcomes.iter().all(Result::is_err));
@@ -103,7 +103,7 @@ async fn retries_waiting_in_their_backoff_are_charged_already() {
 
 #[tokio::test(start_paused = true)]
 async fn the_schedule_follows_the_monotonic_clock_alone() {
-    let mut call = tokio_test::task::spawn(steady().build().layer(Script::new([REFUSED, Ok(7)])).oneshot(1));
+    let mut call = tokio_test::task::spawn(steadily().layer(Script::new([REFUSED, Ok(7)])).oneshot(1));
     assert!(call.poll().is_pending());
     advance(Duration::from_millis(999)).await;
     assert!(call.poll().is_pending());
@@ -117,7 +117,7 @@ async fn every_attempt_waits_for_readiness_over_a_buffer_and_a_concurrency_limit
     // Either panics when it is called without having been ready.
     let script = Script::new([REFUSED, REFUSED, Ok(7), REFUSED, Ok(8)]);
     let stack = tower::ServiceBuilder::new()
-        .layer(steady().classify(steadfast_core::EveryError).idempotent().build())
+        .layer(steadily().classify(steadfast_core::EveryError).idempotent())
         .layer(BufferLayer::new(1))
         .layer(ConcurrencyLimitLayer::new(1))
         .service(script.clone());
@@ -160,7 +160,7 @@ impl Service<u32> for Strict {
 #[tokio::test(start_paused = true)]
 async fn the_handle_that_was_made_ready_is_the_one_that_is_called() {
     let strict = Strict::default();
-    let mut service = steady().attempts(attempts(5)).build().layer(strict.clone());
+    let mut service = RetryLayer::new(steady().attempts(attempts(5))).budget(ample()).layer(strict.clone());
     for request in 0..3 {
         service.ready().await.unwrap().call(request).await.unwrap_err();
     }
@@ -214,7 +214,7 @@ fn full_jitter_makes_fewer_calls_than_no_jitter_under_contention() {
 async fn state_is_not_minted_by_applying_the_layer() {
     // As axum does: the layer is applied for each route, and again for each connection. Its own budget is 10/s over 10 s and a fifth
     // of the requests.
-    let layer = RetryLayer::builder().attempts(attempts(2)).backoff(Backoff::NONE).build();
+    let layer = RetryLayer::new(RetryConfig::new().attempts(attempts(2)).backoff(Backoff::NONE));
     let script = Script::new([REFUSED]);
     for request in 0..1000 {
         layer.layer(script.clone()).oneshot(request).await.unwrap_err();

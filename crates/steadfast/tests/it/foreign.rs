@@ -32,7 +32,7 @@ use crate::support::{nobody, serve, touchy};
 #[tokio::test]
 async fn a_hyper_client_keeps_its_own_error_beside_the_refusals() {
     let stack = ServiceBuilder::new()
-        .layer(RetryLayer::builder().http().build())
+        .layer(RetryLayer::default().http())
         .layer(BreakerLayer::new(touchy()).http())
         .layer(TimeoutLayer::fixed(Duration::from_secs(5)).unwrap().http());
     let client = Client::builder(TokioExecutor::new()).build_http();
@@ -102,7 +102,7 @@ async fn retries_over_a_reqwest_client_send_the_body_again() {
     });
     let address = serve(Router::new().route("/", answer)).await;
     let stack = ServiceBuilder::new()
-        .layer(RetryLayer::builder().http().body_as(reqwest::Body::wrap).build())
+        .layer(RetryLayer::default().http().body_as(reqwest::Body::wrap))
         .layer(BreakerLayer::new(touchy()).http());
     let service = guard(stack).layer(Reqwest(reqwest::Client::new()));
     let put = Request::put(format!("http://{address}/")).body(reqwest::Body::from("hello")).unwrap();

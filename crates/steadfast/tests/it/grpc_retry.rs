@@ -7,7 +7,7 @@ use steadfast::{
     breaker::BreakerLayer,
     cause, guard,
     http::WholeLayer,
-    retry::{RetryLayer, http::HttpReplay},
+    retry::{Budget, RetryLayer, http::HttpReplay},
 };
 use tonic::{Code, body::Body, transport::Channel};
 use tower::{BoxError, Layer, ServiceBuilder, ServiceExt};
@@ -21,7 +21,7 @@ use crate::{
 async fn an_idempotent_call_is_sent_again_over_a_channel() {
     let (channel, calls) = server(Code::Unavailable, None).await;
     let places = |head: &Parts| head.uri.path() == "/shop.Orders/Place";
-    let retry = RetryLayer::builder().grpc().replay(HttpReplay::new(places)).body_as(Body::new).build();
+    let retry = RetryLayer::default().grpc().replay(HttpReplay::new(places)).body_as(Body::new);
     assert_eq!(call(guard(retry).layer(channel)).await.message(), "as told");
     assert_eq!(calls.load(Ordering::SeqCst), 3);
 }
@@ -30,7 +30,7 @@ async fn an_idempotent_call_is_sent_again_over_a_channel() {
 async fn a_call_that_may_have_been_executed_is_sent_once() {
     for code in [Code::Unavailable, Code::ResourceExhausted] {
         let (channel, calls) = server(code, None).await;
-        let retry = RetryLayer::builder().grpc().body_as(Body::new).build();
+        let retry = RetryLayer::default().grpc().body_as(Body::new);
         assert_eq!(call(guard(retry).layer(channel)).await.code(), code);
         assert_eq!(calls.load(Ordering::SeqCst), 1, "{code:?}");
     }
@@ -39,7 +39,7 @@ async fn a_call_that_may_have_been_executed_is_sent_once() {
 #[tokio::test]
 async fn what_stands_inside_keeps_its_body_type() {
     let (channel, calls) = server(Code::Unavailable, None).await;
-    let retry = RetryLayer::builder().grpc().replay(HttpReplay::new(|_: &Parts| true)).body_as(Body::new).build();
+    let retry = RetryLayer::default().grpc().replay(HttpReplay::new(|_: &Parts| true)).body_as(Body::new);
     // The breaker and the whole responses are those of a client without retries; and so is a box round them.
     let inner = ServiceBuilder::new()
         .layer(BreakerLayer::new(touchy()).grpc())
@@ -53,8 +53,8 @@ async fn what_stands_inside_keeps_its_body_type() {
 #[tokio::test]
 async fn a_refused_connection_is_retried_for_any_call() {
     let channel = Channel::from_shared(format!("http://{}", nobody().await)).unwrap().connect_lazy();
-    let retry = RetryLayer::builder().grpc().body_as(Body::new).build();
-    let budget = retry.budget().clone();
+    let budget = Budget::default();
+    let retry = RetryLayer::default().budget(budget.clone()).grpc().body_as(Body::new);
     let request = http::Request::post("/shop.Orders/Place").body(Body::empty()).unwrap();
     let error = guard(retry).layer(channel).oneshot(request).await.unwrap_err();
     assert_eq!(cause::<std::io::Error>(&error).unwrap().kind(), std::io::ErrorKind::ConnectionRefused);

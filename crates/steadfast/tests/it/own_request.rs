@@ -52,7 +52,7 @@ async fn an_adaptive_timeout_takes_no_sample_of_a_retransmission() {
             }
         };
         let stack = ServiceBuilder::new()
-            .layer(RetryLayer::builder().idempotent().mark_attempts(mark).build())
+            .layer(RetryLayer::default().idempotent().mark_attempts(mark))
             .layer(TimeoutLayer::from(limit.clone()).context(QueryContext));
         stack.service(service).oneshot(Query::default()).await.unwrap();
         assert_eq!(limit.snapshot().estimate.is_some(), has_sample, "marked: {is_marked}");

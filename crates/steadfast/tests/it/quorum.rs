@@ -173,7 +173,7 @@ async fn retries_breakers_and_timeouts_go_round_a_call() {
     let rule = || Threshold::majority_of(3).unwrap();
     let stack = || {
         ServiceBuilder::new()
-            .layer(RetryLayer::builder().idempotent().build())
+            .layer(RetryLayer::default().idempotent())
             .layer(BreakerLayer::new(touchy()))
             .layer(TimeoutLayer::fixed(Duration::from_secs(1)).unwrap())
     };

@@ -63,7 +63,7 @@ fn request(address: SocketAddr) -> Request<Full<Bytes>> {
 #[tokio::test]
 async fn a_body_that_breaks_off_is_retried_when_the_whole_response_is_awaited() {
     let (address, calls) = cut_short(1).await;
-    let stack = ServiceBuilder::new().layer(RetryLayer::builder().http().build()).layer(WholeLayer::new(1024));
+    let stack = ServiceBuilder::new().layer(RetryLayer::default().http()).layer(WholeLayer::new(1024));
     let response = guard(stack).layer(client()).oneshot(request(address)).await.unwrap();
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "hello world");
     assert_eq!(calls.load(Ordering::SeqCst), 2);
@@ -72,7 +72,7 @@ async fn a_body_that_breaks_off_is_retried_when_the_whole_response_is_awaited() 
 #[tokio::test]
 async fn judged_by_its_head_the_same_response_is_a_success() {
     let (address, calls) = cut_short(1).await;
-    let stack = RetryLayer::builder().http().build();
+    let stack = RetryLayer::default().http();
     let response = guard(stack).layer(client()).oneshot(request(address)).await.unwrap();
     response.into_body().collect().await.unwrap_err();
     assert_eq!(calls.load(Ordering::SeqCst), 1);
@@ -81,7 +81,7 @@ async fn judged_by_its_head_the_same_response_is_a_success() {
 #[tokio::test]
 async fn a_body_larger_than_the_limit_streams_on() {
     let (address, _) = cut_short(0).await;
-    let stack = ServiceBuilder::new().layer(RetryLayer::builder().http().build()).layer(WholeLayer::new(3));
+    let stack = ServiceBuilder::new().layer(RetryLayer::default().http()).layer(WholeLayer::new(3));
     let response = guard(stack).layer(client()).oneshot(request(address)).await.unwrap();
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "hello world");
 }

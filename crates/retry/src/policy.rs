@@ -68,14 +68,14 @@ impl Default for Costs {
 
 /// The rules of retrying, as plain data.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct Policy {
     pub(crate) attempts: NonZeroU32,
     pub(crate) backoff: Backoff,
     pub(crate) retry_after_limit: Duration,
     pub(crate) costs: Costs,
 }
 
-impl Plan {
+impl Policy {
     /// Whether no request is ever sent again.
     #[inline]
     pub(crate) fn is_single(&self) -> bool {
@@ -150,7 +150,7 @@ mod tests {
 
     use super::*;
 
-    const PLAN: Plan = Plan {
+    const POLICY: Policy = Policy {
         attempts: NonZeroU32::new(3).unwrap(),
         backoff: Backoff::NONE,
         retry_after_limit: Duration::from_secs(30),
@@ -162,7 +162,7 @@ mod tests {
     };
 
     fn permits(verdict: Verdict, is_idempotent: bool) -> Result<u32, Outcome> {
-        PLAN.permits(verdict, Attempt::FIRST, || is_idempotent).map(NonZeroU32::get)
+        POLICY.permits(verdict, Attempt::FIRST, || is_idempotent).map(NonZeroU32::get)
     }
 
     #[test]
@@ -183,16 +183,16 @@ mod tests {
     fn attempts_are_counted_from_the_first() {
         let verdict = Verdict::transient(Executed::No);
         let second = Attempt::FIRST.next();
-        assert!(PLAN.permits(verdict, second, || true).is_ok());
-        assert_eq!(PLAN.permits(verdict, second.next(), || true), Err(Outcome::AttemptsExhausted));
+        assert!(POLICY.permits(verdict, second, || true).is_ok());
+        assert_eq!(POLICY.permits(verdict, second.next(), || true), Err(Outcome::AttemptsExhausted));
     }
 
     #[test]
     fn retry_after_is_a_lower_bound_for_the_wait_and_has_an_upper_one_itself() {
         let backoff = Backoff::constant(Duration::from_secs(1)).unwrap();
-        let plan = Plan { backoff, ..PLAN };
+        let policy = Policy { backoff, ..POLICY };
         let mut pace = Pace { rng: Splitter::seeded(1).split(), previous: Duration::ZERO };
-        let mut wait = |asked: Option<u64>| plan.wait(asked.map(Duration::from_secs), Attempt::FIRST, &mut pace);
+        let mut wait = |asked: Option<u64>| policy.wait(asked.map(Duration::from_secs), Attempt::FIRST, &mut pace);
         assert_eq!(wait(None), Ok(Duration::from_secs(1)));
         assert_eq!(wait(Some(0)), Ok(Duration::from_secs(1)));
         let spread: Vec<_> = (0..1000).map(|_| wait(Some(30)).unwrap()).collect();
@@ -208,11 +208,11 @@ mod tests {
     fn those_who_were_told_the_same_moment_are_spread_in_proportion_whatever_the_backoff() {
         let short = Backoff::exponential(Duration::from_millis(1), Duration::from_millis(1)).unwrap();
         for backoff in [Backoff::NONE, Backoff::constant(Duration::from_millis(1)).unwrap(), short] {
-            let (plan, splitter) = (Plan { backoff, ..PLAN }, Splitter::seeded(7));
+            let (policy, splitter) = (Policy { backoff, ..POLICY }, Splitter::seeded(7));
             for asked in [Duration::from_millis(100), Duration::from_secs(2), Duration::from_secs(30)] {
                 let pace = || Pace { rng: splitter.split(), previous: Duration::ZERO };
                 let mut waits: Vec<_> =
-                    (0..1000).map(|_| plan.wait(Some(asked), Attempt::FIRST, &mut pace()).unwrap()).collect();
+                    (0..1000).map(|_| policy.wait(Some(asked), Attempt::FIRST, &mut pace()).unwrap()).collect();
                 waits.sort_unstable();
                 assert!(waits[0] >= asked && waits[999] <= asked.mul_f64(1.5));
                 assert!(waits[999] - waits[0] > asked.mul_f64(0.45), "{backoff:?} after {asked:?}");

@@ -1,0 +1,101 @@
+//! What the calls of one service need after `call` has returned, with one reference count for each thread.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use steadfast_core::parts::{lane_count, thread_number};
+
+use crate::budget::Budget;
+
+/// The lanes of one service: clones of it share them. Each is made by the first call that a thread makes on it, so that
+/// applying a layer for each connection makes none.
+pub(crate) struct Lanes<S, L> {
+    layer: L,
+    /// Beside the layer, because dropping a service has no bound that would name the layer's type.
+    budget: Budget,
+    lanes: Box<[Slot<S, L>]>,
+}
+
+/// Empty until a thread's first call.
+type Slot<S, L> = OnceLock<Arc<Lane<S, L>>>;
+
+/// One thread's way to the layer and to further instances of the service; each call holds one count of it.
+///
+/// Aligned to two cache lines, because processors fetch lines in pairs: another thread's count is never on the same pair.
+#[repr(align(128))]
+pub(crate) struct Lane<S, L> {
+    index: usize,
+    pub(crate) layer: L,
+    /// In a lock only so that the service need not be `Sync`: it is taken when a request is sent again.
+    template: Mutex<S>,
+}
+
+impl<S, L> Lanes<S, L> {
+    pub(crate) fn new(layer: L, budget: Budget) -> Self {
+        Self { layer, budget, lanes: (0..lane_count()).map(|_| OnceLock::new()).collect() }
+    }
+
+    /// Lanes of the same layer, with no templates yet.
+    pub(crate) fn renewed(&self) -> Self
+    where
+        L: Clone,
+    {
+        Self::new(self.layer.clone(), self.budget.clone())
+    }
+
+    pub(crate) const fn layer(&self) -> &L {
+        &self.layer
+    }
+
+    pub(crate) const fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// This thread's lane. `service` is the instance at hand, of which the lane's first call makes the template.
+    #[inline(always)]
+    pub(crate) fn lane(&self, service: &S) -> &Arc<Lane<S, L>>
+    where
+        S: Clone,
+        L: Clone,
+    {
+        let index = self.index();
+        match self.lanes[index].get() {
+            Some(lane) => lane,
+            None => self.make(index, service),
+        }
+    }
+
+    /// This thread's place among the lanes.
+    #[inline]
+    pub(crate) fn index(&self) -> usize {
+        // The number of lanes is a power of two.
+        thread_number() & (self.lanes.len() - 1)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn make(&self, index: usize, service: &S) -> &Arc<Lane<S, L>>
+    where
+        S: Clone,
+        L: Clone,
+    {
+        let lane = Arc::new(Lane { index, layer: self.layer.clone(), template: Mutex::new(service.clone()) });
+        // Made before the cell is locked: `clone` is the user's code. Of two threads that share a lane the first one's stays.
+        self.lanes[index].get_or_init(|| lane)
+    }
+}
+
+impl<S, L> Lane<S, L> {
+    #[inline]
+    pub(crate) const fn index(&self) -> usize {
+        self.index
+    }
+
+    /// An instance for a further attempt, to be made ready.
+    pub(crate) fn instance(&self) -> S
+    where
+        S: Clone,
+    {
+        // A template is never changed, so a `clone` that panicked has left it whole.
+        self.template.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
