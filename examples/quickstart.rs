@@ -9,7 +9,7 @@ use std::{
 };
 
 use steadfast::{
-    Refusal, RefusalKind,
+    Executed, Refusal, RefusalKind,
     breaker::{BreakerConfig, BreakerLayer, Circuit, CircuitOpen, State},
     cause,
     retry::{RetryConfig, RetryLayer},
@@ -45,7 +45,7 @@ async fn main() -> Result<(), BoxError> {
     // From now on the service is left alone.
     let error = service.oneshot(21).await.expect_err("the circuit is open");
     let refusal = cause::<CircuitOpen>(&*error).ok_or("not refused")?;
-    assert_eq!((refusal.kind(), refusal.may_have_executed()), (RefusalKind::Unavailable, false));
+    assert_eq!((refusal.kind(), refusal.executed()), (RefusalKind::Unavailable, Executed::No));
     assert_eq!(CALLS.load(Ordering::Relaxed), 5);
     println!("{error}; come back after {:?}", refusal.retry_after());
     Ok(())

@@ -79,6 +79,7 @@ fn settle(lane: Arc<Lane<Shared>>, admission: Admission, verdict: Verdict) {
         Verdict::Success => (Outcome::Success, CallOutcome::Success),
         // The service is healthy; the caller is not.
         Verdict::Permanent => (Outcome::Success, CallOutcome::Permanent),
+        Verdict::Repeatable { .. } => (Outcome::Success, CallOutcome::Repeatable),
         Verdict::Transient { .. } => (Outcome::Failure, CallOutcome::Failure),
         Verdict::Throttled { .. } => (Outcome::Throttled, CallOutcome::Throttled),
         Verdict::Ignored => (Outcome::Nothing { dropped: false }, CallOutcome::Ignored),

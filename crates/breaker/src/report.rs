@@ -15,11 +15,12 @@ pub(crate) enum CallOutcome {
     Cancelled,
     Refused,
     WouldRefuse,
+    Repeatable,
 }
 
 #[cfg(feature = "metrics")]
 const OUTCOMES: &[&str] =
-    &["success", "failure", "throttled", "permanent", "ignored", "cancelled", "refused", "would_refuse"];
+    &["success", "failure", "throttled", "permanent", "ignored", "cancelled", "refused", "would_refuse", "repeatable"];
 
 #[derive(Debug)]
 pub(crate) struct Report {

@@ -20,6 +20,15 @@ use crate::{Executed, Failure, Grounds, Sealed, Verdict, causes};
 pub trait Classify<Res, Err> {
     /// The verdict on one outcome.
     fn classify(&self, outcome: Result<&Res, &Err>) -> Verdict;
+
+    /// Whether the peer itself spoke: a reply of any kind proves that it lives, a 503 as well as a 200.
+    ///
+    /// A verdict cannot tell: a 503 and a silence are both a transient failure that may have been executed. True for a response, and
+    /// for an error only when no side but the peer can have made it; in doubt false. Unless a classifier knows its errors better,
+    /// as closures do not, it is true for a response only.
+    fn answered(&self, outcome: Result<&Res, &Err>) -> bool {
+        outcome.is_ok()
+    }
 }
 
 impl<F, Res, Err> Classify<Res, Err> for F
@@ -49,6 +58,12 @@ impl<Res, Err: Failure> Classify<Res, Err> for DefaultClassifier {
             Err(error) => judge_error(error.as_error()),
         }
     }
+
+    /// A response, or an error that only a peer can have sent: with the feature `http` a reset or `GOAWAY` of HTTP/2, with the
+    /// feature `tonic` a `Status` without a source.
+    fn answered(&self, outcome: Result<&Res, &Err>) -> bool {
+        outcome.map_or_else(|error| sent_by_peer(error.as_error()), |_| true)
+    }
 }
 
 /// Every response is a success and every error a transient failure that may have been executed.
@@ -69,6 +84,29 @@ impl<Res, Err> Classify<Res, Err> for EveryError {
 /// The verdict on an error by its source chain alone.
 pub(crate) fn judge_error(error: &(dyn Error + 'static)) -> Verdict {
     causes(error).find_map(judge_link).unwrap_or(Verdict::transient(Executed::Maybe))
+}
+
+/// Whether only a peer can have sent an error, by its source chain alone.
+///
+/// [`Grounds`] end the search: a layer made them here, and the status below them with them. So does a [`Sealed`] error: what is below
+/// it was said to the sealed service by another one, and a seal says only that the service had begun to work.
+pub(crate) fn sent_by_peer(error: &(dyn Error + 'static)) -> bool {
+    causes(error).take_while(|error| !error.is::<Grounds>() && !error.is::<Sealed>()).any(is_of_peer)
+}
+
+/// Whether one link of a chain can only have come from a peer.
+fn is_of_peer(error: &(dyn Error + 'static)) -> bool {
+    #[cfg(feature = "http")]
+    if error.downcast_ref::<h2::Error>().is_some_and(h2::Error::is_remote) {
+        return true;
+    }
+    // tonic keeps the error from which it made a status as that one's source; a status off the wire has none.
+    #[cfg(feature = "tonic")]
+    if error.is::<tonic::Status>() && error.source().is_none() {
+        return true;
+    }
+    let _ = error;
+    false
 }
 
 /// What one link of a chain says, if anything.
@@ -98,4 +136,43 @@ fn judge_link(error: &(dyn Error + 'static)) -> Option<Verdict> {
 fn never_processed(error: &h2::Error) -> bool {
     let refused = error.is_reset() && error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
     refused || (error.is_go_away() && error.is_remote())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RefusalKind;
+
+    type BoxError = Box<dyn Error + Send + Sync>;
+
+    /// `answered` of the default classifier on an error.
+    fn answered(error: impl Into<BoxError>) -> bool {
+        DefaultClassifier.answered(Err::<&(), _>(&error.into()))
+    }
+
+    #[test]
+    fn every_response_is_an_answer_and_no_error_that_was_made_here() {
+        assert!(DefaultClassifier.answered(Ok::<_, &BoxError>(&())));
+        assert!(!answered("a message"));
+        assert!(
+            !answered(io::Error::from(io::ErrorKind::ConnectionRefused)),
+            "the peer's kernel, or a proxy, said that"
+        );
+        assert!(!answered(Grounds::maybe_executed(RefusalKind::TimedOut)), "with `tonic` there is a status below it");
+        assert!(!answered(Sealed::new("a handler's")));
+    }
+
+    #[test]
+    fn closures_and_the_coarsest_classifier_know_only_responses() {
+        let closure = |_: Result<&(), &io::Error>| Verdict::Ignored;
+        let error = io::Error::other("any");
+        assert!(closure.answered(Ok(&())) && !closure.answered(Err(&error)));
+        assert!(EveryError.answered(Ok::<_, &io::Error>(&())) && !EveryError.answered(Err::<&(), _>(&error)));
+    }
+
+    #[test]
+    fn a_refusal_is_a_failure_that_the_default_classifier_looks_into() {
+        let sealed = Sealed::new("worked");
+        assert_eq!(DefaultClassifier.classify(Err::<&(), _>(&sealed)), Verdict::transient(Executed::Maybe));
+    }
 }

@@ -2,11 +2,11 @@
 
 use std::{convert::Infallible, error::Error as StdError, io};
 
-use crate::Error;
+use crate::{Error, Refusal};
 
 /// An error the [`DefaultClassifier`](crate::DefaultClassifier) can look into.
 ///
-/// `BoxError` and [`Error<E>`](crate::Error) are such errors. For an enum of your own write
+/// `BoxError`, [`Error<E>`](crate::Error) and every [`Refusal`] are such errors. For an enum of your own write
 /// `impl Failure for MyError { fn as_error(&self) -> &(dyn std::error::Error + 'static) { self } }`, or give the layer a
 /// classifier of your own. (One blanket implementation over `std::error::Error` would shut out `BoxError`,
 /// which is not an `Error`.)
@@ -40,6 +40,13 @@ impl Failure for Box<dyn StdError + 'static> {
 }
 
 impl<E: StdError + 'static> Failure for Error<E> {
+    fn as_error(&self) -> &(dyn StdError + 'static) {
+        self
+    }
+}
+
+/// A service that fails only with one layer's refusal needs no error type of its own.
+impl<R: Refusal> Failure for R {
     fn as_error(&self) -> &(dyn StdError + 'static) {
         self
     }

@@ -15,8 +15,10 @@ mod counts;
 mod dated;
 mod deadline;
 mod error;
+mod executed;
 mod failure;
 mod guard;
+mod kind;
 mod labels;
 mod latency;
 mod lock;
@@ -45,6 +47,8 @@ mod outcomes;
 mod recorded;
 #[cfg(feature = "metrics")]
 mod state_gauges;
+#[cfg(feature = "tonic")]
+mod status;
 #[cfg(feature = "time")]
 mod time_source;
 #[cfg(feature = "tonic")]
@@ -65,13 +69,15 @@ pub use crate::{
     counts::Counts,
     deadline::{Deadline, NoContext, RequestContext},
     error::Error,
+    executed::Executed,
     failure::Failure,
     guard::{Guard, Lift, LiftFuture, guard},
+    kind::RefusalKind,
     ratio::Ratio,
-    refusal::{Grounds, Refusal, RefusalKind},
+    refusal::{Grounds, Refusal},
     seal::{Seal, SealFuture, SealLayer, Sealed},
     snapshot::Snapshot,
-    verdict::{Executed, Verdict},
+    verdict::Verdict,
     wall_clock::{ManualWallClock, SystemWallClock, WallClock},
 };
 

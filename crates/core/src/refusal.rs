@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt, time::Duration};
 
+use crate::{executed::Executed, kind::RefusalKind};
+
 /// A layer's own "no": why it refused a request, when to come back, and whether the request may have run.
 ///
 /// Every layer has one small `Copy` struct for each way it can refuse. It reaches the caller through
@@ -25,46 +27,9 @@ pub trait Refusal: Error + Send + Sync + 'static {
 
     /// Whether the request may have been executed before the layer gave up on it.
     ///
-    /// `false` is a promise: the request never reached the service behind the layer.
-    fn may_have_executed(&self) -> bool {
-        self.grounds().may_have_executed
-    }
-}
-
-/// The kinds of refusal. HTTP and gRPC answers are derived from them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum RefusalKind {
-    /// What stands behind the layer is not answering well enough to be called. HTTP 503, gRPC `UNAVAILABLE`.
-    Unavailable,
-    /// The time allowed for the request is over. HTTP 504, gRPC `DEADLINE_EXCEEDED`.
-    TimedOut,
-    /// More requests than a limit or a budget allows. HTTP 429, gRPC `RESOURCE_EXHAUSTED`.
-    TooMany,
-    /// The request collides with another that is under way or done. HTTP 409, gRPC `ABORTED`.
-    Conflict,
-    /// The request speaks for a state that has passed, such as an old fencing token. HTTP 412, gRPC `FAILED_PRECONDITION`.
-    Stale,
-    /// The request itself cannot be accepted, whoever asks and whenever. HTTP 422, gRPC `INVALID_ARGUMENT`.
-    Unacceptable,
-}
-
-impl RefusalKind {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Unavailable => "unavailable",
-            Self::TimedOut => "timed out",
-            Self::TooMany => "too many requests",
-            Self::Conflict => "conflict",
-            Self::Stale => "stale",
-            Self::Unacceptable => "unacceptable",
-        }
-    }
-}
-
-impl fmt::Display for RefusalKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+    /// [`Executed::No`] is a promise: the request never reached the service behind the layer.
+    fn executed(&self) -> Executed {
+        self.grounds().executed
     }
 }
 
@@ -81,20 +46,20 @@ pub struct Grounds {
     /// When it makes sense to come back.
     pub retry_after: Option<Duration>,
     /// Whether the request may have been executed.
-    pub may_have_executed: bool,
+    pub executed: Executed,
 }
 
 impl Grounds {
     /// Grounds of a refusal made before the request went anywhere.
     #[must_use]
     pub const fn not_executed(kind: RefusalKind) -> Self {
-        Self { kind, retry_after: None, may_have_executed: false }
+        Self { kind, retry_after: None, executed: Executed::No }
     }
 
     /// Grounds of a refusal made after the request was sent on.
     #[must_use]
     pub const fn maybe_executed(kind: RefusalKind) -> Self {
-        Self { kind, retry_after: None, may_have_executed: true }
+        Self { kind, retry_after: None, executed: Executed::Maybe }
     }
 
     /// The same grounds, with the time after which it makes sense to come back.
@@ -106,7 +71,10 @@ impl Grounds {
 
 impl fmt::Display for Grounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let executed = if self.may_have_executed { "may have been executed" } else { "not executed" };
+        let executed = match self.executed {
+            Executed::No => "not executed",
+            Executed::Maybe => "may have been executed",
+        };
         write!(f, "{}, {executed}", self.kind)?;
         match self.retry_after {
             Some(after) => write!(f, ", retry after {after:?}"),
@@ -118,7 +86,7 @@ impl fmt::Display for Grounds {
 impl Error for Grounds {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         #[cfg(feature = "tonic")]
-        return Some(crate::tonic::static_status(self.kind));
+        return Some(crate::status::static_status(self.kind));
         #[cfg(not(feature = "tonic"))]
         None
     }

@@ -1,33 +1,16 @@
 //! What the seams mean on gRPC: statuses for refusals, verdicts on calls.
 
-use std::{sync::OnceLock, time::Duration};
+use std::time::Duration;
 
 use http::Response;
 use tonic::{Code, Status};
 
 use crate::{
-    Classify, Executed, Failure, Refusal, RefusalKind, Verdict, cause,
-    classify::judge_error,
+    Classify, Executed, Failure, Grounds, Refusal, Verdict, cause,
+    classify::{judge_error, sent_by_peer},
     http::{Answer, RespondLayer, Trailers},
+    status::static_status,
 };
-
-/// The status that stands at the end of a refusal's source chain. One for each kind, made once.
-pub(crate) fn static_status(kind: RefusalKind) -> &'static Status {
-    macro_rules! status {
-        ($code:ident) => {{
-            static STATUS: OnceLock<Status> = OnceLock::new();
-            STATUS.get_or_init(|| Status::new(Code::$code, kind.to_string()))
-        }};
-    }
-    match kind {
-        RefusalKind::Unavailable => status!(Unavailable),
-        RefusalKind::TimedOut => status!(DeadlineExceeded),
-        RefusalKind::TooMany => status!(ResourceExhausted),
-        RefusalKind::Conflict => status!(Aborted),
-        RefusalKind::Stale => status!(FailedPrecondition),
-        RefusalKind::Unacceptable => status!(InvalidArgument),
-    }
-}
 
 /// The status a refusal becomes: its kind's code, and its own words.
 #[must_use]
@@ -43,7 +26,8 @@ pub fn status_of(refusal: &dyn Refusal) -> Status {
 /// | `UNAVAILABLE`, `DEADLINE_EXCEEDED`, `INTERNAL`, `UNKNOWN`, `DATA_LOSS` | transient, may have been executed |
 /// | `RESOURCE_EXHAUSTED` | throttled, may have been executed: it is also the code for an answer that is too large |
 /// | `CANCELLED` | ignored |
-/// | all others, `ABORTED` among them (the caller must begin again further out) | permanent |
+/// | `ABORTED` with a pushback | repeatable, may have been executed: a conflict that passes |
+/// | all others, `ABORTED` without a pushback among them (the caller must begin again further out) | permanent |
 ///
 /// A status in the trailers is seen when [`WholeLayer`](crate::http::WholeLayer) stands inside the judging layer. The server's word on
 /// when to come back is read from `grpc-retry-pushback-ms` beside the status; a negative one is ignored.
@@ -56,10 +40,15 @@ impl<B, Err: Failure> Classify<Response<B>, Err> for GrpcClassifier {
             Ok(response) => judge_response(response),
             Err(error) => match cause::<Status>(error.as_error()) {
                 // A refusal's facts say more than the status made from them.
-                Some(status) if cause::<crate::Grounds>(error.as_error()).is_none() => judge_status(status),
+                Some(status) if cause::<Grounds>(error.as_error()).is_none() => judge_status(status),
                 _ => judge_error(error.as_error()),
             },
         }
+    }
+
+    /// A response, or an error that only a peer can have sent: a `Status` without a source, a reset or `GOAWAY` of HTTP/2.
+    fn answered(&self, outcome: Result<&Response<B>, &Err>) -> bool {
+        outcome.map_or_else(|error| sent_by_peer(error.as_error()), |_| true)
     }
 }
 
@@ -84,6 +73,10 @@ fn judge_status(status: &Status) -> Verdict {
             Verdict::Transient { executed, retry_after: pushback(status) }
         }
         Code::ResourceExhausted => Verdict::Throttled { executed, retry_after: pushback(status) },
+        Code::Aborted => match pushback(status) {
+            Some(after) => Verdict::Repeatable { executed, retry_after: Some(after) },
+            None => Verdict::Permanent,
+        },
         Code::Cancelled => Verdict::Ignored,
         _ => Verdict::Permanent,
     }
@@ -118,7 +111,7 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
-    use crate::{Grounds, cause};
+    use crate::{DefaultClassifier, RefusalKind, Sealed};
 
     const CODES: [(Code, Verdict); 8] = [
         (Code::Ok, Verdict::Success),
@@ -154,7 +147,7 @@ mod tests {
         for (value, retry_after) in
             [("1500", ms(1500)), ("0", ms(0)), ("-1", None), ("soon", None), ("99999999999", None), ("", None)]
         {
-            for code in [Code::Unavailable, Code::ResourceExhausted] {
+            for code in [Code::Unavailable, Code::ResourceExhausted, Code::Aborted] {
                 let mut status = Status::new(code, "");
                 status.metadata_mut().insert("grpc-retry-pushback-ms", value.parse().unwrap());
                 let head: Response<()> = status.clone().into_http();
@@ -167,6 +160,43 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn an_aborted_call_is_repeatable_only_when_the_server_says_when() {
+        let aborted = |pushback: &str| {
+            let mut status = Status::new(Code::Aborted, "");
+            status.metadata_mut().insert("grpc-retry-pushback-ms", pushback.parse().unwrap());
+            GrpcClassifier.classify(Err::<&Response<()>, _>(&status))
+        };
+        let retry_after = Some(Duration::from_millis(20));
+        assert_eq!(aborted("20"), Verdict::Repeatable { executed: Executed::Maybe, retry_after });
+        assert_eq!(aborted("0").retry_after(), Some(Duration::ZERO));
+        assert_eq!(aborted("-1"), Verdict::Permanent);
+        assert_eq!(aborted("soon"), Verdict::Permanent);
+    }
+
+    #[test]
+    fn only_a_status_that_was_not_made_here_is_an_answer() {
+        let local = Status::from_error(io::Error::from(io::ErrorKind::TimedOut).into());
+        let passed_on = Status::from_error(Box::new(io::Error::other(Status::not_found(""))));
+        let of_a_refusal = Status::from_error(Grounds::maybe_executed(RefusalKind::TimedOut).into());
+        let table: [(Status, bool, &str); 5] = [
+            (Status::unavailable("sent by the peer"), true, "from the peer"),
+            (Status::from_header_map(Status::aborted("").into_http::<()>().headers()).unwrap(), true, "off the wire"),
+            (local, false, "made of an I/O error"),
+            (passed_on, true, "wrapped round the peer's"),
+            (of_a_refusal, false, "made of a refusal"),
+        ];
+        for (status, answered, what) in table {
+            assert_eq!(GrpcClassifier.answered(Err::<&Response<()>, _>(&status)), answered, "{what}");
+            let boxed: Box<dyn std::error::Error + Send + Sync> = status.into();
+            assert_eq!(GrpcClassifier.answered(Err::<&Response<()>, _>(&boxed)), answered, "{what}, boxed");
+            assert_eq!(DefaultClassifier.answered(Err::<&(), _>(&boxed)), answered, "{what}, to the default");
+            let sealed: Box<dyn std::error::Error + Send + Sync> = Sealed::new(boxed).into();
+            assert!(!GrpcClassifier.answered(Err::<&Response<()>, _>(&sealed)), "{what}, inside a handler");
+        }
+        assert!(GrpcClassifier.answered(Ok::<_, &Status>(&Response::new(()))));
     }
 
     #[test]
@@ -188,9 +218,15 @@ mod tests {
             (RefusalKind::Conflict, Code::Aborted),
             (RefusalKind::Stale, Code::FailedPrecondition),
             (RefusalKind::Unacceptable, Code::InvalidArgument),
+            (RefusalKind::Malformed, Code::InvalidArgument),
+            (RefusalKind::TooLarge, Code::InvalidArgument),
+            (RefusalKind::RequestTimeout, Code::Aborted),
+            (RefusalKind::PreconditionRequired, Code::FailedPrecondition),
+            (RefusalKind::NotHolder, Code::PermissionDenied),
         ] {
             let grounds = Grounds::not_executed(kind);
-            assert_eq!(cause::<Status>(&grounds).unwrap().code(), code);
+            let status = cause::<Status>(&grounds).unwrap();
+            assert_eq!((status.code(), status.message()), (code, kind.to_string().as_str()));
             let error: Box<dyn std::error::Error + Send + Sync> = grounds.into();
             assert_eq!(GrpcClassifier.classify(Err::<&Response<()>, _>(&error)), Verdict::from(grounds));
         }

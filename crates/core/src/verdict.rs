@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Grounds, RefusalKind};
+use crate::{Executed, Grounds, RefusalKind};
 
 /// What an outcome says about the service and about the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,19 +23,18 @@ pub enum Verdict {
         /// What the service said about when to come back.
         retry_after: Option<Duration>,
     },
+    /// Says nothing bad of the service, and the same request may succeed later: a conflict that passes, a request that took too
+    /// long to arrive. A breaker counts a success, a timeout takes no sample, a retry repeats it like a transient failure.
+    Repeatable {
+        /// Whether the request may have been executed.
+        executed: Executed,
+        /// What the service said about when to come back.
+        retry_after: Option<Duration>,
+    },
     /// The request is at fault: the service is healthy, and repeating changes nothing.
     Permanent,
     /// Says nothing about the service: it is not counted anywhere.
     Ignored,
-}
-
-/// Whether a failed request may have been executed: the one fact that decides what may be repeated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Executed {
-    /// The request certainly did not run.
-    No,
-    /// The request may have run, may be running, or may still run.
-    Maybe,
 }
 
 impl Verdict {
@@ -61,7 +60,9 @@ impl Verdict {
     #[must_use]
     pub const fn retry_after(self) -> Option<Duration> {
         match self {
-            Self::Transient { retry_after, .. } | Self::Throttled { retry_after, .. } => retry_after,
+            Self::Transient { retry_after, .. }
+            | Self::Throttled { retry_after, .. }
+            | Self::Repeatable { retry_after, .. } => retry_after,
             Self::Success | Self::Permanent | Self::Ignored => None,
         }
     }
@@ -70,13 +71,60 @@ impl Verdict {
 impl From<Grounds> for Verdict {
     /// A refusal seen from further out: what an inner layer's "no" says about the call.
     fn from(grounds: Grounds) -> Self {
-        let executed = if grounds.may_have_executed { Executed::Maybe } else { Executed::No };
-        match grounds.kind {
-            RefusalKind::Unavailable | RefusalKind::TimedOut => {
-                Self::Transient { executed, retry_after: grounds.retry_after }
-            }
-            RefusalKind::TooMany => Self::Throttled { executed, retry_after: grounds.retry_after },
-            RefusalKind::Conflict | RefusalKind::Stale | RefusalKind::Unacceptable => Self::Permanent,
+        let Grounds { kind, retry_after, executed } = grounds;
+        match kind {
+            RefusalKind::Unavailable | RefusalKind::TimedOut => Self::Transient { executed, retry_after },
+            RefusalKind::TooMany => Self::Throttled { executed, retry_after },
+            RefusalKind::RequestTimeout => Self::Repeatable { executed, retry_after },
+            RefusalKind::Conflict if retry_after.is_some() => Self::Repeatable { executed, retry_after },
+            RefusalKind::Conflict
+            | RefusalKind::Stale
+            | RefusalKind::Unacceptable
+            | RefusalKind::Malformed
+            | RefusalKind::TooLarge
+            | RefusalKind::PreconditionRequired
+            | RefusalKind::NotHolder => Self::Permanent,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_refusal_has_its_verdict() {
+        let soon = Some(Duration::from_secs(1));
+        for executed in [Executed::No, Executed::Maybe] {
+            for retry_after in [None, soon] {
+                let verdict = |kind| Verdict::from(Grounds { kind, retry_after, executed });
+                let transient = Verdict::Transient { executed, retry_after };
+                let repeatable = Verdict::Repeatable { executed, retry_after };
+                let conflict = if retry_after.is_some() { repeatable } else { Verdict::Permanent };
+                for (kind, expected) in [
+                    (RefusalKind::Unavailable, transient),
+                    (RefusalKind::TimedOut, transient),
+                    (RefusalKind::TooMany, Verdict::Throttled { executed, retry_after }),
+                    (RefusalKind::Conflict, conflict),
+                    (RefusalKind::RequestTimeout, repeatable),
+                    (RefusalKind::Stale, Verdict::Permanent),
+                    (RefusalKind::Unacceptable, Verdict::Permanent),
+                    (RefusalKind::Malformed, Verdict::Permanent),
+                    (RefusalKind::TooLarge, Verdict::Permanent),
+                    (RefusalKind::PreconditionRequired, Verdict::Permanent),
+                    (RefusalKind::NotHolder, Verdict::Permanent),
+                ] {
+                    assert_eq!(verdict(kind), expected, "{kind}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_repeatable_counts_against_no_service_and_keeps_its_time() {
+        let retry_after = Some(Duration::from_secs(3));
+        let repeatable = Verdict::Repeatable { executed: Executed::Maybe, retry_after };
+        assert!(!repeatable.is_failure());
+        assert_eq!(repeatable.retry_after(), retry_after);
     }
 }

@@ -92,8 +92,10 @@ impl Policy {
         let (cost, is_safe) = match verdict {
             Verdict::Success => return Err(Outcome::Success),
             Verdict::Permanent | Verdict::Ignored => return Err(Outcome::Failed),
-            Verdict::Transient { executed: Executed::No, .. } => (self.costs.not_executed, true),
-            Verdict::Transient { executed: Executed::Maybe, .. } => (self.costs.maybe_executed, false),
+            Verdict::Transient { executed, .. } | Verdict::Repeatable { executed, .. } => match executed {
+                Executed::No => (self.costs.not_executed, true),
+                Executed::Maybe => (self.costs.maybe_executed, false),
+            },
             Verdict::Throttled { executed, .. } => (self.costs.throttled, executed == Executed::No),
         };
         if attempt.number() >= self.attempts.get() {
@@ -177,6 +179,14 @@ mod tests {
         }
         assert_eq!(permits(Verdict::transient(Executed::Maybe), true), Ok(2));
         assert_eq!(permits(Verdict::transient(Executed::Maybe), false), Err(Outcome::NotRepeatable));
+    }
+
+    #[test]
+    fn what_is_repeatable_is_repeated_like_a_transient_failure() {
+        let repeatable = |executed| Verdict::Repeatable { executed, retry_after: None };
+        assert_eq!(permits(repeatable(Executed::No), false), Ok(1));
+        assert_eq!(permits(repeatable(Executed::Maybe), true), Ok(2));
+        assert_eq!(permits(repeatable(Executed::Maybe), false), Err(Outcome::NotRepeatable));
     }
 
     #[test]

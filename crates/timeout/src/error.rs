@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_core::{Grounds, Refusal, RefusalKind};
+use steadfast_core::{Executed, Grounds, Refusal, RefusalKind};
 
 /// The time allowed for a request is over, and it is given up.
 ///
@@ -36,10 +36,9 @@ impl Elapsed {
     }
 
     fn words(&self) -> String {
-        if self.grounds.may_have_executed {
-            format!("no answer within {:?}", self.limit)
-        } else {
-            "the deadline had passed before the call".to_owned()
+        match self.grounds.executed {
+            Executed::Maybe => format!("no answer within {:?}", self.limit),
+            Executed::No => "the deadline had passed before the call".to_owned(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use steadfast_breaker::Circuit;
-use steadfast_core::Verdict;
+use steadfast_core::{Executed, Verdict};
 
 use crate::{FAILED, call, calls, config};
 
@@ -15,8 +15,9 @@ fn every_call_is_one_increment_and_the_gauges_return_to_zero() {
         calls(&circuit, 2, Verdict::Success);
         calls(&circuit, 1, Verdict::Permanent);
         calls(&circuit, 1, Verdict::Ignored);
+        calls(&circuit, 1, Verdict::Repeatable { executed: Executed::Maybe, retry_after: None });
         drop(circuit.try_admit().unwrap());
-        calls(&circuit, 3, FAILED);
+        calls(&circuit, 4, FAILED);
         assert!(!call(&circuit, Verdict::Success));
     });
     let text = scrape.render();
@@ -24,9 +25,10 @@ fn every_call_is_one_increment_and_the_gauges_return_to_zero() {
     for (outcome, count) in [
         ("success", 2),
         ("permanent", 1),
+        ("repeatable", 1),
         ("ignored", 1),
         ("cancelled", 1),
-        ("failure", 3),
+        ("failure", 4),
         ("refused", 1),
         ("throttled", 0),
     ] {

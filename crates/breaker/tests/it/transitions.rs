@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use futures::StreamExt;
 use steadfast_breaker::{BreakerConfig, Cause, CircuitOpen, State};
-use steadfast_core::{Backoff, Jitter, Ratio, Refusal, Snapshot, Verdict};
+use steadfast_core::{Backoff, Executed, Jitter, Ratio, Refusal, Snapshot, Verdict};
 
 use crate::{FAILED, OPEN_TIME, call, calls, circuit, config};
 
@@ -51,7 +51,7 @@ async fn the_open_time_must_have_fully_passed() {
     tokio::time::advance(OPEN_TIME - Duration::from_millis(1)).await;
     let refusal = circuit.try_admit().unwrap_err();
     assert_eq!(refusal.retry_after(), Some(Duration::from_millis(1)));
-    assert!(!refusal.may_have_executed());
+    assert_eq!(refusal.executed(), Executed::No);
     assert_eq!(circuit.state(), State::Open);
     tokio::time::advance(Duration::from_millis(1)).await;
     let probe = circuit.try_admit().unwrap();
@@ -156,6 +156,18 @@ async fn a_permanent_failure_says_that_the_service_is_healthy() {
     let circuit = circuit(config());
     calls(&circuit, 100, Verdict::Permanent);
     assert_eq!((circuit.state(), circuit.snapshot().counts.failures), (State::Closed, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_conflict_that_passes_is_a_success_in_the_window_and_a_good_probe() {
+    let conflict = Verdict::Repeatable { executed: Executed::Maybe, retry_after: Some(OPEN_TIME) };
+    let circuit = circuit(config());
+    calls(&circuit, 100, conflict);
+    assert_eq!((circuit.state(), circuit.snapshot().counts.failures), (State::Closed, 0));
+    calls(&circuit, 4, FAILED);
+    tokio::time::advance(OPEN_TIME).await;
+    calls(&circuit, 2, conflict);
+    assert_eq!(circuit.state(), State::Closed);
 }
 
 #[tokio::test(start_paused = true)]

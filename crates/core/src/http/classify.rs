@@ -3,7 +3,10 @@
 use http::{Response, StatusCode};
 
 use super::parse_retry_after;
-use crate::{Classify, Executed, Failure, SystemWallClock, Verdict, WallClock, classify::judge_error};
+use crate::{
+    Classify, Executed, Failure, SystemWallClock, Verdict, WallClock,
+    classify::{judge_error, sent_by_peer},
+};
 
 /// Judges a response by its status and `Retry-After`, an error by its source chain.
 ///
@@ -12,8 +15,9 @@ use crate::{Classify, Executed, Failure, SystemWallClock, Verdict, WallClock, cl
 /// | 1xx, 2xx, 3xx | success |
 /// | 429 | throttled, not executed, with its `Retry-After` |
 /// | 421, 425 | transient, not executed: the server says it did not process the request |
-/// | 408, 500, 502, 503, 504 and other 5xx | transient, may have been executed, with its `Retry-After` |
-/// | 501, 505, 506, 510, 511 and other 4xx | permanent: the same request will fare no better |
+/// | 500, 502, 503, 504 and other 5xx | transient, may have been executed, with its `Retry-After` |
+/// | 408, and 409 with a `Retry-After` | repeatable, may have been executed: the service is healthy |
+/// | 501, 505, 506, 510, 511, 409 without a `Retry-After` and other 4xx | permanent: the same request will fare no better |
 ///
 /// A response is judged by its head. Where failures may come later, in the body or the trailers, put
 /// [`WholeLayer`](super::WholeLayer) inside the layers that judge: then a body that broke off is an error here.
@@ -26,6 +30,11 @@ impl<B, Err: Failure> Classify<Response<B>, Err> for HttpClassifier {
             Ok(response) => judge_response(response),
             Err(error) => judge_error(error.as_error()),
         }
+    }
+
+    /// A response, or an error that only a peer can have sent: a reset or `GOAWAY` of HTTP/2.
+    fn answered(&self, outcome: Result<&Response<B>, &Err>) -> bool {
+        outcome.map_or_else(|error| sent_by_peer(error.as_error()), |_| true)
     }
 }
 
@@ -45,7 +54,12 @@ fn judge_response<B>(response: &Response<B>) -> Verdict {
         | StatusCode::VARIANT_ALSO_NEGOTIATES
         | StatusCode::NOT_EXTENDED
         | StatusCode::NETWORK_AUTHENTICATION_REQUIRED => Verdict::Permanent,
-        status if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {
+        StatusCode::REQUEST_TIMEOUT => Verdict::Repeatable { executed: Executed::Maybe, retry_after: retry_after() },
+        StatusCode::CONFLICT => match retry_after() {
+            Some(after) => Verdict::Repeatable { executed: Executed::Maybe, retry_after: Some(after) },
+            None => Verdict::Permanent,
+        },
+        status if status.is_server_error() => {
             Verdict::Transient { executed: Executed::Maybe, retry_after: retry_after() }
         }
         _ => Verdict::Permanent,
@@ -76,7 +90,8 @@ mod tests {
                 429 => Verdict::throttled(),
                 421 | 425 => Verdict::transient(Executed::No),
                 501 | 505 | 506 | 510 | 511 => Verdict::Permanent,
-                408 | 500..600 => Verdict::transient(Executed::Maybe),
+                408 => Verdict::Repeatable { executed: Executed::Maybe, retry_after: None },
+                500..600 => Verdict::transient(Executed::Maybe),
                 _ => Verdict::Permanent,
             };
             assert_eq!(judge(status, None), expected, "{status}");
@@ -88,6 +103,11 @@ mod tests {
         let seconds = Some(Duration::from_secs(7));
         assert_eq!(judge(429, Some("7")), Verdict::Throttled { executed: Executed::No, retry_after: seconds });
         assert_eq!(judge(503, Some("7")).retry_after(), seconds);
+        let repeatable = |retry_after| Verdict::Repeatable { executed: Executed::Maybe, retry_after };
+        assert_eq!(judge(408, Some("7")), repeatable(seconds));
+        assert_eq!(judge(409, Some("7")), repeatable(seconds));
+        assert_eq!(judge(409, Some("0")), repeatable(Some(Duration::ZERO)));
+        assert_eq!(judge(409, Some("soon")), Verdict::Permanent);
         assert_eq!(judge(404, Some("7")).retry_after(), None);
         assert_eq!(judge(503, Some("soon")).retry_after(), None);
     }

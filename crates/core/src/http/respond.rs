@@ -17,7 +17,7 @@ use crate::{Error, Guard, Lift, Refusal, RefusalKind, guard};
 /// Wraps a stack of layers round an HTTP service and turns every refusal into a response. **The error type stays what it
 /// was**, `Infallible` on axum, so the stack mounts in `Router::layer` as it is.
 ///
-/// A refusal becomes 503, 504, 429, 409, 412 or 422 by its kind, with `Retry-After` in whole seconds (rounded up) where it knows
+/// A refusal becomes the status of its [kind](RefusalKind), with `Retry-After` in whole seconds (rounded up) where it knows
 /// when to come back, and an `application/problem+json` body (RFC 9457) that says what was refused.
 pub const fn respond<L>(stack: L) -> RespondLayer<L> {
     RespondLayer::new(stack, Problem)
@@ -179,5 +179,10 @@ const fn status_of(kind: RefusalKind) -> StatusCode {
         RefusalKind::Conflict => StatusCode::CONFLICT,
         RefusalKind::Stale => StatusCode::PRECONDITION_FAILED,
         RefusalKind::Unacceptable => StatusCode::UNPROCESSABLE_ENTITY,
+        RefusalKind::Malformed => StatusCode::BAD_REQUEST,
+        RefusalKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        RefusalKind::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+        RefusalKind::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
+        RefusalKind::NotHolder => StatusCode::FORBIDDEN,
     }
 }

@@ -54,11 +54,13 @@ impl<const WORDS: usize> Course<WORDS> {
         match verdict {
             Verdict::Permanent => self.permanent.insert(node),
             Verdict::Throttled { .. } => self.throttled.insert(node),
-            Verdict::Success | Verdict::Transient { .. } | Verdict::Ignored => false,
+            Verdict::Success | Verdict::Transient { .. } | Verdict::Repeatable { .. } | Verdict::Ignored => false,
         };
         self.retry_after = self.retry_after.into_iter().chain(verdict.retry_after()).min();
         let executed = match verdict {
-            Verdict::Transient { executed, .. } | Verdict::Throttled { executed, .. } => executed == Executed::Maybe,
+            Verdict::Transient { executed, .. }
+            | Verdict::Throttled { executed, .. }
+            | Verdict::Repeatable { executed, .. } => executed == Executed::Maybe,
             Verdict::Success | Verdict::Permanent | Verdict::Ignored => true,
         };
         if seen && executed {

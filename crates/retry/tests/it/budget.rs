@@ -170,7 +170,7 @@ fn an_exhausted_budget_says_so_as_a_refusal() {
     let error = exactly(0, 0).try_withdraw(NonZeroU32::MIN).unwrap_err();
     assert_eq!(error, BudgetExhausted::new());
     assert_eq!(error.to_string(), "the retry budget is exhausted");
-    assert_eq!((error.kind(), error.may_have_executed()), (RefusalKind::TooMany, false));
+    assert_eq!((error.kind(), error.executed()), (RefusalKind::TooMany, Executed::No));
     assert_eq!(cause::<Grounds>(&error), Some(&error.grounds()));
 }
 

@@ -3,7 +3,7 @@
 use std::{io, time::Duration};
 
 use steadfast::{
-    Grounds, RefusalKind,
+    Executed, Grounds, RefusalKind,
     breaker::{BreakerLayer, CircuitOpen},
     cause,
     retry::RetryLayer,
@@ -34,7 +34,7 @@ async fn layers_of_tower_and_ours_stack_in_any_order() {
     let error = service.clone().oneshot(0).await.unwrap_err();
     assert!(cause::<CircuitOpen>(&*error).is_some(), "{error}");
     let grounds = cause::<Grounds>(&*error).unwrap();
-    assert_eq!((grounds.kind, grounds.may_have_executed), (RefusalKind::Unavailable, false));
+    assert_eq!((grounds.kind, grounds.executed), (RefusalKind::Unavailable, Executed::No));
 }
 
 #[tokio::test(start_paused = true)]

@@ -16,7 +16,7 @@ use http::{Request, Response, uri::PathAndQuery};
 use http_body_util::Full;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use steadfast::{
-    Grounds, RefusalKind, cause,
+    Executed, Grounds, RefusalKind, cause,
     clock::{
         Hlc, HlcConfig, HlcLayer, PhysicalClock, PropagateHlcLayer, Received, ShiftedClock, StampRefused, Timestamp,
     },
@@ -115,7 +115,7 @@ async fn over_http_an_answer_from_the_future_is_refused_and_may_have_been_execut
     let error = client.oneshot(ask(address, "/a")).await.unwrap_err();
     assert!(cause::<StampRefused>(&error).is_some(), "{error:?}");
     let grounds = cause::<Grounds>(&error).unwrap();
-    assert_eq!((grounds.kind, grounds.may_have_executed), (RefusalKind::Unacceptable, true));
+    assert_eq!((grounds.kind, grounds.executed), (RefusalKind::Unacceptable, Executed::Maybe));
     // Ten seconds ahead, half a second of which is believed.
     assert!(grounds.retry_after.unwrap() > Duration::from_secs(8), "{grounds}");
     assert_eq!(seen.lock().unwrap().len(), 1);

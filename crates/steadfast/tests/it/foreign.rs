@@ -19,7 +19,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use steadfast::{
-    Error, RefusalKind,
+    Error, Executed, RefusalKind,
     breaker::{BreakerLayer, CircuitOpen},
     cause, guard,
     retry::RetryLayer,
@@ -53,7 +53,7 @@ async fn a_hyper_client_keeps_its_own_error_beside_the_refusals() {
     }
     let error = service.oneshot(request(healthy)).await.unwrap_err();
     assert!(cause::<CircuitOpen>(&error).is_some(), "{error:?}");
-    assert!(!error.refusal().unwrap().may_have_executed());
+    assert_eq!(error.refusal().unwrap().executed(), Executed::No);
 }
 
 /// reqwest's client is a service over its own request type: a few lines carry `http`'s to it and back.

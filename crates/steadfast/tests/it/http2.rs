@@ -59,13 +59,17 @@ async fn goes_away(number: usize, reason: u8, answers: bool) -> SocketAddr {
     address
 }
 
-async fn verdicts(address: SocketAddr, number: usize) -> Vec<Verdict> {
+/// The verdict on each call, and whether the peer answered it.
+async fn verdicts(address: SocketAddr, number: usize) -> Vec<(Verdict, bool)> {
     let client = Client::builder(TokioExecutor::new()).http2_only(true).build_http::<Full<Bytes>>();
     let service = guard(Identity::new()).layer(client);
     let calls = (0..number).map(|_| {
         let request = Request::post(format!("http://{address}/")).body(Full::default()).unwrap();
         let service = service.clone();
-        tokio::spawn(async move { HttpClassifier.classify(service.oneshot(request).await.as_ref()) })
+        tokio::spawn(async move {
+            let outcome = service.oneshot(request).await;
+            (HttpClassifier.classify(outcome.as_ref()), HttpClassifier.answered(outcome.as_ref()))
+        })
     });
     let mut verdicts = Vec::new();
     for call in calls.collect::<Vec<_>>() {
@@ -77,13 +81,13 @@ async fn verdicts(address: SocketAddr, number: usize) -> Vec<Verdict> {
 #[tokio::test]
 async fn requests_above_the_last_stream_of_a_goaway_were_not_executed() {
     let verdicts = verdicts(goes_away(3, 0, true).await, 3).await;
-    let count = |wanted| verdicts.iter().filter(|&&verdict| verdict == wanted).count();
+    let count = |wanted| verdicts.iter().filter(|&&(verdict, answered)| verdict == wanted && answered).count();
     assert_eq!((count(Verdict::Success), count(Verdict::transient(Executed::No))), (1, 2), "{verdicts:?}");
 }
 
 #[tokio::test]
 async fn a_request_at_the_last_stream_of_a_goaway_may_have_been_executed() {
     let verdicts = verdicts(goes_away(2, INTERNAL_ERROR, false).await, 2).await;
-    let count = |executed| verdicts.iter().filter(|&&verdict| verdict == Verdict::transient(executed)).count();
+    let count = |executed| verdicts.iter().filter(|(verdict, _)| *verdict == Verdict::transient(executed)).count();
     assert_eq!((count(Executed::Maybe), count(Executed::No)), (1, 1), "{verdicts:?}");
 }

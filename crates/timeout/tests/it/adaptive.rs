@@ -156,13 +156,14 @@ async fn the_classifier_says_what_a_success_is() {
     let limit = adaptive();
     let layer = TimeoutLayer::from(limit.clone()).classify(|outcome: Result<&u16, &BoxError>| match outcome {
         Ok(200) => Verdict::Success,
+        Ok(409) => Verdict::Repeatable { executed: Executed::Maybe, retry_after: None },
         _ => Verdict::transient(Executed::Maybe),
     });
     let service = layer.layer(service_fn(|status: u16| async move {
         tokio::time::sleep(MS).await;
         Ok::<_, BoxError>(status)
     }));
-    for status in [200, 500, 200, 503] {
+    for status in [200, 500, 200, 503, 409] {
         service.clone().oneshot(status).await.unwrap();
     }
     assert_eq!(limit.snapshot().samples, 2);
@@ -328,7 +329,7 @@ async fn with_no_time_left_the_service_is_not_called() {
     let error = service.oneshot(Deadline::at(now)).await.unwrap_err();
     let elapsed = *error.downcast::<Elapsed>().unwrap();
     assert_eq!(elapsed, Elapsed::before_the_call());
-    assert!(!elapsed.grounds.may_have_executed);
+    assert_eq!(elapsed.grounds.executed, Executed::No);
     assert_eq!(elapsed.to_string(), "the deadline had passed before the call");
 }
 

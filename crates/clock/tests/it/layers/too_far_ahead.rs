@@ -2,7 +2,7 @@
 
 use futures::FutureExt;
 use steadfast_clock::{DriftTooLarge, HlcLayer, PropagateHlcLayer, StampFault, StampRefused, Timestamp, TooFarAhead};
-use steadfast_core::{Grounds, Refusal, RefusalKind, cause};
+use steadfast_core::{Executed, Grounds, Refusal, RefusalKind, cause};
 use tower::{Layer, ServiceExt};
 
 use super::{MS, Peer, ahead_of, clock, received, refusal, request, stamp_in, stamped};
@@ -19,7 +19,7 @@ fn a_request_from_the_future_is_refused_before_the_handler_and_the_clock_stays_a
     let refused = refusal(error);
     let drift = DriftTooLarge::new(remote, 2000 * MS);
     assert_eq!(refused, StampRefused::before_the_call(StampFault::TooFarAhead(drift)));
-    assert!(!refused.may_have_executed());
+    assert_eq!(refused.executed(), Executed::No);
     assert_eq!((peer.calls(), clock.last()), (0, before));
 }
 
@@ -52,7 +52,7 @@ fn a_response_from_the_future_is_refused_and_may_have_been_executed() {
     let error = service.oneshot(request(&[])).now_or_never().unwrap().unwrap_err();
     let refused = refusal(error);
     assert_eq!(refused, StampRefused::after_the_call(StampFault::TooFarAhead(DriftTooLarge::new(remote, MS))));
-    assert!(refused.may_have_executed() && refused.retry_after() == Some(MS));
+    assert_eq!((refused.executed(), refused.retry_after()), (Executed::Maybe, Some(MS)));
     let sent = peer.seen.lock().unwrap()[0].0.clone().unwrap();
     assert_eq!(clock.last().compact().to_string(), sent, "nothing but the request was stamped");
 }

@@ -1,6 +1,6 @@
 //! What a deadline ends, and what it calls it.
 
-use steadfast_core::{Deadline, RefusalKind};
+use steadfast_core::{Deadline, Executed, RefusalKind};
 use steadfast_quorum::{CallError, Plan, Threshold};
 use steadfast_testkit::{Readiness, Reply};
 use tokio::time::Instant;
@@ -21,7 +21,7 @@ async fn time_that_runs_out_is_incomplete_and_not_lost() {
     let Err(CallError::Incomplete { answers, grounds }) = outcome else { panic!("{outcome:?}") };
     assert_eq!((took, answers.elapsed()), (20 * MS, 20 * MS));
     assert_eq!((answers.yes(), answers.no(), answers.out()), (set([0]), set([1]), set([2])));
-    assert!(grounds.kind == RefusalKind::TimedOut && grounds.may_have_executed);
+    assert!(grounds.kind == RefusalKind::TimedOut && grounds.executed == Executed::Maybe);
     assert_eq!(live_futures(&nodes), 0);
 }
 
@@ -42,7 +42,7 @@ async fn a_call_whose_deadline_has_passed_calls_nobody() {
     tokio::time::advance(20 * MS).await;
     let (outcome, took) = timed(&mut call).await;
     let Err(CallError::Incomplete { answers, grounds }) = outcome else { panic!("{outcome:?}") };
-    assert!(took.is_zero() && !grounds.may_have_executed);
+    assert!(took.is_zero() && grounds.executed == Executed::No);
     assert_eq!((calls(&nodes), answers.uncalled()), (vec![0; 3], set([0, 1, 2])));
 }
 

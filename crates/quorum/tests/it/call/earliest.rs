@@ -25,7 +25,7 @@ async fn three_errors_of_five_lose_it_at_the_third() {
     assert_eq!((took, answers.elapsed()), (3 * MS, 3 * MS));
     assert_eq!((answers.no(), answers.yes(), answers.out()), (set([0, 1, 2]), set([]), set([3, 4])));
     assert_eq!(answers.errors().count(), 3);
-    assert!(grounds.may_have_executed && grounds.kind == RefusalKind::Unavailable);
+    assert!(grounds.executed == Executed::Maybe && grounds.kind == RefusalKind::Unavailable);
     assert_eq!(live_futures(&nodes), 0, "nobody waits for the others");
 }
 
@@ -144,7 +144,7 @@ async fn layers_further_out_read_the_facts_from_the_source_chain() {
     let (nodes, mut call) = call_over(majority_of(3), Plan::all_at_once());
     script(&nodes, [Reply::echo().held(), refuse(), refuse()]);
     let error = call.ready().await.unwrap().call(7).await.unwrap_err();
-    assert!(error.grounds().may_have_executed, "node 0 was called and had not answered");
+    assert_eq!(error.grounds().executed, Executed::Maybe, "node 0 was called and had not answered");
     let (nodes, mut q_first) = call_over(majority_of(3), Plan::quorum_first());
     script(&nodes, [refuse(), refuse(), refuse()]);
     let error: BoxError = q_first.ready().await.unwrap().call(7).await.unwrap_err().into();

@@ -2,7 +2,7 @@
 
 use std::{task::Poll, time::Duration};
 
-use steadfast_core::Deadline;
+use steadfast_core::{Deadline, Executed};
 use steadfast_quorum::{CallError, Expr, Expression, Plan, QuorumCall, Rule, Threshold};
 use steadfast_testkit::{Control, Probe, Readiness, Reply};
 use tokio_test::task::spawn;
@@ -59,7 +59,7 @@ async fn who_fails_readiness_has_voted_no_and_was_not_executed() {
     assert_eq!((answers.yes(), answers.no()), (set([1, 2]), set([0])));
     nodes.iter().for_each(|node| node.always_ready(Readiness::Error));
     let Err(CallError::Lost { answers, grounds }) = call.ready().await.map(drop) else { panic!("no quorum is left") };
-    assert_eq!((answers.errors().count(), grounds.may_have_executed), (3, false));
+    assert_eq!((answers.errors().count(), grounds.executed), (3, Executed::No));
     // They are asked again.
     nodes.iter().for_each(|node| node.always_ready(Readiness::Ready));
     assert!(call.ready().await.unwrap().call(7).await.is_ok());
@@ -197,7 +197,7 @@ async fn two_failures_at_once_are_made_up_for_by_two_and_no_more() {
 async fn a_node_that_fails_its_readiness_inside_the_call_has_not_executed_it() {
     let (nodes, mut call) = call_over(Threshold::of(1, 1).unwrap(), Plan::all_at_once());
     nodes[0].always_ready(Readiness::Error);
-    assert!(!call.call(7).await.unwrap_err().grounds().may_have_executed);
+    assert_eq!(call.call(7).await.unwrap_err().grounds().executed, Executed::No);
 }
 
 #[tokio::test]
