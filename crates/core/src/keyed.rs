@@ -53,19 +53,3 @@ impl<K, V> Clone for Keyed<K, V> {
         Self { map: Arc::clone(&self.map) }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stays_bounded_and_keeps_the_keys_in_use() {
-        let keyed = Keyed::new(NonZeroUsize::new(100).unwrap());
-        for n in 0..10_000u32 {
-            keyed.get_or_insert_with(&0, || Arc::new(7u32));
-            keyed.get_or_insert_with(&n, || Arc::new(n));
-        }
-        assert!(keyed.len() <= 100);
-        assert_eq!(*keyed.get_or_insert_with(&0, || Arc::new(8)), 7, "the key in use was kept");
-    }
-}

@@ -26,6 +26,7 @@ mod ratio;
 mod refusal;
 mod rng;
 mod seal;
+mod select;
 mod snapshot;
 mod striped;
 mod sync;
@@ -43,6 +44,8 @@ pub mod http;
 mod keyed;
 #[cfg(feature = "metrics")]
 mod outcomes;
+#[cfg(feature = "keyed")]
+mod per_key;
 #[cfg(all(test, feature = "metrics"))]
 mod recorded;
 #[cfg(feature = "metrics")]
@@ -58,6 +61,8 @@ pub mod tonic;
 pub use crate::boot::{BootClock, BootInstant};
 #[cfg(all(feature = "boot", feature = "time"))]
 pub use crate::boot::{BootWait, ManualBootClock};
+#[cfg(feature = "keyed")]
+pub use crate::per_key::PerKey;
 #[cfg(feature = "time")]
 pub use crate::time_source::TimeSource;
 pub use crate::{
@@ -76,6 +81,7 @@ pub use crate::{
     ratio::Ratio,
     refusal::{Grounds, Refusal},
     seal::{Seal, SealFuture, SealLayer, Sealed},
+    select::{Select, Selected},
     snapshot::Snapshot,
     verdict::Verdict,
     wall_clock::{ManualWallClock, SystemWallClock, WallClock},

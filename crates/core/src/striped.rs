@@ -50,8 +50,18 @@ impl<T> Striped<T> {
     /// What `make` fails with.
     pub fn try_new<E>(make: impl FnOnce(usize) -> Result<T, E>) -> Result<Self, E> {
         let number = lane_count();
-        let shared = Arc::new(make(number)?);
-        Ok(Self { lanes: (0..number).map(|index| Arc::new(Lane { index, shared: Arc::clone(&shared) })).collect() })
+        Ok(Self::of(number, make(number)?))
+    }
+
+    /// Shares what `make` builds with one lane, which all threads use: for handles of which there are thousands, one for each
+    /// key, and few threads use the same at once. 64 lanes of 256 bytes would outweigh the state.
+    pub fn single(make: impl FnOnce(usize) -> T) -> Self {
+        Self::of(1, make(1))
+    }
+
+    fn of(number: usize, shared: T) -> Self {
+        let shared = Arc::new(shared);
+        Self { lanes: (0..number).map(|index| Arc::new(Lane { index, shared: Arc::clone(&shared) })).collect() }
     }
 
     /// This thread's handle.
@@ -142,5 +152,15 @@ mod tests {
         assert_eq!(Arc::strong_count(&token), 2);
         drop(there);
         assert_eq!(Arc::strong_count(&token), 1);
+    }
+
+    #[test]
+    fn a_single_lane_serves_all_threads() {
+        let striped = Striped::single(|lanes| lanes);
+        let lanes: Vec<_> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| Arc::clone(striped.lane()))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert!(lanes.iter().all(|lane| Arc::ptr_eq(lane, &lanes[0]) && lane.index() == 0 && ***lane == 1));
     }
 }

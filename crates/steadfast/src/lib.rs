@@ -1,6 +1,9 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "keyed")]
+#[doc(inline)]
+pub use steadfast_core::PerKey;
 #[cfg(feature = "http")]
 #[doc(inline)]
 pub use steadfast_core::http;
@@ -11,7 +14,7 @@ pub use steadfast_core::tonic;
 pub use steadfast_core::{
     Attempt, Backoff, Classify, ConfigError, Deadline, DefaultClassifier, Error, EveryError, Executed, Failure,
     Grounds, Guard, Jitter, Lift, ManualWallClock, NoContext, Ratio, Refusal, RefusalKind, RequestContext, SealLayer,
-    Sealed, Snapshot, SystemWallClock, TimeSource, Verdict, WallClock, cause, guard, parts::Splitter,
+    Sealed, Select, Selected, Snapshot, SystemWallClock, TimeSource, Verdict, WallClock, cause, guard, parts::Splitter,
 };
 
 #[cfg(feature = "breaker")]
