@@ -13,27 +13,30 @@ use crate::{
     ledger::{Ledger, Moment},
 };
 
-/// Bounds the retries of everybody who shares it to a share of their requests, plus a floor.
+/// Bounds the retries of all layers that share it to a share of their requests, plus a floor.
 ///
-/// Whenever a retry is decided, this holds: the retries that wait to be sent and those that were sent in the window that ends there
-/// are at most *ratio × requests in that window + floor × window*. So a crowd of waiting retries cannot slip through, and the retries
-/// *sent* in any window are within the bound of a window that ended at most one wait earlier: however long the waits, and though all
-/// wait for the same moment. A retry that is given up before it is sent is refunded. Clones share one account. O(1), after any idle time.
+/// Whenever a retry is decided, this holds: the retries that wait to be sent and those that were
+/// sent in the window that ends there are at most *ratio × requests in that window + floor ×
+/// window*. So a crowd of waiting retries cannot slip through, and the retries *sent* in any window
+/// are within the bound of a window that ended at most one wait earlier: however long the waits,
+/// and though all wait for the same moment. A retry that is given up before it is sent is refunded.
+/// Clones share one account. O(1), after any idle time.
 ///
-/// The default is 20 % and 10/s over 10 s, as in Finagle and linkerd: retries of a service that fails completely
-/// add a fifth to its load, and a client with hardly any traffic can still retry.
+/// The default is 20 % and 10/s over 10 s, as in Finagle and linkerd: retries of a service that
+/// fails completely add a fifth to its load, and a client with hardly any traffic can still retry.
 ///
-/// Requests are counted to the letter while retries are asked for. Before that they are dated by the last look at the clock, which
-/// each core takes once in 64 requests: too early a date makes the budget smaller, never larger. A service with less
-/// traffic than that in a window has just the floor when its first failures come.
+/// Requests are counted to the letter while retries are asked for. Before that they are dated by
+/// the last check of the clock, which each core makes once in 64 requests: too early a date makes
+/// the budget smaller, never larger. A service with less traffic than that in a window has just the
+/// floor when its first failures come.
 ///
 /// ```
 /// use std::{num::NonZeroU32, time::Duration};
 /// use steadfast_core::Ratio;
 /// use steadfast_retry::{Budget, BudgetConfig};
 ///
-/// let config = BudgetConfig::new().ratio(Ratio::percent(10)).floor_per_second(0).window(Duration::from_secs(30));
-/// let budget = Budget::new(config)?;
+/// let config = BudgetConfig::new().ratio(Ratio::percent(10)).floor_per_second(0);
+/// let budget = Budget::new(config.window(Duration::from_secs(30)))?;
 /// for _ in 0..10 {
 ///     budget.deposit();
 /// }
@@ -80,13 +83,14 @@ impl Budget {
         self.post(thread_number() % lane_count(), self.moment().tick(), 1);
     }
 
-    /// Takes `cost` for one retry, for as long as the [`Withdrawal`] is held; once [spent](Withdrawal::spend), for one window more.
+    /// Takes `cost` for one retry, for as long as the [`Withdrawal`] is held; once
+    /// [spent](Withdrawal::spend), for one window more.
     ///
     /// # Errors
     /// When the budget does not cover it.
     pub fn try_withdraw(&self, cost: NonZeroU32) -> Result<Withdrawal, BudgetExhausted> {
         let cost = u64::from(cost.get());
-        match self.0.ledger.withdraw(|| self.0.clock.tick(), cost) {
+        match self.0.ledger.withdraw(self.0.clock.tick(), cost) {
             Ok(()) => Ok(Withdrawal { charged: Some((self.clone(), cost)) }),
             Err(_) => Err(BudgetExhausted::new()),
         }
@@ -99,7 +103,7 @@ impl Budget {
 
     fn post(&self, lane: usize, tick: Tick, number: u64) {
         if self.0.ledger.deposit(lane, tick, number) {
-            self.0.ledger.look(self.0.clock.tick());
+            self.0.ledger.check(self.0.clock.tick());
         }
     }
 }
@@ -149,7 +153,7 @@ impl Withdrawal {
     /// The retry is being sent: what was taken counts for one window from now on.
     pub fn spend(mut self) {
         if let Some((budget, cost)) = self.charged.take() {
-            budget.0.ledger.send(|| budget.0.clock.tick(), cost);
+            budget.0.ledger.send(budget.0.clock.tick(), cost);
         }
     }
 }
@@ -175,7 +179,8 @@ const POCKET_SIZE: u32 = 32;
 impl Pocket {
     pub(crate) const EMPTY: Self = Self { moment: Moment::NEVER, requests: 0 };
 
-    /// Counts one request: a load and an addition, unless the pocket is full, the moment has passed, or the budget is in demand.
+    /// Counts one request: a load and an addition, unless the pocket is full, the moment has
+    /// passed, or the budget is in demand.
     #[inline]
     pub(crate) fn deposit(&mut self, budget: &Budget, lane: usize) {
         let moment = budget.moment();
@@ -199,9 +204,9 @@ impl Pocket {
     fn start(&mut self, moment: Moment, budget: &Budget, lane: usize) {
         self.empty(budget, lane);
         (self.moment, self.requests) = (moment, 1);
-        if moment.is_hot() {
+        if moment.is_in_demand() {
             self.empty(budget, lane);
-            // Whatever comes next must not match a hot moment: it is posted at once as well.
+            // The next deposit must not match a moment in demand: it is posted at once as well.
             self.moment = Moment::NEVER;
         }
     }
@@ -266,8 +271,8 @@ mod tests {
     }
 
     proptest! {
-        /// The naive model: an exact list of every request and every retry. The bound is checked at every decision, and again over every
-        /// window of what was really sent, when all is known.
+        /// The naive model: an exact list of every request and every retry. The bound is checked at
+        /// every decision, and again over every window of what was really sent, when all is known.
         #[test]
         fn the_bound_holds_at_every_decision_and_for_what_is_sent(
             percent in 0u8..=100,
@@ -279,7 +284,8 @@ mod tests {
                 let budget = budget(percent, floor);
                 let mut handles = [0, 1, 2].map(|_| Handle::new(&budget));
                 let (mut now, mut requests) = (0u64, Vec::new());
-                // When each retry was sent, and how many there might be in a window by what was known at its decision.
+                // When each retry was sent, and how many there might be in a window by what was
+                // known at its decision.
                 let (mut held, mut sent) = (Vec::new(), Vec::new());
                 let in_window = |times: &[u64], end: u64| times.iter().filter(|&&at| at <= end && end - at < WINDOW_MS).count();
                 let allowed = |requests: usize| f64::from(percent) / 100.0 * requests as f64 + f64::from(floor) + 1e-9;
@@ -352,7 +358,7 @@ mod tests {
         }
         let granted =
             (0..1000).take_while(|_| budget.try_withdraw(NonZeroU32::MIN).map(Withdrawal::spend).is_ok()).count();
-        // 200 of the last 1,000 by the letter; a bucket and two looks less at worst.
+        // 200 of the last 1,000 by the letter; a bucket and two checks less at worst.
         assert!((150..=200).contains(&granted), "{granted}");
     }
 

@@ -13,7 +13,8 @@ use crate::{
     replay::{CannotReplay, Ended, Replay},
 };
 
-/// What one call carries from attempt to attempt; `V` is what is kept of its request. Dropped before it has ended, it counts as cancelled.
+/// What one call carries from attempt to attempt; `V` is what is kept of its request. Dropped
+/// before it has ended, it counts as cancelled.
 pub(crate) struct Call<S, C, X, P, V> {
     pub(crate) lane: Arc<Lane<S, RetryLayer<C, X, P>>>,
     saved: V,
@@ -54,15 +55,17 @@ impl<S, C, X, P, V> Call<S, C, X, P, V> {
         self.deadline
     }
 
-    /// Whether an attempt may still begin, `delay` from now. Reads no clock when there is no deadline.
+    /// Whether an attempt may still begin, `delay` from now. Reads no clock when there is no
+    /// deadline.
     pub(crate) fn is_in_time(&self, delay: Duration) -> bool {
         self.deadline.is_none() || is_in_time(self.deadline, TimeSource::Tokio.now(), delay)
     }
 
-    /// What follows an attempt that ended with `verdict`: another one, or nothing, and then the call has ended.
+    /// What follows an attempt that ended with `verdict`: another one, or nothing, and then the
+    /// call has ended.
     ///
-    /// The budget comes last of all questions, so that nothing is charged for a retry that is not made; and the request is
-    /// prepared before the wait, so that nothing can go wrong after it.
+    /// The budget comes last of all questions, so that nothing is charged for a retry that is not
+    /// made; and the request is prepared before the wait, so that nothing can go wrong after it.
     pub(crate) fn after_failure<Req>(&mut self, verdict: Verdict, ended: Ended) -> Option<Next<P::Request>>
     where
         P: Replay<Req, Saved = V>,

@@ -9,18 +9,19 @@ use crate::{
     policy::{Costs, Policy},
 };
 
-/// The numbers of a [`RetryLayer`](crate::RetryLayer). Every value is valid by its type, so a layer can be made of any of them.
+/// The numbers of a [`RetryLayer`](crate::RetryLayer). Every value is valid by its type, so a layer
+/// can be made of any of them.
 ///
 /// The defaults, and why:
 ///
-/// | rule | default | reason |
-/// |---|---|---|
-/// | attempts | 3 | two retries mend most transient failures; nested retry layers multiply the attempts |
-/// | backoff | 50 ms doubling to 2 s, full jitter | the fewest calls under contention; about one round trip of patience at first |
-/// | `Retry-After` | obeyed up to 2 s | no longer than the backoff itself would wait: what takes longer is better told to the caller, and an open circuit would not fail fast any more |
-/// | costs | 1 each | the budget then bounds attempts |
-/// | seed | from the system's entropy | two processes must not draw the same jitter |
-/// | name | `default` | |
+/// - 3 attempts: two retries mend most transient failures, and nested retry layers multiply.
+/// - A backoff of 50 ms doubling to 2 s, with full jitter: the fewest calls under contention, and
+///   about one round trip of patience at first.
+/// - `Retry-After` is obeyed up to 2 s, no longer than the backoff itself would wait: what takes
+///   longer is better told to the caller, and an open circuit would not fail fast any more.
+/// - A retry costs 1: the budget then bounds attempts.
+/// - The seed comes from the system's entropy: two processes must not draw the same jitter.
+/// - The name is `default`.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct RetryConfig {
@@ -54,9 +55,10 @@ impl RetryConfig {
         self
     }
 
-    /// The longest wait a service may ask for (`Retry-After`, or a refusal that says when to come back). If it asks for
-    /// more, the caller gets the failure at once. The wait itself is longer than what was asked, by the backoff or by up
-    /// to half of what was asked, whichever is more, so that clients that were told the same moment spread out.
+    /// The longest wait a service may ask for (`Retry-After`, or a refusal that says when to come
+    /// back). If it asks for more, the caller gets the failure at once. The wait itself is longer
+    /// than what was asked, by the backoff or by up to half of what was asked, whichever is more,
+    /// so that clients that were told the same moment spread out.
     pub const fn retry_after_limit(mut self, limit: Duration) -> Self {
         self.policy.retry_after_limit = limit;
         self
@@ -125,18 +127,20 @@ impl BudgetConfig {
         Self { ratio, ..self }
     }
 
-    /// How many retries a second are free, on average over the window, whatever the traffic. Zero is allowed. The floor
-    /// of a window is rounded down: 1/s over half a second is none.
+    /// How many retries a second are free, on average over the window, whatever the traffic. Zero
+    /// is allowed. The floor of a window is rounded down: 1/s over half a second is none.
     pub const fn floor_per_second(self, retries: u32) -> Self {
         Self { floor_per_second: retries, ..self }
     }
 
-    /// How far back requests and retries are counted, from 10 ms to 10 days. Longer allows longer bursts of retries.
+    /// How far back requests and retries are counted, from 10 ms to 10 days. Longer allows longer
+    /// bursts of retries.
     pub const fn window(self, window: Duration) -> Self {
         Self { window, ..self }
     }
 
-    /// The clock to follow; tokio's by default. The coarse clock is fine enough for windows of 100 ms and more.
+    /// The clock to follow; tokio's by default. The coarse clock is fine enough for windows of 100
+    /// ms and more.
     pub const fn time_source(self, source: TimeSource) -> Self {
         Self { time_source: source, ..self }
     }

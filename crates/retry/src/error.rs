@@ -5,8 +5,8 @@ use thiserror::Error;
 
 /// The budget does not cover another retry: too much was sent again in its window already.
 ///
-/// The retry layer never answers a request with it: there the caller gets the failure that could not be retried. It is for
-/// programs that use a [`Budget`](crate::Budget) on its own.
+/// The retry layer never answers a request with it: there the caller gets the failure that could
+/// not be retried. It is for programs that use a [`Budget`](crate::Budget) on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("the retry budget is exhausted")]
 #[non_exhaustive]

@@ -23,7 +23,8 @@ use crate::{
 pin_project! {
     /// The future of [`Retry`](crate::Retry): calls, waits, waits for readiness, calls again.
     ///
-    /// Dropping it cancels whatever it is doing. A retry that was not sent yet is given back to the budget.
+    /// Dropping it cancels whatever it is doing. A retry that was not sent yet is given back to the
+    /// budget.
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<S, C, X, P, Req>
     where
@@ -49,7 +50,8 @@ pin_project! {
 /// What a service answers to a `Q`.
 type Output<S, Q> = Result<<S as Service<Q>>::Response, <S as Service<Q>>::Error>;
 
-/// Boxed, because the timer and the service are large, and every call that succeeds would move and drop their room.
+/// Boxed, because the timer and the service are large, and every call that succeeds would move and
+/// drop their room.
 type Rest<S, Q> = Pin<Box<Waiting<S, Q, Output<S, Q>>>>;
 
 pin_project! {
@@ -63,8 +65,8 @@ pin_project! {
         has_rested: bool,
         // What will be sent, and what was charged for it; none once it was sent.
         next: Option<(Q, Withdrawal)>,
-        // The failure before, kept only if a deadline may end the wait for readiness. Otherwise it was dropped when the
-        // wait began: a response may hold a connection.
+        // The failure before, kept only if a deadline may end the wait for readiness. Otherwise it
+        // was dropped when the wait began: a response may hold a connection.
         last: Option<O>,
     }
 }
@@ -88,8 +90,9 @@ where
 {
     type Output = Output<S, P::Request>;
 
-    /// Compiled into its caller, at every call site: what follows a failure stands elsewhere. Each arm classifies by itself,
-    /// so that a success is never put into a `Result` that goes through memory.
+    /// Compiled into its caller, at every call site: what follows a failure stands elsewhere. Each
+    /// arm classifies by itself, so that a success is never put into a `Result` that goes through
+    /// memory.
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
@@ -165,7 +168,8 @@ where
 }
 
 impl<S: Service<Q>, Q> Waiting<S, Q, Output<S, Q>> {
-    /// Waits out the backoff, then for the service. Ready with the attempt that was begun, or with what ends the call.
+    /// Waits out the backoff, then for the service. Ready with the attempt that was begun, or with
+    /// what ends the call.
     fn poll<C, X, P, V>(
         self: Pin<&mut Self>,
         call: &mut Call<S, C, X, P, V>,

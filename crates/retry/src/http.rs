@@ -1,11 +1,13 @@
 //! Replaying HTTP requests with their bodies.
 
 mod body;
+mod error;
 mod pieces;
 mod replay;
 mod tape;
 
 pub use self::{
-    body::{ReplayBody, ReplayError},
+    body::ReplayBody,
+    error::ReplayError,
     replay::{AsIs, HttpReplay, IDEMPOTENCY_KEY, MethodOrKey, SavedRequest, WrapBody},
 };

@@ -1,9 +1,10 @@
 //! What may be executed twice.
 
-/// Says whether executing a request twice does no more than executing it once. Closures `Fn(&T) -> bool` say so too.
+/// Says whether executing a request twice does no more than executing it once. Closures
+/// `Fn(&T) -> bool` say so too.
 ///
-/// It is asked only after a failure that leaves open whether the request was executed. `T` is the request; on HTTP
-/// it is the request's head.
+/// It is asked only after a failure that leaves open whether the request was executed. `T` is the
+/// request; on HTTP it is the request's head.
 pub trait Idempotency<T> {
     /// Whether `request` may be executed twice.
     fn is_idempotent(&self, request: &T) -> bool;

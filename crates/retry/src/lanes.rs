@@ -1,13 +1,14 @@
-//! What the calls of one service need after `call` has returned, with one reference count for each thread.
+//! What the calls of one service need after `call` has returned, with one reference count for each
+//! thread.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use steadfast_core::parts::{lane_count, thread_number};
+use steadfast_core::parts::{lane_count, lock, thread_number};
 
 use crate::budget::Budget;
 
-/// The lanes of one service: clones of it share them. Each is made by the first call that a thread makes on it, so that
-/// applying a layer for each connection makes none.
+/// The lanes of one service: clones of it share them. Each is made by the first call that a thread
+/// makes on it, so that applying a layer for each connection makes none.
 pub(crate) struct Lanes<S, L> {
     layer: L,
     /// Beside the layer, because dropping a service has no bound that would name the layer's type.
@@ -18,14 +19,17 @@ pub(crate) struct Lanes<S, L> {
 /// Empty until a thread's first call.
 type Slot<S, L> = OnceLock<Arc<Lane<S, L>>>;
 
-/// One thread's way to the layer and to further instances of the service; each call holds one count of it.
+/// One thread's way to the layer and to further instances of the service; each call holds one count
+/// of it.
 ///
-/// Aligned to two cache lines, because processors fetch lines in pairs: another thread's count is never on the same pair.
+/// Aligned to two cache lines, because processors fetch lines in pairs: another thread's count is
+/// never on the same pair.
 #[repr(align(128))]
 pub(crate) struct Lane<S, L> {
     index: usize,
     pub(crate) layer: L,
-    /// In a lock only so that the service need not be `Sync`: it is taken when a request is sent again.
+    /// In a lock only so that the service need not be `Sync`: it is taken when a request is sent
+    /// again.
     template: Mutex<S>,
 }
 
@@ -50,7 +54,8 @@ impl<S, L> Lanes<S, L> {
         &self.budget
     }
 
-    /// This thread's lane. `service` is the instance at hand, of which the lane's first call makes the template.
+    /// This thread's lane. `service` is the instance at hand, of which the lane's first call makes
+    /// the template.
     #[inline(always)]
     pub(crate) fn lane(&self, service: &S) -> &Arc<Lane<S, L>>
     where
@@ -79,7 +84,8 @@ impl<S, L> Lanes<S, L> {
         L: Clone,
     {
         let lane = Arc::new(Lane { index, layer: self.layer.clone(), template: Mutex::new(service.clone()) });
-        // Made before the cell is locked: `clone` is the user's code. Of two threads that share a lane the first one's stays.
+        // Made before the cell is locked: `clone` is the user's code. Of two threads that share a
+        // lane the first one's stays.
         self.lanes[index].get_or_init(|| lane)
     }
 }
@@ -96,6 +102,6 @@ impl<S, L> Lane<S, L> {
         S: Clone,
     {
         // A template is never changed, so a `clone` that panicked has left it whole.
-        self.template.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.template).clone()
     }
 }

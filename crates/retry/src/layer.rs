@@ -16,12 +16,13 @@ use crate::{
 ///
 /// All services made by one layer, and all clones of it, share the budget.
 ///
-/// `C` judges outcomes, `X` reads a request's deadline, `P` keeps requests and says what may be executed twice. By default
-/// every response is a success and an error is judged by its source chain (see [`DefaultClassifier`]), no request has a
-/// deadline, and no request may be executed twice: only the user knows.
+/// `C` judges outcomes, `X` reads a request's deadline, `P` keeps requests and says what may be
+/// executed twice. By default every response is a success and an error is judged by its source
+/// chain (see [`DefaultClassifier`]), no request has a deadline, and no request may be executed
+/// twice: only the user knows.
 ///
-/// A retry waits on tokio's timer: a call that is to be retried panics outside a tokio runtime with time enabled. One that
-/// succeeds at once needs no runtime.
+/// A retry waits on tokio's timer: a call that is to be retried panics outside a tokio runtime with
+/// time enabled. One that succeeds at once needs no runtime.
 #[derive(Clone)]
 pub struct RetryLayer<C = DefaultClassifier, X = NoContext, P = CloneReplay> {
     pub(crate) shared: Arc<Shared>,
@@ -65,7 +66,8 @@ impl Default for RetryLayer {
 }
 
 impl<C, X, P> RetryLayer<C, X, P> {
-    /// Takes retries from `budget`. Give clones of one budget to all layers that send to the same service.
+    /// Takes retries from `budget`. Give clones of one budget to all layers that send to the same
+    /// service.
     #[must_use]
     pub fn budget(self, budget: Budget) -> Self {
         Self { budget, ..self }
@@ -96,9 +98,10 @@ impl<C, X, P> RetryLayer<C, X, P> {
         RetryLayer { shared, budget, classifier, context, replay: map(replay) }
     }
 
-    /// Judges HTTP responses by status, replays requests with bodies of up to 64 KiB, takes requests as idempotent by
-    /// method or `Idempotency-Key`, and reads the deadline from the request's extensions. The inner service is called with
-    /// `Request<ReplayBody<B>>`; where it takes but one body type, follow up with [`body_as`](RetryLayer::body_as).
+    /// Judges HTTP responses by status, replays requests with bodies of up to 64 KiB, takes
+    /// requests as idempotent by method or `Idempotency-Key`, and reads the deadline from the
+    /// request's extensions. The inner service is called with `Request<ReplayBody<B>>`; where it
+    /// takes but one body type, follow up with [`body_as`](RetryLayer::body_as).
     #[cfg(feature = "http")]
     #[must_use]
     pub fn http(
@@ -109,8 +112,9 @@ impl<C, X, P> RetryLayer<C, X, P> {
             .replay(HttpReplay::default())
     }
 
-    /// As [`http`](Self::http), but judges gRPC calls by their status. A gRPC call is a POST: it is idempotent by its
-    /// `Idempotency-Key`, or by the caller's word given to [`replay`](Self::replay).
+    /// As [`http`](Self::http), but judges gRPC calls by their status. A gRPC call is a POST: it is
+    /// idempotent by its `Idempotency-Key`, or by the caller's word given to
+    /// [`replay`](Self::replay).
     #[cfg(feature = "tonic")]
     #[must_use]
     pub fn grpc(
@@ -136,8 +140,8 @@ impl<C, X, I, M> RetryLayer<C, X, CloneReplay<I, M>> {
         self.map_replay(|replay| replay.with_idempotency(is_idempotent))
     }
 
-    /// Tells requests from the second attempt on which attempt they are, so that inner layers see it. On HTTP it stands in
-    /// the request's extensions anyway.
+    /// Tells requests from the second attempt on which attempt they are, so that inner layers see
+    /// it. On HTTP it stands in the request's extensions anyway.
     #[must_use]
     pub fn mark_attempts<Req, F>(self, mark: F) -> RetryLayer<C, X, CloneReplay<I, F>>
     where
@@ -149,8 +153,9 @@ impl<C, X, I, M> RetryLayer<C, X, CloneReplay<I, M>> {
 
 #[cfg(feature = "http")]
 impl<C, X, I, W> RetryLayer<C, X, HttpReplay<I, W>> {
-    /// Calls the inner service with the body type that it takes, made by `wrap` from the [`ReplayBody`] of each attempt:
-    /// `.body_as(tonic::body::Body::new)`, `.body_as(reqwest::Body::wrap)`, `.body_as(axum::body::Body::new)`.
+    /// Calls the inner service with the body type that it takes, made by `wrap` from the
+    /// [`ReplayBody`] of each attempt: `.body_as(tonic::body::Body::new)`,
+    /// `.body_as(reqwest::Body::wrap)`, `.body_as(axum::body::Body::new)`.
     ///
     /// ```
     /// use http::{Request, Response};

@@ -1,27 +1,33 @@
-//! What a budget has taken in and given out, by time.
+//! What a budget has taken in and given out, by time. It reads no clock: its callers pass the tick
+//! in.
 //!
-//! A budget promises a bound: at every withdrawal, what is withdrawn and not yet sent, together with what was sent in the window that
-//! ends there, is at most a share of the requests in that same window, plus a floor. A token bucket with refunds bounds nothing of
-//! the kind, so both sides are counted, in buckets of a tenth of the window, and each side errs the safe way: what was sent is
+//! A budget promises a bound: at every withdrawal, what is withdrawn and not yet sent, together
+//! with what was sent in the window that ends there, is at most a share of the requests in that
+//! same window, plus a floor. A token bucket with refunds does not bound that, so both sides are
+//! counted, in buckets of a tenth of the window, and each side errs the safe way: what was sent is
 //! summed over eleven buckets (at least the window), deposits over ten (at most the window).
 //!
-//! What is not yet sent has no date, and what was sent is dated by its sending. So the bound holds for what goes over the wire, however long
-//! the waits and whoever waits for the same moment: of what was sent in any window, let the last to be withdrawn be withdrawn
-//! at t. At t all of it was either pending, or sent in the window that ended at t: and that was bounded.
+//! What is not yet sent has no date, and what was sent is dated by its sending. So the bound holds
+//! for what goes over the wire, however long the calls wait and however many wait for the same
+//! moment: of what was sent in any window, let the last to be withdrawn be withdrawn at t. At t all
+//! of it was either pending, or sent in the window that ended at t: and that was bounded.
 //!
-//! A request that succeeds must not pay for this: no clock, no lock, no line that another core writes. So a deposit is dated
-//! by the *last moment anybody looked at the clock*, which is one shared word that seldom changes. That date can only be too early, and
-//! a deposit dated too early expires too early: safe again. Whoever withdraws looks; and each lane looks once in so many
-//! deposits, so that a healthy service has fresh credit when its first failures come.
+//! A request that succeeds must not pay for this: no clock, no lock, no line that another core
+//! writes. So a deposit is dated by the *last check of the clock*, by any thread, which is one
+//! shared word that seldom changes. That date can only be too early, and a deposit dated too early
+//! expires too early: safe again. Each withdrawal checks the clock; and each lane checks it once in
+//! so many deposits, so that a healthy service has fresh credit when its first failures come.
 //!
-//! Handles collect deposits of one moment and post them together. While the budget is in demand the moment is *hot*,
-//! and every deposit is posted at once: then nothing that a withdrawal could draw on is still in somebody's pocket.
-
-use std::sync::PoisonError;
+//! Service handles collect deposits of one moment and post them together. While the budget is *in
+//! demand*, every deposit is posted at once: then no deposit that a withdrawal could draw on is
+//! still in a handle's pocket.
+//!
+//! The withdrawals stand in a table under a lock, which is held for a few instructions and calls
+//! nothing outside this file.
 
 use steadfast_core::{
     Ratio,
-    parts::{Buckets, StripedSuccesses, Tick},
+    parts::{Buckets, StripedSuccesses, Tick, lock},
 };
 
 use crate::sync::{AtomicU64, Mutex, Ordering};
@@ -32,41 +38,44 @@ pub(crate) const BUCKETS: u32 = 10;
 /// One bucket more than the window has: the window begins somewhere inside the oldest.
 const COVERING: usize = BUCKETS as usize + 1;
 
-/// How many deposits of one lane in one bucket pass between two looks at the clock: a clock read costs as much as
-/// a dozen posts, and at the rates where the share outweighs a floor of 10/s (50/s and more) this is a few buckets.
-const DEPOSITS_PER_LOOK: u64 = 64;
+/// How many deposits of one lane in one bucket pass between two checks of the clock: a clock read
+/// costs as much as a dozen posts, and at the rates where the share outweighs a floor of 10/s (50/s
+/// and more) this is a few buckets.
+const DEPOSITS_PER_CHECK: u64 = 64;
 
-/// The last look at the clock: the tick it fell in, and for how many ticks more the budget counts as in demand.
+/// The last check of the clock: the tick it fell in, and for how many ticks more the budget counts
+/// as in demand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment(u64);
 
 /// Demand lasts one window after a withdrawal was asked for: up to ten ticks.
-const HEAT_BITS: u32 = 4;
-const HEAT: u64 = (1 << HEAT_BITS) - 1;
+const DEMAND_BITS: u32 = 4;
+const DEMAND: u64 = (1 << DEMAND_BITS) - 1;
 
 impl Moment {
     /// A moment that is never now: its tick is out of reach.
     pub(crate) const NEVER: Self = Self(u64::MAX);
 
-    const fn new(tick: Tick, heat: u64) -> Self {
-        Self(tick.0 << HEAT_BITS | heat)
+    const fn new(tick: Tick, demand: u64) -> Self {
+        Self(tick.0 << DEMAND_BITS | demand)
     }
 
     pub(crate) const fn tick(self) -> Tick {
-        Tick(self.0 >> HEAT_BITS)
+        Tick(self.0 >> DEMAND_BITS)
     }
 
-    pub(crate) const fn is_hot(self) -> bool {
-        self.0 & HEAT > 0
+    pub(crate) const fn is_in_demand(self) -> bool {
+        self.0 & DEMAND > 0
     }
 
-    /// The moment after a look at the clock. Time goes forward only, whoever looks; demand cools with it.
+    /// The moment after the clock was read as `tick`. Time goes forward only, in whatever order
+    /// threads come; demand fades with it.
     fn at(self, tick: Tick) -> Self {
         let tick = tick.max(self.tick());
-        Self::new(tick, (self.0 & HEAT).saturating_sub(tick.0 - self.tick().0))
+        Self::new(tick, (self.0 & DEMAND).saturating_sub(tick.0 - self.tick().0))
     }
 
-    fn heated(self) -> Self {
+    fn demanded(self) -> Self {
         Self::new(self.tick(), u64::from(BUCKETS))
     }
 }
@@ -86,18 +95,20 @@ impl Allowance {
         reason = "rounding down is meant; never negative"
     )]
     fn of(self, deposits: u64) -> u64 {
-        // A product such as 0.29 * 100 may round to just below 29; one part in 10^12 is far below one deposit.
+        // A product such as 0.29 * 100 may round to just below 29; one part in 10^12 is far below
+        // one deposit.
         let share = self.ratio.value() * deposits as f64 * (1.0 + 1e-12);
         (share as u64).saturating_add(self.floor)
     }
 }
 
-/// Deposits and withdrawals of one window. No clock inside. Nothing here takes longer after a long idle gap.
+/// Deposits and withdrawals of one window. Nothing here takes longer after a long idle gap.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     allowance: Allowance,
     now: AtomicU64,
     deposits: StripedSuccesses,
+    /// No panic leaves it half changed: its methods call nothing else.
     withdrawn: Mutex<Withdrawn>,
 }
 
@@ -119,32 +130,34 @@ impl Ledger {
         }
     }
 
-    /// The last look at the clock.
+    /// The last check of the clock.
     #[inline]
     pub(crate) fn moment(&self) -> Moment {
         // Relaxed: an older moment only dates a deposit earlier.
         Moment(self.now.load(Ordering::Relaxed))
     }
 
-    /// Posts deposits made at `tick`, and says whether it is time for another look at the clock.
+    /// Posts deposits made at `tick`, and says whether it is time for another check of the clock.
     #[inline]
     pub(crate) fn deposit(&self, lane: usize, tick: Tick, number: u64) -> bool {
         let held = self.deposits.add_many(lane, tick, number);
-        // Dropped ones (none held) were dated by a moment long gone, so somebody else looks.
-        held / DEPOSITS_PER_LOOK != held.saturating_sub(number) / DEPOSITS_PER_LOOK
+        // None are held where the moment is long gone: another thread has checked the clock since.
+        held / DEPOSITS_PER_CHECK != held.saturating_sub(number) / DEPOSITS_PER_CHECK
     }
 
-    /// Tells what the clock says.
-    pub(crate) fn look(&self, tick: Tick) {
+    /// The clock was checked, and read `tick`.
+    pub(crate) fn check(&self, tick: Tick) {
         self.advance(|moment| moment.at(tick));
     }
 
-    /// Takes `cost` if the allowance covers it; it is pending until it is sent or refunded. `clock` is read under the lock, so that what
-    /// others send meanwhile is dated no later than what is asked here.
-    pub(crate) fn withdraw(&self, clock: impl FnOnce() -> Tick, cost: u64) -> Result<(), Balance> {
-        let mut withdrawn = self.lock();
-        let read = clock();
-        let tick = self.advance(|moment| moment.at(read).heated()).tick();
+    /// Takes `cost` if the allowance covers it; it is pending until it is sent or refunded.
+    ///
+    /// The shared moment is advanced under the lock, and never goes back: what other threads have
+    /// sent, however much later than this thread read the clock, is dated no later than what is
+    /// asked here.
+    pub(crate) fn withdraw(&self, now: Tick, cost: u64) -> Result<(), Balance> {
+        let mut withdrawn = lock(&self.withdrawn);
+        let tick = self.advance(|moment| moment.at(now).demanded()).tick();
         let balance = self.balance(&withdrawn, tick);
         if cost > balance.available {
             return Err(balance);
@@ -153,22 +166,22 @@ impl Ledger {
         Ok(())
     }
 
-    /// What was taken is sent now: from here on it counts for one window. `clock` is read under the lock, so that ticks come in order.
-    pub(crate) fn send(&self, clock: impl FnOnce() -> Tick, cost: u64) {
-        let mut withdrawn = self.lock();
-        let read = clock();
-        let tick = self.advance(|moment| moment.at(read)).tick();
+    /// What was taken is sent now: from here on it counts for one window. The moment is advanced
+    /// under the lock, so that the ticks in the table come in order.
+    pub(crate) fn send(&self, now: Tick, cost: u64) {
+        let mut withdrawn = lock(&self.withdrawn);
+        let tick = self.advance(|moment| moment.at(now)).tick();
         withdrawn.settle(cost);
         withdrawn.add(tick, cost);
     }
 
     /// Gives back what was taken and not sent.
     pub(crate) fn refund(&self, cost: u64) {
-        self.lock().settle(cost);
+        lock(&self.withdrawn).settle(cost);
     }
 
     pub(crate) fn balance_at(&self, tick: Tick) -> Balance {
-        let withdrawn = self.lock();
+        let withdrawn = lock(&self.withdrawn);
         self.balance(&withdrawn, self.moment().at(tick).tick())
     }
 
@@ -177,7 +190,8 @@ impl Ledger {
         Balance { deposits, withdrawn, available: self.allowance.of(deposits).saturating_sub(withdrawn) }
     }
 
-    /// Relaxed, for one word that publishes nothing but itself: what is posted under a tick is in the deposits' own words.
+    /// Relaxed, for one word that publishes nothing but itself: what is posted under a tick is in
+    /// the deposits' own words.
     fn advance(&self, next: impl Fn(Moment) -> Moment) -> Moment {
         let mut current = self.now.load(Ordering::Relaxed);
         loop {
@@ -191,21 +205,10 @@ impl Ledger {
             }
         }
     }
-
-    #[cfg(not(steadfast_loom))]
-    fn lock(&self) -> std::sync::MutexGuard<'_, Withdrawn> {
-        // Nothing panics between two writes of the table.
-        self.withdrawn.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    #[cfg(steadfast_loom)]
-    fn lock(&self) -> loom::sync::MutexGuard<'_, Withdrawn> {
-        self.withdrawn.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// What was withdrawn: all that is not yet sent, and what was sent, by tick. A place whose tick has left the window is not summed, and is
-/// taken over by whatever is sent next.
+/// What was withdrawn: all that is not yet sent, and what was sent, by tick. A place whose tick has
+/// left the window is not summed, and is reused by what is sent next.
 #[derive(Debug, Default)]
 struct Withdrawn {
     pending: u64,
@@ -253,9 +256,9 @@ mod tests {
 
     /// Withdraws and sends at once.
     fn withdraws(ledger: &Ledger, tick: u64) -> bool {
-        let is_covered = ledger.withdraw(|| Tick(tick), 1).is_ok();
+        let is_covered = ledger.withdraw(Tick(tick), 1).is_ok();
         if is_covered {
-            ledger.send(|| Tick(tick), 1);
+            ledger.send(Tick(tick), 1);
         }
         is_covered
     }
@@ -279,23 +282,23 @@ mod tests {
     #[test]
     fn demand_lasts_one_window_and_time_never_goes_back() {
         let ledger = ledger(0.0, 0);
-        assert!(!ledger.moment().is_hot());
+        assert!(!ledger.moment().is_in_demand());
         assert!(!withdraws(&ledger, 100));
-        assert!(ledger.moment().is_hot());
-        ledger.look(Tick(50));
-        assert_eq!((ledger.moment().tick(), ledger.moment().is_hot()), (Tick(100), true));
-        ledger.look(Tick(109));
-        assert!(ledger.moment().is_hot());
-        ledger.look(Tick(110));
-        assert_eq!((ledger.moment().tick(), ledger.moment().is_hot()), (Tick(110), false));
+        assert!(ledger.moment().is_in_demand());
+        ledger.check(Tick(50));
+        assert_eq!((ledger.moment().tick(), ledger.moment().is_in_demand()), (Tick(100), true));
+        ledger.check(Tick(109));
+        assert!(ledger.moment().is_in_demand());
+        ledger.check(Tick(110));
+        assert_eq!((ledger.moment().tick(), ledger.moment().is_in_demand()), (Tick(110), false));
     }
 
     #[test]
-    fn what_is_sent_counts_from_its_sending_and_never_from_before_a_later_look() {
+    fn what_is_sent_counts_from_its_sending_and_never_from_before_a_later_check() {
         let ledger = ledger(0.0, 1);
-        assert!(ledger.withdraw(|| Tick(5), 1).is_ok());
-        ledger.look(Tick(20));
-        ledger.send(|| Tick(19), 1);
+        assert!(ledger.withdraw(Tick(5), 1).is_ok());
+        ledger.check(Tick(20));
+        ledger.send(Tick(19), 1);
         assert!(!withdraws(&ledger, 19));
         assert!(!withdraws(&ledger, 30), "the window may begin inside the oldest bucket");
         assert!(withdraws(&ledger, 31));
@@ -304,7 +307,7 @@ mod tests {
     #[test]
     fn each_side_leaves_the_window_on_the_safe_side() {
         let ledger = ledger(1.0, 0);
-        ledger.look(Tick(20));
+        ledger.check(Tick(20));
         ledger.deposit(0, Tick(20), 2);
         assert!(withdraws(&ledger, 29));
         assert_eq!(ledger.balance_at(Tick(30)), Balance { deposits: 0, withdrawn: 1, available: 0 });
@@ -314,7 +317,7 @@ mod tests {
     #[test]
     fn what_waits_longer_than_the_window_is_still_charged() {
         let ledger = ledger(0.0, 1);
-        assert!(ledger.withdraw(|| Tick(20), 1).is_ok());
+        assert!(ledger.withdraw(Tick(20), 1).is_ok());
         assert!(!withdraws(&ledger, 500));
         ledger.refund(1);
         assert!(withdraws(&ledger, 500));
@@ -323,9 +326,9 @@ mod tests {
     #[test]
     fn a_cost_above_all_there_is_is_refused() {
         let ledger = ledger(1.0, 10);
-        assert!(ledger.withdraw(|| Tick(0), u64::from(u32::MAX)).is_err());
-        assert!(ledger.withdraw(|| Tick(0), 11).is_err());
-        assert!(ledger.withdraw(|| Tick(0), 10).is_ok());
+        assert!(ledger.withdraw(Tick(0), u64::from(u32::MAX)).is_err());
+        assert!(ledger.withdraw(Tick(0), 11).is_err());
+        assert!(ledger.withdraw(Tick(0), 10).is_ok());
     }
 }
 
@@ -343,14 +346,15 @@ mod loom_tests {
         Arc::new(Ledger::new(allowance, Buckets::new(Duration::from_secs(10), BUCKETS).unwrap(), 1))
     }
 
-    /// Two threads each deposit and withdraw, at different times: what both took is covered by what both gave.
+    /// Two threads each deposit and withdraw, at different times: what both took is covered by what
+    /// both gave.
     #[test]
     fn concurrent_withdrawals_never_overdraw() {
         loom::model(|| {
             let ledger = ledger(50, 0);
             let take = |ledger: Arc<Ledger>, tick: u64| {
                 ledger.deposit(0, ledger.moment().tick(), 1);
-                u64::from(ledger.withdraw(|| Tick(tick), 1).is_ok())
+                u64::from(ledger.withdraw(Tick(tick), 1).is_ok())
             };
             let other = Arc::clone(&ledger);
             let there = thread::spawn(move || take(other, 1));
@@ -362,19 +366,19 @@ mod loom_tests {
 
     /// A deposit is never dated later than the clock was when it was made, and none is lost.
     #[test]
-    fn a_look_and_a_withdrawal_at_once_leave_the_later_time_and_the_demand() {
+    fn a_check_and_a_withdrawal_at_once_leave_the_later_time_and_the_demand() {
         loom::model(|| {
             let ledger = ledger(100, 0);
             let other = Arc::clone(&ledger);
-            let looker = thread::spawn(move || {
-                other.look(Tick(3));
+            let checker = thread::spawn(move || {
+                other.check(Tick(3));
                 let tick = other.moment().tick();
                 assert!(tick >= Tick(3), "time goes forward only");
                 other.deposit(0, tick, 1);
             });
-            let withdrawn = ledger.withdraw(|| Tick(2), 1);
-            looker.join().unwrap();
-            assert!(ledger.moment().is_hot());
+            let withdrawn = ledger.withdraw(Tick(2), 1);
+            checker.join().unwrap();
+            assert!(ledger.moment().is_in_demand());
             assert_eq!(ledger.moment().tick(), Tick(3));
             let balance = ledger.balance_at(Tick(3));
             assert_eq!((balance.deposits, balance.withdrawn), (1, u64::from(withdrawn.is_ok())));
@@ -386,10 +390,10 @@ mod loom_tests {
     fn a_refund_gives_back_exactly_what_was_taken() {
         loom::model(|| {
             let ledger = ledger(0, 1);
-            ledger.withdraw(|| Tick(0), 1).unwrap();
+            ledger.withdraw(Tick(0), 1).unwrap();
             let other = Arc::clone(&ledger);
             let refunder = thread::spawn(move || other.refund(1));
-            let taken = u64::from(ledger.withdraw(|| Tick(0), 1).is_ok());
+            let taken = u64::from(ledger.withdraw(Tick(0), 1).is_ok());
             refunder.join().unwrap();
             assert_eq!(ledger.balance_at(Tick(0)).withdrawn, taken);
         });
@@ -400,10 +404,10 @@ mod loom_tests {
     fn what_is_being_sent_is_never_out_of_the_books() {
         loom::model(|| {
             let ledger = ledger(0, 1);
-            ledger.withdraw(|| Tick(0), 1).unwrap();
+            ledger.withdraw(Tick(0), 1).unwrap();
             let other = Arc::clone(&ledger);
-            let sender = thread::spawn(move || other.send(|| Tick(1), 1));
-            assert!(ledger.withdraw(|| Tick(2), 1).is_err());
+            let sender = thread::spawn(move || other.send(Tick(1), 1));
+            assert!(ledger.withdraw(Tick(2), 1).is_err());
             sender.join().unwrap();
             assert_eq!(ledger.balance_at(Tick(11)).withdrawn, 1);
         });

@@ -1,4 +1,5 @@
-//! Whether a failed attempt is followed by another, and when. No clock, no chance of its own, no I/O.
+//! Whether a failed attempt is followed by another, and when. No clock, no chance of its own, no
+//! I/O.
 
 use std::{
     num::NonZeroU32,
@@ -6,9 +7,9 @@ use std::{
 };
 
 use rand::{Rng, RngExt};
-use steadfast_core::{Attempt, Backoff, Deadline, Executed, Verdict};
+use steadfast_core::{Attempt, Backoff, Deadline, Executed, Verdict, parts::Labels};
 
-/// How a call ended, for metrics. `LABELS` has the name of each, in this order.
+/// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The verdict was success, at whichever attempt.
@@ -19,7 +20,8 @@ pub(crate) enum Outcome {
     AttemptsExhausted,
     /// The budget did not cover another attempt.
     BudgetExhausted,
-    /// The request may have been executed and is not idempotent, or it could not be had a second time.
+    /// The request may have been executed and is not idempotent, or it could not be had a second
+    /// time.
     NotRepeatable,
     /// The next attempt would have begun at the deadline or after it.
     Deadline,
@@ -29,27 +31,42 @@ pub(crate) enum Outcome {
     Cancelled,
 }
 
-impl Outcome {
-    pub(crate) const LABELS: &[&str] = &[
-        "success",
-        "failed",
-        "attempts_exhausted",
-        "budget_exhausted",
-        "not_repeatable",
-        "deadline",
-        "retry_after",
-        "cancelled",
+impl Labels for Outcome {
+    const KEY: &'static str = "outcome";
+    const ALL: &'static [Self] = &[
+        Self::Success,
+        Self::Failed,
+        Self::AttemptsExhausted,
+        Self::BudgetExhausted,
+        Self::NotRepeatable,
+        Self::Deadline,
+        Self::RetryAfter,
+        Self::Cancelled,
     ];
 
-    pub(crate) const fn label(self) -> &'static str {
-        Self::LABELS[self as usize]
+    fn label(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failed => "failed",
+            Self::AttemptsExhausted => "attempts_exhausted",
+            Self::BudgetExhausted => "budget_exhausted",
+            Self::NotRepeatable => "not_repeatable",
+            Self::Deadline => "deadline",
+            Self::RetryAfter => "retry_after",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
     }
 }
 
 /// What a retry takes from the budget, by the failure it answers.
 ///
-/// 1 each by default, which makes the budget's bound one of attempts. A failure that may have cost the service its full
-/// work, such as a timeout, can be made dearer; the bound then holds for the sum of the costs.
+/// 1 each by default, which makes the budget's bound one of attempts. A failure that may have cost
+/// the service its full work, such as a timeout, can be made dearer; the bound then holds for the
+/// sum of the costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Costs {
     /// After a failure that was not executed.
@@ -104,9 +121,10 @@ impl Policy {
         if is_safe || is_idempotent() { Ok(cost) } else { Err(Outcome::NotRepeatable) }
     }
 
-    /// How long to wait after the failure of `attempt`: what the service asked for, and on top of it the backoff, or a draw from up to half
-    /// of what was asked, whichever is longer. Everybody who was told the same moment would otherwise come back in it, or within a backoff
-    /// that is short beside it, and constant perhaps.
+    /// How long to wait after the failure of `attempt`: what the service asked for, and on top of
+    /// it the backoff, or a draw from up to half of what was asked, whichever is longer. Clients
+    /// that were told the same moment would otherwise all come back in it, or within a backoff that
+    /// is short beside it, and perhaps constant.
     pub(crate) fn wait(
         &self,
         retry_after: Option<Duration>,

@@ -6,8 +6,8 @@ use crate::idempotency::{Idempotency, NotIdempotent};
 
 /// Keeps what it takes to send a request again.
 ///
-/// [`CloneReplay`] does it for any request that is `Clone`; with the feature `http`, `HttpReplay` does it for HTTP requests
-/// with their bodies.
+/// [`CloneReplay`] does it for any request that is `Clone`; with the feature `http`, `HttpReplay`
+/// does it for HTTP requests with their bodies.
 pub trait Replay<Req> {
     /// What the inner service is called with.
     type Request;
@@ -17,21 +17,23 @@ pub trait Replay<Req> {
     /// Prepares the first attempt, and keeps what further ones need. On the way of every request.
     fn first(&self, request: Req) -> (Self::Request, Self::Saved);
 
-    /// Prepares an attempt that no other will follow, because the layer makes but one. Nothing needs to be kept; what dear copies
-    /// [`first`](Self::first) makes can be saved here.
+    /// Prepares an attempt that no other will follow, because the layer makes but one. Nothing
+    /// needs to be kept; what dear copies [`first`](Self::first) makes can be saved here.
     #[inline]
     fn only(&self, request: Req) -> (Self::Request, Self::Saved) {
         self.first(request)
     }
 
-    /// Whether the request may be executed twice. Asked when an attempt failed that may have been executed.
+    /// Whether the request may be executed twice. Asked when an attempt failed that may have been
+    /// executed.
     fn is_idempotent(&self, saved: &Self::Saved) -> bool;
 
-    /// Prepares the attempt with the number `attempt`, 2 or more. The attempts before it are over, and whatever still holds their
-    /// requests is to get no more of them.
+    /// Prepares the attempt with the number `attempt`, 2 or more. The attempts before it are over,
+    /// and whatever still holds their requests is to get no more of them.
     ///
     /// # Errors
-    /// When the request cannot be sent again. The caller then gets the failure of the attempt before.
+    /// When the request cannot be sent again. The caller then gets the failure of the attempt
+    /// before.
     fn again(&self, saved: &mut Self::Saved, attempt: Attempt, ended: Ended) -> Result<Self::Request, CannotReplay>;
 }
 
@@ -51,7 +53,8 @@ pub enum CannotReplay {
     /// More of the body was sent than is kept.
     #[error("the request body is larger than the replay limit")]
     TooLarge,
-    /// The body itself failed: the caller's upload broke off, and a further attempt would have no more of it.
+    /// The body itself failed: the caller's upload broke off, and a further attempt would have no
+    /// more of it.
     #[error("the request body failed")]
     BodyFailed,
     /// The service answered before it had the whole body: it may still be reading.
@@ -64,8 +67,8 @@ pub enum CannotReplay {
 
 /// Replays a request by cloning it: once before the first attempt, and once for each further one.
 ///
-/// By default no request is idempotent, and only failures that certainly were not executed are sent again; and requests do not say which
-/// attempt they are.
+/// By default no request is idempotent, and only failures that certainly were not executed are sent
+/// again; and requests do not say which attempt they are.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CloneReplay<I = NotIdempotent, M = Unmarked> {
     idempotency: I,
@@ -118,8 +121,9 @@ where
 
 /// Tells a request which attempt it is. Closures `Fn(&mut Req, Attempt)` do so too.
 ///
-/// Inner layers read it through their `RequestContext`: an adaptive timeout, for one, takes no sample of a retransmission, whose answer may
-/// be the first one's (Karn's rule). The first attempt is not marked, so that the mark of a retry layer further out stays.
+/// Inner layers read it through their `RequestContext`: an adaptive timeout, for one, takes no
+/// sample of a retransmission, whose answer may be the first one's (Karn's rule). The first attempt
+/// is not marked, so that the mark of a retry layer further out stays.
 pub trait MarkAttempt<Req> {
     /// Marks `request` as the attempt with the number `attempt`, 2 or more.
     fn mark(&self, request: &mut Req, attempt: Attempt);

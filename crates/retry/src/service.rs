@@ -20,10 +20,11 @@ use crate::{
 
 /// The service of a [`RetryLayer`], which is its `L`.
 ///
-/// The first attempt is made by the instance that was made ready, where it stands. Further attempts are each made by a
-/// clone of a *template*, made ready then. The template is a clone of the inner service, taken at the first call that a
-/// thread makes; it lives as long as a clone of this service, or the future of a call. So whatever an instance learns by
-/// itself, and does not share with its clones, stays with the handle: a further attempt does not know of it.
+/// The first attempt is made by the instance that was made ready, where it stands. Further attempts
+/// are each made by a clone of a *template*, made ready then. The template is a clone of the inner
+/// service, taken at the first call that a thread makes; it lives as long as a clone of this
+/// service, or the future of a call. So whatever an instance learns by itself, and does not share
+/// with its clones, stays with the handle: a further attempt does not know of it.
 pub struct Retry<S, L> {
     inner: S,
     handle: Handle<S, L>,
@@ -46,8 +47,8 @@ impl<S, L> Retry<S, L> {
         &self.inner
     }
 
-    /// The inner service, to be changed. Further attempts of later calls are made by clones of what it has become; clones
-    /// of this handle and calls under way keep to what it was.
+    /// The inner service, to be changed. Further attempts of later calls are made by clones of what
+    /// it has become; clones of this handle and calls under way keep to what it was.
     pub fn get_mut(&mut self) -> &mut S
     where
         L: Clone,
@@ -98,7 +99,8 @@ where
         self.inner.poll_ready(cx)
     }
 
-    // At a second call site the compiler would not inline it by itself, and the future would come back through memory.
+    // At a second call site the compiler would not inline it by itself, and the future would come
+    // back through memory.
     #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
         let Handle { lanes, pocket } = &mut self.handle;

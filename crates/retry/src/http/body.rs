@@ -3,23 +3,27 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     task::{Context, Poll},
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use steadfast_core::parts::lock;
 
-use super::tape::{Position, Tape};
+use super::{
+    error::{BoxError, ReplayError},
+    tape::{Position, Tape, into_bytes},
+};
 use crate::replay::{CannotReplay, Ended};
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-/// A request body that can be sent again: each attempt has one, and all attempts share what was read.
+/// A request body that can be sent again: each attempt has one, and all attempts share what was
+/// read.
 ///
-/// A retry gets what was read before, then goes on reading where the attempt before stopped. The body of an attempt that was
-/// followed by another one yields [`ReplayError::Superseded`], never data. A body that is empty from the start allocates nothing, nor does
-/// one that will not be sent again.
+/// A retry gets what was read before, then goes on reading where the attempt before stopped. The
+/// body of an attempt that was followed by another one yields [`ReplayError::Superseded`], never
+/// data. A body that is empty from the start allocates nothing, nor does one that will not be sent
+/// again.
 pub struct ReplayBody<B>(Kind<B>);
 
 enum Kind<B> {
@@ -27,29 +31,12 @@ enum Kind<B> {
     /// Nothing of it is kept.
     Once(B),
     Taped {
+        // Only the latest attempt's reader does more under the lock than to compare generations, so
+        // no thread waits long. After a panic of the body the tape is in the state "panicked",
+        // which is as good under a poisoned lock.
         tape: Arc<Mutex<Tape<B>>>,
         at: Position,
     },
-}
-
-/// Why the body of an attempt failed.
-///
-/// The body's own error is boxed, as it is rare, so that this is an error whatever the body's error type is.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReplayError {
-    /// The request's body failed.
-    #[error("the request body failed")]
-    Body(#[source] BoxError),
-    /// Another attempt was begun since, and the rest of the body is for that one.
-    #[error("the request is being sent again by a later attempt")]
-    Superseded,
-}
-
-impl ReplayError {
-    pub(super) fn from_body(error: impl Into<BoxError>) -> Self {
-        Self::Body(error.into())
-    }
 }
 
 /// What is kept of a body.
@@ -119,17 +106,6 @@ where
             Kind::Taped { tape, at } => lock(tape).size_hint(at),
         }
     }
-}
-
-/// Copies nothing where the data are `Bytes` already.
-pub(super) fn into_bytes<D: Buf>(frame: Frame<D>) -> Frame<Bytes> {
-    frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
-}
-
-/// Only the latest attempt's reader does more than look at the generation, so nobody waits long. A panic of the body leaves the tape
-/// in the state "panicked", so a poisoned lock is as good as another.
-fn lock<B>(tape: &Mutex<Tape<B>>) -> MutexGuard<'_, Tape<B>> {
-    tape.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<B> fmt::Debug for ReplayBody<B> {

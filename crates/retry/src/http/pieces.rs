@@ -1,14 +1,15 @@
 //! The data that was read of a body, in few pieces and little more memory than it has bytes.
 //!
-//! A frame is a slice of the buffer its connection read into, and keeps that whole buffer alive, be the frame a byte long. Kept as they
-//! are, a thousand frames of one byte held megabytes. So small frames are copied together.
+//! A frame is a slice of the buffer its connection read into, and keeps that whole buffer alive, be
+//! the frame a byte long. Kept as they are, a thousand frames of one byte held megabytes. So small
+//! frames are copied together.
 
 use std::mem;
 
 use bytes::Bytes;
 
-/// Frames of this size and more are kept as they are: a connection's buffer is at most a few times as large, and what is not copied
-/// costs nothing. Smaller ones fill pieces of just this size.
+/// Frames of this size and more are kept as they are: a connection's buffer is at most a few times
+/// as large, and what is not copied costs nothing. Smaller ones fill pieces of just this size.
 const PIECE: usize = 4096;
 
 #[derive(Default)]

@@ -12,16 +12,18 @@ use crate::{
     replay::{CannotReplay, Ended, Replay},
 };
 
-/// `Idempotency-Key`: with it any request may be sent again, because the server tells the repetition by the key.
+/// `Idempotency-Key`: with it any request may be sent again, because the server tells the
+/// repetition by the key.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Replays an HTTP request with its body, of which it keeps up to a limit.
 ///
-/// The inner service is called with `Request<ReplayBody<B>>`, unless [`body_as`](Self::body_as) says otherwise. From the second attempt
-/// on, the request's extensions hold the [`Attempt`].
+/// The inner service is called with `Request<ReplayBody<B>>`, unless [`body_as`](Self::body_as)
+/// says otherwise. From the second attempt on, the request's extensions hold the [`Attempt`].
 ///
-/// A body beyond the limit is still sent, in full, but the request can then not be sent again. What was not read does
-/// not count: after a refused connection a body of any size is sent to the next attempt.
+/// A body beyond the limit is still sent, in full, but the request can then not be sent again. What
+/// was not read does not count: after a refused connection a body of any size is sent to the next
+/// attempt.
 #[derive(Clone, Copy, Debug)]
 pub struct HttpReplay<I = MethodOrKey, W = AsIs> {
     idempotency: I,
@@ -29,11 +31,13 @@ pub struct HttpReplay<I = MethodOrKey, W = AsIs> {
     wrap: W,
 }
 
-/// Room for most API calls, and little enough to be kept for thousands of requests at once; the same as linkerd's.
+/// Room for most API calls, and little enough to be kept for thousands of requests at once; the
+/// same as linkerd's.
 const DEFAULT_LIMIT: usize = 64 * 1024;
 
 impl<I> HttpReplay<I> {
-    /// Replays requests; `idempotency` says by the request's head which of them may be executed twice.
+    /// Replays requests; `idempotency` says by the request's head which of them may be executed
+    /// twice.
     #[must_use]
     pub const fn new(idempotency: I) -> Self {
         Self { idempotency, limit: DEFAULT_LIMIT, wrap: AsIs }
@@ -47,7 +51,8 @@ impl<I, W> HttpReplay<I, W> {
         Self { limit, ..self }
     }
 
-    /// Calls the inner service with the body type that it takes, made by `wrap` from the [`ReplayBody`] of each attempt.
+    /// Calls the inner service with the body type that it takes, made by `wrap` from the
+    /// [`ReplayBody`] of each attempt.
     pub fn body_as<W2>(self, wrap: W2) -> HttpReplay<I, W2> {
         HttpReplay { idempotency: self.idempotency, limit: self.limit, wrap }
     }
@@ -59,7 +64,8 @@ impl Default for HttpReplay {
     }
 }
 
-/// Makes what the inner service takes out of an attempt's body. Closures and functions `Fn(ReplayBody<B>) -> T` do so too.
+/// Makes what the inner service takes out of an attempt's body. Closures and functions
+/// `Fn(ReplayBody<B>) -> T` do so too.
 pub trait WrapBody<B> {
     /// The body type that the inner service takes.
     type Body;
@@ -91,7 +97,8 @@ impl<B> WrapBody<B> for AsIs {
     }
 }
 
-/// Idempotent by method (GET, HEAD, OPTIONS, TRACE, PUT, DELETE: RFC 9110, section 9.2.2) or by an `Idempotency-Key` that is not empty.
+/// Idempotent by method (GET, HEAD, OPTIONS, TRACE, PUT, DELETE: RFC 9110, section 9.2.2) or by an
+/// `Idempotency-Key` that is not empty.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MethodOrKey;
 
@@ -103,7 +110,8 @@ impl Idempotency<Parts> for MethodOrKey {
     }
 }
 
-/// Nobody can tell a repetition by an empty key, nor by the empty string as structured fields write it.
+/// No server can tell a repetition by an empty key, nor by the empty string as structured fields
+/// write it.
 fn is_key(value: &HeaderValue) -> bool {
     !matches!(value.as_bytes().trim_ascii(), b"" | b"\"\"")
 }

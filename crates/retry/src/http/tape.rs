@@ -1,7 +1,7 @@
 //! A request body and what has been read of it, shared by the attempts that send it.
 //!
-//! One attempt at a time reads: that of the latest generation. It gets what was read before it, then goes on reading, and whatever it
-//! reads is kept for the next attempt, up to a limit.
+//! One attempt at a time reads: that of the latest generation. It gets what was read before it,
+//! then goes on reading, and whatever it reads is kept for the next attempt, up to a limit.
 
 use std::{
     mem,
@@ -9,14 +9,15 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{ReplayError, body::into_bytes, pieces::Pieces};
+use super::{
+    error::{BoxError, ReplayError},
+    pieces::Pieces,
+};
 use crate::replay::{CannotReplay, Ended};
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 pub(super) struct Tape<B> {
     source: Source<B>,
@@ -27,7 +28,7 @@ pub(super) struct Tape<B> {
     is_overflowed: bool,
     /// Counts the attempts; a reader of an older one gets no more.
     generation: u32,
-    /// Whom the source would wake: the reader that has to be told when it is superseded.
+    /// The task that the source would wake: it is woken when its attempt is superseded.
     waker: Option<Waker>,
 }
 
@@ -36,7 +37,7 @@ enum Source<B> {
     Open(B),
     /// All was read.
     Ended,
-    /// It panicked, and nobody has been told yet.
+    /// It panicked, and no reader has got an error for it yet.
     Panicked,
     /// It failed: there will be no more of it.
     Failed,
@@ -46,7 +47,8 @@ enum Source<B> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Position {
     generation: u32,
-    /// How many of the kept pieces it has had. Whoever reads on has had what is not in a piece yet, too.
+    /// How many of the kept pieces it has returned. The current reader has also returned the bytes
+    /// that are not in a piece yet.
     pieces: usize,
     has_had_trailers: bool,
 }
@@ -71,7 +73,8 @@ where
         }
     }
 
-    /// Ends the attempts so far and begins another. Also returns whom to wake, outside the lock.
+    /// Ends the attempts so far and begins another. Also returns the waker of the attempt before,
+    /// to be woken outside the lock.
     pub(super) fn rewind(&mut self, ended: Ended) -> Result<(Position, Option<Waker>), CannotReplay> {
         match (&self.source, ended) {
             (Source::Panicked | Source::Failed, _) => return Err(CannotReplay::BodyFailed),
@@ -175,7 +178,8 @@ where
         at.generation == self.generation && at.pieces == self.kept.sealed().len() && no_more
     }
 
-    /// What this reader has still to get: what is kept beyond its position, and what the source has left.
+    /// What this reader has still to get: what is kept beyond its position, and what the source has
+    /// left.
     pub(super) fn size_hint(&self, at: &Position) -> SizeHint {
         let kept: u64 = self.kept.sealed().iter().skip(at.pieces).map(|data| data.len() as u64).sum();
         let mut hint = match &self.source {
@@ -190,4 +194,9 @@ where
         hint.set_lower(hint.lower().saturating_add(kept));
         hint
     }
+}
+
+/// Copies nothing where the data are `Bytes` already.
+pub(super) fn into_bytes<D: Buf>(frame: Frame<D>) -> Frame<Bytes> {
+    frame.map_data(|mut data| data.copy_to_bytes(data.remaining()))
 }

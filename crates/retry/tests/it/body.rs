@@ -309,7 +309,8 @@ where
 }
 
 proptest! {
-    /// Whatever each attempt read before it broke off, the last one sends every byte once and in order.
+    /// Whatever each attempt read before it broke off, the last one sends every byte once and in
+    /// order.
     #[test]
     fn the_last_attempt_sends_the_whole_body(
         pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 1..20),

@@ -47,7 +47,8 @@ fn failing_from(threads: u64, requests_each: u64) {
     });
     let (requests, calls) = (threads * requests_each, calls.into_inner());
     assert!(calls * 5 <= requests * 6, "{calls} calls for {requests} requests");
-    // Nothing that could have been drawn on is lost either, but for what each handle had in its pocket at the first failure.
+    // Nothing that could have been drawn on is lost either, but for what each handle had in its
+    // pocket at the first failure.
     assert!(calls * 5 + threads * 5 >= requests * 6, "{calls} calls for {requests} requests");
     assert_eq!(budget.snapshot().requests, requests);
 }
@@ -119,8 +120,9 @@ async fn after_idle_years_the_budget_is_as_good_as_new_and_as_quick() {
     }
 }
 
-/// Sends 100 requests a second that all fail, and are all told to come back at the next multiple of `slot_ms`; returns the most
-/// attempts a request in any window, by the times at which they were sent.
+/// Sends 100 requests a second that all fail, and are all told to come back at the next multiple of
+/// `slot_ms`; returns the most attempts a request in any window, by the times at which they were
+/// sent.
 async fn worst_window(window_s: u64, slot_ms: u64) -> f64 {
     let start = Instant::now();
     let classify = move |_: Result<&u32, &io::Error>| {

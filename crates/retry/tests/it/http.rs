@@ -409,7 +409,8 @@ async fn a_post_without_a_key_is_retried_after_a_refused_connection() {
     let port = closed_port().await;
     let (seen, server) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(None)));
     let connects = Arc::new(Mutex::new(0));
-    // The server comes up while the second attempt waits: the first connection is refused by the kernel.
+    // The server comes up while the second attempt waits: the first connection is refused by the
+    // kernel.
     let connector = service_fn({
         let (seen, server, connects) = (Arc::clone(&seen), Arc::clone(&server), Arc::clone(&connects));
         move |uri: http::Uri| {

@@ -10,7 +10,8 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 
 use crate::support::{BROKEN, REFUSED, Reply, Script, ample, exactly, steady};
 
-/// Runs `calls` under a recorder of its own and returns what the exporter renders, without comments, in order.
+/// Runs `calls` under a recorder of its own and returns what the exporter renders, without
+/// comments, in order.
 fn scraped(calls: impl AsyncFnOnce()) -> Vec<String> {
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();

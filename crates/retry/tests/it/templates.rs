@@ -21,7 +21,8 @@ use tower::{Layer, Service, ServiceExt, buffer::Buffer, service_fn};
 
 use crate::support::{Script, ample, attempts, steadily};
 
-/// Counts its clones. Each instance also counts its own calls, and writes down where and as which of them a call arrived.
+/// Counts its clones. Each instance also counts its own calls, and writes down where and as which
+/// of them a call arrived.
 struct Counted {
     host: &'static str,
     own_calls: usize,
@@ -316,7 +317,8 @@ async fn a_layer_that_makes_one_attempt_calls_the_instance_at_hand() {
     assert_eq!((log.calls(), log.alive()), (vec![("old", 1)], 0));
 }
 
-/// Whether a type is `Send`: the inherent constant is there only if it is, and goes before that of the trait.
+/// Whether a type is `Send`: the inherent constant is there only if it is, and goes before that of
+/// the trait.
 struct Is<T>(PhantomData<T>);
 
 impl<T: Send> Is<T> {

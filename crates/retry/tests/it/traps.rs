@@ -24,7 +24,8 @@ fn refused() -> io::Error {
     io::ErrorKind::ConnectionRefused.into()
 }
 
-/// How long each of `number` concurrent calls waits between its first two attempts, in milliseconds.
+/// How long each of `number` concurrent calls waits between its first two attempts, in
+/// milliseconds.
 async fn waits(number: u32, backoff: Backoff, retry_after: Option<Duration>) -> Vec<u128> {
     let classify = move |_: Result<&u32, &io::Error>| Verdict::Throttled { executed: Executed::No, retry_after };
     let layer =
@@ -74,7 +75,8 @@ async fn a_herd_that_is_told_the_same_moment_does_not_come_back_in_it() {
 
 #[tokio::test(start_paused = true)]
 async fn successes_do_not_refund_the_budget() {
-    // Every first attempt fails and every second one succeeds: with one unit back for each success, nothing is ever bounded.
+    // Every first attempt fails and every second one succeeds: with one unit back for each success,
+    // nothing is ever bounded.
     let sent = Arc::new(AtomicU32::new(0));
     let count = Arc::clone(&sent);
     let seen = Arc::new(Mutex::new(HashSet::new()));
@@ -167,8 +169,9 @@ async fn the_handle_that_was_made_ready_is_the_one_that_is_called() {
     assert_eq!(strict.unready_calls.load(Ordering::Relaxed), 0);
 }
 
-/// N clients contend for one row that is written by compare-and-swap (Brooker, AWS, 2015): each reads it, writes it if nobody wrote
-/// in between, and else backs off and begins again; every hop takes 6 to 14 ms. Returns how many writes were tried.
+/// N clients contend for one row that is written by compare-and-swap (Brooker, AWS, 2015): each
+/// reads it, writes it if nobody wrote in between, and else backs off and begins again; every hop
+/// takes 6 to 14 ms. Returns how many writes were tried.
 fn contend(clients: u32, backoff: Backoff) -> u32 {
     struct Client {
         next_at_ms: u64,
@@ -212,8 +215,8 @@ fn full_jitter_makes_fewer_calls_than_no_jitter_under_contention() {
 
 #[tokio::test(start_paused = true)]
 async fn state_is_not_minted_by_applying_the_layer() {
-    // As axum does: the layer is applied for each route, and again for each connection. Its own budget is 10/s over 10 s and a fifth
-    // of the requests.
+    // As axum does: the layer is applied for each route, and again for each connection. Its own
+    // budget is 10/s over 10 s and a fifth of the requests.
     let layer = RetryLayer::new(RetryConfig::new().attempts(attempts(2)).backoff(Backoff::NONE));
     let script = Script::new([REFUSED]);
     for request in 0..1000 {
