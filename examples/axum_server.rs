@@ -9,7 +9,7 @@ use steadfast::{
     Backoff,
     breaker::{BreakerConfig, BreakerLayer, Circuit, State},
     http::respond,
-    timeout::DeadlineLayer,
+    timeout::{DeadlineConfig, DeadlineLayer},
 };
 use tokio::{net::TcpListener, time::sleep};
 use tower::{BoxError, ServiceBuilder};
@@ -21,7 +21,8 @@ async fn main() -> Result<(), BoxError> {
     let circuit = Circuit::new(config)?;
     // The circuit is made out here: axum applies a layer once for each route, and lazily for each connection.
     let breaker = ServiceBuilder::new().layer(BreakerLayer::new(circuit.clone()).http());
-    let deadline = ServiceBuilder::new().layer(DeadlineLayer::from_headers().at_most(Duration::from_secs(2))?);
+    let config = DeadlineConfig::new().headers().total(Duration::from_secs(2));
+    let deadline = ServiceBuilder::new().layer(DeadlineLayer::new(config)?);
     let routes = Router::new()
         .route("/broken", get(|| async { StatusCode::INTERNAL_SERVER_ERROR }))
         .layer(respond(breaker))

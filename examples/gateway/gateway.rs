@@ -14,7 +14,13 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use steadfast::{Grounds, RefusalKind, breaker::Circuit, cause, http::respond, timeout::DeadlineLayer};
+use steadfast::{
+    Grounds, RefusalKind,
+    breaker::Circuit,
+    cause,
+    http::respond,
+    timeout::{DeadlineConfig, DeadlineLayer},
+};
 use tokio::net::TcpListener;
 use tower::{BoxError, ServiceBuilder, ServiceExt, util::BoxCloneSyncService, util::MapRequest};
 
@@ -49,7 +55,7 @@ impl Gateway {
             Kind::Steadfast => {
                 let (backend, circuits) = stack::steadfast(upstreams, &calls)?;
                 // No request takes longer, whatever happens behind it; the refusal becomes a response.
-                let whole = DeadlineLayer::total(Duration::from_millis(900))?;
+                let whole = DeadlineLayer::new(DeadlineConfig::new().total(Duration::from_millis(900)))?;
                 (routes(backend).layer(respond(ServiceBuilder::new().layer(whole))), circuits)
             }
         };

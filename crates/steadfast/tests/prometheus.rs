@@ -85,11 +85,11 @@ async fn exercise() {
     QuorumCall::new(Threshold::majority_of(3).unwrap(), nodes, plan).unwrap().oneshot(()).await.unwrap();
 
     let circuit = Circuit::new(BreakerConfig::new().named("stock").minimum_calls(2)).unwrap();
-    let limit = LimitConfig::adaptive(Duration::from_millis(10), Duration::from_millis(20)).unwrap().named("stock");
+    let limit = LimitConfig::quantile(Duration::from_millis(10), Duration::from_millis(20)).named("stock");
     let service = ServiceBuilder::new()
         .layer(RetryLayer::new(RetryConfig::new().retry_after_limit(Duration::ZERO).named("stock")).idempotent())
         .layer(BreakerLayer::new(circuit))
-        .layer(TimeoutLayer::new(TimeLimit::from(limit)))
+        .layer(TimeoutLayer::new(TimeLimit::new(limit).unwrap()))
         .service(service_fn(|hangs: bool| async move {
             match hangs {
                 true => std::future::pending().await,

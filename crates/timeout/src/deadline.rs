@@ -1,118 +1,128 @@
 //! The total deadline of a request.
 
 use std::{
-    fmt,
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use http::{HeaderMap, HeaderName, Request};
-use pin_project_lite::pin_project;
 use steadfast_core::{
-    ConfigError, Deadline, Verdict,
+    ConfigError, Deadline, EveryError,
     http::{GRPC_TIMEOUT, REQUEST_TIMEOUT_MS, parse_grpc_timeout, parse_timeout_ms},
 };
 use tower_layer::Layer;
 use tower_service::Service;
 
 use crate::{
-    TimeLimit,
-    config::{LimitConfig, Rule},
-    error::Elapsed,
-    future::Timed,
-    shared::CLOCK,
-    watch::Watch,
+    TimeLimit, call::Call, config::Settings, error::Elapsed, future::ResponseFuture, shared::CLOCK,
+    telemetry::Telemetry,
 };
 
-/// Sets the deadline of a request, keeps it, and leaves it in the request's extensions for the layers further in.
+/// Sets the deadline of a request, keeps it, and leaves it in the request's extensions for the
+/// layers further in.
 ///
-/// The deadline is the nearest of: the total given here, what the caller's headers leave, and a [`Deadline`] that is already in the
-/// extensions. With none of them the request passes as it is. When it has passed, the request is refused before the service is
-/// called; when it passes while the service works, the service's future is dropped.
+/// The deadline is the nearest of: the configured total, what the caller's headers leave, and a
+/// [`Deadline`] that is already in the extensions. With none of them the request passes as it is.
+/// When it has passed, the request is refused before the service is called; when it passes while
+/// the service works, the service's future is dropped.
 ///
-/// A header that cannot be read is as good as none: no caller fails by garbage.
+/// A header that cannot be read counts as none: no caller fails by garbage.
 ///
-/// When a request is refused before the service is called, the service stays ready: what it holds for that, such as a permit
-/// of a concurrency limit, stays with the handle until its next call, or until the handle is dropped.
+/// When a request is refused before the service is called, the service stays ready: what it holds
+/// for that, such as a permit of a concurrency limit, stays with the service until its next call,
+/// or until it is dropped.
 #[derive(Clone, Debug)]
 pub struct DeadlineLayer {
-    total: Option<Duration>,
-    header: Option<HeaderName>,
-    grpc: bool,
+    config: DeadlineConfig,
     limit: TimeLimit,
 }
 
+/// Where a request's deadline comes from. With nothing set, only a [`Deadline`] that is already in
+/// the extensions counts.
+#[derive(Clone, Debug, Default)]
+#[must_use = "a configuration does nothing until a layer is made of it"]
+pub struct DeadlineConfig {
+    total: Option<Duration>,
+    header: Option<HeaderName>,
+    grpc_timeout: bool,
+    name: Option<Arc<str>>,
+}
+
+impl DeadlineConfig {
+    /// With nothing set.
+    pub const fn new() -> Self {
+        Self { total: None, header: None, grpc_timeout: false, name: None }
+    }
+
+    /// Gives every request at most `total`, which must be above zero.
+    pub const fn total(mut self, total: Duration) -> Self {
+        self.total = Some(total);
+        self
+    }
+
+    /// Reads what the caller says: `grpc-timeout`, and `x-request-timeout-ms` in whole
+    /// milliseconds.
+    pub fn headers(self) -> Self {
+        self.header(REQUEST_TIMEOUT_MS).grpc_timeout()
+    }
+
+    /// Reads the caller's whole milliseconds from `header`.
+    pub fn header(mut self, header: HeaderName) -> Self {
+        self.header = Some(header);
+        self
+    }
+
+    /// Reads the caller's `grpc-timeout`.
+    pub const fn grpc_timeout(mut self) -> Self {
+        self.grpc_timeout = true;
+        self
+    }
+
+    /// The name that labels metrics and events. The default is `deadline`.
+    pub fn named(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+}
+
 impl DeadlineLayer {
-    /// Gives every request `total`, whatever it asks for.
+    /// Keeps deadlines as `config` says.
     ///
     /// # Errors
-    /// When `total` is zero.
-    pub fn total(total: Duration) -> Result<Self, ConfigError> {
+    /// When the total is zero.
+    pub fn new(mut config: DeadlineConfig) -> Result<Self, ConfigError> {
+        let total = config.total.unwrap_or(Duration::MAX);
         ConfigError::require(!total.is_zero(), "total", total, "above zero")?;
-        Ok(Self::new(Some(total), None, false))
-    }
-
-    /// Gives a request what its caller says: `grpc-timeout`, or `x-request-timeout-ms` in whole milliseconds.
-    #[must_use]
-    pub fn from_headers() -> Self {
-        Self::new(None, Some(REQUEST_TIMEOUT_MS), true)
-    }
-
-    /// The same, and the caller's milliseconds are read from `header`.
-    #[must_use]
-    pub fn header(self, header: HeaderName) -> Self {
-        Self { header: Some(header), ..self }
-    }
-
-    /// The same, and `grpc-timeout` is read.
-    #[must_use]
-    pub fn grpc_timeout(self) -> Self {
-        Self { grpc: true, ..self }
-    }
-
-    /// The same, with at most `total` for a request.
-    ///
-    /// # Errors
-    /// When `total` is zero.
-    pub fn at_most(self, total: Duration) -> Result<Self, ConfigError> {
-        ConfigError::require(!total.is_zero(), "total", total, "above zero")?;
-        Ok(Self { total: Some(total), ..self })
-    }
-
-    /// The same, named for metrics and events. The default is `deadline`.
-    #[must_use]
-    pub fn named(self, name: impl Into<Arc<str>>) -> Self {
-        Self { limit: unlimited(name), ..self }
-    }
-
-    fn new(total: Option<Duration>, header: Option<HeaderName>, grpc: bool) -> Self {
-        Self { total, header, grpc, limit: unlimited("deadline") }
+        let name = config.name.take().unwrap_or_else(|| Arc::from("deadline"));
+        let limit = TimeLimit::of(Settings::Unlimited, Arc::new(Telemetry::new(name, false)));
+        Ok(Self { config, limit })
     }
 
     /// What the total and the headers leave, the least of it.
     fn allowance(&self, headers: &HeaderMap) -> Option<Duration> {
-        let named = self.header.iter().flat_map(|header| headers.get_all(header)).filter_map(parse_timeout_ms);
+        let DeadlineConfig { total, header, grpc_timeout, .. } = &self.config;
+        let named = header.iter().flat_map(|header| headers.get_all(header)).filter_map(parse_timeout_ms);
         let grpc =
-            self.grpc.then(|| headers.get_all(GRPC_TIMEOUT)).into_iter().flatten().filter_map(parse_grpc_timeout);
-        self.total.into_iter().chain(named).chain(grpc).min()
+            grpc_timeout.then(|| headers.get_all(GRPC_TIMEOUT)).into_iter().flatten().filter_map(parse_grpc_timeout);
+        total.iter().copied().chain(named).chain(grpc).min()
     }
 
-    /// Puts the request's deadline into its extensions, where there is one, and says whether the request comes too late.
-    fn admit<B>(&self, request: &mut Request<B>) -> (Watch, bool) {
+    /// Puts the request's deadline into its extensions, where there is one, and says whether the
+    /// request comes too late.
+    fn admit<B>(&self, request: &mut Request<B>) -> (Call, bool) {
         let standing = request.extensions().get::<Deadline>().copied();
         let allowance = self.allowance(request.headers());
         if allowance.is_none() && standing.is_none() {
-            return (Watch::new(self.limit.lane(), None, false), false);
+            return (Call::new(self.limit.lane(), None, false), false);
         }
         let now = CLOCK.now();
         let allowed = allowance.map(|allowance| Deadline::after(now, allowance));
         let deadline = standing.into_iter().chain(allowed).min().expect("at least one of them is there");
         request.extensions_mut().insert(deadline);
-        let mut watch = Watch::new(self.limit.lane(), Some(deadline), false);
-        let late = watch.refuse_at(deadline, now);
-        (watch, late)
+        let mut call = Call::new(self.limit.lane(), Some(deadline), false);
+        let late = call.refuse_at(deadline, now);
+        (call, late)
     }
 }
 
@@ -124,15 +134,28 @@ impl<S> Layer<S> for DeadlineLayer {
     }
 }
 
-fn unlimited(name: impl Into<Arc<str>>) -> TimeLimit {
-    TimeLimit::without_gauge(&LimitConfig::from(Rule::Unlimited).named(name))
-}
-
 /// The service of [`DeadlineLayer`].
 #[derive(Clone, Debug)]
 pub struct DeadlineService<S> {
     inner: S,
     layer: DeadlineLayer,
+}
+
+impl<S> DeadlineService<S> {
+    /// The service behind.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service behind.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service behind, which keeps no deadlines.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
 }
 
 impl<S, B> Service<Request<B>> for DeadlineService<S>
@@ -142,45 +165,18 @@ where
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = DeadlineFuture<S::Future>;
+    // Nothing is learned here, so no classifier is asked.
+    type Future = ResponseFuture<S::Future, EveryError>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let (watch, late) = self.layer.admit(&mut request);
-        let timed = if late { Timed::refused(watch) } else { Timed::new(self.inner.call(request), watch) };
-        DeadlineFuture { timed }
-    }
-}
-
-pin_project! {
-    /// The future of [`DeadlineService`].
-    pub struct DeadlineFuture<F> {
-        #[pin]
-        timed: Timed<F>,
-    }
-}
-
-impl<F, T, E> Future for DeadlineFuture<F>
-where
-    F: Future<Output = Result<T, E>>,
-    E: From<Elapsed>,
-{
-    type Output = Result<T, E>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // Nothing is learned here, so nobody asks for the verdict.
-        match ready!(self.project().timed.poll_judged(cx, |_| Verdict::Ignored)) {
-            Ok(output) => Poll::Ready(output),
-            Err(elapsed) => Poll::Ready(Err(elapsed.into())),
+        let (call, late) = self.layer.admit(&mut request);
+        if late {
+            return ResponseFuture::refused(call, EveryError);
         }
-    }
-}
-
-impl<F> fmt::Debug for DeadlineFuture<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DeadlineFuture").field("timed", &self.timed).finish()
+        ResponseFuture::new(self.inner.call(request), call, EveryError)
     }
 }

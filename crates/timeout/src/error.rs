@@ -6,13 +6,15 @@ use steadfast_core::{Executed, Grounds, Refusal, RefusalKind};
 
 /// The time allowed for a request is over, and it is given up.
 ///
-/// HTTP 504, gRPC `DEADLINE_EXCEEDED`. It says whether the request may have been executed: it may have once the service was
-/// called, and certainly was not when its deadline had passed before that.
+/// HTTP 504, gRPC `DEADLINE_EXCEEDED`. It says whether the request may have been executed: it may
+/// have once the service was called, and certainly was not when its deadline had passed before
+/// that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.words())]
 #[non_exhaustive]
 pub struct Elapsed {
-    /// How long the request was given, counted from when it began to wait. Zero when its deadline had already passed.
+    /// How long the request was given, counted from when it began to wait. Zero when its deadline
+    /// had already passed.
     pub limit: Duration,
     /// The facts, as any layer further out reads them.
     #[source]
@@ -28,8 +30,9 @@ impl Elapsed {
 
     /// The request's deadline had passed before the service was called.
     ///
-    /// Nothing was executed, so to a layer that retries it is safe to repeat. That it is also useless, that layer knows
-    /// from the request's deadline: give it the same context as the timeout.
+    /// Nothing was executed, so to a layer that retries it is safe to repeat. That it is also
+    /// useless, that layer knows from the request's deadline: give it the same context as the
+    /// timeout.
     #[must_use]
     pub const fn before_the_call() -> Self {
         Self { limit: Duration::ZERO, grounds: Grounds::not_executed(RefusalKind::TimedOut) }

@@ -21,7 +21,8 @@ impl EwmaEstimator {
 
     /// Takes one latency into account.
     pub(crate) fn record(&self, tick: u64, seconds: f64) {
-        // Two threads that both find the average out of date both begin a new one: one sample is lost, which is harmless.
+        // Two threads that both find the average out of date both begin a new one: one sample is
+        // lost, which is harmless.
         let fresh = self.is_fresh(tick);
         // Relaxed: the word carries all there is to know, and publishes nothing else.
         let mut current = self.mean.load(Ordering::Relaxed);

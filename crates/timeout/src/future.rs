@@ -1,4 +1,4 @@
-//! A future with a limit.
+//! The future of a call.
 
 use std::{
     fmt,
@@ -7,89 +7,39 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use steadfast_core::{Classify, Verdict, parts::Alarm};
+use steadfast_core::{Classify, parts::Alarm};
 
-use crate::{error::Elapsed, watch::Watch};
+use crate::{call::Call, error::Elapsed};
 
 pin_project! {
-    /// Any future and its timer, which is set once the future has to wait.
-    pub(crate) struct Timed<F> {
+    /// The future of [`Timeout`](crate::Timeout) and of [`TimeLimit::run`](crate::TimeLimit::run):
+    /// the inner output, or [`Elapsed`] as its error.
+    ///
+    /// Dropping it cancels the call, which is no failure of the service. How long the call had
+    /// waited by then is remembered where it is above the estimate.
+    #[must_use = "futures do nothing unless they are polled"]
+    pub struct ResponseFuture<F, C> {
         // None when the call was refused or given up.
         #[pin]
         inner: Option<F>,
+        // Set once the inner future has to wait.
         #[pin]
         timer: Alarm,
-        watch: Watch,
-    }
-}
-
-impl<F> Timed<F> {
-    #[inline]
-    pub(crate) const fn new(inner: F, watch: Watch) -> Self {
-        Self { inner: Some(inner), timer: Alarm::new(), watch }
-    }
-
-    /// For a call that `watch` has refused.
-    pub(crate) const fn refused(watch: Watch) -> Self {
-        Self { inner: None, timer: Alarm::new(), watch }
-    }
-}
-
-impl<F: Future> Timed<F> {
-    /// Polls the inner future, then the timer. `judge` is asked only about an output that was waited for.
-    #[inline]
-    pub(crate) fn poll_judged(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        judge: impl FnOnce(&F::Output) -> Verdict,
-    ) -> Poll<Result<F::Output, Elapsed>> {
-        let mut this = self.project();
-        let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(Err(this.watch.refused())) };
-        this.watch.enter();
-        let polled = inner.poll(cx);
-        this.watch.leave();
-        if let Poll::Ready(output) = polled {
-            this.watch.completed(|| judge(&output));
-            return Poll::Ready(Ok(output));
-        }
-        ready!(poll_timer(this.timer, this.watch, cx));
-        // Whoever holds the returned error may hold this future too: the call ends now, not with it.
-        this.inner.set(None);
-        Poll::Ready(Err(this.watch.timed_out()))
-    }
-}
-
-impl<F> fmt::Debug for Timed<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Timed").field("watch", &self.watch).finish_non_exhaustive()
-    }
-}
-
-#[inline(never)]
-fn poll_timer(mut timer: Pin<&mut Alarm>, watch: &mut Watch, cx: &mut Context<'_>) -> Poll<()> {
-    if !timer.is_set() {
-        let Some(at) = watch.wait() else { return Poll::Pending };
-        timer.as_mut().set(at);
-    }
-    timer.poll(cx)
-}
-
-pin_project! {
-    /// The future of [`Timeout`](crate::Timeout): the inner response, or [`Elapsed`] as the service's error.
-    ///
-    /// Dropping it cancels the call. That is no failure of the service; that it had waited so long already is
-    /// remembered where it is news.
-    pub struct ResponseFuture<F, C> {
-        #[pin]
-        timed: Timed<F>,
+        call: Call,
         classifier: C,
     }
 }
 
 impl<F, C> ResponseFuture<F, C> {
-    #[inline]
-    pub(crate) const fn new(timed: Timed<F>, classifier: C) -> Self {
-        Self { timed, classifier }
+    #[inline(always)]
+    pub(crate) const fn new(inner: F, call: Call, classifier: C) -> Self {
+        Self { inner: Some(inner), timer: Alarm::new(), call, classifier }
+    }
+
+    /// For a call that `call` has refused.
+    #[cold]
+    pub(crate) const fn refused(call: Call, classifier: C) -> Self {
+        Self { inner: None, timer: Alarm::new(), call, classifier }
     }
 }
 
@@ -101,19 +51,48 @@ where
 {
     type Output = Result<T, E>;
 
-    #[inline]
+    // Polls the inner future, then the timer. The outcome is matched before it is judged: behind a
+    // function that takes the whole `Result`, it would go through memory.
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let classifier = this.classifier;
-        match ready!(this.timed.poll_judged(cx, |output| classifier.classify(output.as_ref()))) {
-            Ok(output) => Poll::Ready(output),
-            Err(elapsed) => Poll::Ready(Err(elapsed.into())),
+        let mut this = self.project();
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+            return Poll::Ready(Err(this.call.refused().into()));
+        };
+        this.call.enter();
+        let polled = inner.poll(cx);
+        this.call.leave();
+        match polled {
+            Poll::Ready(Ok(response)) => {
+                this.call.completed(|| this.classifier.classify(Ok(&response)));
+                Poll::Ready(Ok(response))
+            }
+            Poll::Ready(Err(error)) => {
+                this.call.completed(|| this.classifier.classify(Err(&error)));
+                Poll::Ready(Err(error))
+            }
+            Poll::Pending => {
+                ready!(poll_timer(this.timer, this.call, cx));
+                // The caller may keep this future beside the error it returned: the call ends now,
+                // not with the future.
+                this.inner.set(None);
+                Poll::Ready(Err(this.call.timed_out().into()))
+            }
         }
     }
 }
 
+#[inline(never)]
+fn poll_timer(mut timer: Pin<&mut Alarm>, call: &mut Call, cx: &mut Context<'_>) -> Poll<()> {
+    if !timer.is_set() {
+        let Some(at) = call.wait() else { return Poll::Pending };
+        timer.as_mut().set(at);
+    }
+    timer.poll(cx)
+}
+
 impl<F, C> fmt::Debug for ResponseFuture<F, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseFuture").field("timed", &self.timed).finish_non_exhaustive()
+        f.debug_struct("ResponseFuture").field("call", &self.call).finish_non_exhaustive()
     }
 }

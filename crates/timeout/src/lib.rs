@@ -1,22 +1,22 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod call;
 mod config;
 mod error;
 mod ewma;
 mod future;
-mod hold;
 mod layer;
 mod limit;
 mod multiple;
+mod peak;
 mod rfc6298;
-mod run;
 mod select;
 mod service;
 mod shared;
+mod snapshot;
 mod sync;
 mod telemetry;
-mod watch;
 
 #[cfg(feature = "http")]
 mod deadline;
@@ -28,17 +28,17 @@ mod propagate;
 #[cfg(feature = "keyed")]
 pub use crate::per_key::PerKey;
 pub use crate::{
-    config::{Ewma, LimitConfig, Quantile, Rfc6298},
+    config::{Ewma, LimitConfig, MultipleOf, Quantile, Rfc6298},
     error::Elapsed,
     future::ResponseFuture,
     layer::TimeoutLayer,
-    limit::{LimitSnapshot, TimeLimit},
-    run::{Judged, Run},
+    limit::TimeLimit,
     select::Limits,
     service::Timeout,
+    snapshot::LimitSnapshot,
 };
 #[cfg(feature = "http")]
 pub use crate::{
-    deadline::{DeadlineFuture, DeadlineLayer, DeadlineService},
+    deadline::{DeadlineConfig, DeadlineLayer, DeadlineService},
     propagate::{PropagateDeadline, PropagateDeadlineLayer},
 };

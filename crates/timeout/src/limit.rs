@@ -3,17 +3,22 @@
 use std::{sync::Arc, time::Duration};
 
 use steadfast_core::{
-    Snapshot, Verdict,
+    Classify, ConfigError, DefaultClassifier, Failure, Snapshot,
     parts::{Lane, Striped},
 };
 
 use crate::{
-    config::LimitConfig,
-    run::{Judged, Run},
+    call::Call,
+    config::{LimitConfig, Settings},
+    error::Elapsed,
+    future::ResponseFuture,
     shared::{CLOCK, Shared},
+    snapshot::LimitSnapshot,
+    telemetry::Telemetry,
 };
 
-/// How long a request may wait, as it stands and as it is being learned. Clones share the state, and so do layers and services made from one.
+/// How long a request may wait, as it stands and as it is being learned. Clones share the state,
+/// and so do layers and services made from one.
 ///
 /// It needs no tower: [`run`](Self::run) puts it round any future, and [`record`](Self::record) and
 /// [`record_timeout`](Self::record_timeout) teach it what was measured elsewhere.
@@ -21,15 +26,20 @@ use crate::{
 /// ```
 /// use std::time::Duration;
 /// use steadfast_timeout::{LimitConfig, TimeLimit};
-/// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
-/// let limit = TimeLimit::new(LimitConfig::adaptive(Duration::from_millis(10), Duration::from_secs(5))?);
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # async fn call(latency: Duration) -> Result<(), steadfast_timeout::Elapsed> {
+/// #     Ok(tokio::time::sleep(latency).await)
+/// # }
+/// let (floor, ceiling) = (Duration::from_millis(10), Duration::from_secs(5));
+/// let limit = TimeLimit::new(LimitConfig::quantile(floor, ceiling))?;
 /// for _ in 0..20 {
-///     limit.run(tokio::time::sleep(Duration::from_millis(50))).await?;
+///     limit.run(call(Duration::from_millis(50))).await?;
 /// }
 /// assert!(limit.limit() < Duration::from_millis(120), "twice what was measured");
-/// assert!(limit.run(std::future::pending::<()>()).await.is_err());
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// # }).unwrap();
+/// assert!(limit.run(call(Duration::MAX)).await.is_err());
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Debug)]
 pub struct TimeLimit {
@@ -38,23 +48,20 @@ pub struct TimeLimit {
 
 impl TimeLimit {
     /// A limit that has learned nothing yet.
-    #[must_use]
-    #[expect(clippy::needless_pass_by_value, reason = "a configuration is made for one limit")]
-    pub fn new(config: LimitConfig) -> Self {
-        Self { shared: Striped::new(|_| Shared::new(&config, true)) }
+    ///
+    /// # Errors
+    /// When a number is outside the range its setter names, or the floor is zero or above the
+    /// ceiling, or the ceiling above an hour.
+    pub fn new(config: impl Into<LimitConfig>) -> Result<Self, ConfigError> {
+        let config = config.into();
+        let settings = config.check()?;
+        let gauge = config.name.is_some();
+        let telemetry = Telemetry::new(config.name.unwrap_or_else(|| Arc::from("default")), gauge);
+        Ok(Self::of(settings, Arc::new(telemetry)))
     }
 
-    /// A limit that is not shown by a gauge.
-    #[cfg(any(feature = "keyed", feature = "http"))]
-    pub(crate) fn without_gauge(config: &LimitConfig) -> Self {
-        Self { shared: Striped::new(|_| Shared::new(config, false)) }
-    }
-
-    /// The same limit under another name: what is learned is shared with the handle it came from, and calls through this one are
-    /// counted under `name`.
-    #[must_use]
-    pub fn named(&self, name: impl Into<Arc<str>>) -> Self {
-        Self { shared: Striped::new(|_| self.shared.renamed(name.into())) }
+    pub(crate) fn of(settings: Settings, telemetry: Arc<Telemetry>) -> Self {
+        Self { shared: Striped::new(|_| Shared::new(settings, telemetry)) }
     }
 
     /// What a request that begins to wait now is given. Reads the clock.
@@ -69,43 +76,60 @@ impl TimeLimit {
         self.shared.telemetry.name()
     }
 
-    /// Gives `future` up when it has waited for the limit. Whatever it ends with is a success.
+    /// Gives `future` up when it has waited for the limit, and returns [`Elapsed`] as its error.
     ///
-    /// Dropping the returned future drops `future`; what was learned by then stays.
-    pub fn run<F: Future>(&self, future: F) -> Run<F> {
-        self.run_judged(future, Run::<F>::JUDGE)
-    }
-
-    /// As [`run`](Self::run); `judge` says whether an output is a success, whose latency is a sample. It is not asked about outputs that were ready at once.
-    pub fn run_judged<F: Future, J>(&self, future: F, judge: J) -> Judged<F, J>
+    /// The outcome is judged as [`TimeoutLayer`](crate::TimeoutLayer) judges it: the latency of an
+    /// `Ok` is a sample. The returned future owns its way to the limit and can be spawned; dropping
+    /// it drops `future`, and what was learned by then stays. A future that ends in no `Result`
+    /// becomes one that does:
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use steadfast_timeout::{Elapsed, LimitConfig, TimeLimit};
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let limit = TimeLimit::new(LimitConfig::fixed(Duration::from_secs(1)))?;
+    /// let sleep = tokio::time::sleep(Duration::from_millis(50));
+    /// limit.run(async { Ok::<_, Elapsed>(sleep.await) }).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn run<F, T, E>(&self, future: F) -> ResponseFuture<F, DefaultClassifier>
     where
-        J: FnMut(&F::Output) -> Verdict,
+        F: Future<Output = Result<T, E>>,
+        E: Failure + From<Elapsed>,
     {
-        Judged::new(future, judge, self.lane())
+        self.run_judged(future, DefaultClassifier)
     }
 
-    /// Learns from a call that succeeded after `latency`, measured elsewhere. A retry must not be recorded where the
-    /// rule is RFC 6298.
+    /// As [`run`](Self::run), with the outcome judged by `classifier`, which is not asked about a
+    /// future that was ready at once.
+    pub fn run_judged<F, T, E, C>(&self, future: F, classifier: C) -> ResponseFuture<F, C>
+    where
+        F: Future<Output = Result<T, E>>,
+        C: Classify<T, E>,
+        E: From<Elapsed>,
+    {
+        ResponseFuture::new(future, Call::new(self.lane(), None, false), classifier)
+    }
+
+    /// Learns from a call that succeeded after `latency`, measured elsewhere. A retry must not be
+    /// recorded where the rule is RFC 6298.
     pub fn record(&self, latency: Duration) {
         self.shared.success(CLOCK.now(), latency, false);
     }
 
-    /// Learns from a call that was given up after `limit`, which is what [`limit`](Self::limit) said when it began. Where the rule
-    /// is RFC 6298, only the expiry of the current limit, exactly as `limit` says it, doubles it.
+    /// Learns from a call that was given up after `limit`, which is what [`limit`](Self::limit)
+    /// said when it began. Where the rule is RFC 6298, only the expiry of the current limit,
+    /// exactly as `limit` says it, doubles it.
     pub fn record_timeout(&self, limit: Duration) {
         self.shared.timeout(CLOCK.now(), limit);
     }
 
     /// This thread's handle for one call.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn lane(&self) -> Arc<Lane<Shared>> {
         Arc::clone(self.shared.lane())
-    }
-}
-
-impl From<LimitConfig> for TimeLimit {
-    fn from(config: LimitConfig) -> Self {
-        Self::new(config)
     }
 }
 
@@ -114,27 +138,5 @@ impl Snapshot for TimeLimit {
 
     fn snapshot(&self) -> LimitSnapshot {
         self.shared.snapshot(CLOCK.now())
-    }
-}
-
-/// A limit's state as plain data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct LimitSnapshot {
-    /// What a request is given.
-    pub limit: Duration,
-    /// The quantile, the average, or SRTT; `None` while there are too few samples, and for a fixed limit.
-    pub estimate: Option<Duration>,
-    /// How many samples the estimate rests on; 0 where nobody counts them.
-    pub samples: u64,
-    /// The peak that is held since a timeout.
-    pub held: Option<Duration>,
-    /// RFC 6298: how many times the limit was doubled since the last fresh sample.
-    pub doublings: u32,
-}
-
-impl LimitSnapshot {
-    pub(crate) const fn of(limit: Duration) -> Self {
-        Self { limit, estimate: None, samples: 0, held: None, doublings: 0 }
     }
 }

@@ -1,13 +1,17 @@
 //! A limit that is a multiple of an estimate, and how it gets out of the death spiral.
 //!
-//! A call that times out has shown that its latency is *above* its limit, not what it is. An estimate that leaves such calls out
-//! learns only from those that were quick enough, and after a step in latency there are none: it never moves
-//! again. An estimate that takes the limit itself for the latency does not move at a factor of one. So a timed-out call enters
-//! the estimate one step above its limit; and because a quantile moves late, the [`Hold`] bridges the time until it does.
+//! A call that times out is a censored sample: its latency is *above* its limit, by an unknown
+//! amount. An estimate that leaves such calls out learns only from calls that were quick enough,
+//! and after a step in latency there are none: it never moves again. An estimate that takes the
+//! limit itself for the latency does not move at a factor of one. So a timed-out call enters the
+//! estimate one step above its limit; and because a quantile moves late, the [`Peak`] bridges the
+//! time until it does.
 //!
-//! What one timeout can do is bounded: the hold doubles, and the step above the limit, times the factor, is kept to two and a
-//! quarter. Two timeouts apart in a hundred calls, where a quantile of 99 % just sees them, do not send the limit through the roof.
-//! Two in a row double it twice, since nothing tells them from the first two of a step; successes take that back.
+//! What one timeout can do is bounded: the peak doubles, and the step above the limit, times the
+//! factor, is kept to two and a quarter. Two timeouts apart in a hundred calls, where a quantile of
+//! 99 % just sees them, leave the limit within two and a half times what it was. Two in a row
+//! double it twice, since nothing tells them from the first two of a step; successes take that
+//! back.
 
 use std::time::Duration;
 
@@ -15,14 +19,14 @@ use steadfast_core::parts::LatencyQuantile;
 
 use crate::{
     ewma::EwmaEstimator,
-    hold::{Hold, Success},
+    peak::{Peak, Success},
 };
 
-/// A timed-out call is taken to have lasted an eighth longer than its limit: two buckets of the histogram, enough to move a limit
-/// whose factor is one.
+/// A timed-out call is taken to have lasted an eighth longer than its limit: two buckets of the
+/// histogram, enough to move a limit whose factor is one.
 const STEP: f64 = 1.125;
-/// One timed-out call, as the estimate, makes the limit at most this many times what it was. It takes the place of the step
-/// where the factor is above two.
+/// One timed-out call, as the estimate, makes the limit at most this many times what it was. It
+/// takes the place of the step where the factor is above two.
 const MOST_GROWTH: f64 = 2.25;
 
 /// The range a limit stays in.
@@ -72,7 +76,7 @@ impl Source {
     }
 }
 
-/// `clamp(max(estimate × factor, hold), floor, ceiling)`.
+/// `clamp(max(estimate × factor, peak), floor, ceiling)`.
 #[derive(Debug)]
 pub(crate) struct Multiple {
     source: Source,
@@ -81,18 +85,18 @@ pub(crate) struct Multiple {
     cold_start: Duration,
     /// How many ticks make a window.
     window: u32,
-    hold: Hold,
+    peak: Peak,
 }
 
 impl Multiple {
     pub(crate) fn new(source: Source, factor: f64, bounds: Bounds, cold_start: Duration, window: u32) -> Self {
-        Self { source, factor, bounds, cold_start, window, hold: Hold::new() }
+        Self { source, factor, bounds, cold_start, window, peak: Peak::new() }
     }
 
     /// The limit of a call that begins to wait at `tick`.
     pub(crate) fn limit(&self, tick: u64) -> Duration {
         let ordinary = self.ordinary(tick);
-        match self.hold.seconds(tick, self.window) {
+        match self.peak.seconds(tick, self.window) {
             Some(held) if held > ordinary => self.bounds.clamp(held),
             _ => self.bounds.clamp(ordinary),
         }
@@ -102,9 +106,9 @@ impl Multiple {
     pub(crate) fn success(&self, tick: u64, latency: Duration) {
         let latency = latency.as_secs_f64();
         self.source.record(tick, latency);
-        if self.hold.seconds(tick, self.window).is_some() {
+        if self.peak.seconds(tick, self.window).is_some() {
             let (ordinary, ceiling) = (self.ordinary(tick), self.bounds.ceiling.as_secs_f64());
-            self.hold.follow(tick, self.window, &Success { latency, factor: self.factor, ordinary, ceiling });
+            self.peak.follow(tick, self.window, &Success { latency, factor: self.factor, ordinary, ceiling });
         }
     }
 
@@ -112,16 +116,18 @@ impl Multiple {
     pub(crate) fn timeout(&self, tick: u64, limit: Duration) {
         let limit = limit.as_secs_f64();
         self.source.record(tick, limit * self.step());
-        self.hold.raise(tick, self.window, (2.0 * limit).min(self.bounds.ceiling.as_secs_f64()));
+        self.peak.raise(tick, self.window, (2.0 * limit).min(self.bounds.ceiling.as_secs_f64()));
     }
 
-    /// A call succeeded, but only after its `limit`. That it could means that nobody looked at the timer in time: how much later it
-    /// was, is this process's own pause. All that is known of the service is what a timeout would have told.
+    /// A call succeeded, but only after its `limit`: the process stood still and did not poll the
+    /// timer in time. By how much the answer was late is the pause of the process; of the service
+    /// it says what a timeout would have said.
     pub(crate) fn late(&self, tick: u64, limit: Duration) {
         self.source.record(tick, limit.as_secs_f64() * self.step());
     }
 
-    /// Somebody gave up a call that had waited for `waited`: its latency is above that. News only when the estimate is below.
+    /// The caller gave up a call that had waited for `waited`, which is a lower bound of its
+    /// latency. It enters the estimate only where the estimate is below it.
     pub(crate) fn interrupted(&self, tick: u64, waited: Duration) {
         let waited = waited.as_secs_f64();
         if let Some(estimate) = self.source.estimate(tick).filter(|&estimate| waited > estimate) {
@@ -141,10 +147,10 @@ impl Multiple {
 
     /// The held seconds.
     pub(crate) fn held(&self, tick: u64) -> Option<f64> {
-        self.hold.seconds(tick, self.window)
+        self.peak.seconds(tick, self.window)
     }
 
-    /// The limit without the hold and the bounds, in seconds.
+    /// The limit without the peak and the bounds, in seconds.
     fn ordinary(&self, tick: u64) -> f64 {
         self.source.estimate(tick).map_or(self.cold_start.as_secs_f64(), |estimate| estimate * self.factor)
     }
@@ -252,7 +258,8 @@ mod tests {
         let multiple = settled(quantile(2.0));
         while !call(&multiple, 1, 500 * MS) {}
         (0..20).for_each(|_| assert!(call(&multiple, 1, 500 * MS)));
-        // Latency falls back at once; the limit does so by the hold, and then as the slow samples age out.
+        // Latency falls back at once; the limit does so by the peak, and then as the slow samples
+        // age out.
         let mut last = multiple.limit(1);
         for n in 0..400u64 {
             call(&multiple, 1 + n / 50, 50 * MS);
@@ -317,7 +324,8 @@ mod tests {
 
     #[test]
     fn a_heavy_tail_does_not_drive_the_limit_up() {
-        // A Pareto spread from 10 ms up with a shape of 1.5: no variance, and a quantile of 99 % at 215 ms.
+        // A Pareto spread from 10 ms up with a shape of 1.5: no variance, and a quantile of 99 % at
+        // 215 ms.
         const EXACT: f64 = 0.2154;
         for factor in FACTORS {
             let (multiple, calls) = (quantile(factor), 20_000u64);

@@ -15,10 +15,12 @@ use tower_service::Service;
 
 use crate::shared::CLOCK;
 
-/// Writes what is left of a request's deadline into a header on the way out, rounded down: the server never works longer than the caller waits.
+/// Writes what is left of a request's deadline into a header on the way out, rounded down: the
+/// server never works longer than the caller waits.
 ///
-/// A request with no [`Deadline`] in its extensions passes as it is. A header that is already there and asks for less stays.
-/// It stands innermost, next to the client, so that the time spent in other layers is taken off.
+/// A request with no [`Deadline`] in its extensions passes as it is. A header that is already there
+/// and asks for less stays. It stands innermost, next to the client, so that the time spent in
+/// other layers is taken off.
 #[derive(Clone, Debug)]
 pub struct PropagateDeadlineLayer {
     format: Format,
@@ -34,18 +36,18 @@ impl PropagateDeadlineLayer {
     /// Writes whole milliseconds to `x-request-timeout-ms`.
     #[must_use]
     pub const fn new() -> Self {
-        Self::header(REQUEST_TIMEOUT_MS)
+        Self { format: Format::Milliseconds(REQUEST_TIMEOUT_MS) }
     }
 
-    /// Writes whole milliseconds to `header`.
+    /// Writes whole milliseconds to `header` instead.
     #[must_use]
-    pub const fn header(header: HeaderName) -> Self {
+    pub fn header(self, header: HeaderName) -> Self {
         Self { format: Format::Milliseconds(header) }
     }
 
-    /// Writes `grpc-timeout`.
+    /// Writes `grpc-timeout` instead.
     #[must_use]
-    pub const fn grpc_timeout() -> Self {
+    pub fn grpc_timeout(self) -> Self {
         Self { format: Format::Grpc }
     }
 }
@@ -60,7 +62,7 @@ impl<S> Layer<S> for PropagateDeadlineLayer {
     type Service = PropagateDeadline<S>;
 
     fn layer(&self, inner: S) -> PropagateDeadline<S> {
-        PropagateDeadline { inner, format: self.format.clone() }
+        PropagateDeadline { inner, layer: self.clone() }
     }
 }
 
@@ -68,7 +70,24 @@ impl<S> Layer<S> for PropagateDeadlineLayer {
 #[derive(Clone, Debug)]
 pub struct PropagateDeadline<S> {
     inner: S,
-    format: Format,
+    layer: PropagateDeadlineLayer,
+}
+
+impl<S> PropagateDeadline<S> {
+    /// The service behind.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service behind.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service behind, which is told of no deadline.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
 }
 
 impl<S, B> Service<Request<B>> for PropagateDeadline<S>
@@ -86,7 +105,7 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         if let Some(deadline) = request.extensions().get::<Deadline>() {
             let left = deadline.remaining(CLOCK.now());
-            self.format.write(&mut request, left);
+            self.layer.format.write(&mut request, left);
         }
         self.inner.call(request)
     }

@@ -1,10 +1,11 @@
 //! RFC 6298, "Computing TCP's Retransmission Timer", to the letter.
 //!
-//! The whole state is one word, so that a sample and an expiry can never mix: the count of doublings, SRTT and RTTVAR. What
-//! the RFC says of a connection is said here of a limit shared by concurrent calls. One rule has to be added for that: an expiry
-//! doubles only when it is the expiry of the *current* RTO, so calls that began together and expire together double once. Current
-//! means equal: an RTO from before a sample or a doubling, shorter or longer, is of another state, and the same word always
-//! gives the same RTO.
+//! The whole state is one word, so that a sample and an expiry can never mix: the count of
+//! doublings, SRTT and RTTVAR. What the RFC says of a connection is said here of a limit shared by
+//! concurrent calls. One rule has to be added for that: an expiry doubles only when it is the
+//! expiry of the *current* RTO, so calls that began together and expire together double once.
+//! Current means equal: an RTO from before a sample or a doubling, shorter or longer, is of another
+//! state, and the same word always gives the same RTO.
 
 use std::time::Duration;
 
@@ -19,12 +20,14 @@ const BETA: f64 = 0.25;
 const ALPHA: f64 = 0.125;
 /// K in section 2.2.
 const K: f64 = 4.0;
-/// Seconds as a float without its sign and its two lowest bits: six digits, and no limit to the range.
+/// Seconds as a float without its sign and its two lowest bits: six digits, and no limit to the
+/// range.
 const FLOAT_BITS: u32 = 29;
 const FLOAT: u64 = (1 << FLOAT_BITS) - 1;
 const DOUBLINGS_SHIFT: u32 = 2 * FLOAT_BITS;
 
-/// `RTO = SRTT + max(G, 4 × RTTVAR)`, doubled by each expiry of the current RTO until a fresh sample.
+/// `RTO = SRTT + max(G, 4 × RTTVAR)`, doubled by each expiry of the current RTO until a fresh
+/// sample.
 #[derive(Debug)]
 pub(crate) struct Rfc6298Estimator {
     bounds: Bounds,
@@ -51,7 +54,7 @@ impl Rfc6298Estimator {
         self.rto(State::unpack(self.load()))
     }
 
-    /// A fresh sample. Whoever calls this has applied Karn's rule: the request was not a retransmission.
+    /// A fresh sample. The caller has applied Karn's rule: the request was not a retransmission.
     pub(crate) fn success(&self, latency: Duration) {
         let r = latency.as_secs_f64().max(1e-9);
         self.update(|state| {
@@ -98,7 +101,8 @@ impl Rfc6298Estimator {
     }
 
     fn load(&self) -> u64 {
-        // Relaxed, here and below: the word carries all there is to know, and publishes nothing else.
+        // Relaxed, here and below: the word carries all there is to know, and publishes nothing
+        // else.
         self.word.load(Ordering::Relaxed)
     }
 
@@ -306,7 +310,8 @@ mod loom_tests {
                 let others = [expire(&rfc, limit), expire(&rfc, limit)];
                 rfc.success(ms(sample));
                 others.into_iter().for_each(|other| other.join().unwrap());
-                // What expired is the RTO from before the sample: after it, nobody doubles.
+                // What expired is the RTO from before the sample: after the sample it doubles
+                // nothing.
                 assert_eq!(rfc.doublings(), 0);
                 assert!(rfc.limit().abs_diff(ms(rto)) < ms(1));
             });

@@ -5,13 +5,7 @@ use std::task::{Context, Poll};
 use steadfast_core::{Classify, RequestContext};
 use tower_service::Service;
 
-use crate::{
-    error::Elapsed,
-    future::{ResponseFuture, Timed},
-    layer::TimeoutLayer,
-    select::Limits,
-    watch::Watch,
-};
+use crate::{call::Call, error::Elapsed, future::ResponseFuture, layer::TimeoutLayer, select::Limits};
 
 /// The service of [`TimeoutLayer`]: gives a request up when it has waited for its limit.
 ///
@@ -23,42 +17,53 @@ pub struct Timeout<S, L = TimeoutLayer> {
 }
 
 impl<S, L> Timeout<S, L> {
-    /// `inner`, with the limits of `layer`.
+    /// `inner`, with the limit of `layer`.
     pub const fn new(inner: S, layer: L) -> Self {
         Self { inner, layer }
     }
 
     /// The service behind.
-    pub const fn inner(&self) -> &S {
+    pub const fn get_ref(&self) -> &S {
         &self.inner
+    }
+
+    /// The service behind.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service behind, without the limit.
+    pub fn into_inner(self) -> S {
+        self.inner
     }
 }
 
-impl<S, Req, C, X, L> Service<Req> for Timeout<S, TimeoutLayer<C, X, L>>
+impl<S, Req, C, X, H> Service<Req> for Timeout<S, TimeoutLayer<C, X, H>>
 where
     S: Service<Req>,
     S::Error: From<Elapsed>,
     C: Classify<S::Response, S::Error> + Clone,
     X: RequestContext<Req>,
-    L: Limits<Req>,
+    H: Limits<Req>,
 {
     type Response = S::Response;
     type Error = S::Error;
     type Future = ResponseFuture<S::Future, C>;
 
-    #[inline]
+    #[inline(always)]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
-        let TimeoutLayer { limits, classifier, context } = &self.layer;
+        let TimeoutLayer { handle, classifier, context } = &self.layer;
         let deadline = context.deadline(&request);
         let is_retry = context.attempt(&request).is_retry();
-        let mut watch = limits.with(&request, |limit| Watch::new(limit.lane(), deadline, is_retry));
-        let timed =
-            if watch.refuse_if_late() { Timed::refused(watch) } else { Timed::new(self.inner.call(request), watch) };
-        ResponseFuture::new(timed, classifier.clone())
+        let mut call = handle.with(&request, |limit| Call::new(limit.lane(), deadline, is_retry));
+        if call.refuse_if_late() {
+            return ResponseFuture::refused(call, classifier.clone());
+        }
+        ResponseFuture::new(self.inner.call(request), call, classifier.clone())
     }
 }

@@ -11,11 +11,11 @@ use steadfast_core::{
 };
 
 use crate::{
-    config::{LimitConfig, MultipleRule, Rule, SLICES},
+    config::{Estimate, MultipleSettings, SLICES, Settings},
     ewma::EwmaEstimator,
-    limit::LimitSnapshot,
     multiple::{Multiple, Source},
     rfc6298::Rfc6298Estimator,
+    snapshot::LimitSnapshot,
     telemetry::Telemetry,
 };
 
@@ -25,8 +25,9 @@ pub(crate) const CLOCK: TimeSource = TimeSource::Tokio;
 /// What finds the limit, and what is told about it.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    estimator: Arc<Estimator>,
-    pub(crate) telemetry: Telemetry,
+    estimator: Estimator,
+    /// Limits that are kept by key share it.
+    pub(crate) telemetry: Arc<Telemetry>,
 }
 
 #[derive(Debug)]
@@ -38,21 +39,13 @@ enum Estimator {
 }
 
 impl Shared {
-    /// With `gauge`, a limit that has a name is shown under it.
-    pub(crate) fn new(config: &LimitConfig, gauge: bool) -> Self {
-        let gauge = gauge && config.name.is_some();
-        let name = config.name.clone().unwrap_or_else(|| Arc::from("default"));
-        Self { estimator: Arc::new(Estimator::new(config.rule)), telemetry: Telemetry::new(name, gauge) }
-    }
-
-    /// The same limit, told of under another name.
-    pub(crate) fn renamed(&self, name: Arc<str>) -> Self {
-        Self { estimator: Arc::clone(&self.estimator), telemetry: Telemetry::new(name, true) }
+    pub(crate) fn new(settings: Settings, telemetry: Arc<Telemetry>) -> Self {
+        Self { estimator: Estimator::new(settings), telemetry }
     }
 
     /// The limit of a call that begins to wait now; `None` when it may wait for ever.
     pub(crate) fn limit(&self, now: Instant) -> Option<Duration> {
-        Some(match &*self.estimator {
+        Some(match &self.estimator {
             Estimator::Unlimited => return None,
             Estimator::Fixed(limit) => *limit,
             Estimator::Multiple { multiple, buckets, origin } => multiple.limit(buckets.tick(*origin, now).0),
@@ -60,45 +53,47 @@ impl Shared {
         })
     }
 
-    /// Shows the limit. Only calls do: a look at it, at start-up say, would come before the program's recorder.
+    /// Shows the limit. Only calls do: a look at it, at start-up say, would come before the
+    /// program's recorder.
     pub(crate) fn show(&self, now: Instant) {
         self.telemetry.limit_is(|| self.limit(now));
     }
 
     /// Whether only a deadline ends a call.
-    pub(crate) fn is_unlimited(&self) -> bool {
-        matches!(*self.estimator, Estimator::Unlimited)
+    pub(crate) const fn is_unlimited(&self) -> bool {
+        matches!(self.estimator, Estimator::Unlimited)
     }
 
     /// Whether latencies matter: a clock need not be read for a limit that never changes.
-    pub(crate) fn learns(&self) -> bool {
-        matches!(*self.estimator, Estimator::Multiple { .. } | Estimator::Rfc6298(_))
+    pub(crate) const fn learns(&self) -> bool {
+        matches!(self.estimator, Estimator::Multiple { .. } | Estimator::Rfc6298(_))
     }
 
     /// A call succeeded after it had waited for `latency`.
     pub(crate) fn success(&self, now: Instant, latency: Duration, is_retry: bool) {
-        match &*self.estimator {
+        match &self.estimator {
             Estimator::Unlimited | Estimator::Fixed(_) => {}
             Estimator::Multiple { multiple, buckets, origin } => {
                 multiple.success(buckets.tick(*origin, now).0, latency);
             }
-            // Karn's rule: nobody can tell which of the attempts an answer belongs to.
+            // Karn's rule: an answer may belong to any of the attempts.
             Estimator::Rfc6298(_) if is_retry => {}
             Estimator::Rfc6298(rfc) => rfc.success(latency),
         }
     }
 
-    /// A call succeeded, but only after its `limit`: its latency is the pause of this process, and no sample. To RFC 6298 it is
-    /// nothing at all, for the timer that would have doubled the limit has not fired.
+    /// A call succeeded, but only after its `limit`: its latency is the pause of this process, and
+    /// no sample. To RFC 6298 it is nothing at all, for the timer that would have doubled the limit
+    /// has not fired.
     pub(crate) fn late(&self, now: Instant, limit: Duration) {
-        if let Estimator::Multiple { multiple, buckets, origin } = &*self.estimator {
+        if let Estimator::Multiple { multiple, buckets, origin } = &self.estimator {
             multiple.late(buckets.tick(*origin, now).0, limit);
         }
     }
 
     /// A call did not end within `limit`.
     pub(crate) fn timeout(&self, now: Instant, limit: Duration) {
-        match &*self.estimator {
+        match &self.estimator {
             Estimator::Unlimited | Estimator::Fixed(_) => {}
             Estimator::Multiple { multiple, buckets, origin } => multiple.timeout(buckets.tick(*origin, now).0, limit),
             Estimator::Rfc6298(rfc) => rfc.timeout(limit),
@@ -107,7 +102,7 @@ impl Shared {
 
     /// A call was given up, by no fault of its own, after it had waited for `waited`.
     pub(crate) fn interrupted(&self, now: Instant, waited: Duration) {
-        if let Estimator::Multiple { multiple, buckets, origin } = &*self.estimator {
+        if let Estimator::Multiple { multiple, buckets, origin } = &self.estimator {
             multiple.interrupted(buckets.tick(*origin, now).0, waited);
         }
     }
@@ -115,7 +110,7 @@ impl Shared {
     pub(crate) fn snapshot(&self, now: Instant) -> LimitSnapshot {
         let limit = self.limit(now).unwrap_or(Duration::MAX);
         let seconds = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-        match &*self.estimator {
+        match &self.estimator {
             Estimator::Unlimited | Estimator::Fixed(_) => LimitSnapshot::of(limit),
             Estimator::Multiple { multiple, buckets, origin } => {
                 let tick = buckets.tick(*origin, now).0;
@@ -136,25 +131,24 @@ impl Shared {
 }
 
 impl Estimator {
-    fn new(rule: Rule) -> Self {
-        let multiple = |source, rule: MultipleRule| Self::Multiple {
-            multiple: Multiple::new(source, rule.factor, rule.bounds, rule.cold_start, SLICES),
-            buckets: rule.buckets,
-            origin: CLOCK.now(),
-        };
-        match rule {
-            Rule::Unlimited => Self::Unlimited,
-            Rule::Fixed(limit) => Self::Fixed(limit),
-            Rule::Quantile { quantile, multiple: rule } => {
-                let source = LatencyQuantile::new(quantile, rule.minimum_samples, SLICES);
-                multiple(Source::Quantile(source), rule)
-            }
-            Rule::Ewma { weight, multiple: rule } => {
-                multiple(Source::Ewma(EwmaEstimator::new(weight, rule.minimum_samples, SLICES)), rule)
-            }
-            Rule::Rfc6298 { bounds, granularity, initial } => {
+    fn new(settings: Settings) -> Self {
+        match settings {
+            Settings::Unlimited => Self::Unlimited,
+            Settings::Fixed(limit) => Self::Fixed(limit),
+            Settings::Multiple(settings) => Self::multiple(settings),
+            Settings::Rfc6298 { bounds, granularity, initial } => {
                 Self::Rfc6298(Rfc6298Estimator::new(bounds, granularity, initial))
             }
         }
+    }
+
+    fn multiple(settings: MultipleSettings) -> Self {
+        let MultipleSettings { estimate, bounds, factor, cold_start, minimum_samples, buckets } = settings;
+        let source = match estimate {
+            Estimate::Quantile(quantile) => Source::Quantile(LatencyQuantile::new(quantile, minimum_samples, SLICES)),
+            Estimate::Ewma { weight } => Source::Ewma(EwmaEstimator::new(weight, minimum_samples, SLICES)),
+        };
+        let multiple = Multiple::new(source, factor, bounds, cold_start, SLICES);
+        Self::Multiple { multiple, buckets, origin: CLOCK.now() }
     }
 }

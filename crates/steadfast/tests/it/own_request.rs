@@ -11,7 +11,7 @@ use std::{
 use steadfast::{
     Attempt, Deadline, RequestContext, Snapshot,
     retry::RetryLayer,
-    timeout::{Rfc6298, TimeLimit, TimeoutLayer},
+    timeout::{LimitConfig, TimeLimit, TimeoutLayer},
 };
 use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
 
@@ -36,7 +36,7 @@ impl RequestContext<Query> for QueryContext {
 #[tokio::test(start_paused = true)]
 async fn an_adaptive_timeout_takes_no_sample_of_a_retransmission() {
     for (is_marked, has_sample) in [(true, false), (false, true)] {
-        let limit = TimeLimit::new(Rfc6298::new(Duration::from_millis(10), Duration::from_secs(60)).build().unwrap());
+        let limit = TimeLimit::new(LimitConfig::rfc6298(Duration::from_millis(10), Duration::from_secs(60))).unwrap();
         let calls = Arc::new(AtomicU32::new(0));
         let service = service_fn(move |_: Query| {
             let is_first = calls.fetch_add(1, Ordering::Relaxed) == 0;
@@ -53,7 +53,7 @@ async fn an_adaptive_timeout_takes_no_sample_of_a_retransmission() {
         };
         let stack = ServiceBuilder::new()
             .layer(RetryLayer::default().idempotent().mark_attempts(mark))
-            .layer(TimeoutLayer::from(limit.clone()).context(QueryContext));
+            .layer(TimeoutLayer::new(limit.clone()).context(QueryContext));
         stack.service(service).oneshot(Query::default()).await.unwrap();
         assert_eq!(limit.snapshot().estimate.is_some(), has_sample, "marked: {is_marked}");
     }

@@ -1,13 +1,13 @@
-//! Limits that are measured. Each trap about timeouts that somebody shipped is here by name.
+//! Limits that are measured. Each trap that other timeouts have shipped is here by name.
 
 use std::time::Duration;
 
 use steadfast_core::{Attempt, Deadline, Executed, RequestContext, Snapshot, Verdict};
-use steadfast_timeout::{Elapsed, Ewma, LimitConfig, Rfc6298, TimeLimit, TimeoutLayer};
+use steadfast_timeout::{Elapsed, LimitConfig, TimeLimit, TimeoutLayer};
 use tokio::time::Instant;
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 
-use crate::{Answer, MS, QUANTILE, Upstream, adaptive, behind, call, settled};
+use crate::{Answer, MS, Upstream, adaptive, behind, call, ok, quantile, settled};
 
 #[tokio::test(start_paused = true)]
 async fn the_limit_follows_the_quantile_of_what_was_measured() {
@@ -24,7 +24,7 @@ async fn the_limit_follows_the_quantile_of_what_was_measured() {
 #[tokio::test(start_paused = true)]
 async fn after_a_step_from_50_to_500_ms_it_succeeds_again_within_six_calls_and_keeps_succeeding() {
     for (factor, failed_calls) in [(1.0, 4), (1.5, 3), (2.0, 3), (3.0, 2)] {
-        let limit = TimeLimit::new(QUANTILE.factor(factor).build().unwrap());
+        let limit = TimeLimit::new(quantile().factor(factor)).unwrap();
         let upstream = settled(&limit).await;
         let service = behind(&limit, &upstream);
         upstream.set(Answer::After(500 * MS));
@@ -41,12 +41,13 @@ async fn after_a_step_from_50_to_500_ms_it_succeeds_again_within_six_calls_and_k
 
 /// The rules that multiply, warm: a quantile at four factors, and an average.
 fn multiples() -> Vec<TimeLimit> {
-    let quantiles = [1.0, 1.5, 2.0, 3.0].map(|factor| QUANTILE.factor(factor).build());
-    let average = Ewma::new(10 * MS, 5000 * MS).build();
-    quantiles.into_iter().chain([average]).map(|config| TimeLimit::new(config.unwrap())).collect()
+    let quantiles = [1.0, 1.5, 2.0, 3.0].map(|factor| TimeLimit::new(quantile().factor(factor)));
+    let average = TimeLimit::new(LimitConfig::ewma(10 * MS, 5000 * MS));
+    quantiles.into_iter().chain([average]).map(Result::unwrap).collect()
 }
 
-/// A hundred calls of which those at `hangs` never end: the limit after each, over what it was before.
+/// A hundred calls of which those at `hangs` never end: the limit after each, over what it was
+/// before.
 async fn growth(limit: &TimeLimit, upstream: &Upstream, hangs: [usize; 2]) -> Vec<f64> {
     let service = behind(limit, upstream);
     let (before, mut growth) = (limit.limit().as_secs_f64(), Vec::new());
@@ -154,7 +155,7 @@ async fn fast_failures_are_not_samples() {
 #[tokio::test(start_paused = true)]
 async fn the_classifier_says_what_a_success_is() {
     let limit = adaptive();
-    let layer = TimeoutLayer::from(limit.clone()).classify(|outcome: Result<&u16, &BoxError>| match outcome {
+    let layer = TimeoutLayer::new(limit.clone()).classify(|outcome: Result<&u16, &BoxError>| match outcome {
         Ok(200) => Verdict::Success,
         Ok(409) => Verdict::Repeatable { executed: Executed::Maybe, retry_after: None },
         _ => Verdict::transient(Executed::Maybe),
@@ -192,8 +193,7 @@ async fn a_held_peak_ages_too() {
 
 #[tokio::test(start_paused = true)]
 async fn the_histogram_has_no_ceiling_below_the_limit() {
-    let config = LimitConfig::adaptive(MS, Duration::from_secs(3600)).unwrap();
-    let limit = TimeLimit::new(config);
+    let limit = TimeLimit::new(LimitConfig::quantile(MS, Duration::from_secs(3600))).unwrap();
     (0..20).for_each(|_| limit.record(Duration::from_secs(1500)));
     let found = limit.limit();
     assert!(Duration::from_secs(3000) <= found && found < Duration::from_secs(3200), "{found:?}");
@@ -212,7 +212,8 @@ async fn the_limit_stays_between_floor_and_ceiling() {
 
 #[tokio::test(start_paused = true)]
 async fn two_modes_of_latency_do_not_end_the_slower_one() {
-    // One call in twenty goes to the slow path: the quantile is of that path, and nobody there is given up.
+    // One call in twenty goes to the slow path: the quantile is of that path, and no call there is
+    // given up.
     let limit = adaptive();
     let upstream = settled(&limit).await;
     let service = behind(&limit, &upstream);
@@ -226,7 +227,7 @@ async fn two_modes_of_latency_do_not_end_the_slower_one() {
 
 #[tokio::test(start_paused = true)]
 async fn the_moving_average_is_multiplied() {
-    let limit = TimeLimit::new(Ewma::new(10 * MS, 5000 * MS).factor(3.0).build().unwrap());
+    let limit = TimeLimit::new(LimitConfig::ewma(10 * MS, 5000 * MS).factor(3.0)).unwrap();
     assert_eq!(limit.limit(), 5000 * MS, "cold, nothing is given up early");
     settled(&limit).await;
     assert!(limit.limit().abs_diff(150 * MS) < MS, "{:?}", limit.limit());
@@ -251,13 +252,13 @@ impl RequestContext<Try> for TryContext {
 
 async fn attempt(limit: &TimeLimit, upstream: &Upstream, attempt: Attempt) -> Result<(), BoxError> {
     let upstream = upstream.clone();
-    let layer = TimeoutLayer::from(limit.clone()).context(TryContext);
+    let layer = TimeoutLayer::new(limit.clone()).context(TryContext);
     layer.layer(service_fn(move |_: Try| upstream.clone().answer())).oneshot(Try(attempt)).await
 }
 
 #[tokio::test(start_paused = true)]
 async fn rfc_6298_takes_no_sample_from_a_retransmission_and_stays_doubled_until_a_fresh_one() {
-    let limit = TimeLimit::new(Rfc6298::new(10 * MS, 60_000 * MS).build().unwrap());
+    let limit = TimeLimit::new(LimitConfig::rfc6298(10 * MS, 60_000 * MS)).unwrap();
     let (first, second) = (Attempt::FIRST, Attempt::FIRST.next());
     let upstream = Upstream::new(Answer::After(100 * MS));
     attempt(&limit, &upstream, first).await.unwrap();
@@ -278,7 +279,7 @@ async fn rfc_6298_takes_no_sample_from_a_retransmission_and_stays_doubled_until_
 
 #[tokio::test(start_paused = true)]
 async fn rfc_6298_doubles_once_for_calls_that_expire_together() {
-    let limit = TimeLimit::new(Rfc6298::new(10 * MS, 60_000 * MS).build().unwrap());
+    let limit = TimeLimit::new(LimitConfig::rfc6298(10 * MS, 60_000 * MS)).unwrap();
     let service = behind(&limit, &Upstream::new(Answer::Never));
     futures::future::join_all((0..50).map(|_| call(&service))).await;
     assert_eq!((limit.limit(), limit.snapshot().doublings), (2000 * MS, 1));
@@ -286,12 +287,12 @@ async fn rfc_6298_doubles_once_for_calls_that_expire_together() {
 
 #[tokio::test(start_paused = true)]
 async fn rfc_6298_is_not_doubled_by_calls_that_began_under_a_longer_limit() {
-    let limit = TimeLimit::new(Rfc6298::new(10 * MS, 60_000 * MS).build().unwrap());
+    let limit = TimeLimit::new(LimitConfig::rfc6298(10 * MS, 60_000 * MS)).unwrap();
     let service = behind(&limit, &Upstream::new(Answer::Never));
     let mut cold: Vec<_> = (0..20).map(|_| tokio_test::task::spawn(call(&service))).collect();
     cold.iter_mut().for_each(|call| assert!(call.poll().is_pending()));
     for _ in 0..19 {
-        limit.run(tokio::time::sleep(50 * MS)).await.unwrap();
+        limit.run(ok(tokio::time::sleep(50 * MS))).await.unwrap();
     }
     let before = limit.snapshot();
     tokio::time::advance(Duration::from_secs(1)).await;
@@ -312,7 +313,7 @@ async fn a_deadline_cuts_the_limit_short_and_is_no_timeout_of_the_service() {
     let limit = adaptive();
     settled(&limit).await;
     let before = limit.snapshot();
-    let layer = TimeoutLayer::from(limit.clone()).context(|&deadline: &Deadline| Some(deadline));
+    let layer = TimeoutLayer::new(limit.clone()).context(|&deadline: &Deadline| Some(deadline));
     let service = layer.layer(service_fn(|_| std::future::pending::<Result<(), BoxError>>()));
     let start = Instant::now();
     let error = service.oneshot(Deadline::after(start.into_std(), 20 * MS)).await.unwrap_err();
@@ -323,7 +324,7 @@ async fn a_deadline_cuts_the_limit_short_and_is_no_timeout_of_the_service() {
 
 #[tokio::test(start_paused = true)]
 async fn with_no_time_left_the_service_is_not_called() {
-    let layer = TimeoutLayer::from(adaptive()).context(|&deadline: &Deadline| Some(deadline));
+    let layer = TimeoutLayer::new(adaptive()).context(|&deadline: &Deadline| Some(deadline));
     let service = layer.layer(service_fn(|_| async { unreachable!("called") as Result<(), BoxError> }));
     let now = Instant::now().into_std();
     let error = service.oneshot(Deadline::at(now)).await.unwrap_err();
@@ -339,7 +340,7 @@ async fn an_answer_that_a_stopped_process_found_late_is_kept_and_says_no_more_th
     let limit = adaptive();
     settled(&limit).await;
     let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
-    let mut call = tokio_test::task::spawn(limit.run(receiver));
+    let mut call = tokio_test::task::spawn(limit.run(ok(receiver)));
     assert!(call.poll().is_pending());
     tokio::time::advance(Duration::from_secs(4)).await;
     sender.send(()).unwrap();
@@ -350,11 +351,11 @@ async fn an_answer_that_a_stopped_process_found_late_is_kept_and_says_no_more_th
 
 #[tokio::test(start_paused = true)]
 async fn rfc_6298_takes_no_sample_from_an_answer_that_a_stopped_process_found_late() {
-    let limit = TimeLimit::new(Rfc6298::new(10 * MS, 60_000 * MS).build().unwrap());
+    let limit = TimeLimit::new(LimitConfig::rfc6298(10 * MS, 60_000 * MS)).unwrap();
     settled(&limit).await;
     let before = limit.snapshot();
     let (sender, receiver) = tokio::sync::oneshot::channel::<()>();
-    let mut call = tokio_test::task::spawn(limit.run(receiver));
+    let mut call = tokio_test::task::spawn(limit.run(ok(receiver)));
     assert!(call.poll().is_pending());
     tokio::time::advance(Duration::from_secs(60)).await;
     sender.send(()).unwrap();

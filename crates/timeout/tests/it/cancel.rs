@@ -7,9 +7,9 @@ use std::{
 
 use futures::FutureExt;
 use steadfast_core::{Snapshot, Verdict};
-use steadfast_timeout::{Ewma, Quantile, Rfc6298, TimeLimit};
+use steadfast_timeout::{Elapsed, LimitConfig, TimeLimit};
 
-use crate::{Answer, MS, adaptive, behind, settled};
+use crate::{Answer, MS, adaptive, behind, never, ok, settled};
 
 async fn warm() -> TimeLimit {
     let limit = adaptive();
@@ -21,7 +21,7 @@ async fn warm() -> TimeLimit {
 async fn a_call_dropped_before_its_first_poll_says_nothing() {
     let limit = warm().await;
     let before = limit.snapshot();
-    drop(limit.run(std::future::pending::<()>()));
+    drop(limit.run(never()));
     assert_eq!(limit.snapshot(), before);
 }
 
@@ -29,7 +29,7 @@ async fn a_call_dropped_before_its_first_poll_says_nothing() {
 async fn a_call_dropped_before_the_estimate_says_nothing() {
     let limit = warm().await;
     let before = limit.snapshot();
-    let mut call = tokio_test::task::spawn(limit.run(std::future::pending::<()>()));
+    let mut call = tokio_test::task::spawn(limit.run(never()));
     assert!(call.poll().is_pending());
     tokio::time::advance(40 * MS).await;
     assert!(call.poll().is_pending());
@@ -40,7 +40,7 @@ async fn a_call_dropped_before_the_estimate_says_nothing() {
 #[tokio::test(start_paused = true)]
 async fn an_interrupted_call_is_a_lower_bound() {
     let limit = warm().await;
-    let mut call = tokio_test::task::spawn(limit.run(std::future::pending::<()>()));
+    let mut call = tokio_test::task::spawn(limit.run(never()));
     assert!(call.poll().is_pending());
     tokio::time::advance(80 * MS).await;
     drop(call);
@@ -51,18 +51,18 @@ async fn an_interrupted_call_is_a_lower_bound() {
 async fn calls_dropped_after_a_pause_of_the_process_do_not_enter_with_the_length_of_the_pause() {
     let bounds = (10 * MS, Duration::from_secs(30));
     for config in [
-        Quantile::new(bounds.0, bounds.1).build(),
-        Quantile::new(bounds.0, bounds.1).factor(1.0).build(),
-        Ewma::new(bounds.0, bounds.1).build(),
-        Rfc6298::new(bounds.0, bounds.1).build(),
+        LimitConfig::from(LimitConfig::quantile(bounds.0, bounds.1)),
+        LimitConfig::quantile(bounds.0, bounds.1).factor(1.0).into(),
+        LimitConfig::ewma(bounds.0, bounds.1).into(),
+        LimitConfig::rfc6298(bounds.0, bounds.1).into(),
     ] {
         for (calls, pause_secs) in [(1, 3), (2, 20), (10, 20)] {
-            let limit = TimeLimit::new(config.clone().unwrap());
+            let limit = TimeLimit::new(config.clone()).unwrap();
             settled(&limit).await;
             let before = limit.limit();
             let pending: Vec<_> = (0..calls)
                 .map(|_| {
-                    let mut call = tokio_test::task::spawn(limit.run(std::future::pending::<()>()));
+                    let mut call = tokio_test::task::spawn(limit.run(never()));
                     assert!(call.poll().is_pending());
                     call
                 })
@@ -79,7 +79,7 @@ async fn calls_dropped_after_a_pause_of_the_process_do_not_enter_with_the_length
 #[tokio::test(start_paused = true)]
 async fn a_call_dropped_after_its_end_counts_once() {
     let limit = warm().await;
-    let mut call = tokio_test::task::spawn(limit.run(std::future::pending::<()>()));
+    let mut call = tokio_test::task::spawn(limit.run(never()));
     assert!(call.poll().is_pending());
     tokio::time::advance(Duration::from_secs(1)).await;
     assert!(call.poll().is_ready());
@@ -95,7 +95,7 @@ async fn a_panic_inside_is_not_a_slow_call() {
         tokio::time::sleep(80 * MS).await;
         panic!("on purpose");
     };
-    let outcome = AssertUnwindSafe(limit.run(panics)).catch_unwind().await;
+    let outcome = AssertUnwindSafe(limit.run(ok(panics))).catch_unwind().await;
     assert!(outcome.is_err());
     assert_eq!(limit.snapshot().samples, 100);
 }
@@ -103,8 +103,8 @@ async fn a_panic_inside_is_not_a_slow_call() {
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_the_classifier_is_not_an_interrupted_call() {
     let limit = warm().await;
-    let judge = |(): &()| -> Verdict { panic!("on purpose") };
-    let outcome = AssertUnwindSafe(limit.run_judged(tokio::time::sleep(80 * MS), judge)).catch_unwind().await;
+    let judge = |_: Result<&(), &Elapsed>| -> Verdict { panic!("on purpose") };
+    let outcome = AssertUnwindSafe(limit.run_judged(ok(tokio::time::sleep(80 * MS)), judge)).catch_unwind().await;
     assert!(outcome.is_err());
     assert_eq!(limit.snapshot().samples, 100);
 }
@@ -112,9 +112,9 @@ async fn a_panic_of_the_classifier_is_not_an_interrupted_call() {
 #[tokio::test(start_paused = true)]
 async fn a_straggler_from_a_window_ago_changes_nothing_of_today() {
     let limit = warm().await;
-    let mut call = tokio_test::task::spawn(limit.run(std::future::pending::<()>()));
+    let mut call = tokio_test::task::spawn(limit.run(never()));
     assert!(call.poll().is_pending());
-    // Its timer is due long before, but nobody polls it until then.
+    // Its timer is due long before, but is not polled until then.
     tokio::time::advance(Duration::from_secs(100)).await;
     settled(&limit).await;
     let before = limit.snapshot();
@@ -142,7 +142,7 @@ async fn a_future_that_spends_the_whole_budget_is_still_timed_out() {
         std::task::Poll::<()>::Pending
     });
     let limit = crate::fixed(100 * MS);
-    let call = tokio::spawn(async move { limit.run(greedy).await });
+    let call = tokio::spawn(async move { limit.run(ok(greedy)).await });
     for _ in 0..4 {
         tokio::task::yield_now().await;
     }
@@ -156,7 +156,7 @@ async fn a_future_that_spends_the_whole_budget_is_still_timed_out() {
 
 #[tokio::test(start_paused = true)]
 async fn a_future_polled_after_its_end_panics_and_tells_no_lie() {
-    let mut call = tokio_test::task::spawn(crate::fixed(MS).run(std::future::pending::<()>()));
+    let mut call = tokio_test::task::spawn(crate::fixed(MS).run(never()));
     assert!(call.poll().is_pending());
     tokio::time::advance(2 * MS).await;
     assert!(call.poll().is_ready());

@@ -11,7 +11,7 @@ use std::{
 use futures::future::BoxFuture;
 use steadfast_core::{Deadline, DefaultClassifier};
 use steadfast_testkit::contract;
-use steadfast_timeout::{Ewma, LimitConfig, Rfc6298, TimeLimit, Timeout, TimeoutLayer};
+use steadfast_timeout::{LimitConfig, TimeLimit, Timeout, TimeoutLayer};
 use tower::{
     BoxError, Layer, Service, ServiceBuilder, ServiceExt,
     limit::{ConcurrencyLimitLayer, GlobalConcurrencyLimitLayer},
@@ -65,12 +65,12 @@ impl Service<()> for Strict {
 fn every_rule_keeps_the_contract_of_all_layers() {
     let bounds = (10 * MS, 5000 * MS);
     for config in [
-        LimitConfig::fixed(1000 * MS).unwrap(),
-        LimitConfig::adaptive(bounds.0, bounds.1).unwrap(),
-        Ewma::new(bounds.0, bounds.1).build().unwrap(),
-        Rfc6298::new(bounds.0, bounds.1).build().unwrap(),
+        LimitConfig::fixed(1000 * MS),
+        LimitConfig::quantile(bounds.0, bounds.1).into(),
+        LimitConfig::ewma(bounds.0, bounds.1).into(),
+        LimitConfig::rfc6298(bounds.0, bounds.1).into(),
     ] {
-        contract::suite(|probe| TimeoutLayer::new(TimeLimit::new(config.clone())).layer(probe));
+        contract::suite(|probe| TimeoutLayer::new(TimeLimit::new(config.clone()).unwrap()).layer(probe));
     }
 }
 
@@ -80,7 +80,7 @@ fn limits_by_key_keep_the_contract_of_all_layers() {
     let capacity = std::num::NonZeroUsize::new(16).unwrap();
     contract::suite(|probe| {
         let limits =
-            steadfast_timeout::PerKey::new(capacity, LimitConfig::fixed(MS).unwrap(), |&request: &u32| request);
+            steadfast_timeout::PerKey::new(LimitConfig::fixed(MS), capacity, |&request: &u32| request).unwrap();
         TimeoutLayer::new(limits).layer(probe)
     });
 }
@@ -89,41 +89,41 @@ fn limits_by_key_keep_the_contract_of_all_layers() {
 #[test]
 fn deadlines_keep_the_contract_of_all_layers() {
     use http::Request;
-    use steadfast_timeout::{DeadlineLayer, PropagateDeadlineLayer};
+    use steadfast_timeout::{DeadlineConfig, DeadlineLayer, PropagateDeadlineLayer};
 
     contract::suite(|probe| {
         let client = PropagateDeadlineLayer::new().layer(probe.map_request(Request::<u32>::into_body));
-        DeadlineLayer::total(1000 * MS).unwrap().layer(client).map_request(Request::new)
+        DeadlineLayer::new(DeadlineConfig::new().total(1000 * MS)).unwrap().layer(client).map_request(Request::new)
     });
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_readied_instance_is_the_one_called() {
-    let mut service = TimeoutLayer::from(adaptive()).layer(Strict::new(|| Poll::Ready(Ok(()))));
+    let mut service = TimeoutLayer::new(adaptive()).layer(Strict::new(|| Poll::Ready(Ok(()))));
     for _ in 0..3 {
         service.ready().await.unwrap().call(()).await.unwrap();
     }
-    assert_eq!(service.inner().asked.load(Ordering::Relaxed), 3);
+    assert_eq!(service.get_ref().asked.load(Ordering::Relaxed), 3);
 }
 
 #[tokio::test(start_paused = true)]
 #[should_panic(expected = "called without readiness")]
 async fn a_clone_has_no_readiness() {
-    let mut service = TimeoutLayer::from(adaptive()).layer(Strict::new(|| Poll::Ready(Ok(()))));
+    let mut service = TimeoutLayer::new(adaptive()).layer(Strict::new(|| Poll::Ready(Ok(()))));
     service.ready().await.unwrap();
     drop(service.clone().call(()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn readiness_is_the_inner_services_own() {
-    let mut service = TimeoutLayer::from(adaptive()).layer(Strict::new(|| Poll::Pending));
+    let mut service = TimeoutLayer::new(adaptive()).layer(Strict::new(|| Poll::Pending));
     let mut ready = tokio_test::task::spawn(service.ready());
     assert!(ready.poll().is_pending() && ready.is_woken());
     tokio::time::advance(std::time::Duration::from_secs(3600)).await;
     assert!(ready.poll().is_pending(), "waiting for readiness is not timed, and is never an error of the layer");
     drop(ready);
 
-    let mut failed = TimeoutLayer::from(adaptive()).layer(Strict::new(|| Poll::Ready(Err("broken".into()))));
+    let mut failed = TimeoutLayer::new(adaptive()).layer(Strict::new(|| Poll::Ready(Err("broken".into()))));
     assert_eq!(failed.ready().await.err().unwrap().to_string(), "broken");
 }
 
@@ -131,7 +131,7 @@ type DeadlineOf = fn(&Deadline) -> Option<Deadline>;
 
 /// `inner`, which takes its requests' deadlines for requests.
 fn with_deadlines<S>(inner: S) -> Timeout<S, TimeoutLayer<DefaultClassifier, DeadlineOf>> {
-    TimeoutLayer::from(adaptive()).context((|&deadline| Some(deadline)) as DeadlineOf).layer(inner)
+    TimeoutLayer::new(adaptive()).context((|&deadline| Some(deadline)) as DeadlineOf).layer(inner)
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,7 +165,7 @@ async fn a_refused_request_leaves_the_permit_with_its_handle_until_that_is_dropp
 async fn state_made_once_is_shared_by_every_service_a_layer_makes() {
     // axum applies a layer for each route and connection.
     let limit = adaptive();
-    let layer = TimeoutLayer::from(limit.clone());
+    let layer = TimeoutLayer::new(limit.clone());
     for _ in 0..20 {
         let service = layer.clone().layer(service_fn(|()| Upstream::new(Answer::After(50 * MS)).answer()));
         service.oneshot(()).await.unwrap();
@@ -204,7 +204,8 @@ async fn outside_a_buffer_the_wait_in_it_is_timed() {
 async fn a_waker_is_kept_for_the_answer_and_for_the_timer() {
     let upstream = Upstream::new(Answer::After(50 * MS));
     let service = behind(&adaptive(), &upstream);
-    // The paused clock runs on by itself: were either waker lost, the outer timeout would end the call.
+    // The paused clock runs on by itself: were either waker lost, the outer timeout would end the
+    // call.
     tokio::time::timeout(60 * MS, call(&service)).await.unwrap().unwrap();
     upstream.set(Answer::Never);
     tokio::time::timeout(1100 * MS, call(&service)).await.unwrap().unwrap_err();
@@ -213,7 +214,7 @@ async fn a_waker_is_kept_for_the_answer_and_for_the_timer() {
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_call_leaves_the_limit_usable() {
     let limit = adaptive();
-    let mut service = TimeoutLayer::from(limit.clone())
+    let mut service = TimeoutLayer::new(limit.clone())
         .layer(service_fn(|()| -> std::future::Ready<Result<(), BoxError>> { panic!("on purpose") }));
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(service.call(()))));
     assert!(outcome.is_err());

@@ -7,13 +7,17 @@ use steadfast_core::{
     Deadline, Executed, Snapshot, guard,
     http::{GRPC_TIMEOUT, REQUEST_TIMEOUT_MS},
 };
-use steadfast_timeout::{DeadlineLayer, Elapsed, PropagateDeadlineLayer, TimeoutLayer};
+use steadfast_timeout::{DeadlineConfig, DeadlineLayer, Elapsed, PropagateDeadlineLayer, TimeoutLayer};
 use tokio::time::Instant;
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 
 use crate::{MS, adaptive};
 
 const HEADER: HeaderName = HeaderName::from_static("x-patience");
+
+fn deadlines(config: DeadlineConfig) -> DeadlineLayer {
+    DeadlineLayer::new(config).unwrap()
+}
 
 /// How much time the service behind `layer` finds left; `None` when there is no deadline.
 async fn left(layer: &DeadlineLayer, request: Request<()>) -> Result<Option<Duration>, Elapsed> {
@@ -35,7 +39,7 @@ fn request(headers: &[(HeaderName, &str)]) -> Request<()> {
 
 #[tokio::test(start_paused = true)]
 async fn the_nearest_of_total_headers_and_extension_is_the_deadline() {
-    let layer = DeadlineLayer::from_headers().at_most(1000 * MS).unwrap();
+    let layer = deadlines(DeadlineConfig::new().headers().total(1000 * MS));
     for (headers, expected) in [
         (&[][..], 1000),
         (&[(REQUEST_TIMEOUT_MS, "250")], 250),
@@ -53,7 +57,7 @@ async fn the_nearest_of_total_headers_and_extension_is_the_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn garbage_headers_never_fail_a_request() {
-    let layer = DeadlineLayer::from_headers();
+    let layer = deadlines(DeadlineConfig::new().headers());
     for garbage in ["", "soon", "-1", "1.5", "1e3", "0x10", "123456789S", "\u{fc}"] {
         for name in [REQUEST_TIMEOUT_MS, GRPC_TIMEOUT] {
             let mut request = Request::new(());
@@ -65,15 +69,15 @@ async fn garbage_headers_never_fail_a_request() {
 
 #[tokio::test(start_paused = true)]
 async fn a_header_of_ones_own_is_read_and_others_are_not() {
-    let layer = DeadlineLayer::total(1000 * MS).unwrap().header(HEADER);
+    let config = DeadlineConfig::new().total(1000 * MS).header(HEADER);
     let headers = [(HEADER, "70"), (REQUEST_TIMEOUT_MS, "5"), (GRPC_TIMEOUT, "5m")];
-    assert_eq!(left(&layer, request(&headers)).await, Ok(Some(70 * MS)));
-    assert_eq!(left(&layer.grpc_timeout(), request(&headers)).await, Ok(Some(5 * MS)));
+    assert_eq!(left(&deadlines(config.clone()), request(&headers)).await, Ok(Some(70 * MS)));
+    assert_eq!(left(&deadlines(config.grpc_timeout()), request(&headers)).await, Ok(Some(5 * MS)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_deadline_that_has_passed_is_refused_before_the_call() {
-    let layer = DeadlineLayer::from_headers();
+    let layer = deadlines(DeadlineConfig::new().headers());
     let refused = Err(Elapsed::before_the_call());
     assert_eq!(left(&layer, request(&[(REQUEST_TIMEOUT_MS, "0")])).await, refused);
     let mut late = request(&[]);
@@ -83,8 +87,8 @@ async fn a_deadline_that_has_passed_is_refused_before_the_call() {
 
 #[tokio::test(start_paused = true)]
 async fn a_deadline_is_kept() {
-    let service =
-        DeadlineLayer::total(300 * MS).unwrap().layer(service_fn(|_: Request<()>| pending::<Result<(), BoxError>>()));
+    let service = deadlines(DeadlineConfig::new().total(300 * MS))
+        .layer(service_fn(|_: Request<()>| pending::<Result<(), BoxError>>()));
     let start = Instant::now();
     let error = service.oneshot(request(&[])).await.unwrap_err();
     assert_eq!((Instant::now() - start, *error.downcast().unwrap()), (300 * MS, Elapsed::after(300 * MS)));
@@ -92,7 +96,7 @@ async fn a_deadline_is_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn without_any_deadline_a_request_may_take_as_long_as_it_likes() {
-    let service = DeadlineLayer::from_headers().layer(service_fn(|_: Request<()>| async {
+    let service = deadlines(DeadlineConfig::new().headers()).layer(service_fn(|_: Request<()>| async {
         tokio::time::sleep(Duration::from_secs(1_000_000)).await;
         Ok::<_, BoxError>(())
     }));
@@ -102,7 +106,7 @@ async fn without_any_deadline_a_request_may_take_as_long_as_it_likes() {
 #[tokio::test(start_paused = true)]
 async fn a_deadline_reaches_the_timeout_further_in() {
     let limit = adaptive();
-    let stack = (DeadlineLayer::total(30 * MS).unwrap(), TimeoutLayer::from(limit.clone()).http());
+    let stack = (deadlines(DeadlineConfig::new().total(30 * MS)), TimeoutLayer::new(limit.clone()).http());
     let service = guard(tower::ServiceBuilder::new().layer(stack))
         .layer(service_fn(|_: Request<()>| pending::<Result<Response<()>, std::io::Error>>()));
     let error = service.oneshot(request(&[])).await.unwrap_err();
@@ -114,8 +118,8 @@ async fn a_deadline_reaches_the_timeout_further_in() {
 #[tokio::test(start_paused = true)]
 async fn on_http_a_refusal_is_a_504_and_the_error_type_stays_what_it_was() {
     let stack = tower::ServiceBuilder::new()
-        .layer(DeadlineLayer::total(50 * MS).unwrap())
-        .layer(TimeoutLayer::from(adaptive()).http());
+        .layer(deadlines(DeadlineConfig::new().total(50 * MS)))
+        .layer(TimeoutLayer::new(adaptive()).http());
     let service = steadfast_core::http::respond(stack)
         .layer(service_fn(|_: Request<()>| pending::<Result<Response<Vec<u8>>, std::convert::Infallible>>()));
     let Ok(response) = service.oneshot(request(&[])).await;
@@ -133,7 +137,7 @@ async fn on_grpc_a_refusal_is_deadline_exceeded_and_its_status_stands_in_the_sou
     assert!(grounds.source().unwrap().to_string().contains("timed out"), "tonic finds it there");
 
     let limit = adaptive();
-    let layer = TimeoutLayer::from(limit.clone()).grpc();
+    let layer = TimeoutLayer::new(limit.clone()).grpc();
     let service = layer.layer(service_fn(|code: Request<&'static str>| async move {
         tokio::time::sleep(MS).await;
         Ok::<_, BoxError>(Response::builder().header("grpc-status", code.into_body()).body(()).unwrap())
@@ -147,7 +151,7 @@ async fn on_grpc_a_refusal_is_deadline_exceeded_and_its_status_stands_in_the_sou
 #[tokio::test(start_paused = true)]
 async fn fast_http_errors_are_not_samples() {
     let limit = adaptive();
-    let service = TimeoutLayer::from(limit.clone()).http().layer(service_fn(|request: Request<u16>| async move {
+    let service = TimeoutLayer::new(limit.clone()).http().layer(service_fn(|request: Request<u16>| async move {
         tokio::time::sleep(MS).await;
         let mut response = Response::new(());
         *response.status_mut() = http::StatusCode::from_u16(request.into_body()).unwrap();
@@ -181,8 +185,8 @@ type BoxedEcho = tower::util::BoxCloneService<Request<()>, Option<String>, BoxEr
 #[tokio::test(start_paused = true)]
 async fn what_is_left_is_told_to_the_next_server() {
     let ms = PropagateDeadlineLayer::default();
-    let grpc = PropagateDeadlineLayer::grpc_timeout();
-    let own = PropagateDeadlineLayer::header(HEADER);
+    let grpc = PropagateDeadlineLayer::new().grpc_timeout();
+    let own = PropagateDeadlineLayer::new().header(HEADER);
     let total = Some(250 * MS + Duration::from_micros(900));
     let some = |value: &str| Some(value.to_owned());
     assert_eq!(sent(&ms, REQUEST_TIMEOUT_MS, request(&[]), total).await, some("150"), "rounded down");
@@ -210,7 +214,7 @@ async fn a_header_that_asks_for_less_stays_and_garbage_is_replaced() {
 
 #[test]
 fn a_total_of_nothing_is_refused() {
-    for error in [DeadlineLayer::total(Duration::ZERO), DeadlineLayer::from_headers().at_most(Duration::ZERO)] {
-        assert_eq!(error.unwrap_err().field, "total");
+    for config in [DeadlineConfig::new(), DeadlineConfig::new().headers()] {
+        assert_eq!(DeadlineLayer::new(config.total(Duration::ZERO)).unwrap_err().field, "total");
     }
 }

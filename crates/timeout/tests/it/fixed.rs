@@ -3,11 +3,11 @@
 use std::{error::Error, time::Duration};
 
 use steadfast_core::{Executed, Grounds, Refusal, RefusalKind, Snapshot, cause};
-use steadfast_timeout::{Elapsed, TimeoutLayer};
+use steadfast_timeout::{Elapsed, LimitConfig, TimeLimit, TimeoutLayer};
 use tokio::time::Instant;
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 
-use crate::{Answer, MS, Upstream, behind, call, fixed};
+use crate::{Answer, MS, Upstream, behind, call, fixed, never, ok};
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_in_time_passes_and_a_late_one_is_given_up_at_the_limit() {
@@ -87,23 +87,19 @@ async fn the_inner_future_is_dropped_when_the_call_is_given_up_not_when_its_futu
 #[tokio::test(start_paused = true)]
 async fn a_limit_runs_any_future_without_tower() {
     let limit = fixed(100 * MS);
-    assert_eq!(limit.run(async { 7 }).await, Ok(7));
-    assert_eq!(limit.run(std::future::pending::<()>()).await, Err(Elapsed::after(100 * MS)));
+    assert_eq!(limit.run(ok(async { 7 })).await, Ok(7));
+    assert_eq!(limit.run(never()).await, Err(Elapsed::after(100 * MS)));
     assert_eq!((limit.limit(), limit.snapshot().limit, limit.name()), (100 * MS, 100 * MS, "default"));
     assert_eq!(TimeoutLayer::fixed(Duration::ZERO).unwrap_err().to_string(), "limit is 0ns, but must be above zero");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_under_another_name_is_still_the_same_limit() {
-    let layer = TimeoutLayer::adaptive(10 * MS, 5000 * MS).unwrap();
-    let named = layer.clone().named("stock");
-    let other = named.limits().named("prices");
-    assert_eq!(
-        [layer.limits(), named.limits(), &other].map(steadfast_timeout::TimeLimit::name),
-        ["default", "stock", "prices"]
-    );
-    named.limits().run(tokio::time::sleep(MS)).await.unwrap();
-    for limit in [layer.limits(), named.limits(), &other] {
-        assert_eq!(limit.snapshot().samples, 1);
+async fn a_limit_is_named_by_its_configuration_and_its_clones_are_the_same_limit() {
+    let limit = TimeLimit::new(LimitConfig::quantile(10 * MS, 5000 * MS).named("stock").factor(3.0)).unwrap();
+    let layer = TimeoutLayer::new(limit.clone());
+    layer.handle().run(ok(tokio::time::sleep(MS))).await.unwrap();
+    for limit in [&limit, layer.handle()] {
+        assert_eq!((limit.name(), limit.snapshot().samples), ("stock", 1));
     }
+    assert_eq!(TimeoutLayer::adaptive(10 * MS, 5000 * MS).unwrap().handle().name(), "default");
 }

@@ -6,11 +6,11 @@ use steadfast_core::Snapshot;
 use steadfast_timeout::{Limits, PerKey, TimeLimit, TimeoutLayer};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 
-use crate::{MS, QUANTILE, adaptive};
+use crate::{MS, adaptive, quantile};
 
 #[tokio::test(start_paused = true)]
 async fn each_key_of_a_bimodal_upstream_has_a_limit_of_its_own() {
-    let limits = PerKey::new(NonZeroUsize::new(16).unwrap(), QUANTILE.build().unwrap(), |&latency: &Duration| latency);
+    let limits = PerKey::new(quantile(), NonZeroUsize::new(16).unwrap(), |&latency: &Duration| latency).unwrap();
     let layer = TimeoutLayer::new(limits.clone());
     let service = layer.layer(service_fn(|latency| async move {
         tokio::time::sleep(latency).await;
@@ -21,15 +21,15 @@ async fn each_key_of_a_bimodal_upstream_has_a_limit_of_its_own() {
             service.clone().oneshot(latency).await.unwrap();
         }
     }
-    assert!(limits.limit(&(20 * MS)).limit() < 50 * MS);
-    assert!(limits.limit(&(400 * MS)).limit() > 800 * MS);
+    assert!(limits.handle(&(20 * MS)).limit() < 50 * MS);
+    assert!(limits.handle(&(400 * MS)).limit() > 800 * MS);
     assert_eq!(limits.entries().len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn keys_are_bounded() {
-    let limits = PerKey::new(NonZeroUsize::new(10).unwrap(), QUANTILE.build().unwrap(), |&key: &u32| key);
-    (0..1000).for_each(|key| limits.limit(&key).record(MS));
+    let limits = PerKey::new(quantile(), NonZeroUsize::new(10).unwrap(), |&key: &u32| key).unwrap();
+    (0..1000).for_each(|key| limits.handle(&key).record(MS));
     assert!(limits.entries().len() <= 10);
 }
 

@@ -11,6 +11,7 @@ mod fixed;
 mod keyed;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod shape;
 #[cfg(feature = "tracing")]
 mod tracing;
 
@@ -21,21 +22,32 @@ use std::{
 };
 
 use steadfast_core::DefaultClassifier;
-use steadfast_timeout::{LimitConfig, Quantile, TimeLimit, TimeoutLayer};
+use steadfast_timeout::{Elapsed, LimitConfig, MultipleOf, Quantile, TimeLimit, TimeoutLayer};
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
 
 /// The bounds of most tests: 10 ms to 5 s, cold at 1 s.
-pub(crate) const QUANTILE: Quantile =
-    Quantile::new(Duration::from_millis(10), Duration::from_secs(5)).cold_start(Duration::from_secs(1));
+pub(crate) fn quantile() -> MultipleOf<Quantile> {
+    LimitConfig::quantile(10 * MS, 5000 * MS).cold_start(1000 * MS)
+}
 
 pub(crate) fn adaptive() -> TimeLimit {
-    TimeLimit::new(QUANTILE.build().unwrap())
+    TimeLimit::new(quantile()).unwrap()
 }
 
 pub(crate) fn fixed(limit: Duration) -> TimeLimit {
-    TimeLimit::new(LimitConfig::fixed(limit).unwrap())
+    TimeLimit::new(LimitConfig::fixed(limit)).unwrap()
+}
+
+/// `future` as one that ends in a `Result`.
+pub(crate) async fn ok<F: Future>(future: F) -> Result<F::Output, Elapsed> {
+    Ok(future.await)
+}
+
+/// A call that is never answered.
+pub(crate) fn never() -> std::future::Pending<Result<(), Elapsed>> {
+    std::future::pending()
 }
 
 /// How an upstream answers its next request.
@@ -81,7 +93,7 @@ pub(crate) fn behind(
     upstream: &Upstream,
 ) -> impl Service<(), Response = (), Error = BoxError, Future: Send> + Clone + use<> {
     let upstream = upstream.clone();
-    TimeoutLayer::from(limit.clone()).layer(service_fn(move |()| upstream.clone().answer()))
+    TimeoutLayer::new(limit.clone()).layer(service_fn(move |()| upstream.clone().answer()))
 }
 
 /// One call through a fresh clone.
@@ -110,5 +122,5 @@ fn everything_public_can_be_shared_between_threads() {
     shared::<TimeoutLayer<DefaultClassifier>>();
     shared::<steadfast_timeout::Timeout<()>>();
     shared::<steadfast_timeout::ResponseFuture<std::future::Ready<Result<(), Infallible>>, DefaultClassifier>>();
-    shared::<steadfast_timeout::Elapsed>();
+    shared::<Elapsed>();
 }

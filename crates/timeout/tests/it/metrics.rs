@@ -5,10 +5,10 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 use futures::FutureExt;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use steadfast_core::{Deadline, Snapshot, Verdict};
-use steadfast_timeout::{LimitConfig, TimeLimit, TimeoutLayer};
+use steadfast_timeout::{Elapsed, LimitConfig, TimeLimit, TimeoutLayer};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 
-use crate::MS;
+use crate::{MS, never, ok};
 
 fn line(text: &str, start: &str) -> String {
     text.lines().find(|line| line.starts_with(start)).unwrap_or_default().to_owned()
@@ -21,12 +21,12 @@ fn each_call_is_counted_once_and_the_gauge_returns_to_zero() {
     metrics::with_local_recorder(&recorder, || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let limit = TimeLimit::new(LimitConfig::fixed(100 * MS).unwrap().named("upstream"));
-            limit.run(async {}).await.unwrap();
-            limit.run(tokio::time::sleep(MS)).await.unwrap();
-            limit.run(std::future::pending::<()>()).await.unwrap_err();
-            drop(limit.run(async {}));
-            let layer = TimeoutLayer::from(limit.clone()).context(|&deadline: &Deadline| Some(deadline));
+            let limit = TimeLimit::new(LimitConfig::fixed(100 * MS).named("upstream")).unwrap();
+            limit.run(ok(async {})).await.unwrap();
+            limit.run(ok(tokio::time::sleep(MS))).await.unwrap();
+            limit.run(never()).await.unwrap_err();
+            drop(limit.run(ok(async {})));
+            let layer = TimeoutLayer::new(limit.clone()).context(|&deadline: &Deadline| Some(deadline));
             let service = layer.layer(service_fn(|_: Deadline| async { Ok::<_, BoxError>(()) }));
             let now = tokio::time::Instant::now().into_std();
             service.oneshot(Deadline::at(now)).await.unwrap_err();
@@ -45,8 +45,8 @@ fn each_call_is_counted_once_and_the_gauge_returns_to_zero() {
     assert_eq!(line(&handle.render(), gauge), format!("{gauge} 0"));
 }
 
-/// Runs `test` where a recorder is installed, with a way to ask what the gauge of a name shows. Names are taken for the whole
-/// process: each test has its own.
+/// Runs `test` where a recorder is installed, with a way to ask what the gauge of a name shows.
+/// Names are taken for the whole process: each test has its own.
 fn recorded(test: impl AsyncFnOnce(&dyn Fn(&str) -> Option<String>)) {
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
@@ -59,23 +59,23 @@ fn recorded(test: impl AsyncFnOnce(&dyn Fn(&str) -> Option<String>)) {
 }
 
 fn named(name: &str, limit: Duration) -> TimeLimit {
-    TimeLimit::new(LimitConfig::fixed(limit).unwrap().named(name))
+    TimeLimit::new(LimitConfig::fixed(limit).named(name)).unwrap()
 }
 
 async fn wait(limit: &TimeLimit) {
-    limit.run(tokio::time::sleep(MS)).await.unwrap();
+    limit.run(ok(tokio::time::sleep(MS))).await.unwrap();
 }
 
 #[test]
 fn the_gauge_follows_the_limit() {
     recorded(async |gauge| {
-        let limit = TimeLimit::new(crate::QUANTILE.build().unwrap().named("followed"));
+        let limit = TimeLimit::new(crate::quantile().named("followed")).unwrap();
         let shown = || gauge("followed").unwrap().parse::<f64>().unwrap();
         for _ in 0..20 {
-            limit.run(tokio::time::sleep(50 * MS)).await.unwrap();
+            limit.run(ok(tokio::time::sleep(50 * MS))).await.unwrap();
         }
         assert!((shown() - limit.limit().as_secs_f64()).abs() < 1e-9, "after a success");
-        limit.run(std::future::pending::<()>()).await.unwrap_err();
+        limit.run(never()).await.unwrap_err();
         assert!(limit.limit() > 200 * MS);
         assert!((shown() - limit.limit().as_secs_f64()).abs() < 1e-9, "after a timeout");
     });
@@ -108,9 +108,9 @@ fn of_two_limits_with_one_name_the_first_is_shown_and_the_other_once_it_is_gone(
         wait(&first).await;
         wait(&second).await;
         wait(&third).await;
-        assert_eq!(shown(), "0.1", "nobody overwrites it");
+        assert_eq!(shown(), "0.1", "the others do not overwrite it");
         drop(second);
-        assert_eq!(shown(), "0.1", "nobody but the first zeroes it");
+        assert_eq!(shown(), "0.1", "only the first zeroes it");
         drop(first);
         assert_eq!(shown(), "0");
         wait(&third).await;
@@ -121,18 +121,18 @@ fn of_two_limits_with_one_name_the_first_is_shown_and_the_other_once_it_is_gone(
 }
 
 #[test]
-fn a_layer_can_be_named_and_what_was_made_from_it_before_keeps_its_name() {
+fn a_layer_is_named_by_its_limit_and_one_without_a_name_keeps_the_default() {
     recorded(async |gauge| {
         let layer = TimeoutLayer::fixed(100 * MS).unwrap();
-        let named = layer.clone().named("layer");
+        let named = TimeoutLayer::new(named("layer", 100 * MS));
         let service = named.layer(service_fn(|()| async {
             tokio::time::sleep(MS).await;
             Ok::<_, BoxError>(())
         }));
         service.oneshot(()).await.unwrap();
         assert_eq!(gauge("layer").unwrap(), "0.1");
-        wait(layer.limits()).await;
-        assert_eq!((gauge("default"), layer.limits().name()), (None, "default"));
+        wait(layer.handle()).await;
+        assert_eq!((gauge("default"), layer.handle().name()), (None, "default"));
     });
 }
 
@@ -142,8 +142,8 @@ fn a_call_whose_classifier_panics_is_counted_once() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     metrics::with_local_recorder(&recorder, || {
         runtime.block_on(async {
-            let judge = |(): &()| -> Verdict { panic!("on purpose") };
-            let call = crate::adaptive().run_judged(tokio::time::sleep(MS), judge);
+            let judge = |_: Result<&(), &Elapsed>| -> Verdict { panic!("on purpose") };
+            let call = crate::adaptive().run_judged(ok(tokio::time::sleep(MS)), judge);
             AssertUnwindSafe(call).catch_unwind().await.unwrap_err();
         });
     });

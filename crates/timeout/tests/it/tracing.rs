@@ -2,7 +2,7 @@
 
 use steadfast_testkit::events;
 
-use crate::MS;
+use crate::{MS, never, ok};
 
 #[test]
 fn a_timeout_is_one_debug_event_and_a_success_is_none() {
@@ -10,8 +10,8 @@ fn a_timeout_is_one_debug_event_and_a_success_is_none() {
     let lines = events(|| {
         runtime.block_on(async {
             let limit = crate::fixed(100 * MS);
-            limit.run(tokio::time::sleep(MS)).await.unwrap();
-            limit.run(std::future::pending::<()>()).await.unwrap_err();
+            limit.run(ok(tokio::time::sleep(MS))).await.unwrap();
+            limit.run(never()).await.unwrap_err();
         });
     });
     assert_eq!(lines, ["DEBUG steadfast::timeout message=no answer within the limit timeout=default limit=100ms"]);

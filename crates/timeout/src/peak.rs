@@ -1,28 +1,30 @@
 //! What a timeout teaches at once: a peak that is held.
 //!
-//! A quantile of a window moves only when enough of the window has changed. After a step in latency every call would time
-//! out until then, and a call that times out has no latency to learn from: the death spiral. So a timeout
-//! doubles the limit there and then, and the doubled limit is *held*. It shrinks by a sixteenth with each success,
-//! never below what that success would ask for, and is dropped once the ordinary limit has caught up with it.
+//! A quantile of a window moves only when enough of the window has changed. After a step in latency
+//! every call would time out until then, and a call that times out has no latency to learn from:
+//! the death spiral. So a timeout doubles the limit there and then, and the doubled limit is
+//! *held*. It shrinks by a sixteenth with each success, never below what that success would ask
+//! for, and is dropped once the ordinary limit has caught up with it.
 //!
-//! Raising is a maximum, not a product: a hundred calls with one limit that expire together double it once. What nobody touched
-//! for a whole window is out of date like any sample.
+//! Raising is a maximum, not a product: a hundred calls with one limit that expire together double
+//! it once. A peak that no call has touched for a whole window is out of date like any sample.
 
 use steadfast_core::parts::Dated;
 
 use crate::sync::{AtomicU64, Ordering};
 
-/// With a factor of one a held limit would sit on the very latency it has seen; the next call is a little slower and times out
-/// again. An eighth is the room TCP's own estimator leaves least.
+/// With a factor of one a held limit would sit on the very latency it has seen; the next call is a
+/// little slower and times out again. An eighth is the room TCP's own estimator leaves least.
 const LEAST_ROOM: f64 = 1.125;
-/// A held peak loses a tenth in two successes and half of it in eleven: slow beside one doubling for each timeout.
+/// A held peak loses a tenth in two successes and half of it in eleven: slow beside one doubling
+/// for each timeout.
 const SHRINK: f64 = 15.0 / 16.0;
 
 /// A number of seconds and the tick it was last touched at, in one word. Zero: nothing is held.
 #[derive(Debug, Default)]
-pub(crate) struct Hold(AtomicU64);
+pub(crate) struct Peak(AtomicU64);
 
-impl Hold {
+impl Peak {
     pub(crate) fn new() -> Self {
         Self(AtomicU64::new(0))
     }
@@ -32,7 +34,8 @@ impl Hold {
         self.update(|word| Some(word.renewed(tick, word.seconds(tick, window).unwrap_or(0.0).max(seconds))));
     }
 
-    /// Follows one success of `latency`: grows at once, shrinks slowly, goes once `ordinary` has caught up.
+    /// Follows one success of `latency`: grows at once, shrinks slowly, goes once `ordinary` has
+    /// caught up.
     pub(crate) fn follow(&self, tick: u64, window: u32, success: &Success) {
         self.update(|word| {
             if word == Dated::NONE {
@@ -82,38 +85,38 @@ mod tests {
 
     #[test]
     fn timeouts_that_expire_together_double_once() {
-        let hold = Hold::new();
-        (0..100).for_each(|_| hold.raise(1, 6, 0.2));
-        assert!((hold.seconds(1, 6).unwrap() - 0.2).abs() < 1e-6);
+        let peak = Peak::new();
+        (0..100).for_each(|_| peak.raise(1, 6, 0.2));
+        assert!((peak.seconds(1, 6).unwrap() - 0.2).abs() < 1e-6);
     }
 
     #[test]
     fn grows_at_once_shrinks_slowly_and_goes_when_the_ordinary_limit_has_caught_up() {
-        let hold = Hold::new();
-        hold.follow(1, 6, &success(9.0, 2.0, 0.1));
-        assert_eq!(hold.seconds(1, 6), None, "successes alone hold nothing");
-        hold.raise(1, 6, 0.8);
-        hold.follow(1, 6, &success(0.01, 2.0, 0.1));
-        assert!((hold.seconds(1, 6).unwrap() - 0.75).abs() < 1e-6);
-        hold.follow(1, 6, &success(0.5, 2.0, 0.1));
-        assert!((hold.seconds(1, 6).unwrap() - 1.0).abs() < 1e-6);
-        hold.follow(1, 6, &success(100.0, 2.0, 0.1));
-        assert!((hold.seconds(1, 6).unwrap() - 5.0).abs() < 1e-6, "not above the ceiling");
-        hold.follow(1, 6, &success(0.01, 2.0, 4.9));
-        assert_eq!(hold.seconds(1, 6), None);
+        let peak = Peak::new();
+        peak.follow(1, 6, &success(9.0, 2.0, 0.1));
+        assert_eq!(peak.seconds(1, 6), None, "successes alone hold nothing");
+        peak.raise(1, 6, 0.8);
+        peak.follow(1, 6, &success(0.01, 2.0, 0.1));
+        assert!((peak.seconds(1, 6).unwrap() - 0.75).abs() < 1e-6);
+        peak.follow(1, 6, &success(0.5, 2.0, 0.1));
+        assert!((peak.seconds(1, 6).unwrap() - 1.0).abs() < 1e-6);
+        peak.follow(1, 6, &success(100.0, 2.0, 0.1));
+        assert!((peak.seconds(1, 6).unwrap() - 5.0).abs() < 1e-6, "not above the ceiling");
+        peak.follow(1, 6, &success(0.01, 2.0, 4.9));
+        assert_eq!(peak.seconds(1, 6), None);
     }
 
     #[test]
     fn what_is_held_ages_out_and_a_straggler_of_an_earlier_tick_still_sees_it() {
-        let hold = Hold::new();
-        hold.raise(u64::from(u32::MAX), 6, 0.8);
-        assert!(hold.seconds(u64::from(u32::MAX) - 1, 6).is_some());
-        assert!(hold.seconds(u64::from(u32::MAX) + 5, 6).is_some());
-        assert_eq!(hold.seconds(u64::from(u32::MAX) + 6, 6), None);
-        hold.raise(u64::from(u32::MAX) - 1, 6, 0.8);
-        assert!(hold.seconds(u64::from(u32::MAX) + 5, 6).is_some(), "a late word of an early tick makes it no older");
-        hold.raise(u64::from(u32::MAX) + 6, 6, 0.2);
-        assert!(hold.seconds(u64::from(u32::MAX) + 6, 6).unwrap() < 0.3, "what is out of date counts no more");
+        let peak = Peak::new();
+        peak.raise(u64::from(u32::MAX), 6, 0.8);
+        assert!(peak.seconds(u64::from(u32::MAX) - 1, 6).is_some());
+        assert!(peak.seconds(u64::from(u32::MAX) + 5, 6).is_some());
+        assert_eq!(peak.seconds(u64::from(u32::MAX) + 6, 6), None);
+        peak.raise(u64::from(u32::MAX) - 1, 6, 0.8);
+        assert!(peak.seconds(u64::from(u32::MAX) + 5, 6).is_some(), "a late word of an early tick makes it no older");
+        peak.raise(u64::from(u32::MAX) + 6, 6, 0.2);
+        assert!(peak.seconds(u64::from(u32::MAX) + 6, 6).unwrap() < 0.3, "what is out of date counts no more");
     }
 }
 
@@ -127,15 +130,15 @@ mod loom_tests {
     #[test]
     fn two_timeouts_and_a_success_at_once_end_between_the_peak_and_one_shrinking() {
         loom::model(|| {
-            let hold = Arc::new(Hold::new());
+            let peak = Arc::new(Peak::new());
             let raise = || {
-                let hold = Arc::clone(&hold);
-                thread::spawn(move || hold.raise(1, 6, 0.2))
+                let peak = Arc::clone(&peak);
+                thread::spawn(move || peak.raise(1, 6, 0.2))
             };
             let others = [raise(), raise()];
-            hold.follow(1, 6, &Success { latency: 0.01, factor: 2.0, ordinary: 0.1, ceiling: 5.0 });
+            peak.follow(1, 6, &Success { latency: 0.01, factor: 2.0, ordinary: 0.1, ceiling: 5.0 });
             others.into_iter().for_each(|other| other.join().unwrap());
-            let held = hold.seconds(1, 6).unwrap();
+            let held = peak.seconds(1, 6).unwrap();
             assert!((0.187..=0.201).contains(&held), "{held}");
         });
     }

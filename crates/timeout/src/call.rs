@@ -1,4 +1,4 @@
-//! One call: from when it begins to wait to its one outcome.
+//! One call, from when it begins to wait to its one outcome.
 
 use std::{
     mem,
@@ -16,7 +16,7 @@ use crate::{
 
 /// Owes the limit exactly one outcome. Dropped without one, the call was cancelled.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct Call {
     limit: Arc<Lane<Shared>>,
     deadline: Option<Deadline>,
     phase: Phase,
@@ -27,7 +27,7 @@ pub(crate) struct Watch {
 
 #[derive(Clone, Copy, Debug)]
 enum Phase {
-    /// Nobody knows yet whether the call has to wait.
+    /// Not polled yet, or never found pending.
     Fresh,
     /// Waiting since `since`, for `limit` at most, which the deadline may have cut short.
     Waiting {
@@ -40,7 +40,7 @@ enum Phase {
     Ended,
 }
 
-impl Watch {
+impl Call {
     #[inline]
     pub(crate) const fn new(limit: Arc<Lane<Shared>>, deadline: Option<Deadline>, is_retry: bool) -> Self {
         Self { limit, deadline, phase: Phase::Fresh, is_retry, inside: false }
@@ -90,7 +90,7 @@ impl Watch {
     /// The call has ended by itself, and is judged by `judge` if its latency matters.
     #[inline]
     pub(crate) fn completed(&mut self, judge: impl FnOnce() -> Verdict) {
-        // First: a classifier that panics has judged nothing, and interrupted nothing.
+        // Before the classifier runs, so that its panic is not counted as a cancellation too.
         let phase = mem::replace(&mut self.phase, Phase::Ended);
         self.limit.telemetry.ended(Outcome::Completed);
         if let Phase::Waiting { since, limit, cut } = phase
@@ -107,7 +107,7 @@ impl Watch {
             unreachable!("only a call that waits has a timer")
         };
         self.phase = Phase::Ended;
-        // The timer has just fired: its instant is near enough, and saves a look at the clock.
+        // The timer has just fired: its instant is near enough, and saves reading the clock.
         let now = Deadline::after(since, limit).instant();
         if cut {
             self.limit.interrupted(now, limit);
@@ -150,7 +150,8 @@ impl Watch {
             // A future that panicked was not slow.
             if self.limit.learns() && !self.inside {
                 let now = CLOCK.now();
-                // Beyond its limit the call only waited because nobody looked at its timer: this process stood still.
+                // Beyond its limit the call waited only because its timer was not polled: the
+                // process stood still.
                 let waited = now.saturating_duration_since(since).min(limit);
                 self.limit.interrupted(now, waited);
                 self.limit.show(now);
@@ -160,7 +161,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for Call {
     #[inline]
     fn drop(&mut self) {
         if matches!(self.phase, Phase::Fresh | Phase::Waiting { .. }) {
