@@ -32,6 +32,9 @@ mod striped;
 mod sync;
 mod time_window;
 mod verdict;
+// In every model, so that its own run without features.
+#[cfg(any(feature = "waiters", steadfast_loom))]
+mod waiters;
 mod wall_clock;
 
 #[cfg(feature = "metrics")]
@@ -107,6 +110,8 @@ pub mod parts {
     pub use crate::state_gauges::StateGauges;
     #[cfg(feature = "time")]
     pub use crate::time_source::Stopwatch;
+    #[cfg(any(feature = "waiters", steadfast_loom))]
+    pub use crate::waiters::{Changes, Subscription, Waiter, Waiters, Wakers};
     pub use crate::{
         count_window::CountWindow,
         counts::Mark,
