@@ -6,6 +6,7 @@ use self::histogram::{Histogram, quantile};
 use crate::{
     dated::Dated,
     sync::{AtomicU32, AtomicU64, Ordering},
+    time_window::Tick,
 };
 
 /// A full window is evaluated anew when it has grown by a sixteenth, the width of a bucket; a young one with each sample.
@@ -42,20 +43,22 @@ impl LatencyQuantile {
     }
 
     /// Takes one latency into account, at the tick of its slice.
-    pub fn record(&self, tick: u64, nanos: u64) {
+    pub fn record(&self, tick: impl Into<Tick>, nanos: u64) {
+        let tick = tick.into();
         self.histogram.record(tick, nanos);
         // Relaxed, here and below: the words are hints on when to look again. At worst a result is one look older.
         let unseen = self.unseen.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         // A straggler from an earlier tick leaves the looking to the next sample.
         let latest = Dated::from_bits(self.latest.load(Ordering::Relaxed));
-        if unseen >= self.due.load(Ordering::Relaxed) && (!latest.reaches(tick + 1)) {
+        if unseen >= self.due.load(Ordering::Relaxed) && !latest.reaches(Tick(tick.0 + 1)) {
             self.evaluate(tick);
         }
     }
 
     /// The quantile in seconds, once there are enough samples in the window that ends with `tick`.
     #[must_use]
-    pub fn estimate(&self, tick: u64) -> Option<f64> {
+    pub fn estimate(&self, tick: impl Into<Tick>) -> Option<f64> {
+        let tick = tick.into();
         let latest = Dated::from_bits(self.latest.load(Ordering::Relaxed));
         let latest = if latest.reaches(tick) { latest } else { self.evaluate(tick) };
         latest.seconds_at_any_age()
@@ -63,12 +66,12 @@ impl LatencyQuantile {
 
     /// How many samples the window that ends with `tick` holds.
     #[must_use]
-    pub fn samples(&self, tick: u64) -> u64 {
-        self.histogram.counts(tick).iter().sum()
+    pub fn samples(&self, tick: impl Into<Tick>) -> u64 {
+        self.histogram.counts(tick.into()).iter().sum()
     }
 
     #[cold]
-    fn evaluate(&self, tick: u64) -> Dated {
+    fn evaluate(&self, tick: Tick) -> Dated {
         self.unseen.store(0, Ordering::Relaxed);
         let (total, nanos) = quantile(&self.histogram.counts(tick), self.quantile);
         let due = u32::try_from((total / GROWTH).clamp(1, MOST_UNSEEN)).unwrap_or(1);

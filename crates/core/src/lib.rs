@@ -22,6 +22,7 @@ mod kind;
 mod labels;
 mod latency;
 mod lock;
+mod quantile_config;
 mod ratio;
 mod refusal;
 mod rng;
@@ -55,6 +56,8 @@ mod recorded;
 mod state_gauges;
 #[cfg(feature = "tonic")]
 mod status;
+#[cfg(feature = "time")]
+mod ticks;
 #[cfg(feature = "time")]
 mod time_source;
 #[cfg(feature = "tonic")]
@@ -109,6 +112,8 @@ pub mod parts {
     #[cfg(feature = "metrics")]
     pub use crate::state_gauges::StateGauges;
     #[cfg(feature = "time")]
+    pub use crate::ticks::Ticks;
+    #[cfg(feature = "time")]
     pub use crate::time_source::Stopwatch;
     #[cfg(any(feature = "waiters", steadfast_loom))]
     pub use crate::waiters::{Changes, Subscription, Waiter, Waiters, Wakers};
@@ -119,6 +124,7 @@ pub mod parts {
         labels::Labels,
         latency::LatencyQuantile,
         lock::lock,
+        quantile_config::{Bounds, EstimateConfig, QuantileConfig},
         rng::Splitter,
         striped::{Lane, Striped, lane_count, thread_number},
         time_window::{Buckets, StripedSuccesses, Tick, TimeWindow},

@@ -13,7 +13,10 @@
 //! thread that was stopped between finding its slice and counting may count into the slice's next life: one sample in
 //! a later slice than it belongs to, which no estimate can tell from a call that ended later.
 
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::{
+    sync::{AtomicU32, AtomicU64, Ordering},
+    time_window::Tick,
+};
 
 /// The first bucket holds all below 2^10 ns, about a microsecond: no timer is as fine.
 const LOWEST_BITS: u32 = 10;
@@ -48,7 +51,7 @@ impl Histogram {
     }
 
     /// Counts one latency at `tick`, unless what stands on its place is newer or being cleared.
-    pub(crate) fn record(&self, tick: u64, nanos: u64) {
+    pub(crate) fn record(&self, tick: Tick, nanos: u64) {
         let slice = &self.slices[self.place(tick)];
         if !slice.claim(tick) {
             return;
@@ -61,12 +64,12 @@ impl Histogram {
     }
 
     /// What the window that ends with `tick` holds, by bucket.
-    pub(crate) fn counts(&self, tick: u64) -> [u64; BUCKETS] {
+    pub(crate) fn counts(&self, tick: Tick) -> [u64; BUCKETS] {
         let mut sum = [0; BUCKETS];
         for slice in &self.slices {
             // Acquire pairs with the Release in `claim`: who sees the tag sees the slice cleared.
             let tag = slice.tag.load(Ordering::Acquire);
-            let age = (tick + 1).wrapping_sub(tag);
+            let age = (tick.0 + 1).wrapping_sub(tag);
             if tag == 0 || age >= self.slices.len() as u64 {
                 continue;
             }
@@ -77,9 +80,9 @@ impl Histogram {
         sum
     }
 
-    fn place(&self, tick: u64) -> usize {
+    fn place(&self, tick: Tick) -> usize {
         // Below the number of slices.
-        usize::try_from(tick % self.slices.len() as u64).unwrap_or(0)
+        usize::try_from(tick.0 % self.slices.len() as u64).unwrap_or(0)
     }
 }
 
@@ -89,8 +92,8 @@ impl Slice {
     }
 
     /// Whether the slice now counts `tick`.
-    fn claim(&self, tick: u64) -> bool {
-        let tag = tick + 1;
+    fn claim(&self, tick: Tick) -> bool {
+        let tag = tick.0 + 1;
         // Acquire pairs with the Release below: a count added after this load is added to a cleared slice.
         let current = self.tag.load(Ordering::Acquire);
         if current >= tag {
@@ -178,13 +181,13 @@ mod tests {
         ) {
             let histogram = Histogram::new(3);
             for (n, &sample) in samples.iter().enumerate() {
-                histogram.record(n as u64 % 3, sample);
+                histogram.record(Tick(n as u64 % 3), sample);
             }
             let mut sorted = samples;
             sorted.sort_unstable();
             let rank = (share * sorted.len() as f64).ceil() as usize;
             let exact = sorted[rank.clamp(1, sorted.len()) - 1];
-            let (total, estimate) = quantile(&histogram.counts(2), share);
+            let (total, estimate) = quantile(&histogram.counts(Tick(2)), share);
             let estimate = estimate.unwrap();
             prop_assert_eq!(total, sorted.len() as u64);
             prop_assert!(exact <= estimate && estimate <= exact + exact / 16 + 1024, "{} for {}", estimate, exact);
@@ -200,9 +203,9 @@ mod tests {
             for step in steps {
                 tick += step;
                 list.push(tick);
-                histogram.record(tick, 5000);
+                histogram.record(Tick(tick), 5000);
                 let naive = list.iter().filter(|&&at| tick - at < u64::from(slices)).count() as u64;
-                prop_assert_eq!(quantile(&histogram.counts(tick), 0.5).0, naive);
+                prop_assert_eq!(quantile(&histogram.counts(Tick(tick)), 0.5).0, naive);
             }
         }
     }
@@ -216,21 +219,21 @@ mod tests {
     #[test]
     fn a_sample_older_than_its_slice_is_dropped() {
         let histogram = Histogram::new(4);
-        histogram.record(10, 5000);
-        histogram.record(6, 5000);
-        assert_eq!(quantile(&histogram.counts(10), 0.5).0, 1);
+        histogram.record(Tick(10), 5000);
+        histogram.record(Tick(6), 5000);
+        assert_eq!(quantile(&histogram.counts(Tick(10)), 0.5).0, 1);
     }
 
     #[test]
     fn samples_of_many_threads_are_all_counted_once_a_slice_is_claimed() {
         let histogram = Histogram::new(2);
-        histogram.record(1, 5000);
+        histogram.record(Tick(1), 5000);
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| (0..10_000).for_each(|n| histogram.record(1, n * 1000)));
+                scope.spawn(|| (0..10_000).for_each(|n| histogram.record(Tick(1), n * 1000)));
             }
         });
-        assert_eq!(quantile(&histogram.counts(1), 0.5).0, 40_001);
+        assert_eq!(quantile(&histogram.counts(Tick(1)), 0.5).0, 40_001);
     }
 
     #[test]
@@ -250,12 +253,12 @@ mod loom_tests {
     fn whoever_sees_a_tick_sees_its_slice_cleared_and_one_of_two_claims_it() {
         loom::model(|| {
             let slice = Arc::new(Slice::new(2));
-            assert!(slice.claim(1));
+            assert!(slice.claim(Tick(1)));
             slice.counts.iter().for_each(|count| count.store(5, Ordering::Relaxed));
             let claim = || {
                 let slice = Arc::clone(&slice);
                 thread::spawn(move || {
-                    let claimed = slice.claim(7);
+                    let claimed = slice.claim(Tick(7));
                     if claimed {
                         slice.counts[0].fetch_add(1, Ordering::Relaxed);
                     }
