@@ -13,10 +13,10 @@ use axum::{
 };
 use steadfast::{
     SystemWallClock,
-    clock::{Hlc, HlcConfig, HlcLayer, NodeId, ShiftedClock},
+    clock::{Hlc, HlcConfig, HlcLayer, NodeId},
     http::respond,
 };
-use steadfast_testkit::{loopback, process};
+use steadfast_testkit::{ShiftedClock, loopback, process};
 use tokio::net::TcpListener;
 
 use crate::{

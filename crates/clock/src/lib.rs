@@ -6,8 +6,6 @@ mod bounded;
 mod commit_wait;
 mod config;
 mod error;
-#[cfg(test)]
-mod execution;
 mod high_water;
 mod hlc;
 #[cfg(feature = "http")]
@@ -53,8 +51,8 @@ pub use crate::{
     jump::Jump,
     lamport::{LamportClock, RemoteTooLarge},
     persistent::PersistentHlc,
-    physical::{CachedClock, CoarseClock, PhysicalClock, ShiftedClock},
-    register::{CausalRegister, LwwRegister, MergeOutcome, MultiValueRegister},
+    physical::{CachedClock, CoarseClock, PhysicalClock},
+    register::{CausalRegister, LwwRegister, MergeOutcome},
     siblings::Siblings,
     stamp::{NodeId, Stamp},
     state::HlcState,

@@ -1,17 +1,14 @@
 //! A clock that stays monotone across restarts.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use steadfast_core::ConfigError;
+use steadfast_core::{ConfigError, parts::lock};
 
 use crate::{
     ClockError, HighWater, HighWaterError, Hlc, HlcConfig, OpenError, Physical, PhysicalClock, Timestamp,
     config::end_of_marks,
     sync::{
-        AtomicU64,
+        AtomicU64, Mutex,
         Ordering::{Acquire, Release},
     },
 };
@@ -139,7 +136,8 @@ impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
     #[cold]
     fn raise(&self, front: Physical, needed: Timestamp) -> Result<(), HighWaterError> {
         let by_wall = self.wall().plus_grains(self.mark.reserve);
-        let mut raiser = self.mark.lock();
+        // A store that panicked may have stored the mark, as one that failed may: `tried` knows it.
+        let mut raiser = lock(&self.mark.raiser);
         // Others may have raised it while we waited.
         let stored = self.mark.stored.load(Acquire);
         if needed.to_bits() <= stored {
@@ -162,13 +160,6 @@ impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
 
     fn wall(&self) -> Physical {
         self.hlc.clock().physical().min(Physical::LIMIT)
-    }
-}
-
-impl<H> Mark<H> {
-    fn lock(&self) -> MutexGuard<'_, Raiser<H>> {
-        // A store that panicked may have stored the mark, as one that failed may: `tried` knows it.
-        self.raiser.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

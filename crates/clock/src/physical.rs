@@ -2,18 +2,16 @@
 
 mod cached;
 mod coarse;
-mod monotonic;
-mod reading;
-mod shifted;
+pub(crate) mod reading;
 
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use steadfast_core::{ManualWallClock, SystemWallClock, WallClock};
+use steadfast_core::{BootClock, ManualWallClock, SystemWallClock, WallClock};
 
-pub use self::{cached::CachedClock, coarse::CoarseClock, shifted::ShiftedClock};
+pub use self::{cached::CachedClock, coarse::CoarseClock};
 use crate::Physical;
 
 /// A wall clock that a hybrid clock can stand on.
@@ -26,7 +24,6 @@ use crate::Physical;
 /// | [`SystemWallClock`] | the system's wall clock, ~20 ns | the default |
 /// | [`CoarseClock`] | the same at the kernel's last tick, as a rule up to 10 ms ago, ~3 ns | many events, milliseconds do not matter |
 /// | [`CachedClock`] | what one task or thread last read from another clock, ~1 ns | the same, where there is no coarse clock |
-/// | [`ShiftedClock`] | another clock, off by a length of time that can be changed | tests and demonstrations of skew |
 /// | [`ManualWallClock`] | what it was told | tests |
 pub trait PhysicalClock: WallClock {
     /// The wall time in grains.
@@ -48,12 +45,13 @@ pub trait PhysicalClock: WallClock {
         self.exact().into()
     }
 
-    /// Time since some moment, on a clock that nobody sets: what the wall clock should have moved by. Read only when the wall
-    /// clock looks as if it had jumped, and about once a second.
+    /// Time since some moment on a monotonic clock: what the wall clock should have moved by. Read only
+    /// when the wall clock looks as if it had jumped, and about once a second.
     ///
-    /// The default runs while the machine is suspended where the system has such a clock (Linux: `CLOCK_BOOTTIME`).
+    /// The default is the system's [`BootClock`]: a machine that wakes from suspend has not had its wall
+    /// clock set.
     fn monotonic(&self) -> Duration {
-        monotonic::now()
+        BootClock::system().now().since_zero()
     }
 
     /// How far a reading is behind the time at which it is taken, as a rule. Zero for a clock that is read anew each time.

@@ -7,7 +7,7 @@
 //! |---|---|---|---|
 //! | [`LwwRegister`] | the newer stamp wins, the other is lost unseen | wins if its stamp is newer: see below | a stamp |
 //! | [`CausalRegister`] | the newer stamp wins, the other is handed to the caller | always wins | a stamp and two vectors |
-//! | [`MultiValueRegister`] | both stay, the reader decides | always wins | a vector, and a dot a value |
+//! | [`Siblings`](crate::Siblings) | both stay, the reader decides | always wins | a vector, and a dot a value |
 //!
 //! Under an [`Hlc`](crate::Hlc) that hears of each merge a later write has the newer stamp; under a wall clock it need not.
 //!
@@ -16,13 +16,8 @@
 
 mod causal;
 mod lww;
-mod multi_value;
-
-#[cfg(test)]
-mod comparison;
 
 pub use self::{
     causal::{CausalRegister, MergeOutcome},
     lww::LwwRegister,
-    multi_value::MultiValueRegister,
 };

@@ -91,6 +91,18 @@ impl<T> Siblings<T> {
         Ok(dot)
     }
 
+    /// Writes `value` on this replica, which is `node`, in place of all values it holds: the write of a
+    /// multi-value register, whose replicas write what they have read themselves.
+    ///
+    /// # Errors
+    /// [`CausalityError::Full`] or [`CausalityError::Overflow`], as [`write`](Self::write). Nothing was
+    /// written then, and nothing was discarded.
+    pub fn replace(&mut self, node: NodeId, value: T) -> Result<Dot, CausalityError> {
+        let dot = self.context.increment(node)?;
+        self.values = vec![(dot, value)];
+        Ok(dot)
+    }
+
     /// Removes all values that `context` contains, and writes none. What was removed does not come back with a merge: the context
     /// remembers it, and no tombstone is needed.
     ///
@@ -356,6 +368,24 @@ mod tests {
                 prop_assert_eq!(&replicas, &before);
             }
         }
+    }
+
+    #[test]
+    fn a_refused_merge_is_healed_by_a_write_in_place_of_all() {
+        let mut replicas: Vec<_> = (0..3).map(|_| Siblings::new(3, 2).unwrap()).collect();
+        for (node, replica) in replicas.iter_mut().enumerate() {
+            replica.replace(NodeId(node as u64), node).unwrap();
+        }
+        let [mut here, second, third] = <[_; 3]>::try_from(replicas).unwrap();
+        here.merge(&second).unwrap();
+        assert_eq!(here.merge(&third), Err(CausalityError::TooManySiblings { capacity: 2 }));
+        assert!(here.values().eq(&[0, 1]));
+        assert_eq!(here.clone().replace(NodeId(9), 9).map(|dot| dot.counter), Ok(1));
+        here.replace(NodeId(0), 3).unwrap();
+        here.merge(&third).unwrap();
+        assert!(here.values().eq(&[3, 2]));
+        assert_eq!(here.replace(NodeId(9), 9), Err(CausalityError::Full { capacity: 3 }));
+        assert!(here.values().eq(&[3, 2]), "a refused write discards nothing");
     }
 
     #[test]

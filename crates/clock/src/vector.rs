@@ -312,7 +312,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::execution::{Execution, steps};
 
     const N: NodeId = NodeId(100);
     const M: NodeId = NodeId(200);
@@ -328,40 +327,7 @@ mod tests {
         prop::collection::btree_map((0..5_u64).prop_map(NodeId), 0..4_u64, 0..5).prop_map(clock)
     }
 
-    /// The vector of every event, told by the events themselves.
-    fn stamp(execution: &Execution) -> Vec<(Dot, VectorClock)> {
-        let mut processes = vec![VectorClock::new(Execution::PROCESSES).unwrap(); Execution::PROCESSES];
-        let mut stamped: Vec<(Dot, VectorClock)> = Vec::new();
-        for event in &execution.events {
-            let own = &mut processes[event.process];
-            if let Some(message) = event.received {
-                own.merge(&stamped[message].1).unwrap();
-            }
-            let dot = own.increment(NodeId(event.process as u64)).unwrap();
-            stamped.push((dot, own.clone()));
-        }
-        stamped
-    }
-
     proptest! {
-        #[test]
-        fn it_is_happened_before_and_nothing_else(steps in steps()) {
-            let execution = Execution::run(&steps);
-            let stamped = stamp(&execution);
-            for (e, (name, ours)) in stamped.iter().enumerate() {
-                for (f, (_, theirs)) in stamped.iter().enumerate() {
-                    let expected = match (e == f, execution.happened_before(e, f), execution.happened_before(f, e)) {
-                        (true, _, _) => Causality::Equal,
-                        (_, true, _) => Causality::Before,
-                        (_, _, true) => Causality::After,
-                        _ => Causality::Concurrent,
-                    };
-                    prop_assert_eq!(ours.causality(theirs), expected);
-                    prop_assert_eq!(theirs.contains(*name), e == f || execution.happened_before(e, f));
-                }
-            }
-        }
-
         #[test]
         fn all_comparisons_are_those_of_plain_maps(a in clocks(), b in clocks()) {
             let maps = [&a, &b].map(|clock| clock.iter().collect::<BTreeMap<_, _>>());

@@ -9,9 +9,13 @@ mod events;
 mod loopback;
 mod probe;
 mod script;
+#[cfg(feature = "clock")]
+mod shifted;
 
 #[cfg(feature = "events")]
 pub use crate::events::events;
+#[cfg(feature = "clock")]
+pub use crate::shifted::ShiftedClock;
 pub use crate::{
     loopback::loopback,
     probe::{Control, Counts, Probe, ProbeFuture},

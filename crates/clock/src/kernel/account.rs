@@ -105,7 +105,10 @@ impl Account {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{super::cache::Cache, *};
+    use super::{
+        super::{cache::Cache, suspend::Uptime},
+        *,
+    };
 
     const CAP_US: i64 = 16_000_000;
     const MIDNIGHT: i64 = 1_795_564_800;
@@ -253,12 +256,15 @@ mod tests {
         ) {
             let every = Duration::from_millis(every_ms);
             let says = |at_ms| leap.account(at_ms, max_error_us).judge(Cache::keeps(every));
-            let boot = |at_ms: i64| Duration::from_millis(at_ms.checked_add(1_000_000).unwrap().unsigned_abs());
-            let cache = Cache::new(every, boot(first_ms), says(first_ms));
+            let up = |at_ms: i64| {
+                let boot = Duration::from_millis(at_ms.checked_add(1_000_000).unwrap().unsigned_abs());
+                Uptime { boot, awake: boot }
+            };
+            let cache = Cache::new(every, up(first_ms), says(first_ms));
             let mut at_ms = first_ms;
             for pause_ms in pauses_ms {
                 at_ms += pause_ms;
-                let Ok(bound) = cache.bound(boot(at_ms), || says(at_ms)) else { continue };
+                let Ok(bound) = cache.bound(up(at_ms), || says(at_ms)) else { continue };
                 for off_ms in [-max_error_us / 1000, -1, 0, 1, max_error_us / 1000] {
                     if off_ms.abs() * 1000 > max_error_us {
                         continue;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use steadfast_core::ConfigError;
+use steadfast_core::{BootClock, ConfigError};
 
-use super::{account::Account, estimate::Estimate, uptime::uptime};
-use crate::{Uncertainty, Unknown};
+use super::{account::Account, estimate::Estimate, suspend::Uptime};
+use crate::{Uncertainty, Unknown, physical::reading};
 
 /// A bound from the kernel: what the NTP daemon told it last, grown since by 500 ppm (`adjtimex(2)`, `maxerror`). Linux; elsewhere
 /// always [`Unknown::Unsupported`].
@@ -84,6 +84,21 @@ impl Uncertainty for KernelBound {
     fn bound(&self) -> Result<Duration, Unknown> {
         self.estimate.bound(uptime, read)
     }
+}
+
+/// How often the clocks are read again when the thread was paused between them.
+const ATTEMPTS: usize = 3;
+
+/// The uptime now. A pause between the two readings would hide a sleep of the same length.
+fn uptime() -> Uptime {
+    let attempt = || {
+        let before = reading::awake();
+        let boot = BootClock::system().now().since_zero();
+        let awake = reading::awake();
+        (Uptime { boot, awake }, awake.saturating_sub(before))
+    };
+    let narrow = (1..ATTEMPTS).map(|_| attempt()).find(|(_, paused)| *paused < Duration::from_millis(1));
+    narrow.unwrap_or_else(attempt).0
 }
 
 #[cfg(target_os = "linux")]

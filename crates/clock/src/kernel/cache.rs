@@ -2,26 +2,27 @@
 
 use std::time::Duration;
 
-use crate::{
-    Unknown,
-    sync::{AtomicU64, Ordering::Relaxed},
-    uncertainty::UNSYNCHRONISED,
-};
+use steadfast_core::parts::lock;
 
-/// A clock that is off its rate by 500 ppm is off by one part in so many of the time that passes: `MAXFREQ` of Linux.
+use super::suspend::Uptime;
+use crate::{Unknown, sync::Mutex, uncertainty::UNSYNCHRONISED};
+
+/// A clock that is off its rate by 500 ppm is off by one part in so many of the time that passes:
+/// `MAXFREQ` of Linux.
 const DRIFT_DIVISOR: u32 = 2000;
 
-/// Keeps one answer in one word.
-///
-/// Every access is relaxed. An answer and its age are one word, so that nobody reads half of each; the other word only
-/// decides who asks. Neither guards anything else.
+/// Keeps one answer. Its lock is held for a comparison or a copy, never while the kernel is read.
 #[derive(Debug)]
 pub(super) struct Cache {
-    /// An [`Answer`] in bits: the newest is the greatest.
-    answer: AtomicU64,
-    /// From when on somebody may be the one to ask, in milliseconds.
-    due_ms: AtomicU64,
+    kept: Mutex<Kept>,
     every: Duration,
+}
+
+#[derive(Debug)]
+struct Kept {
+    answer: Answer,
+    /// From then on one caller may be the one to read.
+    due: Duration,
 }
 
 impl Cache {
@@ -31,118 +32,68 @@ impl Cache {
     }
 
     /// Keeps `bound`, read at `now` or later.
-    pub(super) fn new(every: Duration, now: Duration, bound: Result<Duration, Unknown>) -> Self {
-        let answer = AtomicU64::new(Answer::new(now, bound).to_bits());
-        Self { answer, due_ms: AtomicU64::new(millis(now + every)), every }
+    pub(super) fn new(every: Duration, now: Uptime, bound: Result<Duration, Unknown>) -> Self {
+        let answer = Answer { read: now, bound };
+        Self { kept: Mutex::new(Kept { answer, due: now.boot.saturating_add(every) }), every }
     }
 
-    /// The bound at `now`, by a clock that nobody sets: the last answer, or one that is read.
+    /// The bound at `now`: the last answer, or one that is read.
     ///
-    /// Once in an interval one caller reads, and the others go on with the last answer meanwhile. Should that caller be held up,
-    /// the next one is chosen an interval later; and an answer older than two intervals is not used at all.
+    /// Once in an interval one caller reads, and the others go on with the last answer meanwhile. If that
+    /// caller is held up, another one is chosen an interval later; and an answer that is older than two
+    /// intervals, or from before the machine slept, is not used: each caller that finds such a one reads.
     pub(super) fn bound(
         &self,
-        now: Duration,
+        now: Uptime,
         read: impl FnOnce() -> Result<Duration, Unknown>,
     ) -> Result<Duration, Unknown> {
-        let answer = Answer::from_bits(self.answer.load(Relaxed));
-        let age = answer.age(now);
-        if age < self.every || (!self.claim(now) && age < Self::keeps(self.every)) {
+        if let Some(answer) = self.usable(now) {
             return answer.bound_at(now);
         }
-        self.replace(now, read())
-    }
-
-    /// Keeps `bound`, read at `now` or later, in place of what was read before; and returns it as it would be answered.
-    pub(super) fn replace(&self, now: Duration, bound: Result<Duration, Unknown>) -> Result<Duration, Unknown> {
-        let fresh = Answer::new(now, bound);
-        // The greatest is the newest: one who was held up since it read does not undo another's later answer.
-        self.answer.fetch_max(fresh.to_bits(), Relaxed);
+        let fresh = Answer { read: now, bound: read() };
+        let mut kept = lock(&self.kept);
+        // A caller that was held up since it read does not replace another one's later answer.
+        if kept.answer.read.boot <= now.boot {
+            kept.answer = fresh;
+        }
+        drop(kept);
         fresh.bound_at(now)
     }
 
-    /// Whether the caller is the one to read.
-    fn claim(&self, now: Duration) -> bool {
-        let due = self.due_ms.load(Relaxed);
-        let next = millis(now + self.every);
-        due <= millis(now) && self.due_ms.compare_exchange(due, next, Relaxed, Relaxed).is_ok()
+    /// The last answer, unless it cannot be used or this caller is the one to read the next.
+    fn usable(&self, now: Uptime) -> Option<Answer> {
+        let mut kept = lock(&self.kept);
+        let (answer, age) = (kept.answer, kept.answer.age(now));
+        if now.has_slept_since(answer.read) {
+            return None;
+        }
+        if age >= self.every && kept.due <= now.boot {
+            kept.due = now.boot.saturating_add(self.every);
+            return None;
+        }
+        (age < Self::keeps(self.every)).then_some(answer)
     }
 }
 
-/// What was read, and when: 40 bits of milliseconds, and 24 bits of microseconds below 16 s, or a reason above.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What was read, and when or later.
+#[derive(Clone, Copy, Debug)]
 struct Answer {
-    read_ms: u64,
+    read: Uptime,
     bound: Result<Duration, Unknown>,
 }
 
-const BOUND_BITS: u32 = 24;
-const BOUND_MASK: u64 = (1 << BOUND_BITS) - 1;
-const FIRST_REASON: u64 = 16_000_000;
-
-/// The latest time there is room for: 34 years after boot. From then on each answer is an old one, and is read anew.
-const LAST_MS: u64 = (1 << (u64::BITS - BOUND_BITS)) - 1;
-
-/// Every reason a kernel can have, by its place. The last stands for what no kernel says.
-const REASONS: [Unknown; 7] = [
-    Unknown::Unsynchronised,
-    Unknown::NotMeasured,
-    Unknown::LeapSecond,
-    Unknown::Suspended,
-    Unknown::Unreadable,
-    Unknown::Unsupported,
-    Unknown::Implausible,
-];
-
 impl Answer {
-    /// The time is rounded down, so that the answer is never taken for younger than it is; the bound is rounded up.
-    fn new(now: Duration, bound: Result<Duration, Unknown>) -> Self {
-        let bound = bound.and_then(|bound| {
-            let micros = bound.as_nanos().div_ceil(1000);
-            let micros = u64::try_from(micros).unwrap_or(u64::MAX);
-            if micros < FIRST_REASON { Ok(Duration::from_micros(micros)) } else { Err(Unknown::Unsynchronised) }
-        });
-        Self { read_ms: millis(now).min(LAST_MS), bound }
-    }
-
-    fn from_bits(bits: u64) -> Self {
-        let (read_ms, code) = (bits >> BOUND_BITS, bits & BOUND_MASK);
-        let bound = match code.checked_sub(FIRST_REASON) {
-            None => Ok(Duration::from_micros(code)),
-            Some(place) => {
-                let place = usize::try_from(place).unwrap_or(usize::MAX);
-                Err(REASONS.get(place).copied().unwrap_or(Unknown::Implausible))
-            }
-        };
-        Self { read_ms, bound }
-    }
-
-    fn to_bits(self) -> u64 {
-        let code = match self.bound {
-            Ok(bound) => u64::try_from(bound.as_micros()).unwrap_or(FIRST_REASON).min(FIRST_REASON),
-            Err(reason) => {
-                let place = REASONS.iter().position(|known| *known == reason).unwrap_or(REASONS.len() - 1);
-                FIRST_REASON + place as u64
-            }
-        };
-        self.read_ms << BOUND_BITS | code
-    }
-
-    fn age(self, now: Duration) -> Duration {
+    fn age(self, now: Uptime) -> Duration {
         // Another thread may have read after this one looked at the time.
-        now.saturating_sub(Duration::from_millis(self.read_ms))
+        now.boot.saturating_sub(self.read.boot)
     }
 
     /// The bound, grown by what a clock may have drifted since.
-    fn bound_at(self, now: Duration) -> Result<Duration, Unknown> {
+    fn bound_at(self, now: Uptime) -> Result<Duration, Unknown> {
         let drift = self.age(now) / DRIFT_DIVISOR + Duration::from_nanos(1);
         let grown = self.bound?.saturating_add(drift);
         if grown < UNSYNCHRONISED { Ok(grown) } else { Err(Unknown::Unsynchronised) }
     }
-}
-
-pub(super) fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(all(test, not(steadfast_loom)))]
@@ -156,13 +107,36 @@ mod tests {
     const SEC: Duration = Duration::from_secs(1);
     const MS: Duration = Duration::from_millis(1);
 
+    const REASONS: [Unknown; 7] = [
+        Unknown::Unsynchronised,
+        Unknown::NotMeasured,
+        Unknown::LeapSecond,
+        Unknown::Suspended,
+        Unknown::Unreadable,
+        Unknown::Unsupported,
+        Unknown::Implausible,
+    ];
+
+    /// A cache on a machine that never slept.
+    struct Awake(Cache);
+
+    impl Awake {
+        fn new(every: Duration, now: Duration, bound: Result<Duration, Unknown>) -> Self {
+            Self(Cache::new(every, Uptime { boot: now, awake: now }, bound))
+        }
+
+        fn bound(&self, now: Duration, read: impl FnOnce() -> Result<Duration, Unknown>) -> Result<Duration, Unknown> {
+            self.0.bound(Uptime { boot: now, awake: now }, read)
+        }
+    }
+
     fn never() -> Result<Duration, Unknown> {
         panic!("it was to be kept")
     }
 
     #[test]
     fn between_reads_the_bound_grows_by_drift() {
-        let cache = Cache::new(SEC, 100 * SEC, Ok(4 * MS));
+        let cache = Awake::new(SEC, 100 * SEC, Ok(4 * MS));
         for (passed, grown_us) in [(0, 0), (200, 100), (999, 500)] {
             let bound = cache.bound(100 * SEC + passed * MS, never).unwrap();
             let grown = bound - 4 * MS;
@@ -175,7 +149,7 @@ mod tests {
     #[test]
     fn an_unknown_bound_is_kept_as_long_as_a_known_one() {
         for reason in REASONS {
-            let cache = Cache::new(SEC, SEC, Err(reason));
+            let cache = Awake::new(SEC, SEC, Err(reason));
             assert_eq!(cache.bound(SEC + 999 * MS, never), Err(reason));
             assert!(cache.bound(2 * SEC, || Ok(MS)).is_ok());
             assert_eq!(cache.bound(3 * SEC, || Err(reason)), Err(reason));
@@ -184,7 +158,7 @@ mod tests {
 
     #[test]
     fn while_one_reads_the_others_go_on_with_the_last_answer() {
-        let cache = Cache::new(SEC, SEC, Ok(4 * MS));
+        let cache = Awake::new(SEC, SEC, Ok(4 * MS));
         let read = cache.bound(2 * SEC, || {
             assert!(cache.bound(2 * SEC + 5 * MS, never).unwrap() > 4 * MS);
             Ok(MS)
@@ -194,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_is_held_up_is_replaced_and_does_not_undo_later_answers() {
-        let cache = Cache::new(SEC, SEC, Ok(4 * MS));
+        let cache = Awake::new(SEC, SEC, Ok(4 * MS));
         let held_up = cache.bound(2 * SEC, || {
             // A second later somebody else is chosen.
             assert_eq!(cache.bound(3 * SEC, || Err(Unknown::Unsynchronised)), Err(Unknown::Unsynchronised));
@@ -206,7 +180,7 @@ mod tests {
 
     #[test]
     fn an_answer_older_than_two_intervals_is_not_used_by_anybody() {
-        let cache = Cache::new(SEC, SEC, Ok(4 * MS));
+        let cache = Awake::new(SEC, SEC, Ok(4 * MS));
         let first = cache.bound(3600 * SEC, || {
             // Somebody else was chosen, and yet this one reads for itself.
             assert_eq!(cache.bound(3600 * SEC, || Err(Unknown::Unsynchronised)), Err(Unknown::Unsynchronised));
@@ -217,40 +191,19 @@ mod tests {
 
     #[test]
     fn a_bound_that_grows_to_sixteen_seconds_is_none() {
-        let cache = Cache::new(60 * SEC, SEC, Ok(UNSYNCHRONISED - 10 * MS));
+        let cache = Awake::new(60 * SEC, SEC, Ok(UNSYNCHRONISED - 10 * MS));
         assert!(cache.bound(20 * SEC, never).is_ok());
         assert_eq!(cache.bound(22 * SEC, never), Err(Unknown::Unsynchronised));
-        assert_eq!(Cache::new(SEC, SEC, Ok(Duration::MAX)).bound(SEC, never), Err(Unknown::Unsynchronised));
-    }
-
-    #[test]
-    fn after_more_years_than_there_is_room_for_it_is_read_each_time() {
-        let late = Duration::from_millis(LAST_MS) + 10 * SEC;
-        let cache = Cache::new(SEC, late, Ok(MS));
-        assert_eq!(cache.bound(late, || Err(Unknown::Unsynchronised)), Err(Unknown::Unsynchronised));
+        assert_eq!(Awake::new(SEC, SEC, Ok(Duration::MAX)).bound(SEC, never), Err(Unknown::Unsynchronised));
     }
 
     #[test]
     fn a_time_looked_at_before_another_thread_read_is_no_negative_age() {
-        let cache = Cache::new(SEC, 10 * SEC, Ok(MS));
+        let cache = Awake::new(SEC, 10 * SEC, Ok(MS));
         assert_eq!(cache.bound(9 * SEC, never), Ok(MS + Duration::from_nanos(1)));
     }
 
     proptest! {
-        #[test]
-        fn an_answer_comes_back_from_its_bits(read_ms in 0..=LAST_MS, micros in 0..FIRST_REASON, reason in 0..REASONS.len()) {
-            for bound in [Ok(Duration::from_micros(micros)), Err(REASONS[reason])] {
-                let answer = Answer { read_ms, bound };
-                prop_assert_eq!(Answer::from_bits(answer.to_bits()), answer);
-            }
-        }
-
-        #[test]
-        fn any_bits_are_some_answer(bits: u64, now: u32) {
-            let answer = Answer::from_bits(bits);
-            prop_assert!(answer.bound_at(SEC * now).is_ok_and(|bound| bound < UNSYNCHRONISED) || answer.bound_at(SEC * now).is_err());
-        }
-
         /// The model: a kernel that adds 500 µs at the turn of each of its seconds, read at every call.
         #[test]
         fn a_kept_bound_is_never_below_what_the_kernel_would_say_and_is_read_once_an_interval(
@@ -264,7 +217,7 @@ mod tests {
             // What `Account::judge` makes of it: one step more.
             let judged = |at| Ok(says(at) + Duration::from_micros(500));
             let (mut now, mut last_read) = (Duration::ZERO, Duration::ZERO);
-            let cache = Cache::new(every, now, judged(now));
+            let cache = Awake::new(every, now, judged(now));
             for pause in pauses_us {
                 now += Duration::from_micros(pause);
                 let read = Cell::new(false);
@@ -290,15 +243,19 @@ mod loom_tests {
 
     const SEC: Duration = Duration::from_secs(1);
 
+    fn at(secs: u32) -> Uptime {
+        Uptime { boot: SEC * secs, awake: SEC * secs }
+    }
+
     /// Whatever the interleaving: of two who find the answer due one reads, and both have an answer.
     #[test]
     fn one_of_two_reads_an_answer_that_is_due() {
         loom::model(|| {
-            let cache = Arc::new(Cache::new(SEC, SEC, Ok(Duration::from_millis(4))));
+            let cache = Arc::new(Cache::new(SEC, at(1), Ok(Duration::from_millis(4))));
             let asker = |cache: Arc<Cache>| {
                 move || {
                     let mut read = 0;
-                    let bound = cache.bound(2 * SEC, || {
+                    let bound = cache.bound(at(2), || {
                         read += 1;
                         Ok(Duration::from_millis(1))
                     });
@@ -312,19 +269,19 @@ mod loom_tests {
         });
     }
 
-    /// The later answer stands, whoever writes last.
+    /// The later answer stands, whichever thread writes last.
     #[test]
     fn an_earlier_answer_never_replaces_a_later_one() {
         loom::model(|| {
-            let cache = Arc::new(Cache::new(SEC, SEC, Ok(Duration::from_millis(4))));
+            let cache = Arc::new(Cache::new(SEC, at(1), Ok(Duration::from_millis(4))));
             let earlier = {
                 let cache = Arc::clone(&cache);
-                thread::spawn(move || cache.bound(5 * SEC, || Ok(Duration::from_millis(4))))
+                thread::spawn(move || cache.bound(at(5), || Ok(Duration::from_millis(4))))
             };
-            let later = cache.bound(7 * SEC, || Err(Unknown::Unsynchronised));
+            let later = cache.bound(at(7), || Err(Unknown::Unsynchronised));
             assert_eq!(later, Err(Unknown::Unsynchronised));
             let _ = earlier.join().unwrap();
-            assert_eq!(cache.bound(7 * SEC, || unreachable!()), Err(Unknown::Unsynchronised));
+            assert_eq!(cache.bound(at(7), || unreachable!()), Err(Unknown::Unsynchronised));
         });
     }
 }

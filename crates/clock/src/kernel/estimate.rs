@@ -1,33 +1,24 @@
 //! The kernel's estimate: read now and then, judged, and not believed of a clock that slept.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
+
+use steadfast_core::parts::lock;
 
 use super::{
     account::Account,
-    cache::{Cache, millis},
-    vigil::{Uptime, Vigil},
+    cache::Cache,
+    suspend::{SuspendGuard, Uptime},
 };
-use crate::{
-    Unknown,
-    sync::{
-        AtomicU64,
-        Ordering::{Acquire, Release},
-    },
-};
+use crate::{Unknown, sync::Mutex};
 
 /// All that is kept of what the kernel said. The clocks and the kernel are arguments.
 #[derive(Debug)]
 pub(super) struct Estimate {
     cache: Cache,
     /// For how long an answer is used at most.
-    kept: Duration,
-    /// How long the machine had slept when the answer in the cache was read, or less; in milliseconds.
-    slept_ms: AtomicU64,
-    /// Locked for a comparison, never while the kernel is asked.
-    vigil: Mutex<Vigil>,
+    keeps: Duration,
+    /// Locked for a comparison, never while the kernel is read.
+    guard: Mutex<SuspendGuard>,
 }
 
 impl Estimate {
@@ -39,14 +30,9 @@ impl Estimate {
     ) -> Self {
         // Before the read, so that the age of the answer is never taken for less than it is.
         let now = uptime();
-        let kept = Cache::keeps(every);
-        let bound = read().and_then(|account| account.judge(kept));
-        Self {
-            cache: Cache::new(every, now.boot, bound),
-            kept,
-            slept_ms: AtomicU64::new(millis(now.slept())),
-            vigil: Mutex::new(Vigil::since(now)),
-        }
+        let keeps = Cache::keeps(every);
+        let bound = read().and_then(|account| account.judge(keeps));
+        Self { cache: Cache::new(every, now, bound), keeps, guard: Mutex::new(SuspendGuard::new(now)) }
     }
 
     /// The bound now, or why there is none.
@@ -56,22 +42,13 @@ impl Estimate {
         read: impl FnOnce() -> Result<Account, Unknown>,
     ) -> Result<Duration, Unknown> {
         let now = uptime();
-        let fresh = || read().and_then(|account| self.judge(now, account, uptime()));
-        // Acquire pairs with the release below: who sees that an answer from after a sleep is there does not find one from before it.
-        if !now.has_slept_since(Duration::from_millis(self.slept_ms.load(Acquire))) {
-            return self.cache.bound(now.boot, fresh);
-        }
-        let bound = self.cache.replace(now.boot, fresh());
-        self.slept_ms.fetch_max(millis(now.slept()), Release);
-        bound
+        self.cache.bound(now, || read().and_then(|account| self.judge(now, account, uptime())))
     }
 
     fn judge(&self, before: Uptime, account: Account, after: Uptime) -> Result<Duration, Unknown> {
-        let mut vigil = self.vigil.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_kept = vigil.hear(before, account.max_error_us, after);
-        drop(vigil);
+        let was_kept = lock(&self.guard).accept(before, account.max_error_us, after);
         // What the kernel itself knows to be wrong comes first.
-        let bound = account.judge(self.kept)?;
+        let bound = account.judge(self.keeps)?;
         if was_kept { Ok(bound) } else { Err(Unknown::Suspended) }
     }
 }

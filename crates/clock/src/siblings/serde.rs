@@ -137,6 +137,21 @@ mod tests {
     }
 
     #[test]
+    fn siblings_of_more_nodes_than_fit_are_not_written_until_they_are_pruned() {
+        let mut register = Siblings::new(300, 2).unwrap();
+        for node in 0..257 {
+            register.replace(NodeId(node), node).unwrap();
+        }
+        assert!(serde_json::to_string(&register).is_err(), "it could not be read back");
+        let mut bytes = Vec::new();
+        register.serialize_within(300, 2, &mut serde_json::Serializer::new(&mut bytes)).unwrap();
+        let mut reader = serde_json::Deserializer::from_slice(&bytes);
+        assert_eq!(Siblings::deserialize_within(300, 2, &mut reader).unwrap(), register);
+        assert_eq!(register.prune(|node, _| node.0 < 10).len(), 246, "the writer of the value stays");
+        assert_eq!(back(&register).unwrap(), register);
+    }
+
+    #[test]
     fn what_no_replica_can_hold_is_refused() {
         let mut unseen = siblings(3);
         unseen.context = VersionVector::default();

@@ -3,10 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use steadfast_clock::{
-    BoundedClock, CachedClock, Certainty, CoarseClock, FixedBound, Hlc, HlcConfig, Interval, PhysicalClock,
-    ShiftedClock, Timestamp, Unknown,
+    BoundedClock, CachedClock, Certainty, CoarseClock, FixedBound, Hlc, HlcConfig, Interval, PhysicalClock, Timestamp,
+    Unknown,
 };
 use steadfast_core::{SystemWallClock, WallClock};
+use steadfast_testkit::ShiftedClock;
 
 use crate::{HOUR, MS, manual};
 

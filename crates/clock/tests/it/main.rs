@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
 mod bounded;
+mod causality;
 #[cfg(feature = "tokio")]
 mod commit_wait;
 mod executions;
@@ -11,6 +12,7 @@ mod kernel;
 #[cfg(feature = "http")]
 mod layers;
 mod persistent;
+mod registers;
 mod threads;
 #[cfg(feature = "tracing")]
 mod tracing;

@@ -17,10 +17,10 @@ use std::{
 };
 
 use steadfast_clock::{
-    ClockError, HighWater, HighWaterError, HighWaterFile, Hlc, HlcConfig, OpenError, PersistentHlc, Physical,
-    ShiftedClock, Timestamp,
+    ClockError, HighWater, HighWaterError, HighWaterFile, Hlc, HlcConfig, OpenError, PersistentHlc, Physical, Timestamp,
 };
 use steadfast_core::{ManualWallClock, SystemWallClock};
+use steadfast_testkit::ShiftedClock;
 use tempfile::tempdir;
 
 use crate::{HOUR, MS, manual};

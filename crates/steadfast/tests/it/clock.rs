@@ -18,7 +18,7 @@ use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use steadfast::{
     Executed, Grounds, RefusalKind, cause,
     clock::{
-        Hlc, HlcConfig, HlcLayer, PhysicalClock, PropagateHlcLayer, Received, ShiftedClock, StampRefused, Timestamp,
+        Hlc, HlcConfig, HlcLayer, PhysicalClock, PropagateHlcLayer, Received, StampRefused, Timestamp,
     },
     guard,
     http::respond,
@@ -32,6 +32,7 @@ use tonic::{
     server::NamedService,
     transport::{Channel, Server, server::TcpIncoming},
 };
+use steadfast_testkit::ShiftedClock;
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 
 use crate::{grpc::Plain, support::serve};

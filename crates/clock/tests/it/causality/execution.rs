@@ -1,15 +1,15 @@
-//! For tests: random executions of several processes, and happened-before found by reachability alone.
+//! Random executions of several processes, and happened-before found by reachability alone.
 
 use proptest::prelude::*;
 
 /// What a process does. `Receive` takes any message sent so far, again if it was taken before, in any order.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Step {
+pub(super) enum Step {
     Local { process: usize },
     Receive { process: usize, message: usize },
 }
 
-pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub(super) fn steps() -> impl Strategy<Value = Vec<Step>> {
     let process = 0..Execution::PROCESSES;
     let step = prop_oneof![
         process.clone().prop_map(|process| Step::Local { process }),
@@ -20,22 +20,22 @@ pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 /// An event, and the one whose message it received. Any event may have sent a message.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Event {
-    pub(crate) process: usize,
-    pub(crate) received: Option<usize>,
+pub(super) struct Event {
+    pub(super) process: usize,
+    pub(super) received: Option<usize>,
 }
 
 #[derive(Debug)]
-pub(crate) struct Execution {
-    pub(crate) events: Vec<Event>,
+pub(super) struct Execution {
+    pub(super) events: Vec<Event>,
     /// `before[f]` are the events that lie on a path to `f`.
     before: Vec<Vec<usize>>,
 }
 
 impl Execution {
-    pub(crate) const PROCESSES: usize = 6;
+    pub(super) const PROCESSES: usize = 6;
 
-    pub(crate) fn run(steps: &[Step]) -> Self {
+    pub(super) fn run(steps: &[Step]) -> Self {
         let mut events = Vec::new();
         for step in steps {
             events.push(match *step {
@@ -49,7 +49,7 @@ impl Execution {
         Self { events, before }
     }
 
-    pub(crate) fn happened_before(&self, e: usize, f: usize) -> bool {
+    pub(super) fn happened_before(&self, e: usize, f: usize) -> bool {
         self.before[f].contains(&e)
     }
 }

@@ -5,9 +5,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use steadfast_clock::PhysicalClock;
 use steadfast_core::{SystemWallClock, WallClock};
-
-use crate::PhysicalClock;
 
 /// Another clock, off by so much: for tests and demonstrations of skew and of clocks that are set.
 ///

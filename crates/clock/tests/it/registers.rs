@@ -3,9 +3,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
-
-use super::*;
-use crate::{HlcState, NodeId, Physical, Stamp, Timestamp};
+use steadfast_clock::{
+    CausalRegister, HlcState, LwwRegister, MergeOutcome, NodeId, Physical, Siblings, Stamp, Timestamp,
+};
 
 const REPLICAS: usize = 4;
 /// More than any two of the clocks below differ by.
@@ -30,7 +30,7 @@ struct Replica {
     hlc: HlcState,
     wall_lww: LwwRegister<usize, (Physical, NodeId)>,
     hlc_lww: LwwRegister<usize>,
-    multi_value: MultiValueRegister<usize>,
+    siblings: Siblings<usize>,
     causal: CausalRegister<usize>,
 }
 
@@ -52,7 +52,7 @@ impl Execution {
             hlc: HlcState::new(MAX_DRIFT).unwrap(),
             wall_lww: LwwRegister::new(),
             hlc_lww: LwwRegister::new(),
-            multi_value: MultiValueRegister::default(),
+            siblings: Siblings::default(),
             causal: CausalRegister::default(),
         };
         let mut execution =
@@ -77,7 +77,7 @@ impl Execution {
             replica.hlc_lww.write(Stamp::new(replica.hlc.tick(wall), node), write),
             "the clock has heard of all it follows"
         );
-        replica.multi_value.write(node, write).unwrap();
+        replica.siblings.replace(node, write).unwrap();
         replica.causal.write(node, Timestamp::from(wall), write).unwrap();
     }
 
@@ -88,7 +88,7 @@ impl Execution {
             replica.hlc.merge(wall, stamp.time).unwrap();
         }
         let _ = replica.hlc_lww.merge(&other.hlc_lww);
-        replica.multi_value.merge(&other.multi_value).unwrap();
+        replica.siblings.merge(&other.siblings).unwrap();
         let before = replica.causal.value().copied();
         match replica.causal.merge(&other.causal).unwrap() {
             MergeOutcome::Kept => {}
@@ -111,7 +111,7 @@ impl Execution {
         let replica = &self.replicas[at];
         let maximal: BTreeSet<_> =
             replica.known.iter().copied().filter(|write| !self.is_followed(replica, *write)).collect();
-        assert_eq!(replica.multi_value.values().copied().collect::<BTreeSet<_>>(), maximal);
+        assert_eq!(replica.siblings.values().copied().collect::<BTreeSet<_>>(), maximal);
         for value in [replica.hlc_lww.value(), replica.causal.value()] {
             assert_eq!(value.is_some(), !maximal.is_empty());
             assert!(value.is_none_or(|value| maximal.contains(value)), "a later write was lost");
@@ -153,7 +153,7 @@ proptest! {
         for other in &execution.replicas[1..] {
             prop_assert_eq!(&first.wall_lww, &other.wall_lww);
             prop_assert_eq!(&first.hlc_lww, &other.hlc_lww);
-            prop_assert_eq!(&first.multi_value, &other.multi_value);
+            prop_assert_eq!(&first.siblings, &other.siblings);
             prop_assert_eq!(&first.causal, &other.causal);
         }
     }
@@ -180,5 +180,5 @@ fn the_smallest_loss_a_slow_clock_overwrites_what_a_fast_one_wrote() {
     let second = &execution.replicas[1];
     assert_eq!(second.wall_lww.value(), Some(&0), "its own write is lost to the one it overwrote");
     assert_eq!((second.hlc_lww.value(), second.causal.value()), (Some(&1), Some(&1)));
-    assert!(second.multi_value.values().eq(&[1]));
+    assert!(second.siblings.values().eq(&[1]));
 }
