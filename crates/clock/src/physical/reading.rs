@@ -4,9 +4,12 @@
 //! grain, where this way took 25 and either reading alone 24 (a virtual machine on an Intel Xeon).
 
 #[cfg(target_os = "linux")]
-pub(crate) use self::linux::{awake, coarse, exact};
+use self::linux as system;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use self::standard::{awake, coarse, exact};
+use self::standard as system;
+#[cfg(feature = "kernel")]
+pub(crate) use self::system::awake;
+pub(super) use self::system::{coarse, exact};
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -27,7 +30,7 @@ mod linux {
     }
 
     /// The time since boot that the machine was not suspended.
-    #[cfg_attr(not(feature = "kernel"), expect(dead_code, reason = "only the kernel's bound asks"))]
+    #[cfg(feature = "kernel")]
     pub(crate) fn awake() -> Duration {
         read(ClockId::Monotonic)
     }
@@ -77,7 +80,7 @@ mod linux {
 mod standard {
     use std::time::{Duration, SystemTime};
 
-    use steadfast_core::{BootClock, SystemWallClock, WallClock};
+    use steadfast_core::{SystemWallClock, WallClock};
 
     pub(crate) fn exact() -> Duration {
         SystemWallClock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO)
@@ -88,8 +91,8 @@ mod standard {
     }
 
     /// Nothing is known of suspend.
-    #[cfg_attr(not(feature = "kernel"), expect(dead_code, reason = "only the kernel's bound asks"))]
+    #[cfg(feature = "kernel")]
     pub(crate) fn awake() -> Duration {
-        BootClock::system().now().since_zero()
+        steadfast_core::BootClock::system().now().since_zero()
     }
 }
