@@ -14,10 +14,7 @@ use steadfast_core::{
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{
-    TimeLimit, call::Call, config::Settings, error::Elapsed, future::ResponseFuture, shared::CLOCK,
-    telemetry::Telemetry,
-};
+use crate::{TimeLimit, call::Call, error::Elapsed, future::ResponseFuture, shared::CLOCK};
 
 /// Sets the deadline of a request, keeps it, and leaves it in the request's extensions for the
 /// layers further in.
@@ -95,8 +92,7 @@ impl DeadlineLayer {
         let total = config.total.unwrap_or(Duration::MAX);
         ConfigError::require(!total.is_zero(), "total", total, "above zero")?;
         let name = config.name.take().unwrap_or_else(|| Arc::from("deadline"));
-        let limit = TimeLimit::of(Settings::Unlimited, Arc::new(Telemetry::new(name, false)));
-        Ok(Self { config, limit })
+        Ok(Self { config, limit: TimeLimit::unlimited(name) })
     }
 
     /// What the total and the headers leave, the least of it.

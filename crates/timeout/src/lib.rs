@@ -11,7 +11,6 @@ mod limit;
 mod multiple;
 mod peak;
 mod rfc6298;
-mod select;
 mod service;
 mod shared;
 mod snapshot;
@@ -20,20 +19,15 @@ mod telemetry;
 
 #[cfg(feature = "http")]
 mod deadline;
-#[cfg(feature = "keyed")]
-mod per_key;
 #[cfg(feature = "http")]
 mod propagate;
 
-#[cfg(feature = "keyed")]
-pub use crate::per_key::PerKey;
 pub use crate::{
     config::{Ewma, LimitConfig, MultipleOf, Quantile, Rfc6298},
     error::Elapsed,
     future::ResponseFuture,
     layer::TimeoutLayer,
     limit::TimeLimit,
-    select::Limits,
     service::Timeout,
     snapshot::LimitSnapshot,
 };

@@ -1,15 +1,19 @@
 //! The handle of a limit.
 
+#[cfg(feature = "keyed")]
+use std::{hash::Hash, num::NonZeroUsize};
 use std::{sync::Arc, time::Duration};
 
+#[cfg(feature = "keyed")]
+use steadfast_core::PerKey;
 use steadfast_core::{
-    Classify, ConfigError, DefaultClassifier, Failure, Snapshot,
+    Classify, ConfigError, DefaultClassifier, Failure, Select, Selected, Snapshot,
     parts::{Lane, Striped},
 };
 
 use crate::{
     call::Call,
-    config::{LimitConfig, Settings},
+    config::LimitConfig,
     error::Elapsed,
     future::ResponseFuture,
     shared::{CLOCK, Shared},
@@ -55,13 +59,40 @@ impl TimeLimit {
     pub fn new(config: impl Into<LimitConfig>) -> Result<Self, ConfigError> {
         let config = config.into();
         let settings = config.check()?;
-        let gauge = config.name.is_some();
-        let telemetry = Telemetry::new(config.name.unwrap_or_else(|| Arc::from("default")), gauge);
-        Ok(Self::of(settings, Arc::new(telemetry)))
+        let telemetry = Arc::new(Telemetry::new(config.name, true));
+        Ok(Self { shared: Striped::new(|_| Shared::new(settings, telemetry)) })
     }
 
-    pub(crate) fn of(settings: Settings, telemetry: Arc<Telemetry>) -> Self {
-        Self { shared: Striped::new(|_| Shared::new(settings, telemetry)) }
+    /// One limit for each key: each host, route, or size of request has a latency of its own, and
+    /// one estimate over two of them fits neither. `key` finds a request's key.
+    ///
+    /// At most about `capacity` keys are kept; one that was not used lately is forgotten and starts
+    /// cold if it comes back. Choose keys that callers cannot invent. A quantile takes 13 kB for
+    /// each key. All the limits count under one name, and have no gauge.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    #[cfg(feature = "keyed")]
+    pub fn per_key<K, F>(
+        config: impl Into<LimitConfig>,
+        capacity: NonZeroUsize,
+        key: F,
+    ) -> Result<PerKey<K, Self, F>, ConfigError>
+    where
+        K: Eq + Hash + Clone,
+    {
+        let config = config.into();
+        let settings = config.check()?;
+        let telemetry = Arc::new(Telemetry::new(config.name, false));
+        let shared = move |_| Shared::new(settings, Arc::clone(&telemetry));
+        Ok(PerKey::new(capacity, move || Self { shared: Striped::single(&shared) }, key))
+    }
+
+    /// No limit but the deadline.
+    #[cfg(feature = "http")]
+    pub(crate) fn unlimited(name: Arc<str>) -> Self {
+        let telemetry = Arc::new(Telemetry::new(Some(name), false));
+        Self { shared: Striped::new(|_| Shared::new(crate::config::Settings::Unlimited, telemetry)) }
     }
 
     /// What a request that begins to wait now is given. Reads the clock.
@@ -130,6 +161,19 @@ impl TimeLimit {
     #[inline(always)]
     pub(crate) fn lane(&self) -> Arc<Lane<Shared>> {
         Arc::clone(self.shared.lane())
+    }
+}
+
+impl<Req> Select<Req> for TimeLimit {
+    type Handle = Self;
+
+    #[inline(always)]
+    fn select(&self, _: &Req) -> Selected<'_, Self> {
+        Selected::Shared(self)
+    }
+
+    fn common(&self) -> Option<&Self> {
+        Some(self)
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::task::{Context, Poll};
 
-use steadfast_core::{Classify, RequestContext};
+use steadfast_core::{Classify, RequestContext, Select};
 use tower_service::Service;
 
-use crate::{call::Call, error::Elapsed, future::ResponseFuture, layer::TimeoutLayer, select::Limits};
+use crate::{TimeLimit, call::Call, error::Elapsed, future::ResponseFuture, layer::TimeoutLayer};
 
 /// The service of [`TimeoutLayer`]: gives a request up when it has waited for its limit.
 ///
@@ -44,7 +44,7 @@ where
     S::Error: From<Elapsed>,
     C: Classify<S::Response, S::Error> + Clone,
     X: RequestContext<Req>,
-    H: Limits<Req>,
+    H: Select<Req, Handle = TimeLimit>,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -60,7 +60,7 @@ where
         let TimeoutLayer { handle, classifier, context } = &self.layer;
         let deadline = context.deadline(&request);
         let is_retry = context.attempt(&request).is_retry();
-        let mut call = handle.with(&request, |limit| Call::new(limit.lane(), deadline, is_retry));
+        let mut call = Call::new(handle.select(&request).lane(), deadline, is_retry);
         if call.refuse_if_late() {
             return ResponseFuture::refused(call, classifier.clone());
         }

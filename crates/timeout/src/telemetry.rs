@@ -44,8 +44,10 @@ pub(crate) struct Telemetry {
 }
 
 impl Telemetry {
-    /// With `gauge`, the limit itself is shown; not for limits that have no name, or share one.
-    pub(crate) fn new(name: Arc<str>, gauge: bool) -> Self {
+    /// With `gauge`, the limit itself is shown, if it has a name.
+    pub(crate) fn new(name: Option<Arc<str>>, gauge: bool) -> Self {
+        let gauge = gauge && name.is_some();
+        let name = name.unwrap_or_else(|| Arc::from("default"));
         let limit = || OwnedGauge::new("steadfast_timeout_limit_seconds", "timeout", Arc::clone(&name));
         Self {
             calls: Counters::new("steadfast_timeout_calls_total", "timeout", Arc::clone(&name)),

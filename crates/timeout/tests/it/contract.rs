@@ -79,8 +79,7 @@ fn every_rule_keeps_the_contract_of_all_layers() {
 fn limits_by_key_keep_the_contract_of_all_layers() {
     let capacity = std::num::NonZeroUsize::new(16).unwrap();
     contract::suite(|probe| {
-        let limits =
-            steadfast_timeout::PerKey::new(LimitConfig::fixed(MS), capacity, |&request: &u32| request).unwrap();
+        let limits = TimeLimit::per_key(LimitConfig::fixed(MS), capacity, |&request: &u32| request).unwrap();
         TimeoutLayer::new(limits).layer(probe)
     });
 }

@@ -2,15 +2,15 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use steadfast_core::Snapshot;
-use steadfast_timeout::{Limits, PerKey, TimeLimit, TimeoutLayer};
+use steadfast_core::{ConfigError, PerKey, Select, Selected, Snapshot};
+use steadfast_timeout::{LimitConfig, TimeLimit, TimeoutLayer};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 
 use crate::{MS, adaptive, quantile};
 
 #[tokio::test(start_paused = true)]
 async fn each_key_of_a_bimodal_upstream_has_a_limit_of_its_own() {
-    let limits = PerKey::new(quantile(), NonZeroUsize::new(16).unwrap(), |&latency: &Duration| latency).unwrap();
+    let limits = TimeLimit::per_key(quantile(), NonZeroUsize::new(16).unwrap(), |&latency: &Duration| latency).unwrap();
     let layer = TimeoutLayer::new(limits.clone());
     let service = layer.layer(service_fn(|latency| async move {
         tokio::time::sleep(latency).await;
@@ -28,7 +28,7 @@ async fn each_key_of_a_bimodal_upstream_has_a_limit_of_its_own() {
 
 #[tokio::test(start_paused = true)]
 async fn keys_are_bounded() {
-    let limits = PerKey::new(quantile(), NonZeroUsize::new(10).unwrap(), |&key: &u32| key).unwrap();
+    let limits = TimeLimit::per_key(quantile(), NonZeroUsize::new(10).unwrap(), |&key: &u32| key).unwrap();
     (0..1000).for_each(|key| limits.handle(&key).record(MS));
     assert!(limits.entries().len() <= 10);
 }
@@ -38,9 +38,15 @@ async fn a_rule_of_ones_own_chooses_by_the_size_of_the_request() {
     #[derive(Clone)]
     struct BySize([TimeLimit; 2]);
 
-    impl Limits<Vec<u8>> for BySize {
-        fn with<T>(&self, request: &Vec<u8>, then: impl FnOnce(&TimeLimit) -> T) -> T {
-            then(&self.0[usize::from(request.len() > 1000)])
+    impl Select<Vec<u8>> for BySize {
+        type Handle = TimeLimit;
+
+        fn select(&self, request: &Vec<u8>) -> Selected<'_, TimeLimit> {
+            Selected::Shared(&self.0[usize::from(request.len() > 1000)])
+        }
+
+        fn common(&self) -> Option<&TimeLimit> {
+            None
         }
     }
 
@@ -53,4 +59,16 @@ async fn a_rule_of_ones_own_chooses_by_the_size_of_the_request() {
         let _ = service.clone().oneshot(vec![0; size]).await;
     }
     assert_eq!(limits.0.map(|limit| limit.snapshot().samples), [2, 1]);
+}
+
+#[test]
+fn a_configuration_that_cannot_work_is_refused_before_any_key_is_seen() {
+    type ById = PerKey<u32, TimeLimit, fn(&u32) -> u32>;
+
+    let limits = |config: LimitConfig| -> Result<ById, ConfigError> {
+        TimeLimit::per_key(config, NonZeroUsize::new(10).unwrap(), |&key| key)
+    };
+    assert_eq!(limits(LimitConfig::fixed(Duration::ZERO)).unwrap_err().field, "limit");
+    let limits = limits(LimitConfig::fixed(MS).named("by id")).unwrap();
+    assert_eq!([1, 2].map(|key| limits.handle(&key).name().to_owned()), ["by id", "by id"]);
 }

@@ -100,6 +100,27 @@ fn a_limit_without_a_name_has_no_gauge() {
     });
 }
 
+#[cfg(feature = "keyed")]
+#[test]
+fn limits_by_key_count_under_one_name_and_have_no_gauge() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    metrics::with_local_recorder(&recorder, || {
+        let capacity = std::num::NonZeroUsize::new(10).unwrap();
+        let config = LimitConfig::fixed(100 * MS).named("by key");
+        let limits = TimeLimit::per_key(config, capacity, |&key: &u32| key).unwrap();
+        runtime.block_on(async {
+            for key in [1, 2, 1] {
+                wait(&limits.handle(&key)).await;
+            }
+        });
+    });
+    let text = recorder.handle().render();
+    let calls = "steadfast_timeout_calls_total{timeout=\"by key\",outcome=\"completed\"}";
+    assert_eq!(line(&text, calls), format!("{calls} 3"), "{text}");
+    assert_eq!(line(&text, "steadfast_timeout_limit_seconds"), "", "{text}");
+}
+
 #[test]
 fn of_two_limits_with_one_name_the_first_is_shown_and_the_other_once_it_is_gone() {
     recorded(async |gauge| {

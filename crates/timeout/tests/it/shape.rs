@@ -77,6 +77,33 @@ async fn behaviours_are_type_parameters_in_one_order() {
     }
 }
 
+#[cfg(all(feature = "http", feature = "keyed"))]
+#[test]
+fn a_limit_for_each_key_is_one_line_too() -> Result<(), ConfigError> {
+    use http::Request;
+    use steadfast_core::{
+        PerKey,
+        http::{HttpClassifier, HttpContext},
+    };
+
+    fn host<B>(request: &Request<B>) -> String {
+        request.uri().host().unwrap_or_default().to_owned()
+    }
+    fn serves<S: tower::Service<Request<u8>>>(_: S) {}
+
+    let capacity = std::num::NonZeroUsize::new(100).unwrap();
+    let config = LimitConfig::quantile(MS, 5000 * MS).named("upstream");
+    let layer = TimeoutLayer::new(TimeLimit::per_key(config, capacity, |request: &Request<u8>| host(request))?).http();
+    let service = layer.layer(tower::service_fn(|_: Request<u8>| ready(Ok::<_, BoxError>(http::Response::new(())))));
+    shared(&service.clone());
+    serves(service);
+
+    type ByHost = PerKey<String, TimeLimit, fn(&Request<u8>) -> String>;
+    let by_host: ByHost = TimeLimit::per_key(LimitConfig::fixed(MS), capacity, host as fn(&_) -> _)?;
+    let _layer: TimeoutLayer<HttpClassifier, HttpContext, ByHost> = TimeoutLayer::new(by_host).http();
+    Ok(())
+}
+
 #[cfg(feature = "http")]
 #[test]
 fn deadlines_have_it_too() {
