@@ -1,8 +1,10 @@
 //! Chance that is the same on every machine.
 
-/// SplitMix64 (G. Steele, D. Lea, C. Flood: *Fast Splittable Pseudorandom Number Generators*, OOPSLA 2014).
+/// SplitMix64 (G. Steele, D. Lea, C. Flood: *Fast Splittable Pseudorandom Number Generators*,
+/// OOPSLA 2014).
 ///
-/// The small generator of `rand` is another one on machines of another word size: figures drawn from it would differ.
+/// The small generator of `rand` is another one on machines of another word size: figures drawn
+/// from it would differ.
 #[derive(Debug)]
 pub struct SplitMix64(u64);
 
@@ -27,7 +29,8 @@ impl SplitMix64 {
         ((self.draw() >> 11) + 1) as f64 / (1_u64 << 53) as f64
     }
 
-    /// Below `count`, which is above 0. Each number as likely as the other, but for less than one in 2^64 / `count`.
+    /// Below `count`, which is above 0. Each number as likely as the other, but for less than one
+    /// in 2^64 / `count`.
     pub const fn below(&mut self, count: usize) -> usize {
         (self.draw() % count as u64) as usize
     }

@@ -1,4 +1,5 @@
-//! Hybrid logical clocks: what one timestamp costs, beside the reading of the wall clock it stands on and beside what others offer.
+//! Hybrid logical clocks: what one timestamp costs, beside the reading of the wall clock it stands
+//! on and beside what others offer.
 
 use std::{
     hint::black_box,
@@ -13,11 +14,12 @@ use steadfast_core::{SystemWallClock, WallClock};
 use uhlc::{HLC, HLCBuilder, NTP64};
 
 use crate::{
-    catalogue::{Family, Group, Row},
+    row::{Family, Group, Row},
     subject::Function,
 };
 
-/// The name of the row that a tick on the system's clock is judged by: the exact clock, read as the standard library reads it.
+/// The name of the row that a tick on the system's clock is judged by: the exact clock, read as the
+/// standard library reads it.
 pub const READING: &str = "reading the system's wall clock";
 
 /// The rows of the hybrid clocks, warm.
@@ -63,7 +65,8 @@ fn tick(name: &'static str, clock: impl PhysicalClock) -> Row {
     row(Family::Ours, name, move || hlc.tick())
 }
 
-/// The stamp of a peer that is one event ahead, made from a look at the clock itself. Two threads find some of their stamps outrun.
+/// The stamp of a peer that is one event ahead, made from a look at the clock itself. Two threads
+/// find some of their stamps outrun.
 fn news(name: &'static str, clock: impl PhysicalClock) -> Row {
     let hlc = hlc(clock);
     row(Family::Ours, name, move || hlc.update(hlc.last().next()).expect("one event ahead is not too far"))
@@ -79,7 +82,8 @@ fn hlc<C: PhysicalClock>(clock: C) -> Hlc<C> {
     Hlc::new(clock, HlcConfig::new()).expect("the defaults are within their own bounds")
 }
 
-/// Read anew each millisecond by a thread that ends soon after the clock's last other handle is gone.
+/// Read anew each millisecond by a thread that ends soon after the clock's last other handle is
+/// gone.
 fn refreshed() -> Arc<CachedClock> {
     const EVERY: Duration = Duration::from_millis(1);
     let clock = Arc::new(CachedClock::new(EVERY).expect("a millisecond is within the bounds"));
@@ -94,8 +98,8 @@ fn refreshed() -> Arc<CachedClock> {
     clock
 }
 
-/// What the one word is there to beat: the same algorithm behind a lock. The wall clock is read before the lock is taken, which keeps
-/// the lock short.
+/// What the one word is there to beat: the same algorithm behind a lock. The wall clock is read
+/// before the lock is taken, which keeps the lock short.
 fn locked() -> Vec<Row> {
     vec![
         under_mutex("HlcState under a mutex, system clock", SystemWallClock),
@@ -120,8 +124,9 @@ fn peers() -> Vec<Row> {
         row(Family::Peer, "uhlc, system clock", move || exact.new_timestamp()),
         row(Family::Peer, "uhlc, coarse clock", move || coarse.new_timestamp()),
         row(Family::Peer, "hlc-gen", move || {
-            // It gives no timestamp when the 22 bits that count within a millisecond are full. A refusal is no speed: end the run.
-            generator.next_timestamp().expect("nobody makes four million calls in a millisecond")
+            // It gives no timestamp when the 22 bits that count within a millisecond are full. A
+            // refusal is no speed: end the run.
+            generator.next_timestamp().expect("four million calls take longer than a millisecond")
         }),
     ]
 }

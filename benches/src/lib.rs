@@ -1,7 +1,9 @@
-//! What each layer, each clock and each quorum costs: the subjects that the criterion benches and the table measure, and how.
+//! What each layer, each clock and each quorum costs: the subjects that the criterion benches and
+//! the table measure, and how.
 //!
-//! A subject is a service, ours or a peer's, over the same inner service that is ready at once, or a function. It makes calls in a loop that is
-//! compiled for it alone: one virtual call stands before thousands of measured ones.
+//! A subject is a service, ours or a peer's, over the same inner service that is ready at once, or
+//! a function. It makes calls in a loop that is compiled for it alone: one virtual call stands
+//! before thousands of measured ones.
 
 mod catalogue;
 mod chance;
@@ -11,17 +13,21 @@ mod peers;
 mod quorums;
 mod race;
 mod references;
+mod row;
 mod runtime;
 mod service;
+mod shapes;
 mod subject;
 
 pub use crate::{
-    catalogue::{BARE, FAILING, Family, Group, Row, all, catalogue},
+    catalogue::{all, catalogue},
     chance::SplitMix64,
     clocks::{READING, clocks},
     quorums::{VOTES, quorums},
     race::{Line, Rendezvous, alone, together},
+    row::{BARE, FAILING, Family, Group, Row, Shape},
     runtime::{abort_on_panic, enter},
     service::Fault,
-    subject::{Calls, Function, Subject},
+    shapes::shapes,
+    subject::{Calls, Clones, Function, Sites, Subject},
 };

@@ -9,7 +9,7 @@ use steadfast_timeout::TimeoutLayer;
 use tower::{Layer, Service};
 
 use crate::{
-    catalogue::{FAILING, Family, Group, Row},
+    row::{FAILING, Family, Group, Row},
     service::{self, Fault, bare, bare_with},
     subject::{Calls, Subject},
 };
@@ -30,8 +30,8 @@ fn happy() -> Vec<Row> {
         happy("timeout, fixed", over(fixed(), bare())),
         happy("timeout, adaptive", over(adaptive(), bare())),
         happy("retry with budget (default)", over(RetryLayer::default(), bare())),
-        happy("retry + breaker + adaptive timeout", stack(count())),
-        happy("the same, breaker with time window, coarse clock", stack(time(TimeSource::Coarse))),
+        happy("retry + breaker + adaptive timeout", over(stack(count()), bare())),
+        happy("the same, breaker with time window, coarse clock", over(stack(time(TimeSource::Coarse)), bare())),
     ]
 }
 
@@ -70,20 +70,20 @@ where
 }
 
 /// The order of the guide: each attempt has its own limit, and the circuit sees each attempt.
-fn stack(config: BreakerConfig) -> Box<dyn Subject> {
-    over(RetryLayer::default(), breaker(config).layer(adaptive().layer(bare())))
+pub(crate) fn stack(config: BreakerConfig) -> (RetryLayer, BreakerLayer, TimeoutLayer) {
+    (RetryLayer::default(), breaker(config), adaptive())
 }
 
-fn breaker(config: BreakerConfig) -> BreakerLayer {
+pub(crate) fn breaker(config: BreakerConfig) -> BreakerLayer {
     BreakerLayer::new(Circuit::new(config).expect(VALID))
 }
 
 /// The default.
-fn count() -> BreakerConfig {
+pub(crate) fn count() -> BreakerConfig {
     BreakerConfig::new()
 }
 
-fn time(clock: TimeSource) -> BreakerConfig {
+pub(crate) fn time(clock: TimeSource) -> BreakerConfig {
     count().time_window(Duration::from_secs(10), 10).time_source(clock)
 }
 
@@ -99,10 +99,10 @@ fn open(config: BreakerConfig) -> BreakerLayer {
     layer
 }
 
-fn fixed() -> TimeoutLayer {
+pub(crate) fn fixed() -> TimeoutLayer {
     TimeoutLayer::fixed(Duration::from_secs(1)).expect(VALID)
 }
 
-fn adaptive() -> TimeoutLayer {
+pub(crate) fn adaptive() -> TimeoutLayer {
     TimeoutLayer::adaptive(Duration::from_millis(10), Duration::from_secs(5)).expect(VALID)
 }

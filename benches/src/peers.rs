@@ -1,4 +1,5 @@
-//! What others offer, set up to do the same: a window of a hundred calls at 50 %, a limit of a second, three attempts.
+//! What other projects offer, set up to do the same: a window of a hundred calls at 50 %, a limit
+//! of a second, three attempts.
 
 use std::{
     future::{Ready, ready},
@@ -23,15 +24,15 @@ use tower_resilience::{
 };
 
 use crate::{
-    catalogue::{Family, Group, Row},
+    row::{Family, Group, Row},
     service::{Fault, bare, bare_with, failing},
     subject::{Calls, Function, Subject},
 };
 
 const VALID: &str = "the configuration is valid";
-const LIMIT: Duration = Duration::from_secs(1);
+pub(crate) const LIMIT: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
-const PERMITS: usize = 1000;
+pub(crate) const PERMITS: usize = 1000;
 
 pub(crate) fn rows() -> Vec<Row> {
     tower().into_iter().chain(tower_resilience()).chain(without_layer()).chain(refused()).collect()
@@ -61,7 +62,7 @@ fn tower() -> Vec<Row> {
 
 /// The least that a tower retry needs.
 #[derive(Clone, Debug)]
-struct Attempts(u32);
+pub(crate) struct Attempts(pub(crate) u32);
 
 impl<E> Policy<u64, u64, E> for Attempts {
     type Future = Ready<()>;
@@ -82,30 +83,33 @@ impl<E> Policy<u64, u64, E> for Attempts {
 }
 
 fn tower_resilience() -> Vec<Row> {
-    let budget = RetryBudgetBuilder::new().token_bucket().build().expect(VALID);
     let plain = RetryLayer::<u64, u64, BoxError>::builder().build();
-    let budgeted = RetryLayer::<u64, u64, BoxError>::builder().budget(Arc::clone(&budget)).build();
-    let limited = || breaker().layer(limiter().layer(bare()));
-    let stack = RetryLayer::builder().budget(Arc::clone(&budget)).build().layer(limited());
+    let stack = (retry(), breaker(), limiter());
     let bulkhead = BulkheadLayer::builder().max_concurrent_calls(PERMITS).build().expect(VALID);
-    let with_bulkhead = RetryLayer::builder().budget(budget).build().layer(bulkhead.layer(limited()));
+    let with_bulkhead = (retry(), bulkhead, breaker(), limiter());
     vec![
         happy("tower-resilience breaker", calls(breaker().layer(bare()))),
         happy("tower-resilience time limiter", calls(limiter().layer(bare()))),
         happy("tower-resilience retry", calls(plain.layer(bare()))),
-        happy("tower-resilience retry + budget", calls(budgeted.layer(bare()))),
-        happy("tower-resilience retry + breaker + time limiter", calls(stack)),
-        happy("the same + bulkhead", calls(with_bulkhead)),
+        happy("tower-resilience retry + budget", calls(retry().layer(bare()))),
+        happy("tower-resilience retry + breaker + time limiter", calls(stack.layer(bare()))),
+        happy("the same + bulkhead", calls(with_bulkhead.layer(bare()))),
     ]
 }
 
-fn breaker() -> CircuitBreakerLayer {
+/// With a budget.
+pub(crate) fn retry<E>() -> RetryLayer<u64, u64, E> {
+    let budget = RetryBudgetBuilder::new().token_bucket().build().expect(VALID);
+    RetryLayer::builder().budget(budget).build()
+}
+
+pub(crate) fn breaker() -> CircuitBreakerLayer {
     // With a handle, or each service gets a circuit of its own.
     let builder = CircuitBreakerLayer::builder().minimum_number_of_calls(20).wait_duration_in_open(HOUR);
     builder.build_with_handle().expect(VALID).0
 }
 
-fn limiter() -> TimeLimiterLayer<FixedTimeout> {
+pub(crate) fn limiter() -> TimeLimiterLayer<FixedTimeout> {
     TimeLimiterLayer::builder().timeout_duration(LIMIT).build()
 }
 
@@ -136,14 +140,15 @@ fn refused() -> Vec<Row> {
     }
     let recloser = Arc::new(recloser);
     vec![
-        // While another thread holds its lock, an open circuit sleeps for a millisecond before it refuses.
+        // While another thread holds its lock, an open circuit sleeps for a millisecond before it
+        // refuses.
         refused("tower-resilience breaker open", calls(breaker.layer(bare_with::<Fault>()))).uncontended(),
         refused("failsafe open (no layer)", function(move |request| failsafe.call(|| answer(request)).is_ok())),
         refused("recloser open (no layer)", function(move |request| recloser.call(|| answer(request)).is_ok())),
     ]
 }
 
-fn consecutive() -> failsafe::StateMachine<failure_policy::ConsecutiveFailures<backoff::Constant>, ()> {
+pub(crate) fn consecutive() -> failsafe::StateMachine<failure_policy::ConsecutiveFailures<backoff::Constant>, ()> {
     let policy = failure_policy::consecutive_failures(5, backoff::constant(HOUR));
     failsafe::Config::new().failure_policy(policy).build()
 }

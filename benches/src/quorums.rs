@@ -1,13 +1,16 @@
-//! Quorums: what it costs to ask a rule, beside another crate's; and what a call over five services costs that all answer at once.
+//! Quorums: what it costs to ask a rule, beside another crate's; and what a call over five services
+//! costs that all answer at once.
 
 mod calls;
 mod peers;
 mod rules;
 mod votes;
 
-use crate::catalogue::Row;
+pub(crate) use self::calls::{NEEDED, five, made, three_of_five};
+use crate::row::Row;
 
-/// The name of the row in which votes are looked at and no rule is asked: what is not a rule's in the rows of rules.
+/// The name of the row in which votes are looked at and no rule is asked: what is not a rule's in
+/// the rows of rules.
 pub const VOTES: &str = "looking at the votes, no rule";
 
 /// The rows of the quorums, warm. Needs [`enter`](crate::enter).

@@ -34,8 +34,8 @@ impl Line {
     /// When there are no lines.
     #[must_use]
     pub fn over_all(lines: &[Self]) -> Duration {
-        let start = lines.iter().map(|line| line.start).min().expect("somebody has run");
-        let end = lines.iter().map(|line| line.end).max().expect("somebody has run");
+        let start = lines.iter().map(|line| line.start).min().expect("at least one thread has run");
+        let end = lines.iter().map(|line| line.end).max().expect("at least one thread has run");
         end.saturating_duration_since(start)
     }
 }
@@ -99,5 +99,6 @@ pub fn together(subject: &dyn Subject, threads: usize, calls: u64) -> Duration {
     Line::over_all(&lines)
 }
 
-/// What a thread does before it is measured: enough for caches, lazy thread-locals and branch prediction.
+/// What a thread does before it is measured: enough for caches, lazy thread-locals and branch
+/// prediction.
 const WARM_UP: u64 = 1000;

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use steadfast_core::TimeSource;
 
 use crate::{
-    catalogue::{BARE, FAILING, Family, Group, Row},
+    row::{BARE, FAILING, Family, Group, Row},
     service::{bare, boxed, failing},
     subject::{Calls, Function},
 };

@@ -7,7 +7,8 @@ use steadfast_core::Failure;
 use steadfast_timeout::Elapsed;
 use tower::{BoxError, Service, service_fn};
 
-/// An error that a user would write, small and without an allocation: for the services that fail or are refused.
+/// An error that a user would write, small and without an allocation: for the services that fail or
+/// are refused.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 pub enum Fault {
     /// The service's own failure.
@@ -41,15 +42,23 @@ impl Failure for Fault {
     }
 }
 
-/// Answers each request with itself, at once: an asynchronous function whose error is tower's own, as most services are.
+/// Answers each request with itself, at once: an asynchronous function whose error is tower's own,
+/// as most services are.
 ///
-/// A future that holds a finished result would be copied out of the caller's memory piece by piece, and that time put down to the layer.
+/// A future that holds a finished result would be copied out of the caller's memory piece by piece,
+/// and that time put down to the layer.
 pub(crate) fn bare() -> impl Inner<BoxError> {
     bare_with()
 }
 
 /// The same, with an error of any type.
 pub(crate) fn bare_with<E: 'static>() -> impl Inner<E> {
+    service_fn(|request| async move { Ok::<_, E>(request) })
+}
+
+/// The same again, of a type of its own for each `USE`: what is built over it is compiled for that
+/// use alone. Code that two uses shared would be called from both, and so be inlined in neither.
+pub(crate) fn bare_for<E: 'static, const USE: usize>() -> impl Inner<E> {
     service_fn(|request| async move { Ok::<_, E>(request) })
 }
 

@@ -1,5 +1,6 @@
-//! Prints for each subject its name, and the allocations and bytes of a thousand calls. Part of `table`, and a program of its own because
-//! counting costs time at each allocation, which would be put down to whoever allocates.
+//! Prints for each row its id, and the allocations and bytes of a thousand calls. Part of `table`,
+//! and a program of its own because counting costs time at each allocation, which the table would
+//! put down to the subjects that allocate.
 
 use steadfast_benches::{all, enter};
 
@@ -11,6 +12,6 @@ fn main() {
         let counted = allocation_counter::measure(|| {
             row.subject.run(CALLS);
         });
-        println!("{}\t{}\t{}", row.name, counted.count_total, counted.bytes_total);
+        println!("{}\t{}\t{}", row.id(), counted.count_total, counted.bytes_total);
     }
 }

@@ -11,13 +11,13 @@ use steadfast_quorum::{Plan, QuorumCall, Threshold};
 use tower::BoxError;
 
 use crate::{
-    catalogue::{Family, Group, Row},
+    row::{Family, Group, Row},
     service::{Inner, bare},
     subject::{Calls, Function, Subject},
 };
 
 const NODES: usize = 5;
-const NEEDED: usize = 3;
+pub(crate) const NEEDED: usize = 3;
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![
@@ -33,21 +33,28 @@ fn row(family: Family, name: &'static str, subject: Box<dyn Subject>) -> Row {
 }
 
 fn quorum(plan: Plan) -> Box<dyn Subject> {
-    let rule = Threshold::of(NEEDED, NODES).expect("three of five is possible");
-    let call = QuorumCall::new(rule, services().into_iter().enumerate(), plan);
+    let call = QuorumCall::new(three_of_five(), services().into_iter().enumerate(), plan);
     Box::new(Calls(call.expect("each node has one service")))
 }
 
+pub(crate) fn three_of_five() -> Threshold {
+    Threshold::of(NEEDED, NODES).expect("three of five is possible")
+}
+
 fn services() -> [impl Inner<BoxError>; NODES] {
-    let service = bare();
+    five(&bare())
+}
+
+pub(crate) fn five<S: Clone>(service: &S) -> [S; NODES] {
     std::array::from_fn(|_| service.clone())
 }
 
-/// The first answers, whichever they are. Counts no errors: with three of them it would go on waiting.
+/// The first answers, whichever they are. Counts no errors: with three of them it would go on
+/// waiting.
 fn first_of(mut services: [impl Inner<BoxError>; NODES]) -> Box<dyn Subject> {
     Box::new(Function(move |request| {
         let mut cx = Context::from_waker(Waker::noop());
-        let calls = services.iter_mut().map(|service| made(service, request, &mut cx));
+        let calls = services.iter_mut().map(|service| made(service, request));
         let mut calls = pin!(calls.collect::<FuturesUnordered<_>>());
         let mut replies = Vec::with_capacity(NODES);
         while replies.len() < NEEDED {
@@ -65,14 +72,15 @@ fn first_of(mut services: [impl Inner<BoxError>; NODES]) -> Box<dyn Subject> {
 fn all_of(mut services: [impl Inner<BoxError>; NODES]) -> Box<dyn Subject> {
     Box::new(Function(move |request| {
         let mut cx = Context::from_waker(Waker::noop());
-        let calls = services.iter_mut().map(|service| made(service, request, &mut cx));
+        let calls = services.iter_mut().map(|service| made(service, request));
         let polled = pin!(join_all(calls)).poll(&mut cx);
         let Poll::Ready(replies) = black_box(polled) else { return false };
         replies.iter().filter(|reply| reply.is_ok()).count() >= NEEDED
     }))
 }
 
-fn made<S: Inner<BoxError>>(service: &mut S, request: u64, cx: &mut Context<'_>) -> S::Future {
-    assert!(matches!(service.poll_ready(cx), Poll::Ready(Ok(()))), "a subject is always ready");
+pub(crate) fn made<S: Inner<BoxError>>(service: &mut S, request: u64) -> S::Future {
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(matches!(service.poll_ready(&mut cx), Poll::Ready(Ok(()))), "a subject is always ready");
     service.call(black_box(request))
 }

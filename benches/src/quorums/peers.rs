@@ -1,6 +1,8 @@
-//! The crate `quorum-set`, which came out of openraft. It says whether nodes are a quorum, and leaves it to its users whether one can still come.
+//! The crate `quorum-set`, which came out of openraft. It says whether nodes are a quorum, and
+//! leaves it to its users whether one can still come.
 //!
-//! It takes nodes as a list of numbers, whatever they are, and each list lies in memory in one piece.
+//! It takes nodes as a list of numbers, whatever they are, and each list lies in memory in one
+//! piece.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +12,7 @@ use super::{
     rules::JOINT,
     votes::{Asking, Votes, mix},
 };
-use crate::catalogue::{Family, Group, Row};
+use crate::row::{Family, Group, Row};
 
 const VALID: &str = "the rule is possible";
 
@@ -34,7 +36,8 @@ where
     row(name, yes, move |yes: &Vec<u64>| rule.is_quorum(yes.iter()))
 }
 
-/// What a user does who wants to know it as early as it is certain: with all who have not said no, is it a quorum?
+/// What a user does who wants to know it as early as it is certain: with all who have not said no,
+/// is it a quorum?
 fn twice<Q>(name: &'static str, nodes: usize, rule: Q) -> Row
 where
     Q: QuorumSet<Id = u64> + Clone + Send + 'static,

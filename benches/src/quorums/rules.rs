@@ -6,7 +6,7 @@ use super::{
     VOTES,
     votes::{Asking, Votes, mix},
 };
-use crate::catalogue::{Family, Group, Row};
+use crate::row::{Family, Group, Row};
 
 const VALID: &str = "the rule is possible";
 
@@ -56,7 +56,8 @@ fn row<A: 'static, const WORDS: usize>(
     ask: impl Fn(&Votes<WORDS>) -> A + Clone + Send + 'static,
 ) -> Row {
     let row = Row::new(family, Group::Votes, name, Box::new(Asking::new(mix(nodes), ask))).over(name);
-    // Nobody writes to a rule: a second thread cannot disturb the first. The one row that two threads do run tells whether they have a core each.
+    // No call writes to a rule: a second thread cannot disturb the first. The one row that two
+    // threads do run tells whether they have a core each.
     if name == VOTES { row } else { row.uncontended() }
 }
 

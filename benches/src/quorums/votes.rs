@@ -6,19 +6,20 @@ use steadfast_quorum::Nodes;
 
 use crate::{chance::SplitMix64, subject::Subject};
 
-/// Who has voted yes, and who no.
+/// The nodes that have voted yes, and those that have voted no.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Votes<const WORDS: usize = 1> {
     pub(crate) yes: Nodes<WORDS>,
     pub(crate) no: Nodes<WORDS>,
 }
 
-/// A mix holds so many words in all. Long enough that no branch predictor learns it by heart, short enough that it stays in the second
-/// cache, from which it is read in order.
+/// A mix holds so many words in all. Long enough that no branch predictor learns it by heart, short
+/// enough that it stays in the second cache, from which it is read in order.
 const MIX_WORDS: usize = 1 << 14;
 
-/// Of nodes 0 to `nodes - 1`. Each time at least half of them have voted, whichever; how many of these voted yes is as likely to be few as many. So a
-/// majority is won, lost and open about as often, and what it is depends on all of the votes.
+/// Of nodes 0 to `nodes - 1`. Each time at least half of them have voted, whichever; how many of
+/// these voted yes is as likely to be few as many. So a majority is won, lost and open about as
+/// often, and what it is depends on all of the votes.
 pub(crate) fn mix<const WORDS: usize>(nodes: usize) -> Vec<Votes<WORDS>> {
     let mut chance = SplitMix64::seeded(nodes as u64);
     (0..MIX_WORDS / (2 * WORDS)).map(|_| voted(nodes, &mut chance)).collect()
@@ -39,8 +40,8 @@ fn voted<const WORDS: usize>(nodes: usize, chance: &mut SplitMix64) -> Votes<WOR
     Votes { yes, no }
 }
 
-/// Asks about one after the other, and begins again after the last. What comes out is used by nobody: a mispredicted branch of the caller's would be
-/// none of the rule's.
+/// Asks about one after the other, and begins again after the last. The answers are not used: a
+/// branch on them could be mispredicted, and that time would not be the rule's.
 #[derive(Clone)]
 pub(crate) struct Asking<T, F> {
     mix: Arc<[T]>,

@@ -1,4 +1,5 @@
-//! Three wall clocks that are wrong in three ways, and the hybrid time of the nodes that stand on them.
+//! Three wall clocks that are wrong in three ways, and the hybrid time of the nodes that stand on
+//! them.
 
 use std::{error::Error, time::Duration};
 
@@ -58,7 +59,8 @@ fn wall(node: &Node, at: u64) -> Physical {
     Physical::from_unix(Duration::from_micros((millis * 1000.0) as u64))
 }
 
-/// Runs all three, and checks what the figure shows: hybrid time never goes back and is never behind its wall clock.
+/// Runs all three, and checks what the figure shows: hybrid time never goes back and is never
+/// behind its wall clock.
 fn simulate() -> [Trace; 3] {
     let mut clocks = [HlcState::new(Duration::from_millis(500)).expect("half a second is within the bounds"); 3];
     let mut traces = <[Trace; 3]>::default();
@@ -87,7 +89,8 @@ fn simulate() -> [Trace; 3] {
 
 const SIZE: (u32, u32) = (960, 840);
 
-/// Both are told apart by colour-blind readers, and by their strokes (Okabe and Ito's vermilion and blue).
+/// Both are told apart by colour-blind readers, and by their strokes (Okabe and Ito's vermilion and
+/// blue).
 const WALL: RGBColor = RGBColor(213, 94, 0);
 const HYBRID: RGBColor = RGBColor(0, 114, 178);
 

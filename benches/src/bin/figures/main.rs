@@ -1,4 +1,5 @@
-//! Draws the figures of docs/, from simulations that read no clock: `cargo run -p steadfast-benches --bin figures`.
+//! Draws the figures of docs/, from simulations that read no clock:
+//! `cargo run -p steadfast-benches --bin figures`.
 //!
 //! Each is the same on every machine. A test compares what is drawn with what is committed.
 

@@ -1,7 +1,9 @@
-//! What a quorum of three of five nodes costs in requests, and what it takes in time: every plan on the same latencies.
+//! What a quorum of three of five nodes costs in requests, and what it takes in time: every plan on
+//! the same latencies.
 //!
-//! The clock of a `QuorumCall` is tokio's. Only tokio's feature `test-util` stops it, and that would slow every clock that this package measures.
-//! So calls are played here: who is called when, as the plans say, and the rule itself is asked what the answers decide.
+//! The clock of a `QuorumCall` is tokio's. Only tokio's feature `test-util` stops it, and that
+//! would slow every clock that this package measures. So calls are played here: who is called when,
+//! as the plans say, and the rule itself is asked what the answers decide.
 
 use std::{error::Error, iter};
 
@@ -26,8 +28,9 @@ const FASTEST_MS: f64 = 5.0;
 /// How long each node would take to answer each call.
 type Trace = Vec<[f64; NODES]>;
 
-/// Pareto's distribution with the exponent 2: half of the answers within 7 ms, one in a hundred later than 50, one in ten thousand later than 500. Its
-/// quantiles need no more than a root, which is the same to the last bit on every machine.
+/// Pareto's distribution with the exponent 2: half of the answers within 7 ms, one in a hundred
+/// later than 50, one in ten thousand later than 500. Its quantiles need no more than a root, which
+/// is the same to the last bit on every machine.
 fn trace() -> Trace {
     let mut chance = SplitMix64::seeded(4);
     let mut latency = |_| FASTEST_MS / chance.share().sqrt();
@@ -145,7 +148,8 @@ fn check(Results { all, first, staggered }: &Results) {
 
 const SIZE: (u32, u32) = (960, 600);
 
-/// In the order of the [`QUANTILES`]. Colour-blind readers tell them apart (Okabe and Ito's bluish green, vermilion and blue), and they never cross.
+/// In the order of the [`QUANTILES`]. Colour-blind readers tell them apart (Okabe and Ito's bluish
+/// green, vermilion and blue), and they never cross.
 const COLOURS: [RGBColor; 3] = [RGBColor(0, 158, 115), RGBColor(213, 94, 0), RGBColor(0, 114, 178)];
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
@@ -188,7 +192,8 @@ fn draw_on(root: &Area<'_>, results: &Results) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// One quantile of all plans: with the delay falling, staggered calls lead from the quorum first to all at once.
+/// One quantile of all plans: with the delay falling, staggered calls lead from the quorum first to
+/// all at once.
 fn lines(chart: &mut Chart<'_, '_>, results: &Results, index: usize, colour: RGBColor) -> Result<(), Box<dyn Error>> {
     let line = results.by_requests().map(|outcome| outcome.point(index));
     let line = chart.draw_series(LineSeries::new(line, colour.stroke_width(2)))?;

@@ -30,7 +30,8 @@ fn line(text: &mut String, entry: &Entry) -> std::fmt::Result {
     }
 }
 
-/// How many times longer a thread waits for its timestamp while another takes as many from the same clock.
+/// How many times longer a thread waits for its timestamp while another takes as many from the same
+/// clock.
 fn cost(entry: &Entry) -> f64 {
     entry.rates.map_or(f64::INFINITY, |rates| 2.0 / rates.ratio)
 }

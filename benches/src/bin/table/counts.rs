@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, env, error::Error, process::Command};
 
+use crate::profile::Profile;
+
 /// Of a thousand calls.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Count {
@@ -9,15 +11,25 @@ pub(crate) struct Count {
     pub(crate) bytes: u64,
 }
 
-/// The counts by the name of the row.
+/// The counts by the id of the row.
 pub(crate) fn counts() -> Result<HashMap<String, Count>, Box<dyn Error>> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let arguments = ["run", "--quiet", "--profile", "bench", "-p", env!("CARGO_PKG_NAME"), "--bin", "allocations"];
-    let output = Command::new(cargo).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output()?;
+    let output = command()?.output()?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into());
     }
     String::from_utf8(output.stdout)?.lines().map(parse).collect()
+}
+
+/// Built by cargo in the same profile. Where cargo has not started this program, the other one
+/// stands beside it: so copies of both, made of two commits, can be run one after the other.
+fn command() -> Result<Command, Box<dyn Error>> {
+    let Some(cargo) = env::var_os("CARGO") else {
+        return Ok(Command::new(env::current_exe()?.with_file_name("allocations")));
+    };
+    let mut command = Command::new(cargo);
+    command.args(["run", "--quiet", "--profile", Profile::current().name(), "-p", env!("CARGO_PKG_NAME")]);
+    command.args(["--bin", "allocations"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    Ok(command)
 }
 
 fn parse(line: &str) -> Result<(String, Count), Box<dyn Error>> {

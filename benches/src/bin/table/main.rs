@@ -1,14 +1,17 @@
-//! `cargo run --profile bench -p steadfast-benches --bin table [section …]`: what each layer adds to a call, and what each
-//! timestamp and each quorum costs, beside their peers, in one run.
+//! `cargo run --profile bench -p steadfast-benches --bin table [section …]`: what each layer costs
+//! in programs of each shape, and what each timestamp and each quorum costs, beside their peers, in
+//! one run. With `--profile plain` it is built as programs are that set nothing in their profile.
 //!
 //! It judges the gates and never fails over them: a time is a property of the machine as well.
 
 mod clocks;
 mod counts;
 mod gates;
+mod profile;
 mod quorums;
 mod report;
 mod scaling;
+mod shapes;
 mod single;
 
 use std::{collections::HashMap, env, error::Error};
@@ -28,7 +31,7 @@ struct Section {
     gates: fn(&[Entry]) -> String,
 }
 
-const SECTIONS: [Section; 3] = [
+const SECTIONS: [Section; 4] = [
     Section {
         name: "layers",
         title: "Layers",
@@ -36,6 +39,14 @@ const SECTIONS: [Section; 3] = [
         unshared: BARE,
         table: report::markdown,
         gates: gates::markdown,
+    },
+    Section {
+        name: "shapes",
+        title: "Shapes",
+        rows: steadfast_benches::shapes,
+        unshared: BARE,
+        table: shapes::markdown,
+        gates: shapes::gates,
     },
     Section {
         name: "clocks",

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt::Write};
 
-use steadfast_benches::{Family, Group, Row};
+use steadfast_benches::{Family, Group, Row, Shape};
 
 use crate::{counts::Count, scaling::Rates, single::Times};
 
@@ -10,7 +10,8 @@ use crate::{counts::Count, scaling::Rates, single::Times};
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) name: &'static str,
-    family: Family,
+    pub(crate) shape: Option<Shape>,
+    pub(crate) family: Family,
     group: Group,
     /// Nanoseconds over the row it is measured against.
     pub(crate) added: f64,
@@ -38,20 +39,24 @@ pub(crate) fn table(
     rows: &[Row],
     times: &[Times],
     counts: &HashMap<String, Count>,
-    rates: &HashMap<&str, Rates>,
+    rates: &HashMap<String, Rates>,
 ) -> Vec<Entry> {
-    let times_of: HashMap<_, _> = rows.iter().map(|row| row.name).zip(times).collect();
-    let entry = |(row, times): (&Row, &Times)| Entry {
-        name: row.name,
-        family: row.family,
-        group: row.group,
-        added: times.median - times_of[row.over].median,
-        added_tenth: times.tenth - times_of[row.over].tenth,
-        total: times.median,
-        total_tenth: times.tenth,
-        allocations: counts[row.name].allocations as f64 / 1000.0,
-        bytes: counts[row.name].bytes as f64 / 1000.0,
-        rates: rates.get(row.name).copied(),
+    let times_of: HashMap<_, _> = rows.iter().map(Row::id).zip(times).collect();
+    let entry = |(row, times): (&Row, &Times)| {
+        let (over, count) = (times_of[&row.over_id()], counts[&row.id()]);
+        Entry {
+            name: row.name,
+            shape: row.shape,
+            family: row.family,
+            group: row.group,
+            added: times.median - over.median,
+            added_tenth: times.tenth - over.tenth,
+            total: times.median,
+            total_tenth: times.tenth,
+            allocations: count.allocations as f64 / 1000.0,
+            bytes: count.bytes as f64 / 1000.0,
+            rates: rates.get(&row.id()).copied(),
+        }
     };
     rows.iter().zip(times).map(entry).collect()
 }

@@ -1,5 +1,6 @@
-//! Two threads against one. Two workers hold a handle to each subject; in each round and for each subject one of them makes calls alone while
-//! the other sleeps, and then both at once. The ratio is taken within the round, so that a slow second slows both sides.
+//! Two threads against one. Two workers hold a handle to each subject; in each round and for each
+//! subject one of them makes calls alone while the other sleeps, and then both at once. The ratio
+//! is taken within the round, so that a slow second slows both sides.
 
 use std::{collections::HashMap, thread};
 
@@ -20,14 +21,15 @@ pub(crate) struct Rates {
     pub(crate) ratio: f64,
 }
 
-/// What one worker saw of one subject in one round: its calls alone, if it was its turn, and its calls beside the other.
+/// What one worker saw of one subject in one round: its calls alone, if it was its turn, and its
+/// calls beside the other.
 struct Seen {
     solo: Option<Line>,
     duo: Line,
 }
 
-/// The rates of those rows that threads can share, by name.
-pub(crate) fn measure(rows: &[Row]) -> HashMap<&'static str, Rates> {
+/// The rates of those rows that threads can share, by id.
+pub(crate) fn measure(rows: &[Row]) -> HashMap<String, Rates> {
     let rows: Vec<&Row> = rows.iter().filter(|row| row.contended).collect();
     let calls: Vec<u64> = rows.iter().map(|row| chunk(&mut *row.subject.fork()) * CHUNKS).collect();
     let rendezvous = Rendezvous::new(2);
@@ -43,7 +45,7 @@ pub(crate) fn measure(rows: &[Row]) -> HashMap<&'static str, Rates> {
     });
     let seen = |all, index| of_subject(all, rows.len(), index);
     let rates =
-        |(index, row): (usize, &&Row)| (row.name, rates(calls[index], seen(&first, index), seen(&second, index)));
+        |(index, row): (usize, &&Row)| (row.id(), rates(calls[index], seen(&first, index), seen(&second, index)));
     rows.iter().enumerate().map(rates).collect()
 }
 

@@ -1,5 +1,6 @@
-//! Time on one thread. All subjects are measured in turn, in chunks well below a millisecond and by the thread's own CPU clock: whatever
-//! disturbs the machine for longer than that disturbs all of them alike, and the median leaves the rest out.
+//! Time on one thread. All subjects are measured in turn, in chunks well below a millisecond and by
+//! the thread's own CPU clock: whatever disturbs the machine for longer than that disturbs all of
+//! them alike, and the median leaves the rest out.
 
 use rustix::time::{ClockId, clock_gettime};
 use steadfast_benches::{Row, Subject};
