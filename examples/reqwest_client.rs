@@ -84,7 +84,7 @@ async fn main() -> Result<(), BoxError> {
             Err(None) => {
                 break service.oneshot(request(Method::POST, address)?).await.expect_err("the circuit is open");
             }
-            Ok(response) => return Err(format!("answered by nobody: {}", response.status()).into()),
+            Ok(response) => return Err(format!("answered, though no server is there: {}", response.status()).into()),
         }
     };
     assert_eq!(circuit.state(), State::Open);

@@ -77,8 +77,8 @@ pub(crate) async fn replicate(
     let mut word = || words.next().ok_or(StatusCode::BAD_REQUEST);
     let wall = word()?.parse().map_err(|_| StatusCode::BAD_REQUEST)?;
     let stamp: Stamp = word()?.parse().map_err(|_| StatusCode::BAD_REQUEST)?;
-    // A stamp that came in a body, and not in the layers' header: one from too far ahead would win against all that is written until then. Of
-    // the wall clock's nobody can tell.
+    // The stamp came in a body, not in the layers' header. One from too far ahead would win against all
+    // that is written until then. A reading of the wall clock cannot be checked like that.
     node.hlc.merge(stamp.time).map_err(|_| StatusCode::UNPROCESSABLE_ENTITY)?;
     Ok(node.registers.adopt(&key, word()?, (wall, stamp.node), stamp))
 }

@@ -21,7 +21,7 @@ use crate::{
 /// What can happen to an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// `SIGSTOP`: it keeps its connections and answers nobody, until `SIGCONT`.
+    /// `SIGSTOP`: it keeps its connections and answers no request, until `SIGCONT`.
     Paused,
     /// `SIGKILL`: its connections break and new ones are refused, until it is started again.
     Killed,

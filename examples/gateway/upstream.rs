@@ -94,7 +94,8 @@ pub(crate) fn serve(args: &[&str]) -> Result<ExitCode, Failure> {
     })
 }
 
-/// While an upstream was dead, a connection of somebody else may have come to use its port; such do not last.
+/// While an upstream was dead, a connection of another program may have taken its port. Such a
+/// connection does not last.
 async fn bind(port: u16) -> io::Result<TcpListener> {
     for _ in 0..20 {
         match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {

@@ -46,7 +46,7 @@ pub(crate) fn expect(read: Option<Entry>, value: &str) -> Result<(), Failure> {
 pub(crate) async fn sees_nothing(register: &Register) -> Result<(), Failure> {
     match register.read(KEY).await? {
         None => Ok(()),
-        Some(entry) => Err(format!("nobody has written, and read was {entry}").into()),
+        Some(entry) => Err(format!("no client has written, and read was {entry}").into()),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
 /// Much longer than an observer takes that is not stopped.
 const ANSWER: Duration = Duration::from_millis(500);
 
-/// Looks all the time whether somebody convicts the innocent.
+/// Looks all the time whether a quorum of observers convicts an innocent one.
 pub(crate) struct Jury {
     is_over: Arc<AtomicBool>,
     looks: Arc<AtomicU64>,
@@ -30,7 +30,7 @@ pub(crate) struct Jury {
 }
 
 impl Jury {
-    /// Only `guilty` may ever be dead by a quorum of anybody's votes.
+    /// Only `guilty` may ever be dead by a quorum of votes, whichever observer counts them.
     pub(crate) fn watch(peers: Vec<Peer>, guilty: usize) -> Self {
         let (is_over, looks) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let task = tokio::spawn(look(peers, guilty, Arc::clone(&is_over), Arc::clone(&looks)));

@@ -15,7 +15,7 @@
 //!    of a single node run beside them, and are old: the check can fail. Where no quorum is possible any more, that is said
 //!    at once; where it is only not certain, at the deadline.
 //! 2. **Suspects.** Each process watches the others and tells them whom it suspects. A stopped one is dead by the vote of
-//!    the others; it convicts nobody when it goes on. One whose own way to the others is cut suspects them all, and is
+//!    the others; it convicts no other when it goes on. One whose own way to the others is cut suspects them all, and is
 //!    outvoted.
 //!
 //! Nodes keep what they hold in memory, so one that was killed stays dead.

@@ -26,7 +26,8 @@ const PERIOD: Duration = Duration::from_millis(50);
 /// How long an answer may take until the question is asked again.
 const ANSWER: Duration = Duration::from_millis(200);
 
-/// Who has not answered for so long is suspected: several answers are missing, so one that is late convicts nobody.
+/// A peer that has not answered for so long is suspected: several answers are missing, so one late
+/// answer convicts no peer.
 const SILENCE: Duration = Duration::from_millis(600);
 
 /// How long a report counts: several times what a silent peer holds it up.
@@ -146,7 +147,7 @@ impl View {
     }
 }
 
-/// An observer's reports. Nobody reports for another: the observer is who was asked.
+/// An observer's reports. No observer reports for another: these are from the one that was asked.
 pub(crate) fn parse(observer: usize, reports: &str) -> impl Iterator<Item = Suspicion> {
     reports.lines().filter_map(move |line| {
         let mut words = line.split(' ');

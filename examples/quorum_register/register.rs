@@ -22,7 +22,8 @@ use crate::{
 /// How long a read or a write may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long writes may take that nobody waits for any more. A node that has stood still for longer is left to read repair.
+/// How long the writes that a call no longer waits for may take. A node that has stood still for
+/// longer is left to read repair.
 const BACKGROUND: Duration = Duration::from_secs(1);
 
 pub(crate) type Replies = Answers<peer::Response, peer::Error>;
@@ -96,7 +97,7 @@ impl Register {
         let current = tally.current();
         let Some((_, Some(newest))) = tally.into_newest() else { return Ok(None) };
         if !self.rules.write().is_quorum(current) {
-            // Otherwise the next read might meet none of those who hold it, and go back in time.
+            // Otherwise the next read might meet none of the nodes that hold it, and go back in time.
             self.store(key, &newest, deadline).await?;
         }
         Ok(Some(newest))
@@ -111,8 +112,8 @@ impl Register {
         }
     }
 
-    /// Stamps a write. What comes back with a quorum's answers is their hybrid time: the next tick is above every stamp they
-    /// hold, whoever's it is.
+    /// Stamps a write. What comes back with a quorum's answers is their hybrid time: the next tick is
+    /// above every stamp that these nodes hold, whichever client made it.
     async fn stamp(&self, key: &str, value: &str, deadline: Deadline) -> Result<Entry, Denied> {
         ask(&self.reads, key, deadline).await?;
         Ok(Entry { stamp: Stamp::new(self.hlc.tick(), self.id), value: value.to_owned() })

@@ -64,7 +64,7 @@ impl Seen {
         Ok(())
     }
 
-    /// What one node says may be a write that comes to nothing, so nobody else has to see it.
+    /// What one node says may be a write that comes to nothing, so no other reader has to see it.
     pub(crate) async fn read_one(self: Arc<Self>, register: Register) -> Result<(), Failure> {
         while !self.is_over.load(SeqCst) {
             let floor = self.floor();

@@ -13,16 +13,16 @@ use crate::{Failure, NODES, checker::LIMIT, jury::Jury, observer, peer::Peer, pr
 
 const ALL: [usize; NODES] = [0, 1, 2, 3, 4];
 
-/// Who is stopped, and the only one who may ever be dead.
+/// The observer that is stopped, the only one that may ever be dead.
 const STOPPED: usize = 2;
 
-/// Whose way to the others is cut, and nobody's to it.
+/// The observer whose way to the others is cut. Their way to it is not.
 const CUT_OFF: usize = 4;
 
 pub(crate) const PAUSE: Duration = Duration::from_millis(20);
 
 pub(crate) async fn show() -> Result<(), Failure> {
-    println!("Five observers; dead is whom three of them suspect, and who is suspected has no vote.");
+    println!("Five observers: one that three others suspect is dead, and a suspect has no vote.");
     let start = |id: usize| Child::spawn(["--observer".to_owned(), id.to_string()]);
     let mut observers = block_in_place(|| (0..NODES).map(start).collect::<Result<Vec<_>, _>>())?;
     let links = introduce(&observers).await?;
@@ -33,7 +33,7 @@ pub(crate) async fn show() -> Result<(), Failure> {
     stopped(&mut observers[STOPPED], &peers).await?;
     cut_off(&links, &peers).await?;
     let looks = jury.end().await?;
-    println!("All the while, in {looks} looks at what they say, nobody was convicted but {STOPPED}.");
+    println!("All the while, in {looks} looks at what they say, none was convicted but {STOPPED}.");
     Ok(())
 }
 
@@ -65,11 +65,11 @@ async fn cut_off(links: &Links, peers: &[Peer]) -> Result<(), Failure> {
     let others = all_but(CUT_OFF);
     links.cut().await;
     let took = until(async || Ok(suspects(peers, CUT_OFF).await? == others)).await?;
-    // It hears nobody any more. The others hear it, for they ask.
+    // It hears no other any more. The others hear it, for they ask.
     agree(peers, &[CUT_OFF], &others, "Pending").await?;
     agree(peers, &others, &ALL, "Lost").await?;
     println!(
-        "  {CUT_OFF} cut off    it suspects all others, after {took:.1?}, and is outvoted by them; by itself it convicts nobody"
+        "  {CUT_OFF} cut off    it suspects all others, after {took:.1?}, and is outvoted by them; by itself it convicts none"
     );
     links.heal();
     let took = agree(peers, &ALL, &ALL, "Lost").await?;

@@ -1,7 +1,8 @@
 //! The contract that every layer keeps, one clause at a time.
 //!
-//! A layer under test is a closure that wraps a [`Probe`]; each clause gets a fresh probe, polls by hand and waits for
-//! nobody, with tokio's clock paused. So a clause that hangs in production fails here at once.
+//! A layer under test is a closure that wraps a [`Probe`]; each clause gets a fresh probe, polls by
+//! hand and never waits, with tokio's clock paused. So a clause that hangs in production fails here at
+//! once.
 //!
 //! Configure the layer so that it has no reason to refuse: a hundred cancelled calls, one panic or three failures must not
 //! trip it. What it does when it refuses is for its own tests.
@@ -108,9 +109,9 @@ clauses! {
     ReadiedInstanceIsCalled => readiness::is_called_where_it_was_given,
     /// While the inner service is not ready, neither is the layer.
     PendingIsPassedOn => readiness::pending_is_passed_on,
-    /// Whoever waits for readiness is woken when the inner service is ready.
+    /// A task that waits for readiness is woken when the inner service is ready.
     ReadinessWakes => readiness::wakes,
-    /// Nobody is woken for nothing, neither while waiting for readiness nor for a response.
+    /// No task is woken for nothing, neither while it waits for readiness nor for a response.
     NeverBusyWakes => readiness::never_busy_wakes,
     /// An inner service that fails its readiness is reported as it is.
     ReadinessErrorIsPassedOn => readiness::error_is_passed_on,

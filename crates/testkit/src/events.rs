@@ -27,8 +27,8 @@ pub fn events(act: impl FnOnce()) -> Vec<String> {
 
 /// Writes each event as a line, for the thread it happens on.
 ///
-/// One for the whole process: with a subscriber for each scope, a thread without one may be the first to meet an event, and
-/// then tracing remembers that nobody wants it.
+/// One for the whole process: with a subscriber for each scope, a thread without one may be the first
+/// to meet an event, and then tracing remembers that no subscriber wants it.
 struct Log;
 
 thread_local! {

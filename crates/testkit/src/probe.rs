@@ -208,7 +208,8 @@ impl Default for Probe {
 }
 
 impl Shared {
-    /// A probe panics by design, never while it changes its state; so a poisoned lock is as good as any.
+    /// A probe panics by design, but never while it changes its state: behind a poisoned lock the state
+    /// is sound.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -12,7 +12,7 @@
 //! #   drop(listener);
 //! }
 //! let mut child = process::Child::spawn(["upstream"])?;
-//! child.pause()?; // keeps its connections and answers nobody
+//! child.pause()?; // keeps its connections and answers no request
 //! child.resume()?;
 //! # Ok(())
 //! # }
@@ -61,11 +61,12 @@ impl Child {
         command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
         let (started, child) = mpsc::channel();
         let (announced, port) = mpsc::channel();
-        // The thread that starts a process counts as its parent for the death signal, so it lives as long as the process.
+        // The thread that starts a process counts as its parent for the death signal, so it lives as
+        // long as the process.
         thread::spawn(move || match command.spawn() {
             Ok(mut child) => {
                 let stdout = child.stdout.take();
-                // Should nobody receive the child, its standard input is closed here, and it ends.
+                // If the receiver is gone, the child is dropped here with its standard input, and ends.
                 let _ = started.send(Ok(child));
                 stdout.into_iter().for_each(|stdout| follow(stdout, &announced));
             }
@@ -106,7 +107,8 @@ impl Child {
         Ok(self.child.try_wait()?.is_none())
     }
 
-    /// Stops the process (`SIGSTOP`), and returns once it stands still: its connections stay open, and nobody is answered.
+    /// Stops the process (`SIGSTOP`), and returns once it stands still: its connections stay open, and
+    /// no request is answered.
     ///
     /// # Errors
     /// When the process is gone.

@@ -57,7 +57,7 @@ fn middle(pause: bool) {
 
 fn run() {
     let tests: [(&str, fn()); 6] = [
-        ("a stopped child answers nobody until it is resumed", stopped_and_resumed),
+        ("a stopped child answers no request until it is resumed", stopped_and_resumed),
         ("a stopped child can be killed and another started", killed_and_restarted),
         ("a dropped guard ends a stopped child", dropped),
         ("an orphan ends", || orphaned(&["middle"])),
