@@ -42,6 +42,7 @@ pub(crate) fn ci() -> Vec<Step> {
         Step { name: "bare", what: "no lint in tests without features", run: clippy_bare },
         Step { name: "features", what: "each crate alone with none, each and all of its features", run: features },
         Step { name: "doc", what: "the documentation builds without a warning", run: doc },
+        Step { name: "publish", what: "each published crate builds from its package alone", run: publish },
     ];
     before.into_iter().chain(test()).collect()
 }
@@ -50,7 +51,8 @@ fn fmt(workspace: &Workspace) -> Result<(), Failure> {
     workspace.cargo("fmt --all --check").run()
 }
 
-/// Once strictly for what users get, and once for all, where the peers in the benches may bring duplicate versions.
+/// Once strictly for what users get, and once for all, where the peers in the benches may bring
+/// duplicate versions.
 fn deny(workspace: &Workspace) -> Result<(), Failure> {
     let deny = tools::cargo_deny(workspace)?;
     let unpublished = workspace.unpublished().into_iter().flat_map(|name| ["--exclude".to_owned(), name]);
@@ -87,7 +89,8 @@ fn clippy(workspace: &Workspace) -> Result<(), Failure> {
 }
 
 fn clippy_bare(workspace: &Workspace) -> Result<(), Failure> {
-    // Only what is published: the benches and examples turn features on and would hide what is missing without them.
+    // Only what is published: the benches and examples turn features on and would hide what is
+    // missing without them.
     let published = workspace.published();
     workspace.cargo("clippy --all-targets").args(published).args(["--", "-D", "warnings"]).run()
 }
@@ -100,6 +103,11 @@ fn features(workspace: &Workspace) -> Result<(), Failure> {
 fn doc(workspace: &Workspace) -> Result<(), Failure> {
     let doc = workspace.cargo("doc --no-deps --all-features").args(workspace.libraries());
     doc.env("RUSTDOCFLAGS", "-D warnings").run()
+}
+
+/// Up to the upload. Also of what is not committed yet: before a merge all of it is.
+fn publish(workspace: &Workspace) -> Result<(), Failure> {
+    workspace.cargo("publish --workspace --dry-run --allow-dirty").run()
 }
 
 fn tests(workspace: &Workspace) -> Result<(), Failure> {
@@ -130,7 +138,8 @@ fn loom(workspace: &Workspace) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Release, because a model visits thousands of interleavings; a directory of its own, because the flag changes every crate.
+/// Release, because a model visits thousands of interleavings; a directory of its own, because the
+/// flag changes every crate.
 fn with_loom(workspace: &Workspace, words: &str) -> Cmd {
     let target = workspace.target().join("loom");
     let flags = format!("--cfg {LOOM_CFG}");

@@ -19,7 +19,8 @@ const DENY: Tool = Tool { name: "cargo-deny", version: [0, 20, 2], ask: &["--ver
 /// It answers only as cargo calls it, with its own name first.
 const HACK: Tool = Tool { name: "cargo-hack", version: [0, 6, 46], ask: &["hack", "--version"], debug: false };
 
-/// The program cargo-deny, from `PATH` or from the target directory, where it is built when it is missing.
+/// The program cargo-deny, from `PATH` or from the target directory, where it is built when it is
+/// missing.
 pub(crate) fn cargo_deny(workspace: &Workspace) -> Result<PathBuf, Failure> {
     DENY.installed(workspace)
 }
