@@ -20,7 +20,7 @@ use crate::Failure;
 /// More than the clocks differ by: they are wrong on purpose.
 pub(crate) const MAX_DRIFT: Duration = Duration::from_secs(10);
 
-type Http = steadfast::Lift<Client<HttpConnector, Full<Bytes>>>;
+type Http = steadfast::MapErr<Client<HttpConnector, Full<Bytes>>>;
 
 /// A node's address, and the way to it.
 pub(crate) struct Peer<C = SystemWallClock> {

@@ -7,7 +7,7 @@ use steadfast::{
     Backoff, Jitter,
     breaker::{BreakerConfig, BreakerLayer, Circuit, OnOpen},
     guard,
-    http::WholeLayer,
+    http::CollectLayer,
     retry::{RetryConfig, RetryLayer},
     timeout::TimeoutLayer,
 };
@@ -32,7 +32,7 @@ pub(crate) fn steadfast(upstreams: &[SocketAddr], calls: &Calls) -> Result<(Back
             .layer(BreakerLayer::new(circuit.clone()).http())
             .layer(timeout.http())
             // An answer that breaks off is a failure like any other.
-            .layer(WholeLayer::new(64 * 1024));
+            .layer(CollectLayer::new(64 * 1024));
         members.push(guard(stack).layer(sender));
     }
     // The next attempt goes to another upstream, so there is little to wait for.

@@ -16,10 +16,10 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use steadfast::{
-    Lift,
+    MapErr,
     clock::{Hlc, PropagateHlc, PropagateHlcLayer},
     guard,
-    http::{Whole, WholeLayer},
+    http::{Collect, CollectLayer},
 };
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 
@@ -29,7 +29,7 @@ pub(crate) type Request = http::Request<Full<Bytes>>;
 pub(crate) type Response = <Http as Service<Request>>::Response;
 pub(crate) type Error = <Http as Service<Request>>::Error;
 
-type Http = Whole<PropagateHlc<Lift<Client<HttpConnector, Full<Bytes>>>, Hlc>>;
+type Http = Collect<PropagateHlc<MapErr<Client<HttpConnector, Full<Bytes>>>, Hlc>>;
 
 /// More than any answer here.
 const LIMIT: usize = 64 * 1024;
@@ -45,7 +45,7 @@ impl Peer {
     /// A peer at each address, over one client.
     pub(crate) fn all(hlc: Hlc, addresses: impl IntoIterator<Item = SocketAddr>) -> Result<Vec<Self>, Failure> {
         // An answer is in once its last byte is: before that its node may still fail.
-        let stack = ServiceBuilder::new().layer(WholeLayer::new(LIMIT)).layer(PropagateHlcLayer::new(hlc));
+        let stack = ServiceBuilder::new().layer(CollectLayer::new(LIMIT)).layer(PropagateHlcLayer::new(hlc));
         let http = guard(stack).layer(Client::builder(TokioExecutor::new()).build_http());
         let at = |address: SocketAddr| Ok(Self { http: http.clone(), node: address.to_string().parse()? });
         addresses.into_iter().map(at).collect()

@@ -115,10 +115,6 @@ fn judge_link(error: &(dyn Error + 'static)) -> Option<Verdict> {
         return Some(Verdict::from(*grounds));
     }
     #[cfg(feature = "http")]
-    if error.is::<crate::http::BodyFailed>() {
-        return Some(Verdict::transient(Executed::Maybe));
-    }
-    #[cfg(feature = "http")]
     if error.downcast_ref::<h2::Error>().is_some_and(never_processed) {
         return Some(Verdict::transient(Executed::No));
     }

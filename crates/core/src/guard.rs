@@ -40,28 +40,47 @@ pub struct Guard<L> {
 
 impl<L, S> Layer<S> for Guard<L>
 where
-    L: Layer<Lift<S>>,
+    L: Layer<MapErr<S>>,
 {
     type Service = L::Service;
 
     fn layer(&self, service: S) -> Self::Service {
-        self.stack.layer(Lift { inner: service })
+        self.stack.layer(MapErr { inner: service })
     }
 }
 
-/// The innermost service of a guarded stack: the guarded service with its error lifted into [`Error<E>`](crate::Error).
+/// The innermost service of a guarded stack: the guarded service, whose error becomes [`Error::Service`].
 #[derive(Clone, Copy, Debug)]
-pub struct Lift<S> {
+pub struct MapErr<S> {
     inner: S,
 }
 
-impl<S, Req> Service<Req> for Lift<S>
+impl<S> MapErr<S> {
+    /// The inner service.
+    #[must_use]
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service, to change it.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service itself.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, Req> Service<Req> for MapErr<S>
 where
     S: Service<Req>,
 {
     type Response = S::Response;
     type Error = Error<S::Error>;
-    type Future = LiftFuture<S::Future>;
+    type Future = MapErrFuture<S::Future>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -71,20 +90,20 @@ where
     // Always, as is `poll`: out of line, the future and the result would go through memory, at 5 ns a call.
     #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
-        LiftFuture { inner: self.inner.call(request) }
+        MapErrFuture { inner: self.inner.call(request) }
     }
 }
 
 pin_project! {
-    /// The future of [`Lift`].
+    /// The future of [`MapErr`].
     #[derive(Debug)]
-    pub struct LiftFuture<F> {
+    pub struct MapErrFuture<F> {
         #[pin]
         inner: F,
     }
 }
 
-impl<F, T, E> Future for LiftFuture<F>
+impl<F, T, E> Future for MapErrFuture<F>
 where
     F: Future<Output = Result<T, E>>,
 {

@@ -1,17 +1,21 @@
 //! What the seams mean on HTTP: answers for refusals, verdicts on responses, deadlines in headers.
 
 mod classify;
+mod collect;
 mod context;
 mod deadline;
 mod respond;
 mod retry_after;
-mod whole;
+mod seal;
 
+#[cfg(feature = "tonic")]
+pub(crate) use self::classify::is_refusal;
 pub use self::{
     classify::HttpClassifier,
+    collect::{BodyFailed, Collect, CollectBody, CollectFuture, CollectLayer, Trailers},
     context::HttpContext,
     deadline::{GRPC_TIMEOUT, REQUEST_TIMEOUT_MS, format_grpc_timeout, parse_grpc_timeout, parse_timeout_ms},
-    respond::{Answer, Problem, Respond, RespondFuture, RespondLayer, respond, response_to},
+    respond::{Problem, Render, Respond, RespondFuture, RespondLayer, respond, response_to},
     retry_after::parse_retry_after,
-    whole::{BodyFailed, Trailers, Whole, WholeBody, WholeFuture, WholeLayer},
+    seal::{SealResponse, SealResponseFuture, SealResponseLayer},
 };

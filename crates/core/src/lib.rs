@@ -82,7 +82,7 @@ pub use crate::{
     error::Error,
     executed::Executed,
     failure::Failure,
-    guard::{Guard, Lift, LiftFuture, guard},
+    guard::{Guard, MapErr, MapErrFuture, guard},
     kind::RefusalKind,
     ratio::Ratio,
     refusal::{Grounds, Refusal},

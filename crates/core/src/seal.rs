@@ -1,7 +1,7 @@
 //! Where a service has begun to work.
 //!
 //! "Not executed" is a promise about the way *to* a service. When the service itself calls others and passes on what they failed
-//! with, that promise is still in the error, and about somebody else: the order was placed, only its confirmation was refused
+//! with, that promise is still in the error, and about another request: the order was placed, only its confirmation was refused
 //! by an open circuit. Repeating the order would place it twice. A seal says: from here on, it may have been executed.
 
 use std::{
@@ -21,8 +21,9 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Seals every error of a service: the request may have been executed, whatever the error's own chain says.
 ///
-/// For the service that does the work, innermost, when it calls other services behind layers of their own. Clients need no seal: what
-/// they fail with *is* about the way to the service.
+/// For the service that does the work, innermost, when it calls other services behind layers of their own. Clients need no seal:
+/// their errors *are* about the way to the service. A handler that answers HTTP passes refusals on in its responses as well;
+/// those are sealed by `http::SealResponseLayer`.
 ///
 /// ```
 /// use steadfast_core::{Classify, DefaultClassifier, Executed, Grounds, RefusalKind, SealLayer, Verdict};
@@ -57,6 +58,25 @@ impl<S> Layer<S> for SealLayer {
 #[derive(Clone, Copy, Debug)]
 pub struct Seal<S> {
     inner: S,
+}
+
+impl<S> Seal<S> {
+    /// The inner service.
+    #[must_use]
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service, to change it.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service itself.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
 }
 
 impl<S, Req> Service<Req> for Seal<S>

@@ -8,7 +8,7 @@ use tonic::{Code, Status};
 use crate::{
     Classify, Executed, Failure, Grounds, Refusal, Verdict, cause,
     classify::{judge_error, sent_by_peer},
-    http::{Answer, RespondLayer, Trailers},
+    http::{Render, RespondLayer, Trailers, is_refusal},
     status::static_status,
 };
 
@@ -29,7 +29,7 @@ pub fn status_of(refusal: &dyn Refusal) -> Status {
 /// | `ABORTED` with a pushback | repeatable, may have been executed: a conflict that passes |
 /// | all others, `ABORTED` without a pushback among them (the caller must begin again further out) | permanent |
 ///
-/// A status in the trailers is seen when [`WholeLayer`](crate::http::WholeLayer) stands inside the judging layer. The server's word on
+/// A status in the trailers is seen when [`CollectLayer`](crate::http::CollectLayer) stands inside the judging layer. The server's word on
 /// when to come back is read from `grpc-retry-pushback-ms` beside the status; a negative one is ignored.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GrpcClassifier;
@@ -46,9 +46,10 @@ impl<B, Err: Failure> Classify<Response<B>, Err> for GrpcClassifier {
         }
     }
 
-    /// A response, or an error that only a peer can have sent: a `Status` without a source, a reset or `GOAWAY` of HTTP/2.
+    /// A response that no layer here made of a refusal, or an error that only a peer can have sent: a `Status` without a source, a
+    /// reset or `GOAWAY` of HTTP/2.
     fn answered(&self, outcome: Result<&Response<B>, &Err>) -> bool {
-        outcome.map_or_else(|error| sent_by_peer(error.as_error()), |_| true)
+        outcome.map_or_else(|error| sent_by_peer(error.as_error()), |response| !is_refusal(response))
     }
 }
 
@@ -89,7 +90,8 @@ fn pushback(status: &Status) -> Option<Duration> {
 }
 
 /// Wraps a stack of layers round a gRPC service and answers every refusal with its status, as tonic does for an `Err` of a handler:
-/// HTTP 200 and `grpc-status` in the head. The error type stays what it was.
+/// HTTP 200 and `grpc-status` in the head. The error type stays what it was. The refusal's [`Grounds`] stand in the response's
+/// extensions, as those of [`http::respond`](crate::http::respond) do.
 pub const fn respond<L>(stack: L) -> RespondLayer<L, GrpcStatus> {
     RespondLayer::new(stack, GrpcStatus)
 }
@@ -98,8 +100,8 @@ pub const fn respond<L>(stack: L) -> RespondLayer<L, GrpcStatus> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GrpcStatus;
 
-impl<B: Default> Answer<B> for GrpcStatus {
-    fn answer(&self, refusal: &dyn Refusal) -> Response<B> {
+impl<B: Default> Render<B> for GrpcStatus {
+    fn render(&self, refusal: &dyn Refusal) -> Response<B> {
         status_of(refusal).into_http()
     }
 }
@@ -197,6 +199,19 @@ mod tests {
             assert!(!GrpcClassifier.answered(Err::<&Response<()>, _>(&sealed)), "{what}, inside a handler");
         }
         assert!(GrpcClassifier.answered(Ok::<_, &Status>(&Response::new(()))));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_leaves_its_grounds_in_the_response_which_is_then_no_answer() {
+        use tower::{Layer, ServiceExt, layer::layer_fn, service_fn};
+        let refuses = layer_fn(|_| {
+            service_fn(|_: http::Request<()>| async {
+                Err::<Response<()>, crate::Error<io::Error>>(Sealed::new("worked").into())
+            })
+        });
+        let response = respond(refuses).layer(()).oneshot(http::Request::new(())).await.unwrap();
+        assert_eq!(response.extensions().get(), Some(&Grounds::maybe_executed(RefusalKind::Unavailable)));
+        assert!(!GrpcClassifier.answered(Ok::<_, &Status>(&response)));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use http::{Response, StatusCode};
 
 use super::parse_retry_after;
 use crate::{
-    Classify, Executed, Failure, SystemWallClock, Verdict, WallClock,
+    Classify, Executed, Failure, Grounds, SystemWallClock, Verdict, WallClock,
     classify::{judge_error, sent_by_peer},
 };
 
@@ -19,8 +19,11 @@ use crate::{
 /// | 408, and 409 with a `Retry-After` | repeatable, may have been executed: the service is healthy |
 /// | 501, 505, 506, 510, 511, 409 without a `Retry-After` and other 4xx | permanent: the same request will fare no better |
 ///
+/// "Not executed" is taken back where the response comes from a sealed handler of this process, or from a refusal that may have
+/// come after the call.
+///
 /// A response is judged by its head. Where failures may come later, in the body or the trailers, put
-/// [`WholeLayer`](super::WholeLayer) inside the layers that judge: then a body that broke off is an error here.
+/// [`CollectLayer`](super::CollectLayer) inside the layers that judge: then a body that broke off is an error here.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HttpClassifier;
 
@@ -32,10 +35,23 @@ impl<B, Err: Failure> Classify<Response<B>, Err> for HttpClassifier {
         }
     }
 
-    /// A response, or an error that only a peer can have sent: a reset or `GOAWAY` of HTTP/2.
+    /// A response that no layer here made of a refusal, or an error that only a peer can have sent: a reset or `GOAWAY` of HTTP/2.
     fn answered(&self, outcome: Result<&Response<B>, &Err>) -> bool {
-        outcome.map_or_else(|error| sent_by_peer(error.as_error()), |_| true)
+        outcome.map_or_else(|error| sent_by_peer(error.as_error()), |response| !is_refusal(response))
     }
+}
+
+/// Whether a layer of this process made the response of a refusal: extensions do not travel.
+pub(crate) fn is_refusal<B>(response: &Response<B>) -> bool {
+    response.extensions().get::<Grounds>().is_some()
+}
+
+/// What a status that promises "not executed" is worth. The response's extensions can take that promise back, never make one: a
+/// sealed handler had begun to work ([`SealResponseLayer`](super::SealResponseLayer)), a refusal may have come after the call.
+fn promised<B>(response: &Response<B>) -> Executed {
+    let refused = response.extensions().get().map(|grounds: &Grounds| grounds.executed);
+    let sealed = response.extensions().get().copied();
+    if [refused, sealed].contains(&Some(Executed::Maybe)) { Executed::Maybe } else { Executed::No }
 }
 
 fn judge_response<B>(response: &Response<B>) -> Verdict {
@@ -45,9 +61,11 @@ fn judge_response<B>(response: &Response<B>) -> Verdict {
     }
     let retry_after = || parse_retry_after(response.headers(), SystemWallClock.now());
     match status {
-        StatusCode::TOO_MANY_REQUESTS => Verdict::Throttled { executed: Executed::No, retry_after: retry_after() },
+        StatusCode::TOO_MANY_REQUESTS => {
+            Verdict::Throttled { executed: promised(response), retry_after: retry_after() }
+        }
         StatusCode::MISDIRECTED_REQUEST | StatusCode::TOO_EARLY => {
-            Verdict::Transient { executed: Executed::No, retry_after: retry_after() }
+            Verdict::Transient { executed: promised(response), retry_after: retry_after() }
         }
         StatusCode::NOT_IMPLEMENTED
         | StatusCode::HTTP_VERSION_NOT_SUPPORTED

@@ -12,10 +12,14 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{Error, Guard, Lift, Refusal, RefusalKind, guard};
+use crate::{Error, Guard, MapErr, Refusal, RefusalKind, guard};
 
 /// Wraps a stack of layers round an HTTP service and turns every refusal into a response. **The error type stays what it
 /// was**, `Infallible` on axum, so the stack mounts in `Router::layer` as it is.
+///
+/// The refusal's [`Grounds`](crate::Grounds) stand in the response's extensions, so that a layer further out knows a refusal from
+/// an answer. A handler that passes on such a response has worked all the same: put a
+/// [`SealResponseLayer`](super::SealResponseLayer) round it.
 ///
 /// A refusal becomes the status of its [kind](RefusalKind), with `Retry-After` in whole seconds (rounded up) where it knows
 /// when to come back, and an `application/problem+json` body (RFC 9457) that says what was refused.
@@ -23,71 +27,90 @@ pub const fn respond<L>(stack: L) -> RespondLayer<L> {
     RespondLayer::new(stack, Problem)
 }
 
-/// Writes the response a refusal becomes. [`Problem`] and `tonic::GrpcStatus` are two ways to; a type of your own is another.
-pub trait Answer<B> {
+/// Renders a refusal as a response: [`Problem`], `tonic::GrpcStatus`, or a type of your own.
+pub trait Render<B> {
     /// The response for `refusal`.
-    fn answer(&self, refusal: &dyn Refusal) -> Response<B>;
+    fn render(&self, refusal: &dyn Refusal) -> Response<B>;
 }
 
-/// Answers with a status by the refusal's kind, `Retry-After`, and a problem document (RFC 9457).
+/// Renders a status by the refusal's kind, `Retry-After`, and a problem document (RFC 9457).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Problem;
 
-impl<B: From<Bytes>> Answer<B> for Problem {
-    fn answer(&self, refusal: &dyn Refusal) -> Response<B> {
+impl<B: From<Bytes>> Render<B> for Problem {
+    fn render(&self, refusal: &dyn Refusal) -> Response<B> {
         response_to(refusal)
     }
 }
 
 /// The layer made by [`respond`].
 #[derive(Clone, Copy, Debug, Default)]
-pub struct RespondLayer<L, A = Problem> {
+pub struct RespondLayer<L, R = Problem> {
     stack: Guard<L>,
-    answer: A,
+    render: R,
 }
 
-impl<L, A> RespondLayer<L, A> {
-    /// A layer that puts `stack` round a service and answers its refusals by `answer`.
-    pub const fn new(stack: L, answer: A) -> Self {
-        Self { stack: guard(stack), answer }
+impl<L, R> RespondLayer<L, R> {
+    /// A layer that puts `stack` round a service and renders its refusals by `render`.
+    pub const fn new(stack: L, render: R) -> Self {
+        Self { stack: guard(stack), render }
     }
 }
 
-impl<L, A, S> Layer<S> for RespondLayer<L, A>
+impl<L, R, S> Layer<S> for RespondLayer<L, R>
 where
-    L: Layer<Lift<S>>,
-    A: Clone,
+    L: Layer<MapErr<S>>,
+    R: Clone,
 {
-    type Service = Respond<L::Service, A>;
+    type Service = Respond<L::Service, R>;
 
     fn layer(&self, service: S) -> Self::Service {
-        Respond { inner: self.stack.layer(service), answer: self.answer.clone(), refused: None }
+        Respond { inner: self.stack.layer(service), render: self.render.clone(), refused: None }
     }
 }
 
 /// A guarded stack whose refusals are responses.
 #[derive(Debug)]
-pub struct Respond<S, A = Problem> {
+pub struct Respond<S, R = Problem> {
     inner: S,
-    answer: A,
+    render: R,
     /// A refusal met in `poll_ready`, where there was no request to answer. It belongs to this handle.
     refused: Option<Box<dyn Refusal>>,
 }
 
-impl<S: Clone, A: Clone> Clone for Respond<S, A> {
-    fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), answer: self.answer.clone(), refused: None }
+impl<S, R> Respond<S, R> {
+    /// The stack, with the service in it.
+    #[must_use]
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The stack, to change it.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The stack itself. A refusal that this handle met in `poll_ready` and has not answered yet is lost.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.inner
     }
 }
 
-impl<S, A, E, ReqBody, ResBody> Service<Request<ReqBody>> for Respond<S, A>
+impl<S: Clone, R: Clone> Clone for Respond<S, R> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone(), render: self.render.clone(), refused: None }
+    }
+}
+
+impl<S, R, E, ReqBody, ResBody> Service<Request<ReqBody>> for Respond<S, R>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>, Error = Error<E>>,
-    A: Answer<ResBody> + Clone,
+    R: Render<ResBody> + Clone,
 {
     type Response = Response<ResBody>;
     type Error = E;
-    type Future = RespondFuture<S::Future, A>;
+    type Future = RespondFuture<S::Future, R>;
 
     /// Steadfast's layers never refuse here. Should a foreign layer of the stack do so, this handle is ready, and the next call on it
     /// is answered with the refusal.
@@ -103,10 +126,10 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let answer = self.answer.clone();
+        let render = self.render.clone();
         match self.refused.take() {
-            None => RespondFuture { state: State::Called { inner: self.inner.call(request) }, answer },
-            Some(refusal) => RespondFuture { state: State::Refused { refusal }, answer },
+            None => RespondFuture { state: State::Called { inner: self.inner.call(request) }, render },
+            Some(refusal) => RespondFuture { state: State::Refused { refusal }, render },
         }
     }
 }
@@ -114,10 +137,10 @@ where
 pin_project! {
     /// The future of [`Respond`].
     #[derive(Debug)]
-    pub struct RespondFuture<F, A = Problem> {
+    pub struct RespondFuture<F, R = Problem> {
         #[pin]
         state: State<F>,
-        answer: A,
+        render: R,
     }
 }
 
@@ -130,10 +153,10 @@ pin_project! {
     }
 }
 
-impl<F, A, B, E> Future for RespondFuture<F, A>
+impl<F, R, B, E> Future for RespondFuture<F, R>
 where
     F: Future<Output = Result<Response<B>, Error<E>>>,
-    A: Answer<B>,
+    R: Render<B>,
 {
     type Output = Result<Response<B>, E>;
 
@@ -141,17 +164,24 @@ where
         let this = self.project();
         let outcome = match this.state.project() {
             StateProjection::Called { inner } => ready!(inner.poll(cx)),
-            StateProjection::Refused { refusal } => return Poll::Ready(Ok(this.answer.answer(&**refusal))),
+            StateProjection::Refused { refusal } => return Poll::Ready(Ok(rendered(this.render, &**refusal))),
         };
         Poll::Ready(match outcome {
             Ok(response) => Ok(response),
             Err(Error::Service(error)) => Err(error),
-            Err(Error::Refused(refusal)) => Ok(this.answer.answer(&*refusal)),
+            Err(Error::Refused(refusal)) => Ok(rendered(this.render, &*refusal)),
         })
     }
 }
 
-/// The response a refusal becomes.
+/// The response of a refusal, with its grounds in the extensions.
+fn rendered<B>(render: &impl Render<B>, refusal: &dyn Refusal) -> Response<B> {
+    let mut response = render.render(refusal);
+    response.extensions_mut().insert(refusal.grounds());
+    response
+}
+
+/// The response a refusal becomes, without [`Grounds`](crate::Grounds) in its extensions: for a handler's own use, which has worked.
 pub fn response_to<B: From<Bytes>>(refusal: &dyn Refusal) -> Response<B> {
     let status = status_of(refusal.kind());
     let problem = serde_json::json!({

@@ -18,7 +18,7 @@ use hyper_util::{
 };
 use steadfast_core::{
     Attempt, Backoff, Deadline, cause, guard,
-    http::{BodyFailed, HttpClassifier, HttpContext, WholeLayer},
+    http::{BodyFailed, CollectLayer, HttpClassifier, HttpContext},
 };
 use steadfast_retry::{
     Retry, RetryConfig, RetryLayer,
@@ -282,7 +282,7 @@ async fn a_grpc_status_in_the_trailers_is_retried_over_whole_responses() {
             post.headers_mut().insert("idempotency-key", key.parse().unwrap());
         }
         let layer = RetryLayer::default().budget(ample()).grpc();
-        let answer = layer.layer(WholeLayer::new(1024).layer(service.clone())).oneshot(post).await.unwrap();
+        let answer = layer.layer(CollectLayer::new(1024).layer(service.clone())).oneshot(post).await.unwrap();
         let collected = answer.into_body().collect().await.unwrap();
         assert_eq!(collected.trailers().unwrap()["grpc-status"], last, "with the key {key:?}");
         assert_eq!(*attempts.lock().unwrap(), sent, "with the key {key:?}");
@@ -375,13 +375,13 @@ async fn a_response_whose_body_breaks_off_is_retried_over_whole_responses() {
     let answer = quick().layer(service.clone()).oneshot(get()).await.unwrap();
     assert!(answer.into_body().collect().await.is_err());
     *attempts.lock().unwrap() = 0;
-    let answer = quick().layer(WholeLayer::new(1024).layer(service.clone())).oneshot(get()).await.unwrap();
+    let answer = quick().layer(CollectLayer::new(1024).layer(service.clone())).oneshot(get()).await.unwrap();
     assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "whole");
     assert_eq!(*attempts.lock().unwrap(), 2);
     // A POST may have been executed when its response breaks off.
     *attempts.lock().unwrap() = 0;
     let post = request(Method::POST).body(Empty::new()).unwrap();
-    let error = quick().layer(WholeLayer::new(1024).layer(service)).oneshot(post).await.unwrap_err();
+    let error = quick().layer(CollectLayer::new(1024).layer(service)).oneshot(post).await.unwrap_err();
     assert!(cause::<BodyFailed>(&*error).is_some());
     assert_eq!(*attempts.lock().unwrap(), 1);
 }

@@ -9,14 +9,15 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, extract::State, http::StatusCode, routing::get};
-use http::header;
+use axum::{Router, body::Body, extract::State, http::StatusCode, response::Response, routing::get};
+use http::{Request, header};
 use steadfast::{
+    Grounds,
     breaker::{BreakerLayer, Circuit},
-    http::respond,
+    http::{SealResponseLayer, respond},
     timeout::TimeoutLayer,
 };
-use tower::ServiceBuilder;
+use tower::{ServiceBuilder, ServiceExt};
 
 use crate::support::{serve, touchy};
 
@@ -78,4 +79,27 @@ async fn a_timeout_is_a_504() {
     let address = serve(router).await;
     let response = reqwest::get(format!("http://{address}/")).await.unwrap();
     assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+}
+
+/// Works, then answers with the response of another route, which refuses.
+async fn passes_on(State(mailer): State<Router>) -> Response {
+    let Ok(response) = mailer.oneshot(Request::new(Body::empty())).await;
+    response
+}
+
+#[tokio::test]
+async fn a_sealed_handler_answers_for_itself_whatever_it_passes_on() {
+    let open = Circuit::default();
+    open.force_open();
+    let mailer = Router::new().route("/", get(StatusCode::OK)).layer(respond(BreakerLayer::new(open)));
+    let orders = |seals: bool| {
+        let handler = get(passes_on).with_state(mailer.clone());
+        let handler = if seals { handler.layer(SealResponseLayer::new()) } else { handler };
+        Router::new().route("/", handler).oneshot(Request::new(Body::empty()))
+    };
+    for (seals, is_refusal) in [(false, true), (true, false)] {
+        let Ok(response) = orders(seals).await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.extensions().get::<Grounds>().is_some(), is_refusal, "sealed: {seals}");
+    }
 }

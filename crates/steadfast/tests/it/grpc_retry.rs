@@ -6,7 +6,7 @@ use http::request::Parts;
 use steadfast::{
     breaker::BreakerLayer,
     cause, guard,
-    http::WholeLayer,
+    http::CollectLayer,
     retry::{Budget, RetryLayer, http::HttpReplay},
 };
 use tonic::{Code, body::Body, transport::Channel};
@@ -43,7 +43,7 @@ async fn what_stands_inside_keeps_its_body_type() {
     // The breaker and the whole responses are those of a client without retries; and so is a box round them.
     let inner = ServiceBuilder::new()
         .layer(BreakerLayer::new(touchy()).grpc())
-        .layer(WholeLayer::new(1024))
+        .layer(CollectLayer::new(1024))
         .service(channel.map_err(BoxError::from))
         .boxed_clone();
     assert_eq!(call(retry.layer(inner)).await.code(), Code::Unavailable);

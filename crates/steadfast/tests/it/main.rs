@@ -5,6 +5,7 @@
 mod axum_routes;
 mod boxed;
 mod clock;
+mod collect;
 mod foreign;
 mod grpc;
 mod grpc_retry;
@@ -13,4 +14,3 @@ mod own_enum;
 mod own_request;
 mod quorum;
 mod support;
-mod whole;

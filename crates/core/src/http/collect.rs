@@ -1,4 +1,4 @@
-//! Waiting for the whole response before anybody judges it.
+//! Collecting a response's body before a layer judges the response.
 //!
 //! A response whose head says 200 can still fail: the body breaks off, or the gRPC status in the trailers is an error.
 //! A layer that judges at the head misses both. This layer stands *inside* the judging ones and holds a response back until its
@@ -19,7 +19,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{Grounds, Refusal, RefusalKind};
+use crate::{Grounds, Refusal, RefusalKind, Sealed};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
@@ -29,11 +29,11 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 /// and still follow the body. Costs the buffering of one response and the time to its last byte: for calls with
 /// small answers, not for downloads or event streams, whose first bytes would wait for the last.
 #[derive(Clone, Copy, Debug)]
-pub struct WholeLayer {
+pub struct CollectLayer {
     limit: usize,
 }
 
-impl WholeLayer {
+impl CollectLayer {
     /// Waits for bodies of at most `limit` bytes.
     #[must_use]
     pub const fn new(limit: usize) -> Self {
@@ -41,78 +41,97 @@ impl WholeLayer {
     }
 }
 
-impl<S> Layer<S> for WholeLayer {
-    type Service = Whole<S>;
+impl<S> Layer<S> for CollectLayer {
+    type Service = Collect<S>;
 
-    fn layer(&self, inner: S) -> Whole<S> {
-        Whole { inner, limit: self.limit }
+    fn layer(&self, inner: S) -> Collect<S> {
+        Collect { inner, limit: self.limit }
     }
 }
 
-/// The service of [`WholeLayer`].
+/// The service of [`CollectLayer`].
 #[derive(Clone, Copy, Debug)]
-pub struct Whole<S> {
+pub struct Collect<S> {
     inner: S,
     limit: usize,
 }
 
-impl<S, Req, B> Service<Req> for Whole<S>
+impl<S> Collect<S> {
+    /// The inner service.
+    #[must_use]
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service, to change it.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service itself.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, Req, B> Service<Req> for Collect<S>
 where
     S: Service<Req, Response = Response<B>>,
     S::Error: From<BodyFailed>,
     B: Body + Unpin,
     B::Error: Into<BoxError>,
 {
-    type Response = Response<WholeBody<B>>;
+    type Response = Response<CollectBody<B>>;
     type Error = S::Error;
-    type Future = WholeFuture<S::Future, B>;
+    type Future = CollectFuture<S::Future, B>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        WholeFuture { inner: self.inner.call(request), limit: self.limit, reading: None }
+        CollectFuture { inner: self.inner.call(request), limit: self.limit, reading: None }
     }
 }
 
 pin_project! {
-    /// The future of [`Whole`].
-    pub struct WholeFuture<F, B: Body> {
+    /// The future of [`Collect`].
+    pub struct CollectFuture<F, B: Body> {
         #[pin]
         inner: F,
         limit: usize,
-        reading: Option<Response<WholeBody<B>>>,
+        reading: Option<Response<CollectBody<B>>>,
     }
 }
 
-impl<F, B: Body> std::fmt::Debug for WholeFuture<F, B> {
+impl<F, B: Body> std::fmt::Debug for CollectFuture<F, B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WholeFuture").field("reading", &self.reading.is_some()).finish_non_exhaustive()
+        f.debug_struct("CollectFuture").field("reading", &self.reading.is_some()).finish_non_exhaustive()
     }
 }
 
-impl<F, B, E> Future for WholeFuture<F, B>
+impl<F, B, E> Future for CollectFuture<F, B>
 where
     F: Future<Output = Result<Response<B>, E>>,
     E: From<BodyFailed>,
     B: Body + Unpin,
     B::Error: Into<BoxError>,
 {
-    type Output = Result<Response<WholeBody<B>>, E>;
+    type Output = Result<Response<CollectBody<B>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         if this.reading.is_none() {
             match ready!(this.inner.poll(cx)) {
-                Ok(response) => *this.reading = Some(response.map(WholeBody::new)),
+                Ok(response) => *this.reading = Some(response.map(CollectBody::new)),
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
         let mut response = this.reading.take().expect("put there above, or by an earlier poll");
         match response.body_mut().poll_fill(cx, *this.limit) {
             Poll::Ready(Ok(())) => {}
-            Poll::Ready(Err(source)) => return Poll::Ready(Err(BodyFailed { source }.into())),
+            Poll::Ready(Err(source)) => return Poll::Ready(Err(BodyFailed::new(source).into())),
             Poll::Pending => {
                 *this.reading = Some(response);
                 return Poll::Pending;
@@ -136,19 +155,21 @@ impl std::fmt::Debug for Trailers {
     }
 }
 
-/// The response's body broke off. The request was executed as far as anybody can tell.
+/// The response's body broke off. Its head had come: the request may have been executed, whatever the body failed with.
+///
+/// Its source is a [`Sealed`] error, which says so to every classifier.
 #[derive(Debug, thiserror::Error)]
 #[error("the response body failed")]
 #[non_exhaustive]
 pub struct BodyFailed {
-    /// What the body failed with.
-    pub source: BoxError,
+    /// What the body failed with, sealed.
+    pub source: Sealed,
 }
 
 impl BodyFailed {
     /// A body that failed with `error`.
     pub fn new(error: impl Into<BoxError>) -> Self {
-        Self { source: error.into() }
+        Self { source: Sealed::new(error) }
     }
 }
 
@@ -159,7 +180,7 @@ impl Refusal for BodyFailed {
 }
 
 /// A body whose beginning, or all of it, is already here.
-pub struct WholeBody<B: Body> {
+pub struct CollectBody<B: Body> {
     buffered: VecDeque<B::Data>,
     buffered_bytes: usize,
     trailers: Option<HeaderMap>,
@@ -167,7 +188,7 @@ pub struct WholeBody<B: Body> {
     rest: Option<B>,
 }
 
-impl<B: Body + Unpin> WholeBody<B> {
+impl<B: Body + Unpin> CollectBody<B> {
     fn new(body: B) -> Self {
         Self { buffered: VecDeque::new(), buffered_bytes: 0, trailers: None, rest: Some(body) }
     }
@@ -204,9 +225,9 @@ impl<B: Body + Unpin> WholeBody<B> {
 }
 
 // The data is never pinned, only moved out.
-impl<B: Body + Unpin> Unpin for WholeBody<B> {}
+impl<B: Body + Unpin> Unpin for CollectBody<B> {}
 
-impl<B: Body + Unpin> Body for WholeBody<B> {
+impl<B: Body + Unpin> Body for CollectBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -238,23 +259,23 @@ impl<B: Body + Unpin> Body for WholeBody<B> {
     }
 }
 
-impl<B: Body> std::fmt::Debug for WholeBody<B> {
+impl<B: Body> std::fmt::Debug for CollectBody<B> {
     /// Says sizes, never contents.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WholeBody")
+        f.debug_struct("CollectBody")
             .field("buffered_bytes", &self.buffered_bytes)
             .field("ended", &self.rest.is_none())
             .finish_non_exhaustive()
     }
 }
 
-impl<B: Body + Default + Unpin> Default for WholeBody<B> {
+impl<B: Body + Default + Unpin> Default for CollectBody<B> {
     fn default() -> Self {
         Self::new(B::default())
     }
 }
 
-impl<B: Body + Unpin + From<bytes::Bytes>> From<bytes::Bytes> for WholeBody<B> {
+impl<B: Body + Unpin + From<bytes::Bytes>> From<bytes::Bytes> for CollectBody<B> {
     fn from(bytes: bytes::Bytes) -> Self {
         Self::new(B::from(bytes))
     }
@@ -299,7 +320,7 @@ mod tests {
             let response = Response::new(slow(frames.take().unwrap()));
             async move { Ok::<_, BoxError>(response) }
         });
-        WholeLayer::new(limit).layer(service).oneshot(()).await.unwrap()
+        CollectLayer::new(limit).layer(service).oneshot(()).await.unwrap()
     }
 
     fn data(bytes: &'static str) -> Frame<Bytes> {
