@@ -74,15 +74,14 @@ impl Call {
 
     /// The call has to wait. When it is to be given up, unless never.
     pub(crate) fn wait(&mut self) -> Option<Instant> {
-        if self.deadline.is_none() && self.limit.is_unlimited() {
+        if self.deadline.is_none() && self.limit.is_endless() {
             return None;
         }
         let now = CLOCK.now();
         let limit = self.limit.limit(now);
         self.limit.telemetry.limit_is(|| limit);
-        let left = self.deadline.map(|deadline| deadline.remaining(now));
-        let cut = left.is_some_and(|left| limit.is_none_or(|limit| left < limit));
-        let limit = if cut { left } else { limit }?;
+        let left = self.deadline.map_or(Duration::MAX, |deadline| deadline.remaining(now));
+        let (cut, limit) = (left < limit, left.min(limit));
         self.phase = Phase::Waiting { since: now, limit, cut };
         Some(Deadline::after(now, limit).instant())
     }

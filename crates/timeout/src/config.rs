@@ -2,19 +2,13 @@
 
 use std::{marker::PhantomData, sync::Arc, time::Duration};
 
-use steadfast_core::{ConfigError, parts::Buckets};
+use steadfast_core::{
+    ConfigError,
+    parts::{Bounds, Buckets, EstimateConfig, QuantileConfig},
+};
 
-use crate::multiple::Bounds;
-
-/// How many slices a window is cut into: samples leave it a sixth at a time, which is smooth enough
-/// and cheap to sum.
-pub(crate) const SLICES: u32 = 6;
-/// Far below the histogram's end, so that no ceiling is cut off by it.
-const HIGHEST_CEILING: Duration = Duration::from_secs(3600);
-/// A slice of ten milliseconds; shorter ones are finer than the timers around them.
-const SHORTEST_WINDOW: Duration = Duration::from_millis(60);
-/// What was an hour ago says nothing about now.
-const LONGEST_WINDOW: Duration = Duration::from_secs(3600);
+/// A clock coarser than this is not one.
+const COARSEST_GRANULARITY: Duration = Duration::from_secs(3600);
 
 /// How long a request may wait, or how that is found out: a fixed limit, or one measured from
 /// latency.
@@ -61,58 +55,41 @@ enum Rule {
     Rfc6298(Rfc6298Rule),
 }
 
+/// A multiple of an estimate, with all its numbers.
 #[derive(Clone, Copy, Debug)]
-struct MultipleRule {
-    estimate: Estimate,
-    bounds: Bounds,
-    factor: f64,
-    cold_start: Option<Duration>,
-    minimum_samples: u32,
-    window: Duration,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Rfc6298Rule {
-    bounds: Bounds,
-    granularity: Duration,
+pub(crate) struct MultipleRule {
+    pub(crate) kind: Kind,
+    pub(crate) estimate: EstimateConfig,
+    pub(crate) factor: f64,
     cold_start: Option<Duration>,
 }
 
 /// What is estimated, and its one number.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Estimate {
+pub(crate) enum Kind {
     Quantile(f64),
     Ewma { weight: f64 },
 }
 
-/// The rule with all its numbers, checked.
+/// RFC 6298, with all its numbers.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Settings {
-    /// No limit but the deadline.
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "for layers that keep deadlines only"))]
-    Unlimited,
-    Fixed(Duration),
-    Multiple(MultipleSettings),
-    Rfc6298 {
-        bounds: Bounds,
-        granularity: Duration,
-        initial: Duration,
-    },
+pub(crate) struct Rfc6298Rule {
+    pub(crate) bounds: Bounds,
+    pub(crate) granularity: Duration,
+    cold_start: Option<Duration>,
 }
 
-/// A multiple of an estimate, checked.
+/// A rule whose numbers have been checked.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct MultipleSettings {
-    pub(crate) estimate: Estimate,
-    pub(crate) bounds: Bounds,
-    pub(crate) factor: f64,
-    pub(crate) cold_start: Duration,
-    pub(crate) minimum_samples: u32,
-    pub(crate) buckets: Buckets,
+pub(crate) enum Settings {
+    Fixed(Duration),
+    Multiple(MultipleRule, Buckets),
+    Rfc6298(Rfc6298Rule),
 }
 
 impl LimitConfig {
-    /// Gives every request `limit`, which must be above zero.
+    /// Gives every request `limit`, which must be above zero. With [`Duration::MAX`] a request may
+    /// wait for ever, unless it has a deadline.
     pub const fn fixed(limit: Duration) -> Self {
         Self { rule: Rule::Fixed(limit), name: None }
     }
@@ -128,7 +105,7 @@ impl LimitConfig {
     /// | `minimum_samples` | 20 | with fewer, the quantile is a single call |
     /// | `cold_start` | the ceiling | a limit that knows nothing should not give up early |
     pub const fn quantile(floor: Duration, ceiling: Duration) -> MultipleOf<Quantile> {
-        MultipleOf::new(Estimate::Quantile(0.99), 2.0, floor, ceiling)
+        MultipleOf::new(Kind::Quantile(0.99), 2.0, floor, ceiling)
     }
 
     /// Gives a request a multiple of a moving average of latencies: `clamp(average × factor, floor,
@@ -144,7 +121,7 @@ impl LimitConfig {
     /// | `factor` | 4 | an exponential tail passes four times its mean twice in a hundred |
     /// | `window`, `minimum_samples`, `cold_start` | 60 s, 20, the ceiling | as for the quantile |
     pub const fn ewma(floor: Duration, ceiling: Duration) -> MultipleOf<Ewma> {
-        MultipleOf::new(Estimate::Ewma { weight: 0.125 }, 4.0, floor, ceiling)
+        MultipleOf::new(Kind::Ewma { weight: 0.125 }, 4.0, floor, ceiling)
     }
 
     /// Gives a request TCP's retransmission timeout (RFC 6298): `clamp(SRTT + max(G, 4 × RTTVAR),
@@ -160,7 +137,7 @@ impl LimitConfig {
     /// | `cold_start` | 1 s, or the bound next to it | the RFC's first RTO (section 2.1) |
     /// | `granularity` | 1 ms | that of tokio's timers |
     pub const fn rfc6298(floor: Duration, ceiling: Duration) -> Rfc6298 {
-        let bounds = Bounds { floor, ceiling };
+        let bounds = Bounds::new(floor, ceiling);
         Rfc6298 { rule: Rfc6298Rule { bounds, granularity: Duration::from_millis(1), cold_start: None }, name: None }
     }
 
@@ -177,18 +154,16 @@ impl LimitConfig {
                 ConfigError::require(!limit.is_zero(), "limit", limit, "above zero")?;
                 Ok(Settings::Fixed(limit))
             }
-            Rule::Multiple(rule) => rule.check().map(Settings::Multiple),
-            Rule::Rfc6298(rule) => rule.check(),
+            Rule::Multiple(rule) => Ok(Settings::Multiple(rule, rule.check()?)),
+            Rule::Rfc6298(rule) => rule.check().map(|()| Settings::Rfc6298(rule)),
         }
     }
 }
 
 impl<E> MultipleOf<E> {
-    const fn new(estimate: Estimate, factor: f64, floor: Duration, ceiling: Duration) -> Self {
-        let bounds = Bounds { floor, ceiling };
-        let window = Duration::from_secs(60);
-        let rule = MultipleRule { estimate, bounds, factor, cold_start: None, minimum_samples: 20, window };
-        Self { rule, name: None, estimate: PhantomData }
+    const fn new(kind: Kind, factor: f64, floor: Duration, ceiling: Duration) -> Self {
+        let estimate = EstimateConfig::new(floor, ceiling);
+        Self { rule: MultipleRule { kind, estimate, factor, cold_start: None }, name: None, estimate: PhantomData }
     }
 
     /// How many times the estimate a request is given, at least 1.
@@ -205,14 +180,14 @@ impl<E> MultipleOf<E> {
 
     /// How many samples the estimate must rest on before it counts, at least 1.
     pub const fn minimum_samples(mut self, samples: u32) -> Self {
-        self.rule.minimum_samples = samples;
+        self.rule.estimate.minimum_samples = samples;
         self
     }
 
     /// How long a latency is remembered, from 60 ms to an hour. Samples leave a quantile's window a
     /// sixth of it at a time.
     pub const fn window(mut self, window: Duration) -> Self {
-        self.rule.window = window;
+        self.rule.estimate.window = window;
         self
     }
 
@@ -226,7 +201,7 @@ impl<E> MultipleOf<E> {
 impl MultipleOf<Quantile> {
     /// Which quantile of the latencies, between 0 and 1, both excluded.
     pub const fn quantile(mut self, quantile: f64) -> Self {
-        self.rule.estimate = Estimate::Quantile(quantile);
+        self.rule.kind = Kind::Quantile(quantile);
         self
     }
 }
@@ -234,7 +209,7 @@ impl MultipleOf<Quantile> {
 impl MultipleOf<Ewma> {
     /// How much of the average a new sample makes, above 0 and at most 1.
     pub const fn weight(mut self, weight: f64) -> Self {
-        self.rule.estimate = Estimate::Ewma { weight };
+        self.rule.kind = Kind::Ewma { weight };
         self
     }
 }
@@ -272,45 +247,41 @@ impl From<Rfc6298> for LimitConfig {
 }
 
 impl MultipleRule {
-    fn check(self) -> Result<MultipleSettings, ConfigError> {
-        let Self { estimate, bounds, factor, cold_start, minimum_samples, window } = self;
-        match estimate {
-            Estimate::Quantile(quantile) => {
-                let inside = quantile > 0.0 && quantile < 1.0;
-                ConfigError::require(inside, "quantile", quantile, "above 0 and below 1")?;
-            }
-            Estimate::Ewma { weight } => {
+    /// What a request is given while there are too few samples.
+    pub(crate) fn cold_start(self) -> Duration {
+        self.cold_start.unwrap_or(self.estimate.bounds.ceiling)
+    }
+
+    /// Checks the numbers, and cuts the window into slices.
+    fn check(self) -> Result<Buckets, ConfigError> {
+        let Self { kind, estimate, factor, .. } = self;
+        let buckets = match kind {
+            Kind::Quantile(quantile) => QuantileConfig { quantile, estimate }.check()?,
+            Kind::Ewma { weight } => {
                 let inside = weight > 0.0 && weight <= 1.0;
                 ConfigError::require(inside, "weight", weight, "above 0 and at most 1")?;
+                estimate.check()?
             }
-        }
-        check(bounds, cold_start)?;
+        };
+        estimate.bounds.require("cold_start", self.cold_start())?;
         ConfigError::require(factor.is_finite() && factor >= 1.0, "factor", factor, "finite and at least 1")?;
-        ConfigError::require(minimum_samples >= 1, "minimum_samples", minimum_samples, "at least 1")?;
-        let in_range = (SHORTEST_WINDOW..=LONGEST_WINDOW).contains(&window);
-        ConfigError::require(in_range, "window", window, "from 60 ms to an hour")?;
-        let buckets = Buckets::new(window, SLICES)?;
-        let cold_start = cold_start.unwrap_or(bounds.ceiling);
-        Ok(MultipleSettings { estimate, bounds, factor, cold_start, minimum_samples, buckets })
+        Ok(buckets)
     }
 }
 
 impl Rfc6298Rule {
-    fn check(self) -> Result<Settings, ConfigError> {
-        let Self { bounds, granularity, cold_start } = self;
-        check(bounds, cold_start)?;
-        ConfigError::require(granularity <= HIGHEST_CEILING, "granularity", granularity, "at most an hour")?;
-        let initial = cold_start.unwrap_or(Duration::from_secs(1).clamp(bounds.floor, bounds.ceiling));
-        Ok(Settings::Rfc6298 { bounds, granularity, initial })
+    /// What a request is given before the first sample.
+    pub(crate) fn cold_start(self) -> Duration {
+        let Bounds { floor, ceiling } = self.bounds;
+        self.cold_start.unwrap_or(Duration::from_secs(1).clamp(floor, ceiling))
     }
-}
 
-fn check(Bounds { floor, ceiling }: Bounds, cold_start: Option<Duration>) -> Result<(), ConfigError> {
-    ConfigError::require(!floor.is_zero(), "floor", floor, "above zero")?;
-    ConfigError::require(ceiling <= HIGHEST_CEILING, "ceiling", ceiling, "at most an hour")?;
-    ConfigError::require(floor <= ceiling, "floor", floor, "at most the ceiling")?;
-    let cold_start = cold_start.unwrap_or(ceiling);
-    ConfigError::require((floor..=ceiling).contains(&cold_start), "cold_start", cold_start, "between floor and ceiling")
+    fn check(self) -> Result<(), ConfigError> {
+        self.bounds.check()?;
+        self.bounds.require("cold_start", self.cold_start())?;
+        let granularity = self.granularity;
+        ConfigError::require(granularity <= COARSEST_GRANULARITY, "granularity", granularity, "at most an hour")
+    }
 }
 
 #[cfg(test)]
@@ -364,10 +335,16 @@ mod tests {
     fn the_edges_are_allowed() {
         for result in [
             check(LimitConfig::fixed(Duration::MAX)),
-            check(LimitConfig::quantile(Duration::from_nanos(1), HIGHEST_CEILING)),
+            check(LimitConfig::quantile(Duration::from_nanos(1), Duration::from_secs(3600))),
             check(LimitConfig::quantile(MS, MS)),
-            check(good().factor(1.0).cold_start(10 * MS).minimum_samples(1).window(SHORTEST_WINDOW)),
-            check(good().factor(f64::MAX).cold_start(5000 * MS).minimum_samples(u32::MAX).window(LONGEST_WINDOW)),
+            check(good().factor(1.0).cold_start(10 * MS).minimum_samples(1).window(60 * MS)),
+            check(
+                good()
+                    .factor(f64::MAX)
+                    .cold_start(5000 * MS)
+                    .minimum_samples(u32::MAX)
+                    .window(Duration::from_secs(3600)),
+            ),
             check(LimitConfig::ewma(MS, MS).weight(1.0)),
             check(LimitConfig::rfc6298(2000 * MS, 5000 * MS).granularity(Duration::ZERO)),
         ] {

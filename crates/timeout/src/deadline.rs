@@ -10,11 +10,19 @@ use http::{HeaderMap, HeaderName, Request};
 use steadfast_core::{
     ConfigError, Deadline, EveryError,
     http::{GRPC_TIMEOUT, REQUEST_TIMEOUT_MS, parse_grpc_timeout, parse_timeout_ms},
+    parts::Striped,
 };
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{TimeLimit, call::Call, error::Elapsed, future::ResponseFuture, shared::CLOCK};
+use crate::{
+    call::Call,
+    config::Settings,
+    error::Elapsed,
+    future::ResponseFuture,
+    shared::{CLOCK, Shared},
+    telemetry::Telemetry,
+};
 
 /// Sets the deadline of a request, keeps it, and leaves it in the request's extensions for the
 /// layers further in.
@@ -32,7 +40,7 @@ use crate::{TimeLimit, call::Call, error::Elapsed, future::ResponseFuture, share
 #[derive(Clone, Debug)]
 pub struct DeadlineLayer {
     config: DeadlineConfig,
-    limit: TimeLimit,
+    endless: Striped<Shared>,
 }
 
 /// Where a request's deadline comes from. With nothing set, only a [`Deadline`] that is already in
@@ -92,7 +100,10 @@ impl DeadlineLayer {
         let total = config.total.unwrap_or(Duration::MAX);
         ConfigError::require(!total.is_zero(), "total", total, "above zero")?;
         let name = config.name.take().unwrap_or_else(|| Arc::from("deadline"));
-        Ok(Self { config, limit: TimeLimit::unlimited(name) })
+        // No gauge shows it: only deadlines end these calls.
+        let telemetry = Arc::new(Telemetry::new(Some(name), false));
+        let endless = Striped::new(|_| Shared::new(Settings::Fixed(Duration::MAX), telemetry));
+        Ok(Self { config, endless })
     }
 
     /// What the total and the headers leave, the least of it.
@@ -110,13 +121,13 @@ impl DeadlineLayer {
         let standing = request.extensions().get::<Deadline>().copied();
         let allowance = self.allowance(request.headers());
         if allowance.is_none() && standing.is_none() {
-            return (Call::new(self.limit.lane(), None, false), false);
+            return (Call::new(Arc::clone(self.endless.lane()), None, false), false);
         }
         let now = CLOCK.now();
         let allowed = allowance.map(|allowance| Deadline::after(now, allowance));
         let deadline = standing.into_iter().chain(allowed).min().expect("at least one of them is there");
         request.extensions_mut().insert(deadline);
-        let mut call = Call::new(self.limit.lane(), Some(deadline), false);
+        let mut call = Call::new(Arc::clone(self.endless.lane()), Some(deadline), false);
         let late = call.refuse_at(deadline, now);
         (call, late)
     }

@@ -1,5 +1,7 @@
 //! The estimate as an exponentially weighted moving average.
 
+use steadfast_core::parts::Tick;
+
 use crate::sync::{AtomicU64, Ordering};
 
 /// A moving average of latencies, forgotten when a whole window has passed without one.
@@ -20,7 +22,7 @@ impl EwmaEstimator {
     }
 
     /// Takes one latency into account.
-    pub(crate) fn record(&self, tick: u64, seconds: f64) {
+    pub(crate) fn record(&self, tick: Tick, seconds: f64) {
         // Two threads that both find the average out of date both begin a new one: one sample is
         // lost, which is harmless.
         let fresh = self.is_fresh(tick);
@@ -35,24 +37,24 @@ impl EwmaEstimator {
                 Err(seen) => current = seen,
             }
         }
-        self.newest.fetch_max(tick + 1, Ordering::Relaxed);
+        self.newest.fetch_max(tick.0 + 1, Ordering::Relaxed);
     }
 
     /// The average in seconds, once it rests on enough samples.
-    pub(crate) fn estimate(&self, tick: u64) -> Option<f64> {
+    pub(crate) fn estimate(&self, tick: Tick) -> Option<f64> {
         let (count, mean) = unpack(self.mean.load(Ordering::Relaxed));
         (count >= self.minimum && self.is_fresh(tick)).then_some(mean)
     }
 
     /// How many samples the average rests on.
-    pub(crate) fn samples(&self, tick: u64) -> u64 {
+    pub(crate) fn samples(&self, tick: Tick) -> u64 {
         let (count, _) = unpack(self.mean.load(Ordering::Relaxed));
         if self.is_fresh(tick) { u64::from(count) } else { 0 }
     }
 
-    fn is_fresh(&self, tick: u64) -> bool {
+    fn is_fresh(&self, tick: Tick) -> bool {
         let newest = self.newest.load(Ordering::Relaxed);
-        newest != 0 && (tick + 1).saturating_sub(newest) < u64::from(self.slices)
+        newest != 0 && (tick.0 + 1).saturating_sub(newest) < u64::from(self.slices)
     }
 }
 
@@ -74,12 +76,12 @@ mod tests {
     #[test]
     fn follows_the_mean_and_forgets_it_after_an_idle_window() {
         let ewma = EwmaEstimator::new(0.125, 2, 6);
-        ewma.record(1, 0.8);
-        assert_eq!(ewma.estimate(1), None, "one sample is not two");
-        ewma.record(1, 1.6);
-        assert!((ewma.estimate(1).unwrap() - 0.9).abs() < 1e-6);
-        assert!(ewma.estimate(6).is_some() && ewma.estimate(7).is_none());
-        ewma.record(1 << 40, 0.1);
-        assert_eq!((ewma.samples(1 << 40), ewma.estimate(1 << 40)), (1, None));
+        ewma.record(Tick(1), 0.8);
+        assert_eq!(ewma.estimate(Tick(1)), None, "one sample is not two");
+        ewma.record(Tick(1), 1.6);
+        assert!((ewma.estimate(Tick(1)).unwrap() - 0.9).abs() < 1e-6);
+        assert!(ewma.estimate(Tick(6)).is_some() && ewma.estimate(Tick(7)).is_none());
+        ewma.record(Tick(1 << 40), 0.1);
+        assert_eq!((ewma.samples(Tick(1 << 40)), ewma.estimate(Tick(1 << 40))), (1, None));
     }
 }

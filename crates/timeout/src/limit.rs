@@ -88,17 +88,10 @@ impl TimeLimit {
         Ok(PerKey::new(capacity, move || Self { shared: Striped::single(&shared) }, key))
     }
 
-    /// No limit but the deadline.
-    #[cfg(feature = "http")]
-    pub(crate) fn unlimited(name: Arc<str>) -> Self {
-        let telemetry = Arc::new(Telemetry::new(Some(name), false));
-        Self { shared: Striped::new(|_| Shared::new(crate::config::Settings::Unlimited, telemetry)) }
-    }
-
     /// What a request that begins to wait now is given. Reads the clock.
     #[must_use]
     pub fn limit(&self) -> Duration {
-        self.shared.limit(CLOCK.now()).unwrap_or(Duration::MAX)
+        self.shared.limit(CLOCK.now())
     }
 
     /// The name that labels metrics and events.

@@ -15,7 +15,7 @@
 
 use std::time::Duration;
 
-use steadfast_core::parts::LatencyQuantile;
+use steadfast_core::parts::{Bounds, LatencyQuantile, Tick};
 
 use crate::{
     ewma::EwmaEstimator,
@@ -29,23 +29,6 @@ const STEP: f64 = 1.125;
 /// takes the place of the step where the factor is above two.
 const MOST_GROWTH: f64 = 2.25;
 
-/// The range a limit stays in.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    pub(crate) floor: Duration,
-    pub(crate) ceiling: Duration,
-}
-
-impl Bounds {
-    /// `seconds` as a limit. What is no number is the ceiling.
-    pub(crate) fn clamp(&self, seconds: f64) -> Duration {
-        match Duration::try_from_secs_f64(seconds) {
-            Ok(limit) => limit.clamp(self.floor, self.ceiling),
-            Err(_) => self.ceiling,
-        }
-    }
-}
-
 /// Where the estimate comes from.
 #[derive(Debug)]
 pub(crate) enum Source {
@@ -54,21 +37,21 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    fn record(&self, tick: u64, seconds: f64) {
+    fn record(&self, tick: Tick, seconds: f64) {
         match self {
             Self::Quantile(quantile) => quantile.record(tick, nanos(seconds)),
             Self::Ewma(ewma) => ewma.record(tick, seconds),
         }
     }
 
-    fn estimate(&self, tick: u64) -> Option<f64> {
+    fn estimate(&self, tick: Tick) -> Option<f64> {
         match self {
             Self::Quantile(quantile) => quantile.estimate(tick),
             Self::Ewma(ewma) => ewma.estimate(tick),
         }
     }
 
-    fn samples(&self, tick: u64) -> u64 {
+    fn samples(&self, tick: Tick) -> u64 {
         match self {
             Self::Quantile(quantile) => quantile.samples(tick),
             Self::Ewma(ewma) => ewma.samples(tick),
@@ -94,7 +77,7 @@ impl Multiple {
     }
 
     /// The limit of a call that begins to wait at `tick`.
-    pub(crate) fn limit(&self, tick: u64) -> Duration {
+    pub(crate) fn limit(&self, tick: Tick) -> Duration {
         let ordinary = self.ordinary(tick);
         match self.peak.seconds(tick, self.window) {
             Some(held) if held > ordinary => self.bounds.clamp(held),
@@ -103,7 +86,7 @@ impl Multiple {
     }
 
     /// A call succeeded after it had waited for `latency`.
-    pub(crate) fn success(&self, tick: u64, latency: Duration) {
+    pub(crate) fn success(&self, tick: Tick, latency: Duration) {
         let latency = latency.as_secs_f64();
         self.source.record(tick, latency);
         if self.peak.seconds(tick, self.window).is_some() {
@@ -113,7 +96,7 @@ impl Multiple {
     }
 
     /// A call did not end within `limit`.
-    pub(crate) fn timeout(&self, tick: u64, limit: Duration) {
+    pub(crate) fn timeout(&self, tick: Tick, limit: Duration) {
         let limit = limit.as_secs_f64();
         self.source.record(tick, limit * self.step());
         self.peak.raise(tick, self.window, (2.0 * limit).min(self.bounds.ceiling.as_secs_f64()));
@@ -122,13 +105,13 @@ impl Multiple {
     /// A call succeeded, but only after its `limit`: the process stood still and did not poll the
     /// timer in time. By how much the answer was late is the pause of the process; of the service
     /// it says what a timeout would have said.
-    pub(crate) fn late(&self, tick: u64, limit: Duration) {
+    pub(crate) fn late(&self, tick: Tick, limit: Duration) {
         self.source.record(tick, limit.as_secs_f64() * self.step());
     }
 
     /// The caller gave up a call that had waited for `waited`, which is a lower bound of its
     /// latency. It enters the estimate only where the estimate is below it.
-    pub(crate) fn interrupted(&self, tick: u64, waited: Duration) {
+    pub(crate) fn interrupted(&self, tick: Tick, waited: Duration) {
         let waited = waited.as_secs_f64();
         if let Some(estimate) = self.source.estimate(tick).filter(|&estimate| waited > estimate) {
             self.source.record(tick, (waited * self.step()).max(estimate));
@@ -136,22 +119,22 @@ impl Multiple {
     }
 
     /// The estimate in seconds, once there are enough samples.
-    pub(crate) fn estimate(&self, tick: u64) -> Option<f64> {
+    pub(crate) fn estimate(&self, tick: Tick) -> Option<f64> {
         self.source.estimate(tick)
     }
 
     /// How many samples the estimate rests on.
-    pub(crate) fn samples(&self, tick: u64) -> u64 {
+    pub(crate) fn samples(&self, tick: Tick) -> u64 {
         self.source.samples(tick)
     }
 
     /// The held seconds.
-    pub(crate) fn held(&self, tick: u64) -> Option<f64> {
+    pub(crate) fn held(&self, tick: Tick) -> Option<f64> {
         self.peak.seconds(tick, self.window)
     }
 
     /// The limit without the peak and the bounds, in seconds.
-    fn ordinary(&self, tick: u64) -> f64 {
+    fn ordinary(&self, tick: Tick) -> f64 {
         self.source.estimate(tick).map_or(self.cold_start.as_secs_f64(), |estimate| estimate * self.factor)
     }
 
@@ -177,7 +160,7 @@ mod tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
-    const BOUNDS: Bounds = Bounds { floor: Duration::from_millis(10), ceiling: Duration::from_secs(5) };
+    const BOUNDS: Bounds = Bounds::new(Duration::from_millis(10), Duration::from_secs(5));
     const FACTORS: [f64; 4] = [1.0, 1.5, 2.0, 3.0];
 
     fn quantile(factor: f64) -> Multiple {
@@ -190,12 +173,12 @@ mod tests {
 
     /// One call of `latency`: whether it succeeded.
     fn call(multiple: &Multiple, tick: u64, latency: Duration) -> bool {
-        let limit = multiple.limit(tick);
+        let limit = multiple.limit(Tick(tick));
         let succeeds = latency <= limit;
         if succeeds {
-            multiple.success(tick, latency);
+            multiple.success(Tick(tick), latency);
         } else {
-            multiple.timeout(tick, limit);
+            multiple.timeout(Tick(tick), limit);
         }
         succeeds
     }
@@ -234,11 +217,11 @@ mod tests {
     fn two_timeouts_apart_in_a_hundred_do_not_make_the_limit_more_than_two_and_a_half_times_what_it_was() {
         for factor in FACTORS {
             let multiple = settled(quantile(factor));
-            let before = multiple.limit(1);
+            let before = multiple.limit(Tick(1));
             let mut highest = before;
             for n in 0..100 {
                 call(&multiple, 1, if n % 50 == 25 { 60_000 * MS } else { 50 * MS });
-                highest = highest.max(multiple.limit(1));
+                highest = highest.max(multiple.limit(Tick(1)));
             }
             assert!(highest.as_secs_f64() <= 2.5 * before.as_secs_f64(), "factor {factor}: {before:?} to {highest:?}");
         }
@@ -260,10 +243,10 @@ mod tests {
         (0..20).for_each(|_| assert!(call(&multiple, 1, 500 * MS)));
         // Latency falls back at once; the limit does so by the peak, and then as the slow samples
         // age out.
-        let mut last = multiple.limit(1);
+        let mut last = multiple.limit(Tick(1));
         for n in 0..400u64 {
             call(&multiple, 1 + n / 50, 50 * MS);
-            let limit = multiple.limit(1 + n / 50);
+            let limit = multiple.limit(Tick(1 + n / 50));
             assert!(n / 50 >= 6 || limit >= 900 * MS, "slow samples are still in the window: {limit:?} at {n}");
             last = limit;
         }
@@ -274,11 +257,11 @@ mod tests {
     fn below_the_minimum_of_fresh_samples_the_cold_start_limit_holds() {
         for multiple in [quantile(2.0), ewma(2.0)] {
             (0..19).for_each(|_| assert!(call(&multiple, 1, 50 * MS)));
-            assert_eq!(multiple.limit(1), 1000 * MS);
+            assert_eq!(multiple.limit(Tick(1)), 1000 * MS);
             call(&multiple, 1, 50 * MS);
-            assert!(multiple.limit(1) < 120 * MS);
-            assert!(multiple.limit(6) < 120 * MS);
-            assert_eq!(multiple.limit(7), 1000 * MS, "the samples have aged out");
+            assert!(multiple.limit(Tick(1)) < 120 * MS);
+            assert!(multiple.limit(Tick(6)) < 120 * MS);
+            assert_eq!(multiple.limit(Tick(7)), 1000 * MS, "the samples have aged out");
         }
     }
 
@@ -286,10 +269,11 @@ mod tests {
     fn after_any_idle_gap_it_starts_cold_and_learns_again() {
         for gap in [6, 1000, 1 << 20, 1 << 31, (1 << 31) + 1, 3 << 30, (1 << 32) + 1000, 5 << 31] {
             for multiple in [settled(quantile(2.0)), settled(ewma(2.0))] {
-                multiple.timeout(1, multiple.limit(1));
-                assert_eq!(multiple.limit(1 + gap), 1000 * MS, "{gap} ticks later");
+                let limit = multiple.limit(Tick(1));
+                multiple.timeout(Tick(1), limit);
+                assert_eq!(multiple.limit(Tick(1 + gap)), 1000 * MS, "{gap} ticks later");
                 (0..20).for_each(|_| assert!(call(&multiple, 1 + gap, 300 * MS)));
-                assert!(multiple.limit(1 + gap) < 700 * MS, "{gap} ticks later");
+                assert!(multiple.limit(Tick(1 + gap)) < 700 * MS, "{gap} ticks later");
             }
         }
     }
@@ -304,21 +288,21 @@ mod tests {
     #[test]
     fn an_interrupted_call_is_a_lower_bound_only_above_the_estimate() {
         let multiple = settled(quantile(2.0));
-        let (limit, samples) = (multiple.limit(1), multiple.samples(1));
-        (0..10).for_each(|_| multiple.interrupted(1, 40 * MS));
-        assert_eq!((multiple.limit(1), multiple.samples(1)), (limit, samples), "shorter ones say nothing");
-        (0..10).for_each(|_| multiple.interrupted(1, 80 * MS));
-        assert!(multiple.limit(1) > 160 * MS);
-        assert!(multiple.samples(1) < samples + 10, "once the estimate has passed them, they say nothing either");
+        let (limit, samples) = (multiple.limit(Tick(1)), multiple.samples(Tick(1)));
+        (0..10).for_each(|_| multiple.interrupted(Tick(1), 40 * MS));
+        assert_eq!((multiple.limit(Tick(1)), multiple.samples(Tick(1))), (limit, samples), "shorter ones say nothing");
+        (0..10).for_each(|_| multiple.interrupted(Tick(1), 80 * MS));
+        assert!(multiple.limit(Tick(1)) > 160 * MS);
+        assert!(multiple.samples(Tick(1)) < samples + 10, "once the estimate has passed them, they say nothing either");
     }
 
     #[test]
     fn a_pause_of_the_process_itself_does_not_send_the_limit_to_the_ceiling() {
         for factor in FACTORS {
             let multiple = settled(quantile(factor));
-            let limit = multiple.limit(1);
-            (0..50).for_each(|_| multiple.late(1, limit));
-            assert!(multiple.limit(1).as_secs_f64() <= 2.5 * limit.as_secs_f64(), "factor {factor}: {limit:?}");
+            let limit = multiple.limit(Tick(1));
+            (0..50).for_each(|_| multiple.late(Tick(1), limit));
+            assert!(multiple.limit(Tick(1)).as_secs_f64() <= 2.5 * limit.as_secs_f64(), "factor {factor}: {limit:?}");
         }
     }
 
@@ -335,7 +319,7 @@ mod tests {
                 let uniform = ((random >> 11) + 1) as f64 / (1u64 << 53) as f64;
                 let latency = Duration::from_secs_f64((0.01 * uniform.powf(-1.0 / 1.5)).min(100.0));
                 timeouts += u64::from(!call(&multiple, 1 + n / 500, latency));
-                sum += multiple.limit(1 + n / 500).as_secs_f64();
+                sum += multiple.limit(Tick(1 + n / 500)).as_secs_f64();
             }
             let mean = sum / calls as f64;
             assert!((0.9..1.2).contains(&(mean / (factor * EXACT))), "factor {factor}: {mean} s");
@@ -346,8 +330,8 @@ mod tests {
     #[test]
     fn one_quick_answer_sets_no_estimate() {
         let multiple = quantile(2.0);
-        multiple.success(1, MS / 100);
-        assert_eq!(multiple.limit(1), 1000 * MS);
+        multiple.success(Tick(1), MS / 100);
+        assert_eq!(multiple.limit(Tick(1)), 1000 * MS);
     }
 
     proptest! {
@@ -360,12 +344,12 @@ mod tests {
                 let mut tick = 0;
                 for &(what, nanos, step) in &steps {
                     tick += step;
-                    let limit = multiple.limit(tick);
+                    let limit = multiple.limit(Tick(tick));
                     prop_assert!(BOUNDS.floor <= limit && limit <= BOUNDS.ceiling);
                     match what {
-                        0 => multiple.success(tick, Duration::from_nanos(nanos)),
-                        1 => multiple.timeout(tick, limit),
-                        _ => multiple.interrupted(tick, Duration::from_nanos(nanos)),
+                        0 => multiple.success(Tick(tick), Duration::from_nanos(nanos)),
+                        1 => multiple.timeout(Tick(tick), limit),
+                        _ => multiple.interrupted(Tick(tick), Duration::from_nanos(nanos)),
                     }
                 }
             }

@@ -9,7 +9,7 @@
 //! Raising is a maximum, not a product: a hundred calls with one limit that expire together double
 //! it once. A peak that no call has touched for a whole window is out of date like any sample.
 
-use steadfast_core::parts::Dated;
+use steadfast_core::parts::{Dated, Tick};
 
 use crate::sync::{AtomicU64, Ordering};
 
@@ -30,13 +30,13 @@ impl Peak {
     }
 
     /// Holds at least `seconds` from `tick` on.
-    pub(crate) fn raise(&self, tick: u64, window: u32, seconds: f64) {
+    pub(crate) fn raise(&self, tick: Tick, window: u32, seconds: f64) {
         self.update(|word| Some(word.renewed(tick, word.seconds(tick, window).unwrap_or(0.0).max(seconds))));
     }
 
     /// Follows one success of `latency`: grows at once, shrinks slowly, goes once `ordinary` has
     /// caught up.
-    pub(crate) fn follow(&self, tick: u64, window: u32, success: &Success) {
+    pub(crate) fn follow(&self, tick: Tick, window: u32, success: &Success) {
         self.update(|word| {
             if word == Dated::NONE {
                 return None;
@@ -49,7 +49,7 @@ impl Peak {
     }
 
     /// The seconds held, if any, at `tick`, where what is `window` ticks old is out of date.
-    pub(crate) fn seconds(&self, tick: u64, window: u32) -> Option<f64> {
+    pub(crate) fn seconds(&self, tick: Tick, window: u32) -> Option<f64> {
         Dated::from_bits(self.0.load(Ordering::Relaxed)).seconds(tick, window)
     }
 
@@ -86,37 +86,40 @@ mod tests {
     #[test]
     fn timeouts_that_expire_together_double_once() {
         let peak = Peak::new();
-        (0..100).for_each(|_| peak.raise(1, 6, 0.2));
-        assert!((peak.seconds(1, 6).unwrap() - 0.2).abs() < 1e-6);
+        (0..100).for_each(|_| peak.raise(Tick(1), 6, 0.2));
+        assert!((peak.seconds(Tick(1), 6).unwrap() - 0.2).abs() < 1e-6);
     }
 
     #[test]
     fn grows_at_once_shrinks_slowly_and_goes_when_the_ordinary_limit_has_caught_up() {
         let peak = Peak::new();
-        peak.follow(1, 6, &success(9.0, 2.0, 0.1));
-        assert_eq!(peak.seconds(1, 6), None, "successes alone hold nothing");
-        peak.raise(1, 6, 0.8);
-        peak.follow(1, 6, &success(0.01, 2.0, 0.1));
-        assert!((peak.seconds(1, 6).unwrap() - 0.75).abs() < 1e-6);
-        peak.follow(1, 6, &success(0.5, 2.0, 0.1));
-        assert!((peak.seconds(1, 6).unwrap() - 1.0).abs() < 1e-6);
-        peak.follow(1, 6, &success(100.0, 2.0, 0.1));
-        assert!((peak.seconds(1, 6).unwrap() - 5.0).abs() < 1e-6, "not above the ceiling");
-        peak.follow(1, 6, &success(0.01, 2.0, 4.9));
-        assert_eq!(peak.seconds(1, 6), None);
+        peak.follow(Tick(1), 6, &success(9.0, 2.0, 0.1));
+        assert_eq!(peak.seconds(Tick(1), 6), None, "successes alone hold nothing");
+        peak.raise(Tick(1), 6, 0.8);
+        peak.follow(Tick(1), 6, &success(0.01, 2.0, 0.1));
+        assert!((peak.seconds(Tick(1), 6).unwrap() - 0.75).abs() < 1e-6);
+        peak.follow(Tick(1), 6, &success(0.5, 2.0, 0.1));
+        assert!((peak.seconds(Tick(1), 6).unwrap() - 1.0).abs() < 1e-6);
+        peak.follow(Tick(1), 6, &success(100.0, 2.0, 0.1));
+        assert!((peak.seconds(Tick(1), 6).unwrap() - 5.0).abs() < 1e-6, "not above the ceiling");
+        peak.follow(Tick(1), 6, &success(0.01, 2.0, 4.9));
+        assert_eq!(peak.seconds(Tick(1), 6), None);
     }
 
     #[test]
     fn what_is_held_ages_out_and_a_straggler_of_an_earlier_tick_still_sees_it() {
         let peak = Peak::new();
-        peak.raise(u64::from(u32::MAX), 6, 0.8);
-        assert!(peak.seconds(u64::from(u32::MAX) - 1, 6).is_some());
-        assert!(peak.seconds(u64::from(u32::MAX) + 5, 6).is_some());
-        assert_eq!(peak.seconds(u64::from(u32::MAX) + 6, 6), None);
-        peak.raise(u64::from(u32::MAX) - 1, 6, 0.8);
-        assert!(peak.seconds(u64::from(u32::MAX) + 5, 6).is_some(), "a late word of an early tick makes it no older");
-        peak.raise(u64::from(u32::MAX) + 6, 6, 0.2);
-        assert!(peak.seconds(u64::from(u32::MAX) + 6, 6).unwrap() < 0.3, "what is out of date counts no more");
+        peak.raise(Tick(u64::from(u32::MAX)), 6, 0.8);
+        assert!(peak.seconds(Tick(u64::from(u32::MAX) - 1), 6).is_some());
+        assert!(peak.seconds(Tick(u64::from(u32::MAX) + 5), 6).is_some());
+        assert_eq!(peak.seconds(Tick(u64::from(u32::MAX) + 6), 6), None);
+        peak.raise(Tick(u64::from(u32::MAX) - 1), 6, 0.8);
+        assert!(
+            peak.seconds(Tick(u64::from(u32::MAX) + 5), 6).is_some(),
+            "a late word of an early tick makes it no older"
+        );
+        peak.raise(Tick(u64::from(u32::MAX) + 6), 6, 0.2);
+        assert!(peak.seconds(Tick(u64::from(u32::MAX) + 6), 6).unwrap() < 0.3, "what is out of date counts no more");
     }
 }
 
@@ -133,12 +136,12 @@ mod loom_tests {
             let peak = Arc::new(Peak::new());
             let raise = || {
                 let peak = Arc::clone(&peak);
-                thread::spawn(move || peak.raise(1, 6, 0.2))
+                thread::spawn(move || peak.raise(Tick(1), 6, 0.2))
             };
             let others = [raise(), raise()];
-            peak.follow(1, 6, &Success { latency: 0.01, factor: 2.0, ordinary: 0.1, ceiling: 5.0 });
+            peak.follow(Tick(1), 6, &Success { latency: 0.01, factor: 2.0, ordinary: 0.1, ceiling: 5.0 });
             others.into_iter().for_each(|other| other.join().unwrap());
-            let held = peak.seconds(1, 6).unwrap();
+            let held = peak.seconds(Tick(1), 6).unwrap();
             assert!((0.187..=0.201).contains(&held), "{held}");
         });
     }

@@ -9,10 +9,9 @@
 
 use std::time::Duration;
 
-use crate::{
-    multiple::Bounds,
-    sync::{AtomicU64, Ordering},
-};
+use steadfast_core::parts::Bounds;
+
+use crate::sync::{AtomicU64, Ordering};
 
 /// RTTVAR's gain, beta in section 2.3.
 const BETA: f64 = 0.25;
@@ -150,7 +149,7 @@ mod tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
-    const BOUNDS: Bounds = Bounds { floor: Duration::from_millis(10), ceiling: Duration::from_secs(60) };
+    const BOUNDS: Bounds = Bounds::new(Duration::from_millis(10), Duration::from_secs(60));
 
     fn estimator() -> Rfc6298Estimator {
         Rfc6298Estimator::new(BOUNDS, MS, 1000 * MS)
@@ -228,7 +227,7 @@ mod tests {
     fn doubling_ends_at_the_ceiling_and_never_overflows() {
         let nanosecond = Duration::from_nanos(1);
         let hour = Duration::from_secs(3600);
-        let rfc = Rfc6298Estimator::new(Bounds { floor: nanosecond, ceiling: hour }, nanosecond, nanosecond);
+        let rfc = Rfc6298Estimator::new(Bounds::new(nanosecond, hour), nanosecond, nanosecond);
         (0..1000).for_each(|_| rfc.timeout(rfc.limit()));
         assert_eq!(rfc.limit(), hour);
         (0..1000).for_each(|_| rfc.timeout(Duration::MAX));
@@ -293,7 +292,7 @@ mod loom_tests {
     }
 
     fn estimator() -> Arc<Rfc6298Estimator> {
-        Arc::new(Rfc6298Estimator::new(Bounds { floor: ms(10), ceiling: ms(60_000) }, ms(1), ms(1000)))
+        Arc::new(Rfc6298Estimator::new(Bounds::new(ms(10), ms(60_000)), ms(1), ms(1000)))
     }
 
     fn expire(rfc: &Arc<Rfc6298Estimator>, limit: Duration) -> thread::JoinHandle<()> {

@@ -7,11 +7,11 @@ use std::{
 
 use steadfast_core::{
     TimeSource,
-    parts::{Buckets, LatencyQuantile},
+    parts::{Buckets, QuantileConfig, Tick, Ticks},
 };
 
 use crate::{
-    config::{Estimate, MultipleSettings, SLICES, Settings},
+    config::{Kind, MultipleRule, Settings},
     ewma::EwmaEstimator,
     multiple::{Multiple, Source},
     rfc6298::Rfc6298Estimator,
@@ -32,9 +32,8 @@ pub(crate) struct Shared {
 
 #[derive(Debug)]
 enum Estimator {
-    Unlimited,
     Fixed(Duration),
-    Multiple { multiple: Multiple, buckets: Buckets, origin: Instant },
+    Multiple(Multiple, Ticks),
     Rfc6298(Rfc6298Estimator),
 }
 
@@ -43,14 +42,18 @@ impl Shared {
         Self { estimator: Estimator::new(settings), telemetry }
     }
 
-    /// The limit of a call that begins to wait now; `None` when it may wait for ever.
-    pub(crate) fn limit(&self, now: Instant) -> Option<Duration> {
-        Some(match &self.estimator {
-            Estimator::Unlimited => return None,
+    /// The limit of a call that begins to wait now.
+    pub(crate) fn limit(&self, now: Instant) -> Duration {
+        match &self.estimator {
             Estimator::Fixed(limit) => *limit,
-            Estimator::Multiple { multiple, buckets, origin } => multiple.limit(buckets.tick(*origin, now).0),
+            Estimator::Multiple(multiple, ticks) => multiple.limit(ticks.at(now)),
             Estimator::Rfc6298(rfc) => rfc.limit(),
-        })
+        }
+    }
+
+    /// Whether only a deadline ends a call.
+    pub(crate) const fn is_endless(&self) -> bool {
+        matches!(self.estimator, Estimator::Fixed(Duration::MAX))
     }
 
     /// Shows the limit. Only calls do: a look at it, at start-up say, would come before the
@@ -59,26 +62,20 @@ impl Shared {
         self.telemetry.limit_is(|| self.limit(now));
     }
 
-    /// Whether only a deadline ends a call.
-    pub(crate) const fn is_unlimited(&self) -> bool {
-        matches!(self.estimator, Estimator::Unlimited)
-    }
-
     /// Whether latencies matter: a clock need not be read for a limit that never changes.
     pub(crate) const fn learns(&self) -> bool {
-        matches!(self.estimator, Estimator::Multiple { .. } | Estimator::Rfc6298(_))
+        matches!(self.estimator, Estimator::Multiple(..) | Estimator::Rfc6298(_))
     }
 
     /// A call succeeded after it had waited for `latency`.
     pub(crate) fn success(&self, now: Instant, latency: Duration, is_retry: bool) {
-        match &self.estimator {
-            Estimator::Unlimited | Estimator::Fixed(_) => {}
-            Estimator::Multiple { multiple, buckets, origin } => {
-                multiple.success(buckets.tick(*origin, now).0, latency);
-            }
+        if let Some((multiple, tick)) = self.multiple(now) {
+            multiple.success(tick, latency);
+        } else if let Estimator::Rfc6298(rfc) = &self.estimator
             // Karn's rule: an answer may belong to any of the attempts.
-            Estimator::Rfc6298(_) if is_retry => {}
-            Estimator::Rfc6298(rfc) => rfc.success(latency),
+            && !is_retry
+        {
+            rfc.success(latency);
         }
     }
 
@@ -86,46 +83,47 @@ impl Shared {
     /// no sample. To RFC 6298 it is nothing at all, for the timer that would have doubled the limit
     /// has not fired.
     pub(crate) fn late(&self, now: Instant, limit: Duration) {
-        if let Estimator::Multiple { multiple, buckets, origin } = &self.estimator {
-            multiple.late(buckets.tick(*origin, now).0, limit);
+        if let Some((multiple, tick)) = self.multiple(now) {
+            multiple.late(tick, limit);
         }
     }
 
     /// A call did not end within `limit`.
     pub(crate) fn timeout(&self, now: Instant, limit: Duration) {
-        match &self.estimator {
-            Estimator::Unlimited | Estimator::Fixed(_) => {}
-            Estimator::Multiple { multiple, buckets, origin } => multiple.timeout(buckets.tick(*origin, now).0, limit),
-            Estimator::Rfc6298(rfc) => rfc.timeout(limit),
+        if let Some((multiple, tick)) = self.multiple(now) {
+            multiple.timeout(tick, limit);
+        } else if let Estimator::Rfc6298(rfc) = &self.estimator {
+            rfc.timeout(limit);
         }
     }
 
     /// A call was given up, by no fault of its own, after it had waited for `waited`.
     pub(crate) fn interrupted(&self, now: Instant, waited: Duration) {
-        if let Estimator::Multiple { multiple, buckets, origin } = &self.estimator {
-            multiple.interrupted(buckets.tick(*origin, now).0, waited);
+        if let Some((multiple, tick)) = self.multiple(now) {
+            multiple.interrupted(tick, waited);
         }
     }
 
     pub(crate) fn snapshot(&self, now: Instant) -> LimitSnapshot {
-        let limit = self.limit(now).unwrap_or(Duration::MAX);
+        let limit = self.limit(now);
         let seconds = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+        let mut snapshot = LimitSnapshot { limit, estimate: None, samples: 0, held: None, doublings: 0 };
+        if let Some((multiple, tick)) = self.multiple(now) {
+            snapshot.estimate = multiple.estimate(tick).map(seconds);
+            snapshot.samples = multiple.samples(tick);
+            snapshot.held = multiple.held(tick).map(seconds);
+        } else if let Estimator::Rfc6298(rfc) = &self.estimator {
+            snapshot.estimate = rfc.srtt().map(seconds);
+            snapshot.doublings = rfc.doublings();
+        }
+        snapshot
+    }
+
+    /// The multiple of an estimate, if that is the rule, and its tick.
+    fn multiple(&self, now: Instant) -> Option<(&Multiple, Tick)> {
         match &self.estimator {
-            Estimator::Unlimited | Estimator::Fixed(_) => LimitSnapshot::of(limit),
-            Estimator::Multiple { multiple, buckets, origin } => {
-                let tick = buckets.tick(*origin, now).0;
-                LimitSnapshot {
-                    estimate: multiple.estimate(tick).map(seconds),
-                    samples: multiple.samples(tick),
-                    held: multiple.held(tick).map(seconds),
-                    ..LimitSnapshot::of(limit)
-                }
-            }
-            Estimator::Rfc6298(rfc) => LimitSnapshot {
-                estimate: rfc.srtt().map(seconds),
-                doublings: rfc.doublings(),
-                ..LimitSnapshot::of(limit)
-            },
+            Estimator::Multiple(multiple, ticks) => Some((multiple, ticks.at(now))),
+            _ => None,
         }
     }
 }
@@ -133,22 +131,22 @@ impl Shared {
 impl Estimator {
     fn new(settings: Settings) -> Self {
         match settings {
-            Settings::Unlimited => Self::Unlimited,
             Settings::Fixed(limit) => Self::Fixed(limit),
-            Settings::Multiple(settings) => Self::multiple(settings),
-            Settings::Rfc6298 { bounds, granularity, initial } => {
-                Self::Rfc6298(Rfc6298Estimator::new(bounds, granularity, initial))
+            Settings::Multiple(rule, buckets) => Self::multiple(rule, buckets),
+            Settings::Rfc6298(rule) => {
+                Self::Rfc6298(Rfc6298Estimator::new(rule.bounds, rule.granularity, rule.cold_start()))
             }
         }
     }
 
-    fn multiple(settings: MultipleSettings) -> Self {
-        let MultipleSettings { estimate, bounds, factor, cold_start, minimum_samples, buckets } = settings;
-        let source = match estimate {
-            Estimate::Quantile(quantile) => Source::Quantile(LatencyQuantile::new(quantile, minimum_samples, SLICES)),
-            Estimate::Ewma { weight } => Source::Ewma(EwmaEstimator::new(weight, minimum_samples, SLICES)),
+    fn multiple(rule: MultipleRule, buckets: Buckets) -> Self {
+        let MultipleRule { kind, estimate, factor, .. } = rule;
+        let window = buckets.number();
+        let source = match kind {
+            Kind::Quantile(quantile) => Source::Quantile(QuantileConfig { quantile, estimate }.latencies()),
+            Kind::Ewma { weight } => Source::Ewma(EwmaEstimator::new(weight, estimate.minimum_samples, window)),
         };
-        let multiple = Multiple::new(source, factor, bounds, cold_start, SLICES);
-        Self::Multiple { multiple, buckets, origin: CLOCK.now() }
+        let multiple = Multiple::new(source, factor, estimate.bounds, rule.cold_start(), window);
+        Self::Multiple(multiple, Ticks::start(CLOCK, buckets))
     }
 }

@@ -19,9 +19,3 @@ pub struct LimitSnapshot {
     /// RFC 6298: how many times the limit was doubled since the last fresh sample.
     pub doublings: u32,
 }
-
-impl LimitSnapshot {
-    pub(crate) const fn of(limit: Duration) -> Self {
-        Self { limit, estimate: None, samples: 0, held: None, doublings: 0 }
-    }
-}

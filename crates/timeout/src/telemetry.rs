@@ -74,9 +74,9 @@ impl Telemetry {
 
     /// The limit calls now start with; `limit` is asked only where it is shown.
     #[inline]
-    pub(crate) fn limit_is(&self, limit: impl FnOnce() -> Option<Duration>) {
+    pub(crate) fn limit_is(&self, limit: impl FnOnce() -> Duration) {
         if let Some(gauge) = &self.limit {
-            gauge.set_with(limit);
+            gauge.set_with(|| Some(limit()));
         }
     }
 }
