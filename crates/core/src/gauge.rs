@@ -1,14 +1,14 @@
 //! A gauge with one owner.
 //!
-//! A gauge has one value for each name, and nobody can read it back. Handles of one name would overwrite each other's, and the first
-//! to be dropped would zero the gauge of one that lives. So the first handle of a name that has something to show takes the
-//! name, shows its own value, and gives the name back when it is dropped; the next one then takes it.
+//! A gauge has one value for each name, and cannot be read back. Handles of one name would overwrite each other's value, and
+//! the first to be dropped would zero the gauge of one that lives. So the first handle of a name that has something to show
+//! owns the name: it shows its own value, and gives the name back when it is dropped; then the next handle takes it.
 
 use std::{
     collections::BTreeSet,
     fmt,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -16,9 +16,11 @@ use std::{
 
 use metrics::{Gauge, gauge};
 
-/// The metrics and names that are shown by somebody.
+use crate::lock::lock;
+
+/// The metrics and names that have an owner.
 static TAKEN: Mutex<BTreeSet<(&'static str, Arc<str>)>> = Mutex::new(BTreeSet::new());
-/// How many names have been given back. Who found a name taken asks again only once this has changed.
+/// How many names have been given back. A handle that lost the name tries again only after this counter has moved.
 static GIVEN_BACK: AtomicU64 = AtomicU64::new(0);
 
 /// A gauge of seconds with a label for the handle's name: set when the value changes, and back to zero with the handle.
@@ -46,7 +48,7 @@ impl OwnedGauge {
     /// Shows `value` in seconds, unless another handle shows its own under this name.
     pub fn set(&self, value: Duration) {
         let nanos = u64::try_from(value.as_nanos()).unwrap_or(u64::MAX);
-        // Relaxed: two that change it at once may be shown in either order, until the next change.
+        // Relaxed: of two values set at once either may stay, until the next change.
         if self.shown.load(Ordering::Relaxed) != nanos
             && let Some(gauge) = self.gauge()
             && self.shown.swap(nanos, Ordering::Relaxed) != nanos
@@ -69,7 +71,7 @@ impl OwnedGauge {
 
     #[cold]
     fn take(&self) -> Option<&Gauge> {
-        // Relaxed: it is changed under the lock that is taken next, so whoever sees the change finds the name free.
+        // Relaxed: it moves under the lock that is taken next, so a thread that reads the new value finds the name free.
         let asked = GIVEN_BACK.load(Ordering::Relaxed).wrapping_add(1);
         if self.asked.swap(asked, Ordering::Relaxed) == asked || !taken().insert(self.key()) {
             return None;
@@ -83,8 +85,8 @@ impl OwnedGauge {
 }
 
 fn taken() -> MutexGuard<'static, BTreeSet<(&'static str, Arc<str>)>> {
-    // Nothing panics while it is held, and a set of names cannot be half changed.
-    TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
+    // Nothing panics under this lock, and a set of names cannot be half changed.
+    lock(&TAKEN)
 }
 
 impl Drop for OwnedGauge {

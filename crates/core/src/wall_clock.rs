@@ -1,9 +1,11 @@
 //! Wall time, only where it is the subject.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::{Duration, SystemTime},
 };
+
+use crate::lock::lock;
 
 /// Tells what the wall clock says. It may jump either way; measure durations with a monotonic clock instead.
 pub trait WallClock: Send + Sync + 'static {
@@ -68,7 +70,8 @@ impl ManualWallClock {
     }
 
     fn lock(&self) -> MutexGuard<'_, Manual> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        // An addition that overflows panics before it has written anything.
+        lock(&self.0)
     }
 }
 

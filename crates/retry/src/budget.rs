@@ -1,10 +1,10 @@
 //! A bound on how much is sent again.
 
-use std::{fmt, num::NonZeroU32, sync::Arc, time::Instant};
+use std::{fmt, num::NonZeroU32, sync::Arc};
 
 use steadfast_core::{
-    ConfigError, Snapshot, TimeSource,
-    parts::{Buckets, Tick, lane_count, thread_number},
+    ConfigError, Snapshot,
+    parts::{Tick, Ticks, lane_count, thread_number},
 };
 
 use crate::{
@@ -50,21 +50,7 @@ pub struct Budget(Arc<Account>);
 #[derive(Debug)]
 struct Account {
     ledger: Ledger,
-    clock: Clock,
-}
-
-/// The clock, cut into buckets.
-#[derive(Clone, Copy, Debug)]
-struct Clock {
-    source: TimeSource,
-    origin: Instant,
-    buckets: Buckets,
-}
-
-impl Clock {
-    fn tick(&self) -> Tick {
-        self.buckets.tick(self.origin, self.source.now())
-    }
+    ticks: Ticks,
 }
 
 impl Budget {
@@ -74,8 +60,8 @@ impl Budget {
     /// When the window is shorter than 10 ms or longer than 10 days.
     pub fn new(config: BudgetConfig) -> Result<Self, ConfigError> {
         let Settings { allowance, buckets, time_source } = config.check()?;
-        let clock = Clock { source: time_source, origin: time_source.now(), buckets };
-        Ok(Self(Arc::new(Account { ledger: Ledger::new(allowance, buckets, lane_count()), clock })))
+        let ticks = Ticks::start(time_source, buckets);
+        Ok(Self(Arc::new(Account { ledger: Ledger::new(allowance, buckets, lane_count()), ticks })))
     }
 
     /// Counts one request. A retry layer does this for every request that passes it.
@@ -90,7 +76,7 @@ impl Budget {
     /// When the budget does not cover it.
     pub fn try_withdraw(&self, cost: NonZeroU32) -> Result<Withdrawal, BudgetExhausted> {
         let cost = u64::from(cost.get());
-        match self.0.ledger.withdraw(self.0.clock.tick(), cost) {
+        match self.0.ledger.withdraw(self.0.ticks.now(), cost) {
             Ok(()) => Ok(Withdrawal { charged: Some((self.clone(), cost)) }),
             Err(_) => Err(BudgetExhausted::new()),
         }
@@ -103,7 +89,7 @@ impl Budget {
 
     fn post(&self, lane: usize, tick: Tick, number: u64) {
         if self.0.ledger.deposit(lane, tick, number) {
-            self.0.ledger.check(self.0.clock.tick());
+            self.0.ledger.check(self.0.ticks.now());
         }
     }
 }
@@ -112,7 +98,7 @@ impl Snapshot for Budget {
     type State = BudgetSnapshot;
 
     fn snapshot(&self) -> BudgetSnapshot {
-        let balance = self.0.ledger.balance_at(self.0.clock.tick());
+        let balance = self.0.ledger.balance_at(self.0.ticks.now());
         BudgetSnapshot { requests: balance.deposits, withdrawn: balance.withdrawn, available: balance.available }
     }
 }
@@ -153,7 +139,7 @@ impl Withdrawal {
     /// The retry is being sent: what was taken counts for one window from now on.
     pub fn spend(mut self) {
         if let Some((budget, cost)) = self.charged.take() {
-            budget.0.ledger.send(budget.0.clock.tick(), cost);
+            budget.0.ledger.send(budget.0.ticks.now(), cost);
         }
     }
 }

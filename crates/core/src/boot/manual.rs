@@ -3,12 +3,13 @@
 use std::{
     collections::BTreeMap,
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use super::{BootClock, BootInstant, Source};
+use crate::lock::lock;
 
 /// A [`BootClock`] that stands still until it is moved, for tests: to advance it by a night is what a
 /// suspended machine sees when it wakes. Needs no runtime.
@@ -104,6 +105,6 @@ impl ManualBootClock {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // A waker that panics while it is cloned or dropped leaves the map sound.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
