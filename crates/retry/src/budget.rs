@@ -11,24 +11,23 @@ use crate::{
     config::{BudgetConfig, Settings},
     error::BudgetExhausted,
     ledger::{Ledger, Moment},
+    snapshot::BudgetSnapshot,
 };
 
 /// Bounds the retries of all layers that share it to a share of their requests, plus a floor.
 ///
-/// Whenever a retry is decided, this holds: the retries that wait to be sent and those that were
-/// sent in the window that ends there are at most *ratio × requests in that window + floor ×
-/// window*. So a crowd of waiting retries cannot slip through, and the retries *sent* in any window
-/// are within the bound of a window that ended at most one wait earlier: however long the waits,
-/// and though all wait for the same moment. A retry that is given up before it is sent is refunded.
-/// Clones share one account. O(1), after any idle time.
+/// Whenever a retry is decided, the retries that wait to be sent and those sent in the window that
+/// ends there are at most *ratio × requests in that window + floor × window*. So the retries *sent*
+/// in any window are within the bound of a window that ended at most one wait earlier, though all
+/// wait for the same moment. A retry that is given up before it is sent is refunded. Clones share
+/// one account. O(1), after any idle time.
 ///
 /// The default is 20 % and 10/s over 10 s, as in Finagle and linkerd: retries of a service that
 /// fails completely add a fifth to its load, and a client with hardly any traffic can still retry.
 ///
-/// Requests are counted to the letter while retries are asked for. Before that they are dated by
-/// the last check of the clock, which each core makes once in 64 requests: too early a date makes
-/// the budget smaller, never larger. A service with less traffic than that in a window has just the
-/// floor when its first failures come.
+/// While no retries are asked for, requests are dated by the last check of the clock, which each
+/// core makes once in 64 requests: too early a date makes the budget smaller, never larger. A
+/// service with less traffic than that in a window has just the floor when its first failures come.
 ///
 /// ```
 /// use std::{num::NonZeroU32, time::Duration};
@@ -76,10 +75,8 @@ impl Budget {
     /// When the budget does not cover it.
     pub fn try_withdraw(&self, cost: NonZeroU32) -> Result<Withdrawal, BudgetExhausted> {
         let cost = u64::from(cost.get());
-        match self.0.ledger.withdraw(self.0.ticks.now(), cost) {
-            Ok(()) => Ok(Withdrawal { charged: Some((self.clone(), cost)) }),
-            Err(_) => Err(BudgetExhausted::new()),
-        }
+        let is_covered = self.0.ledger.withdraw(self.0.ticks.now(), cost);
+        if is_covered { Ok(Withdrawal { charged: Some((self.clone(), cost)) }) } else { Err(BudgetExhausted::new()) }
     }
 
     #[inline]
@@ -98,8 +95,7 @@ impl Snapshot for Budget {
     type State = BudgetSnapshot;
 
     fn snapshot(&self) -> BudgetSnapshot {
-        let balance = self.0.ledger.balance_at(self.0.ticks.now());
-        BudgetSnapshot { requests: balance.deposits, withdrawn: balance.withdrawn, available: balance.available }
+        self.0.ledger.snapshot_at(self.0.ticks.now())
     }
 }
 
@@ -114,18 +110,6 @@ impl fmt::Debug for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Budget").field(&self.snapshot()).finish()
     }
-}
-
-/// A budget's window as plain data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct BudgetSnapshot {
-    /// The requests counted in the window.
-    pub requests: u64,
-    /// What is withdrawn and not yet sent, and what was sent in the window.
-    pub withdrawn: u64,
-    /// What may be withdrawn now.
-    pub available: u64,
 }
 
 /// What was taken from a budget for one retry. Dropping it gives it back: nothing was sent.

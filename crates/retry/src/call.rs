@@ -2,14 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rand::rngs::SmallRng;
 use steadfast_core::{Attempt, Deadline, TimeSource, Verdict};
 
 use crate::{
     budget::Withdrawal,
     lanes::Lane,
     layer::{RetryLayer, Shared},
-    policy::{Outcome, Pace, is_in_time},
+    policy::{Outcome, is_in_time},
     replay::{CannotReplay, Ended, Replay},
 };
 
@@ -18,10 +17,10 @@ use crate::{
 pub(crate) struct Call<S, C, X, P, V> {
     pub(crate) lane: Arc<Lane<S, RetryLayer<C, X, P>>>,
     saved: V,
-    deadline: Option<Deadline>,
+    pub(crate) deadline: Option<Deadline>,
     attempt: Attempt,
-    /// From the first failure on.
-    pace: Option<Pace<SmallRng>>,
+    /// The backoff drawn before this attempt.
+    previous: Duration,
     has_ended: bool,
 }
 
@@ -32,10 +31,20 @@ pub(crate) struct Next<Q> {
     pub(crate) withdrawal: Withdrawal,
 }
 
+/// Why there is no further attempt, and why the request could not be had again if that is it.
+type GivenUp = (Outcome, Option<CannotReplay>);
+
 impl<S, C, X, P, V> Call<S, C, X, P, V> {
     #[inline(always)]
     pub(crate) fn new(lane: &Arc<Lane<S, RetryLayer<C, X, P>>>, saved: V, deadline: Option<Deadline>) -> Self {
-        Self { lane: Arc::clone(lane), saved, deadline, attempt: Attempt::FIRST, pace: None, has_ended: false }
+        Self {
+            lane: Arc::clone(lane),
+            saved,
+            deadline,
+            attempt: Attempt::FIRST,
+            previous: Duration::ZERO,
+            has_ended: false,
+        }
     }
 
     /// The call has ended.
@@ -46,13 +55,9 @@ impl<S, C, X, P, V> Call<S, C, X, P, V> {
     }
 
     /// The call has ended with a failure that is given to the caller.
-    pub(crate) fn give_up(&mut self, outcome: Outcome, why: Option<CannotReplay>) {
+    pub(crate) fn give_up(&mut self, (outcome, why): GivenUp) {
         self.shared().telemetry.given_up(self.attempt, outcome, why);
         self.end(outcome);
-    }
-
-    pub(crate) const fn deadline(&self) -> Option<Deadline> {
-        self.deadline
     }
 
     /// Whether an attempt may still begin, `delay` from now. Reads no clock when there is no
@@ -61,33 +66,12 @@ impl<S, C, X, P, V> Call<S, C, X, P, V> {
         self.deadline.is_none() || is_in_time(self.deadline, TimeSource::Tokio.now(), delay)
     }
 
-    /// What follows an attempt that ended with `verdict`: another one, or nothing, and then the
-    /// call has ended.
+    /// What follows an attempt that ended with `verdict`: another one, or the reason why there is
+    /// none.
     ///
     /// The budget comes last of all questions, so that nothing is charged for a retry that is not
     /// made; and the request is prepared before the wait, so that nothing can go wrong after it.
-    pub(crate) fn after_failure<Req>(&mut self, verdict: Verdict, ended: Ended) -> Option<Next<P::Request>>
-    where
-        P: Replay<Req, Saved = V>,
-    {
-        match self.try_next(verdict, ended) {
-            Ok(next) => {
-                self.shared().telemetry.retrying(self.attempt, next.delay);
-                self.attempt = self.attempt.next();
-                Some(next)
-            }
-            Err((outcome, why)) => {
-                self.give_up(outcome, why);
-                None
-            }
-        }
-    }
-
-    fn try_next<Req>(
-        &mut self,
-        verdict: Verdict,
-        ended: Ended,
-    ) -> Result<Next<P::Request>, (Outcome, Option<CannotReplay>)>
+    pub(crate) fn after_failure<Req>(&mut self, verdict: Verdict, ended: Ended) -> Result<Next<P::Request>, GivenUp>
     where
         P: Replay<Req, Saved = V>,
     {
@@ -95,8 +79,10 @@ impl<S, C, X, P, V> Call<S, C, X, P, V> {
         let Shared { policy, splitter, .. } = &**shared;
         let given_up = |outcome| (outcome, None);
         let cost = policy.permits(verdict, self.attempt, || replay.is_idempotent(&self.saved)).map_err(given_up)?;
-        let pace = self.pace.get_or_insert_with(|| Pace { rng: splitter.split(), previous: Duration::ZERO });
-        let delay = policy.wait(verdict.retry_after(), self.attempt, pace).map_err(given_up)?;
+        // Split at each failure: a generator kept in the call would be moved with every call that
+        // succeeds.
+        let delay = policy.wait(verdict.retry_after(), self.attempt, &mut self.previous, &mut splitter.split());
+        let delay = delay.map_err(given_up)?;
         if !self.is_in_time(delay) {
             return Err(given_up(Outcome::Deadline));
         }
@@ -104,6 +90,8 @@ impl<S, C, X, P, V> Call<S, C, X, P, V> {
         let again = replay.again(&mut self.saved, self.attempt.next(), ended);
         // On an error the withdrawal is dropped, and so refunded.
         let request = again.map_err(|why| (Outcome::NotRepeatable, Some(why)))?;
+        shared.telemetry.retrying(self.attempt, delay);
+        self.attempt = self.attempt.next();
         Ok(Next { request, delay, withdrawal })
     }
 

@@ -9,19 +9,14 @@ use crate::{
     policy::{Costs, Policy},
 };
 
-/// The numbers of a [`RetryLayer`](crate::RetryLayer). Every value is valid by its type, so a layer
-/// can be made of any of them.
-///
-/// The defaults, and why:
+/// The numbers of a [`RetryLayer`](crate::RetryLayer), each valid by its type. The defaults:
 ///
 /// - 3 attempts: two retries mend most transient failures, and nested retry layers multiply.
-/// - A backoff of 50 ms doubling to 2 s, with full jitter: the fewest calls under contention, and
-///   about one round trip of patience at first.
-/// - `Retry-After` is obeyed up to 2 s, no longer than the backoff itself would wait: what takes
-///   longer is better told to the caller, and an open circuit would not fail fast any more.
-/// - A retry costs 1: the budget then bounds attempts.
-/// - The seed comes from the system's entropy: two processes must not draw the same jitter.
-/// - The name is `default`.
+/// - A backoff of 50 ms doubling to 2 s, with full jitter: the fewest calls under contention.
+/// - `Retry-After` is obeyed up to 2 s, as long as the backoff itself would wait: what takes longer
+///   is better told to the caller, and an open circuit would not fail fast any more.
+/// - A retry costs 1, so that the budget bounds attempts.
+/// - The seed is the system's entropy: two processes must not draw the same jitter.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct RetryConfig {
@@ -56,9 +51,8 @@ impl RetryConfig {
     }
 
     /// The longest wait a service may ask for (`Retry-After`, or a refusal that says when to come
-    /// back). If it asks for more, the caller gets the failure at once. The wait itself is longer
-    /// than what was asked, by the backoff or by up to half of what was asked, whichever is more,
-    /// so that clients that were told the same moment spread out.
+    /// back); if it asks for more, the caller gets the failure at once. The retry comes later than
+    /// was asked, by the backoff or up to half of what was asked, so that clients spread out.
     pub const fn retry_after_limit(mut self, limit: Duration) -> Self {
         self.policy.retry_after_limit = limit;
         self

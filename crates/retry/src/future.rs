@@ -107,13 +107,7 @@ where
                         }
                         verdict => (verdict, Ok(response)),
                     },
-                    Err(error) => match classifier.classify(Err(&error)) {
-                        Verdict::Success => {
-                            this.call.end(Outcome::Success);
-                            return Poll::Ready(Err(error));
-                        }
-                        verdict => (verdict, Err(error)),
-                    },
+                    Err(error) => (classifier.classify(Err(&error)), Err(error)),
                 };
                 match follow(this.call, verdict, output) {
                     Ok(rest) => this.state.set(State::Waiting { rest }),
@@ -127,7 +121,7 @@ where
     }
 }
 
-/// What follows an attempt that was no success: a wait, or its own output.
+/// What follows an attempt that was no plain success: a wait, or its own output.
 #[cold]
 #[inline(never)]
 fn follow<S, C, X, P, Req>(
@@ -139,9 +133,20 @@ where
     S: Service<P::Request> + Clone,
     P: Replay<Req>,
 {
+    if verdict == Verdict::Success {
+        // An error that the classifier takes for a success.
+        call.end(Outcome::Success);
+        return Err(output);
+    }
     let ended = if output.is_ok() { Ended::Response } else { Ended::Error };
-    let Some(next) = call.after_failure(verdict, ended) else { return Err(output) };
-    let last = call.deadline().map(|_| output);
+    let next = match call.after_failure(verdict, ended) {
+        Ok(next) => next,
+        Err(why) => {
+            call.give_up(why);
+            return Err(output);
+        }
+    };
+    let last = call.deadline.map(|_| output);
     let (service, timer) = (call.lane.instance(), sleep(next.delay));
     let next = Some((next.request, next.withdrawal));
     Ok(Box::pin(Waiting { service, timer, has_rested: false, next, last }))
@@ -179,18 +184,18 @@ impl<S: Service<Q>, Q> Waiting<S, Q, Output<S, Q>> {
         if !*this.has_rested {
             ready!(this.timer.as_mut().poll(cx));
             *this.has_rested = true;
-            if let Some(deadline) = call.deadline() {
+            if let Some(deadline) = call.deadline {
                 this.timer.as_mut().reset(Instant::from_std(deadline.instant()));
             }
         }
         let is_late = match this.service.poll_ready(cx) {
             Poll::Ready(Ok(())) => !call.is_in_time(Duration::ZERO),
             Poll::Ready(Err(error)) => {
-                call.give_up(Outcome::Failed, None);
+                call.give_up((Outcome::Failed, None));
                 return Poll::Ready(Err(Err(error)));
             }
             // Without a deadline the timer has rung already, and means nothing.
-            Poll::Pending if call.deadline().is_none() => return Poll::Pending,
+            Poll::Pending if call.deadline.is_none() => return Poll::Pending,
             Poll::Pending => {
                 ready!(this.timer.poll(cx));
                 true
@@ -200,7 +205,7 @@ impl<S: Service<Q>, Q> Waiting<S, Q, Output<S, Q>> {
         match this.last.take() {
             // The withdrawal is dropped, and so refunded.
             Some(last) if is_late => {
-                call.give_up(Outcome::Deadline, None);
+                call.give_up((Outcome::Deadline, None));
                 Poll::Ready(Err(last))
             }
             _ => {
@@ -217,11 +222,7 @@ where
     P: Replay<Req>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match &self.state {
-            State::Calling { .. } => "calling",
-            State::Waiting { rest } if rest.has_rested => "waiting for readiness",
-            State::Waiting { .. } => "waiting",
-        };
-        f.debug_struct("ResponseFuture").field("state", &state).finish_non_exhaustive()
+        let is_waiting = matches!(self.state, State::Waiting { .. });
+        f.debug_struct("ResponseFuture").field("is_waiting", &is_waiting).finish_non_exhaustive()
     }
 }

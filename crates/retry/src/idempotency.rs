@@ -10,10 +10,7 @@ pub trait Idempotency<T> {
     fn is_idempotent(&self, request: &T) -> bool;
 }
 
-impl<F, T> Idempotency<T> for F
-where
-    F: Fn(&T) -> bool,
-{
+impl<T, F: Fn(&T) -> bool> Idempotency<T> for F {
     fn is_idempotent(&self, request: &T) -> bool {
         self(request)
     }

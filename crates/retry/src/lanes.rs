@@ -7,12 +7,13 @@ use steadfast_core::parts::{lane_count, lock, thread_number};
 
 use crate::budget::Budget;
 
-/// The lanes of one service: clones of it share them. Each is made by the first call that a thread
-/// makes on it, so that applying a layer for each connection makes none.
+/// The lanes of one service, shared by its clones. Each is made by the first call that a thread
+/// makes, so that applying a layer for each connection makes none.
 pub(crate) struct Lanes<S, L> {
-    layer: L,
-    /// Beside the layer, because dropping a service has no bound that would name the layer's type.
-    budget: Budget,
+    pub(crate) layer: L,
+    /// The layer's, for the drop of a handle, which cannot have a bound that names the layer's
+    /// type.
+    pub(crate) budget: Budget,
     lanes: Box<[Slot<S, L>]>,
 }
 
@@ -26,10 +27,10 @@ type Slot<S, L> = OnceLock<Arc<Lane<S, L>>>;
 /// never on the same pair.
 #[repr(align(128))]
 pub(crate) struct Lane<S, L> {
-    index: usize,
+    pub(crate) index: usize,
     pub(crate) layer: L,
     /// In a lock only so that the service need not be `Sync`: it is taken when a request is sent
-    /// again.
+    /// again. A template is never changed, so a `clone` that panics leaves it whole.
     template: Mutex<S>,
 }
 
@@ -38,30 +39,19 @@ impl<S, L> Lanes<S, L> {
         Self { layer, budget, lanes: (0..lane_count()).map(|_| OnceLock::new()).collect() }
     }
 
-    /// Lanes of the same layer, with no templates yet.
-    pub(crate) fn renewed(&self) -> Self
-    where
-        L: Clone,
-    {
-        Self::new(self.layer.clone(), self.budget.clone())
+    /// This thread's place among the lanes.
+    #[inline]
+    pub(crate) fn index(&self) -> usize {
+        // The number of lanes is a power of two.
+        thread_number() & (self.lanes.len() - 1)
     }
+}
 
-    pub(crate) const fn layer(&self) -> &L {
-        &self.layer
-    }
-
-    pub(crate) const fn budget(&self) -> &Budget {
-        &self.budget
-    }
-
+impl<S: Clone, L: Clone> Lanes<S, L> {
     /// This thread's lane. `service` is the instance at hand, of which the lane's first call makes
     /// the template.
     #[inline(always)]
-    pub(crate) fn lane(&self, service: &S) -> &Arc<Lane<S, L>>
-    where
-        S: Clone,
-        L: Clone,
-    {
+    pub(crate) fn lane(&self, service: &S) -> &Arc<Lane<S, L>> {
         let index = self.index();
         match self.lanes[index].get() {
             Some(lane) => lane,
@@ -69,39 +59,19 @@ impl<S, L> Lanes<S, L> {
         }
     }
 
-    /// This thread's place among the lanes.
-    #[inline]
-    pub(crate) fn index(&self) -> usize {
-        // The number of lanes is a power of two.
-        thread_number() & (self.lanes.len() - 1)
-    }
-
     #[cold]
     #[inline(never)]
-    fn make(&self, index: usize, service: &S) -> &Arc<Lane<S, L>>
-    where
-        S: Clone,
-        L: Clone,
-    {
+    fn make(&self, index: usize, service: &S) -> &Arc<Lane<S, L>> {
+        // Before the slot is locked, because `clone` is the user's code. Where two threads share a
+        // lane, the first one's stays.
         let lane = Arc::new(Lane { index, layer: self.layer.clone(), template: Mutex::new(service.clone()) });
-        // Made before the cell is locked: `clone` is the user's code. Of two threads that share a
-        // lane the first one's stays.
         self.lanes[index].get_or_init(|| lane)
     }
 }
 
-impl<S, L> Lane<S, L> {
-    #[inline]
-    pub(crate) const fn index(&self) -> usize {
-        self.index
-    }
-
+impl<S: Clone, L> Lane<S, L> {
     /// An instance for a further attempt, to be made ready.
-    pub(crate) fn instance(&self) -> S
-    where
-        S: Clone,
-    {
-        // A template is never changed, so a `clone` that panicked has left it whole.
+    pub(crate) fn instance(&self) -> S {
         lock(&self.template).clone()
     }
 }

@@ -3,18 +3,16 @@
 use std::{fmt, sync::Arc};
 
 use steadfast_core::{Attempt, DefaultClassifier, NoContext, parts::Splitter};
-use tower_layer::Layer;
 
 #[cfg(feature = "http")]
 use crate::http::{HttpReplay, ReplayBody};
 use crate::{
     budget::Budget, config::RetryConfig, idempotency::AlwaysIdempotent, policy::Policy, replay::CloneReplay,
-    service::Retry, telemetry::Telemetry,
+    telemetry::Telemetry,
 };
 
-/// Sends failed requests again, where that is safe, within a budget.
-///
-/// All services made by one layer, and all clones of it, share the budget.
+/// Sends failed requests again, where that is safe, within a budget that all services of one layer
+/// share.
 ///
 /// `C` judges outcomes, `X` reads a request's deadline, `P` keeps requests and says what may be
 /// executed twice. By default every response is a success and an error is judged by its source
@@ -24,6 +22,7 @@ use crate::{
 /// A retry waits on tokio's timer: a call that is to be retried panics outside a tokio runtime with
 /// time enabled. One that succeeds at once needs no runtime.
 #[derive(Clone)]
+#[must_use]
 pub struct RetryLayer<C = DefaultClassifier, X = NoContext, P = CloneReplay> {
     pub(crate) shared: Arc<Shared>,
     pub(crate) budget: Budget,
@@ -42,7 +41,6 @@ pub(crate) struct Shared {
 
 impl RetryLayer {
     /// Retries by the numbers of `config`, within a budget of its own with the default figures.
-    #[must_use]
     pub fn new(config: RetryConfig) -> Self {
         let shared = Shared {
             policy: config.policy,
@@ -68,27 +66,23 @@ impl Default for RetryLayer {
 impl<C, X, P> RetryLayer<C, X, P> {
     /// Takes retries from `budget`. Give clones of one budget to all layers that send to the same
     /// service.
-    #[must_use]
     pub fn budget(self, budget: Budget) -> Self {
         Self { budget, ..self }
     }
 
     /// Judges outcomes by `classifier`.
-    #[must_use]
     pub fn classify<C2>(self, classifier: C2) -> RetryLayer<C2, X, P> {
         let Self { shared, budget, context, replay, .. } = self;
         RetryLayer { shared, budget, classifier, context, replay }
     }
 
     /// Reads the deadline of a request by `context`. No attempt begins after it.
-    #[must_use]
     pub fn context<X2>(self, context: X2) -> RetryLayer<C, X2, P> {
         let Self { shared, budget, classifier, replay, .. } = self;
         RetryLayer { shared, budget, classifier, context, replay }
     }
 
     /// Keeps and repeats requests by `replay`.
-    #[must_use]
     pub fn replay<P2>(self, replay: P2) -> RetryLayer<C, X, P2> {
         self.map_replay(|_| replay)
     }
@@ -103,7 +97,6 @@ impl<C, X, P> RetryLayer<C, X, P> {
     /// request's extensions. The inner service is called with `Request<ReplayBody<B>>`; where it
     /// takes but one body type, follow up with [`body_as`](RetryLayer::body_as).
     #[cfg(feature = "http")]
-    #[must_use]
     pub fn http(
         self,
     ) -> RetryLayer<steadfast_core::http::HttpClassifier, steadfast_core::http::HttpContext, HttpReplay> {
@@ -116,7 +109,6 @@ impl<C, X, P> RetryLayer<C, X, P> {
     /// idempotent by its `Idempotency-Key`, or by the caller's word given to
     /// [`replay`](Self::replay).
     #[cfg(feature = "tonic")]
-    #[must_use]
     pub fn grpc(
         self,
     ) -> RetryLayer<steadfast_core::tonic::GrpcClassifier, steadfast_core::http::HttpContext, HttpReplay> {
@@ -126,27 +118,18 @@ impl<C, X, P> RetryLayer<C, X, P> {
 
 impl<C, X, I, M> RetryLayer<C, X, CloneReplay<I, M>> {
     /// The caller's word that every request may be executed twice.
-    #[must_use]
     pub fn idempotent(self) -> RetryLayer<C, X, CloneReplay<AlwaysIdempotent, M>> {
         self.map_replay(|replay| replay.with_idempotency(AlwaysIdempotent))
     }
 
     /// The caller's word on which requests may be executed twice.
-    #[must_use]
-    pub fn idempotent_if<Req, F>(self, is_idempotent: F) -> RetryLayer<C, X, CloneReplay<F, M>>
-    where
-        F: Fn(&Req) -> bool,
-    {
+    pub fn idempotent_if<Req, F: Fn(&Req) -> bool>(self, is_idempotent: F) -> RetryLayer<C, X, CloneReplay<F, M>> {
         self.map_replay(|replay| replay.with_idempotency(is_idempotent))
     }
 
     /// Tells requests from the second attempt on which attempt they are, so that inner layers see
     /// it. On HTTP it stands in the request's extensions anyway.
-    #[must_use]
-    pub fn mark_attempts<Req, F>(self, mark: F) -> RetryLayer<C, X, CloneReplay<I, F>>
-    where
-        F: Fn(&mut Req, Attempt),
-    {
+    pub fn mark_attempts<Req, F: Fn(&mut Req, Attempt)>(self, mark: F) -> RetryLayer<C, X, CloneReplay<I, F>> {
         self.map_replay(|replay| replay.with_mark(mark))
     }
 }
@@ -174,11 +157,7 @@ impl<C, X, I, W> RetryLayer<C, X, HttpReplay<I, W>> {
     /// assert_eq!(layer.layer(client).oneshot(put).await.unwrap().body(), "hello");
     /// # });
     /// ```
-    #[must_use]
-    pub fn body_as<B, T, F>(self, wrap: F) -> RetryLayer<C, X, HttpReplay<I, F>>
-    where
-        F: Fn(ReplayBody<B>) -> T,
-    {
+    pub fn body_as<B, T, F: Fn(ReplayBody<B>) -> T>(self, wrap: F) -> RetryLayer<C, X, HttpReplay<I, F>> {
         self.map_replay(|replay| replay.body_as(wrap))
     }
 }
@@ -189,13 +168,5 @@ impl<C, X, P> fmt::Debug for RetryLayer<C, X, P> {
             .field("policy", &self.shared.policy)
             .field("budget", &self.budget)
             .finish_non_exhaustive()
-    }
-}
-
-impl<C: Clone, X: Clone, P: Clone, S> Layer<S> for RetryLayer<C, X, P> {
-    type Service = Retry<S, Self>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        Retry::new(inner, self.clone(), self.budget.clone())
     }
 }

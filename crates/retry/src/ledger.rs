@@ -1,5 +1,4 @@
-//! What a budget has taken in and given out, by time. It reads no clock: its callers pass the tick
-//! in.
+//! What a budget has taken in and given out, by time. Reads no clock: its callers pass the tick in.
 //!
 //! A budget promises a bound: at every withdrawal, what is withdrawn and not yet sent, together
 //! with what was sent in the window that ends there, is at most a share of the requests in that
@@ -8,29 +7,32 @@
 //! summed over eleven buckets (at least the window), deposits over ten (at most the window).
 //!
 //! What is not yet sent has no date, and what was sent is dated by its sending. So the bound holds
-//! for what goes over the wire, however long the calls wait and however many wait for the same
-//! moment: of what was sent in any window, let the last to be withdrawn be withdrawn at t. At t all
-//! of it was either pending, or sent in the window that ended at t: and that was bounded.
+//! for what goes over the wire, however long the calls wait: of what was sent in any window, let
+//! the last to be withdrawn be withdrawn at t. At t all of it was either pending, or sent in the
+//! window that ended at t: and that was bounded.
 //!
 //! A request that succeeds must not pay for this: no clock, no lock, no line that another core
-//! writes. So a deposit is dated by the *last check of the clock*, by any thread, which is one
-//! shared word that seldom changes. That date can only be too early, and a deposit dated too early
-//! expires too early: safe again. Each withdrawal checks the clock; and each lane checks it once in
-//! so many deposits, so that a healthy service has fresh credit when its first failures come.
+//! writes. So a deposit is dated by the *last check of the clock* by any thread: one shared word
+//! that seldom changes. That date can only be too early, and then the deposit expires too early:
+//! safe again. Each withdrawal checks the clock, and each lane checks it once in so many deposits,
+//! so that a healthy service has fresh credit when its first failures come.
 //!
 //! Service handles collect deposits of one moment and post them together. While the budget is *in
-//! demand*, every deposit is posted at once: then no deposit that a withdrawal could draw on is
-//! still in a handle's pocket.
+//! demand*, every deposit is posted at once: then none that a withdrawal could draw on is still in
+//! a handle's pocket.
 //!
-//! The withdrawals stand in a table under a lock, which is held for a few instructions and calls
-//! nothing outside this file.
+//! The withdrawals stand in a table under a lock, held for a few instructions, under which nothing
+//! outside this file is called.
 
 use steadfast_core::{
     Ratio,
     parts::{Buckets, StripedSuccesses, Tick, lock},
 };
 
-use crate::sync::{AtomicU64, Mutex, Ordering};
+use crate::{
+    snapshot::BudgetSnapshot,
+    sync::{AtomicU64, Mutex, Ordering},
+};
 
 /// Ten buckets lose at most a tenth of the window's deposits to rounding.
 pub(crate) const BUCKETS: u32 = 10;
@@ -112,14 +114,6 @@ pub(crate) struct Ledger {
     withdrawn: Mutex<Withdrawn>,
 }
 
-/// Both sides of the account, in the window that ends now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Balance {
-    pub(crate) deposits: u64,
-    pub(crate) withdrawn: u64,
-    pub(crate) available: u64,
-}
-
 impl Ledger {
     pub(crate) fn new(allowance: Allowance, buckets: Buckets, lanes: usize) -> Self {
         Self {
@@ -150,20 +144,20 @@ impl Ledger {
         self.advance(|moment| moment.at(tick));
     }
 
-    /// Takes `cost` if the allowance covers it; it is pending until it is sent or refunded.
+    /// Takes `cost` if the allowance covers it, and says whether it does; `cost` is pending until
+    /// it is sent or refunded.
     ///
     /// The shared moment is advanced under the lock, and never goes back: what other threads have
     /// sent, however much later than this thread read the clock, is dated no later than what is
     /// asked here.
-    pub(crate) fn withdraw(&self, now: Tick, cost: u64) -> Result<(), Balance> {
+    pub(crate) fn withdraw(&self, now: Tick, cost: u64) -> bool {
         let mut withdrawn = lock(&self.withdrawn);
         let tick = self.advance(|moment| moment.at(now).demanded()).tick();
-        let balance = self.balance(&withdrawn, tick);
-        if cost > balance.available {
-            return Err(balance);
+        let is_covered = cost <= self.balance(&withdrawn, tick).available;
+        if is_covered {
+            withdrawn.pending = withdrawn.pending.saturating_add(cost);
         }
-        withdrawn.pending = withdrawn.pending.saturating_add(cost);
-        Ok(())
+        is_covered
     }
 
     /// What was taken is sent now: from here on it counts for one window. The moment is advanced
@@ -180,30 +174,22 @@ impl Ledger {
         lock(&self.withdrawn).settle(cost);
     }
 
-    pub(crate) fn balance_at(&self, tick: Tick) -> Balance {
+    pub(crate) fn snapshot_at(&self, tick: Tick) -> BudgetSnapshot {
         let withdrawn = lock(&self.withdrawn);
         self.balance(&withdrawn, self.moment().at(tick).tick())
     }
 
-    fn balance(&self, withdrawn: &Withdrawn, tick: Tick) -> Balance {
-        let (deposits, withdrawn) = (self.deposits.sum(tick), withdrawn.sum(tick));
-        Balance { deposits, withdrawn, available: self.allowance.of(deposits).saturating_sub(withdrawn) }
+    fn balance(&self, withdrawn: &Withdrawn, tick: Tick) -> BudgetSnapshot {
+        let (requests, withdrawn) = (self.deposits.sum(tick), withdrawn.sum(tick));
+        BudgetSnapshot { requests, withdrawn, available: self.allowance.of(requests).saturating_sub(withdrawn) }
     }
 
     /// Relaxed, for one word that publishes nothing but itself: what is posted under a tick is in
     /// the deposits' own words.
     fn advance(&self, next: impl Fn(Moment) -> Moment) -> Moment {
-        let mut current = self.now.load(Ordering::Relaxed);
-        loop {
-            let new = next(Moment(current));
-            if new.0 == current {
-                return new;
-            }
-            match self.now.compare_exchange_weak(current, new.0, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => return new,
-                Err(seen) => current = seen,
-            }
-        }
+        let moved = |current| Some(next(Moment(current)).0).filter(|&new| new != current);
+        let before = self.now.fetch_update(Ordering::Relaxed, Ordering::Relaxed, moved);
+        next(Moment(before.unwrap_or_else(|unmoved| unmoved)))
     }
 }
 
@@ -256,7 +242,7 @@ mod tests {
 
     /// Withdraws and sends at once.
     fn withdraws(ledger: &Ledger, tick: u64) -> bool {
-        let is_covered = ledger.withdraw(Tick(tick), 1).is_ok();
+        let is_covered = ledger.withdraw(Tick(tick), 1);
         if is_covered {
             ledger.send(Tick(tick), 1);
         }
@@ -296,7 +282,7 @@ mod tests {
     #[test]
     fn what_is_sent_counts_from_its_sending_and_never_from_before_a_later_check() {
         let ledger = ledger(0.0, 1);
-        assert!(ledger.withdraw(Tick(5), 1).is_ok());
+        assert!(ledger.withdraw(Tick(5), 1));
         ledger.check(Tick(20));
         ledger.send(Tick(19), 1);
         assert!(!withdraws(&ledger, 19));
@@ -310,14 +296,14 @@ mod tests {
         ledger.check(Tick(20));
         ledger.deposit(0, Tick(20), 2);
         assert!(withdraws(&ledger, 29));
-        assert_eq!(ledger.balance_at(Tick(30)), Balance { deposits: 0, withdrawn: 1, available: 0 });
+        assert_eq!(ledger.snapshot_at(Tick(30)), BudgetSnapshot { requests: 0, withdrawn: 1, available: 0 });
         assert!(!withdraws(&ledger, 30));
     }
 
     #[test]
     fn what_waits_longer_than_the_window_is_still_charged() {
         let ledger = ledger(0.0, 1);
-        assert!(ledger.withdraw(Tick(20), 1).is_ok());
+        assert!(ledger.withdraw(Tick(20), 1));
         assert!(!withdraws(&ledger, 500));
         ledger.refund(1);
         assert!(withdraws(&ledger, 500));
@@ -326,9 +312,9 @@ mod tests {
     #[test]
     fn a_cost_above_all_there_is_is_refused() {
         let ledger = ledger(1.0, 10);
-        assert!(ledger.withdraw(Tick(0), u64::from(u32::MAX)).is_err());
-        assert!(ledger.withdraw(Tick(0), 11).is_err());
-        assert!(ledger.withdraw(Tick(0), 10).is_ok());
+        assert!(!ledger.withdraw(Tick(0), u64::from(u32::MAX)));
+        assert!(!ledger.withdraw(Tick(0), 11));
+        assert!(ledger.withdraw(Tick(0), 10));
     }
 }
 
@@ -354,7 +340,7 @@ mod loom_tests {
             let ledger = ledger(50, 0);
             let take = |ledger: Arc<Ledger>, tick: u64| {
                 ledger.deposit(0, ledger.moment().tick(), 1);
-                u64::from(ledger.withdraw(Tick(tick), 1).is_ok())
+                u64::from(ledger.withdraw(Tick(tick), 1))
             };
             let other = Arc::clone(&ledger);
             let there = thread::spawn(move || take(other, 1));
@@ -380,8 +366,8 @@ mod loom_tests {
             checker.join().unwrap();
             assert!(ledger.moment().is_in_demand());
             assert_eq!(ledger.moment().tick(), Tick(3));
-            let balance = ledger.balance_at(Tick(3));
-            assert_eq!((balance.deposits, balance.withdrawn), (1, u64::from(withdrawn.is_ok())));
+            let balance = ledger.snapshot_at(Tick(3));
+            assert_eq!((balance.requests, balance.withdrawn), (1, u64::from(withdrawn)));
         });
     }
 
@@ -390,12 +376,12 @@ mod loom_tests {
     fn a_refund_gives_back_exactly_what_was_taken() {
         loom::model(|| {
             let ledger = ledger(0, 1);
-            ledger.withdraw(Tick(0), 1).unwrap();
+            assert!(ledger.withdraw(Tick(0), 1));
             let other = Arc::clone(&ledger);
             let refunder = thread::spawn(move || other.refund(1));
-            let taken = u64::from(ledger.withdraw(Tick(0), 1).is_ok());
+            let taken = u64::from(ledger.withdraw(Tick(0), 1));
             refunder.join().unwrap();
-            assert_eq!(ledger.balance_at(Tick(0)).withdrawn, taken);
+            assert_eq!(ledger.snapshot_at(Tick(0)).withdrawn, taken);
         });
     }
 
@@ -404,12 +390,12 @@ mod loom_tests {
     fn what_is_being_sent_is_never_out_of_the_books() {
         loom::model(|| {
             let ledger = ledger(0, 1);
-            ledger.withdraw(Tick(0), 1).unwrap();
+            assert!(ledger.withdraw(Tick(0), 1));
             let other = Arc::clone(&ledger);
             let sender = thread::spawn(move || other.send(Tick(1), 1));
-            assert!(ledger.withdraw(Tick(2), 1).is_err());
+            assert!(!ledger.withdraw(Tick(2), 1));
             sender.join().unwrap();
-            assert_eq!(ledger.balance_at(Tick(11)).withdrawn, 1);
+            assert_eq!(ledger.snapshot_at(Tick(11)).withdrawn, 1);
         });
     }
 }

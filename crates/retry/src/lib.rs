@@ -13,6 +13,7 @@ mod ledger;
 mod policy;
 mod replay;
 mod service;
+mod snapshot;
 mod sync;
 mod telemetry;
 
@@ -20,7 +21,7 @@ mod telemetry;
 pub mod http;
 
 pub use crate::{
-    budget::{Budget, BudgetSnapshot, Withdrawal},
+    budget::{Budget, Withdrawal},
     config::{BudgetConfig, RetryConfig},
     error::BudgetExhausted,
     future::ResponseFuture,
@@ -29,4 +30,5 @@ pub use crate::{
     policy::Costs,
     replay::{CannotReplay, CloneReplay, Ended, MarkAttempt, Replay, Unmarked},
     service::Retry,
+    snapshot::BudgetSnapshot,
 };

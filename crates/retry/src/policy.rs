@@ -124,38 +124,30 @@ impl Policy {
     /// How long to wait after the failure of `attempt`: what the service asked for, and on top of
     /// it the backoff, or a draw from up to half of what was asked, whichever is longer. Clients
     /// that were told the same moment would otherwise all come back in it, or within a backoff that
-    /// is short beside it, and perhaps constant.
+    /// is short beside it, and perhaps constant. `previous` is the backoff drawn before, and
+    /// becomes the new one.
     pub(crate) fn wait(
         &self,
         retry_after: Option<Duration>,
         attempt: Attempt,
-        pace: &mut Pace<impl Rng>,
+        previous: &mut Duration,
+        rng: &mut impl Rng,
     ) -> Result<Duration, Outcome> {
         let asked = retry_after.unwrap_or(Duration::ZERO);
         if asked > self.retry_after_limit {
             return Err(Outcome::RetryAfter);
         }
-        pace.previous = self.backoff.delay(attempt.number() - 1, pace.previous, &mut pace.rng);
-        Ok(asked.saturating_add(pace.previous.max(pace.spread(asked))))
+        *previous = self.backoff.delay(attempt.number() - 1, *previous, rng);
+        Ok(asked.saturating_add((*previous).max(spread(asked, rng))))
     }
 }
 
-/// What the delays of one call depend on besides its attempts.
-#[derive(Clone, Debug)]
-pub(crate) struct Pace<R> {
-    pub(crate) rng: R,
-    /// The delay drawn before.
-    pub(crate) previous: Duration,
-}
-
-impl<R: Rng> Pace<R> {
-    /// Uniform from nothing to half of what was asked. Draws nothing when nothing was asked.
-    fn spread(&mut self, asked: Duration) -> Duration {
-        // What does not fit is 584 years.
-        match u64::try_from(asked.as_nanos() / 2).unwrap_or(u64::MAX) {
-            0 => Duration::ZERO,
-            most => Duration::from_nanos(self.rng.random_range(0..=most)),
-        }
+/// Uniform from nothing to half of what was asked. Draws nothing when nothing was asked.
+fn spread(asked: Duration, rng: &mut impl Rng) -> Duration {
+    // What does not fit is 584 years.
+    match u64::try_from(asked.as_nanos() / 2).unwrap_or(u64::MAX) {
+        0 => Duration::ZERO,
+        most => Duration::from_nanos(rng.random_range(0..=most)),
     }
 }
 
@@ -219,8 +211,9 @@ mod tests {
     fn retry_after_is_a_lower_bound_for_the_wait_and_has_an_upper_one_itself() {
         let backoff = Backoff::constant(Duration::from_secs(1)).unwrap();
         let policy = Policy { backoff, ..POLICY };
-        let mut pace = Pace { rng: Splitter::seeded(1).split(), previous: Duration::ZERO };
-        let mut wait = |asked: Option<u64>| policy.wait(asked.map(Duration::from_secs), Attempt::FIRST, &mut pace);
+        let (mut rng, mut previous) = (Splitter::seeded(1).split(), Duration::ZERO);
+        let mut wait =
+            |asked: Option<u64>| policy.wait(asked.map(Duration::from_secs), Attempt::FIRST, &mut previous, &mut rng);
         assert_eq!(wait(None), Ok(Duration::from_secs(1)));
         assert_eq!(wait(Some(0)), Ok(Duration::from_secs(1)));
         let spread: Vec<_> = (0..1000).map(|_| wait(Some(30)).unwrap()).collect();
@@ -238,9 +231,8 @@ mod tests {
         for backoff in [Backoff::NONE, Backoff::constant(Duration::from_millis(1)).unwrap(), short] {
             let (policy, splitter) = (Policy { backoff, ..POLICY }, Splitter::seeded(7));
             for asked in [Duration::from_millis(100), Duration::from_secs(2), Duration::from_secs(30)] {
-                let pace = || Pace { rng: splitter.split(), previous: Duration::ZERO };
-                let mut waits: Vec<_> =
-                    (0..1000).map(|_| policy.wait(Some(asked), Attempt::FIRST, &mut pace()).unwrap()).collect();
+                let wait = || policy.wait(Some(asked), Attempt::FIRST, &mut Duration::default(), &mut splitter.split());
+                let mut waits: Vec<_> = (0..1000).map(|_| wait().unwrap()).collect();
                 waits.sort_unstable();
                 assert!(waits[0] >= asked && waits[999] <= asked.mul_f64(1.5));
                 assert!(waits[999] - waits[0] > asked.mul_f64(0.45), "{backoff:?} after {asked:?}");

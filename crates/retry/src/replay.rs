@@ -6,8 +6,8 @@ use crate::idempotency::{Idempotency, NotIdempotent};
 
 /// Keeps what it takes to send a request again.
 ///
-/// [`CloneReplay`] does it for any request that is `Clone`; with the feature `http`, `HttpReplay`
-/// does it for HTTP requests with their bodies.
+/// [`CloneReplay`] does it for requests that are `Clone`, `HttpReplay` for HTTP requests and
+/// bodies.
 pub trait Replay<Req> {
     /// What the inner service is called with.
     type Request;
@@ -24,7 +24,7 @@ pub trait Replay<Req> {
         self.first(request)
     }
 
-    /// Whether the request may be executed twice. Asked when an attempt failed that may have been
+    /// Whether the request may be executed twice. Asked after an attempt that may have been
     /// executed.
     fn is_idempotent(&self, saved: &Self::Saved) -> bool;
 
@@ -32,8 +32,7 @@ pub trait Replay<Req> {
     /// and whatever still holds their requests is to get no more of them.
     ///
     /// # Errors
-    /// When the request cannot be sent again. The caller then gets the failure of the attempt
-    /// before.
+    /// When it cannot be sent again. The caller then gets the failure of the attempt before.
     fn again(&self, saved: &mut Self::Saved, attempt: Attempt, ended: Ended) -> Result<Self::Request, CannotReplay>;
 }
 
@@ -53,8 +52,7 @@ pub enum CannotReplay {
     /// More of the body was sent than is kept.
     #[error("the request body is larger than the replay limit")]
     TooLarge,
-    /// The body itself failed: the caller's upload broke off, and a further attempt would have no
-    /// more of it.
+    /// The body itself failed: a further attempt would have no more of it.
     #[error("the request body failed")]
     BodyFailed,
     /// The service answered before it had the whole body: it may still be reading.
@@ -129,10 +127,7 @@ pub trait MarkAttempt<Req> {
     fn mark(&self, request: &mut Req, attempt: Attempt);
 }
 
-impl<F, Req> MarkAttempt<Req> for F
-where
-    F: Fn(&mut Req, Attempt),
-{
+impl<Req, F: Fn(&mut Req, Attempt)> MarkAttempt<Req> for F {
     fn mark(&self, request: &mut Req, attempt: Attempt) {
         self(request, attempt);
     }

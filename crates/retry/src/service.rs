@@ -7,16 +7,10 @@ use std::{
 };
 
 use steadfast_core::{Classify, RequestContext};
+use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{
-    budget::{Budget, Pocket},
-    call::Call,
-    future::ResponseFuture,
-    lanes::Lanes,
-    layer::RetryLayer,
-    replay::Replay,
-};
+use crate::{budget::Pocket, call::Call, future::ResponseFuture, lanes::Lanes, layer::RetryLayer, replay::Replay};
 
 /// The service of a [`RetryLayer`], which is its `L`.
 ///
@@ -37,11 +31,6 @@ struct Handle<S, L> {
 }
 
 impl<S, L> Retry<S, L> {
-    pub(crate) fn new(inner: S, layer: L, budget: Budget) -> Self {
-        let lanes = Arc::new(Lanes::new(layer, budget));
-        Self { inner, handle: Handle { lanes, pocket: Pocket::EMPTY } }
-    }
-
     /// The inner service.
     pub const fn get_ref(&self) -> &S {
         &self.inner
@@ -53,7 +42,8 @@ impl<S, L> Retry<S, L> {
     where
         L: Clone,
     {
-        self.handle.lanes = Arc::new(self.handle.lanes.renewed());
+        let Lanes { layer, budget, .. } = &*self.handle.lanes;
+        self.handle.lanes = Arc::new(Lanes::new(layer.clone(), budget.clone()));
         &mut self.inner
     }
 
@@ -73,13 +63,22 @@ impl<S: Clone, L> Clone for Retry<S, L> {
 
 impl<S, L> Drop for Handle<S, L> {
     fn drop(&mut self) {
-        self.pocket.empty(self.lanes.budget(), self.lanes.index());
+        self.pocket.empty(&self.lanes.budget, self.lanes.index());
     }
 }
 
 impl<S: fmt::Debug, L: fmt::Debug> fmt::Debug for Retry<S, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Retry").field("inner", &self.inner).field("layer", self.handle.lanes.layer()).finish()
+        f.debug_struct("Retry").field("inner", &self.inner).field("layer", &self.handle.lanes.layer).finish()
+    }
+}
+
+impl<C: Clone, X: Clone, P: Clone, S> Layer<S> for RetryLayer<C, X, P> {
+    type Service = Retry<S, Self>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        let lanes = Arc::new(Lanes::new(self.clone(), self.budget.clone()));
+        Retry { inner, handle: Handle { lanes, pocket: Pocket::EMPTY } }
     }
 }
 
@@ -106,7 +105,7 @@ where
         let Handle { lanes, pocket } = &mut self.handle;
         let lane = lanes.lane(&self.inner);
         let layer = &lane.layer;
-        pocket.deposit(&layer.budget, lane.index());
+        pocket.deposit(&layer.budget, lane.index);
         let deadline = layer.context.deadline(&request);
         let (first, saved) =
             if layer.shared.policy.is_single() { layer.replay.only(request) } else { layer.replay.first(request) };

@@ -42,10 +42,7 @@ enum Kind<B> {
 /// What is kept of a body.
 pub(super) struct SavedBody<B>(Option<Arc<Mutex<Tape<B>>>>);
 
-impl<B: Body + Unpin> ReplayBody<B>
-where
-    B::Error: Into<BoxError>,
-{
+impl<B: Body<Error: Into<BoxError>> + Unpin> ReplayBody<B> {
     /// The body of the first attempt, of which at most `limit` bytes will be kept.
     pub(super) fn new(body: B, limit: usize) -> (Self, SavedBody<B>) {
         if body.is_end_stream() {
@@ -61,10 +58,7 @@ where
     }
 }
 
-impl<B: Body + Unpin> SavedBody<B>
-where
-    B::Error: Into<BoxError>,
-{
+impl<B: Body<Error: Into<BoxError>> + Unpin> SavedBody<B> {
     /// The body of a further attempt.
     pub(super) fn again(&self, ended: Ended) -> Result<ReplayBody<B>, CannotReplay> {
         let Some(tape) = &self.0 else { return Ok(ReplayBody(Kind::Empty)) };
@@ -76,10 +70,7 @@ where
     }
 }
 
-impl<B: Body + Unpin> Body for ReplayBody<B>
-where
-    B::Error: Into<BoxError>,
-{
+impl<B: Body<Error: Into<BoxError>> + Unpin> Body for ReplayBody<B> {
     type Data = Bytes;
     type Error = ReplayError;
 

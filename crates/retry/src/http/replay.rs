@@ -6,7 +6,10 @@ use http::{HeaderName, HeaderValue, Method, Request, request::Parts};
 use http_body::Body;
 use steadfast_core::Attempt;
 
-use super::body::{ReplayBody, SavedBody};
+use super::{
+    body::{ReplayBody, SavedBody},
+    error::BoxError,
+};
 use crate::{
     idempotency::Idempotency,
     replay::{CannotReplay, Ended, Replay},
@@ -74,10 +77,7 @@ pub trait WrapBody<B> {
     fn wrap(&self, body: ReplayBody<B>) -> Self::Body;
 }
 
-impl<F, B, T> WrapBody<B> for F
-where
-    F: Fn(ReplayBody<B>) -> T,
-{
+impl<B, T, F: Fn(ReplayBody<B>) -> T> WrapBody<B> for F {
     type Body = T;
 
     fn wrap(&self, body: ReplayBody<B>) -> T {
@@ -129,8 +129,7 @@ impl<B> fmt::Debug for SavedRequest<B> {
 
 impl<B, I, W> Replay<Request<B>> for HttpReplay<I, W>
 where
-    B: Body + Unpin,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    B: Body<Error: Into<BoxError>> + Unpin,
     I: Idempotency<Parts>,
     W: WrapBody<B>,
 {

@@ -57,10 +57,7 @@ impl Position {
     pub(super) const START: Self = Self { generation: 0, pieces: 0, has_had_trailers: false };
 }
 
-impl<B: Body + Unpin> Tape<B>
-where
-    B::Error: Into<BoxError>,
-{
+impl<B: Body<Error: Into<BoxError>> + Unpin> Tape<B> {
     pub(super) fn new(source: B, limit: usize) -> Self {
         Self {
             source: Source::Open(source),
