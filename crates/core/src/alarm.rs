@@ -10,9 +10,11 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 pin_project! {
-    /// One of tokio's timers inside a future, made when it is first set: a future that never waits never touches the timer wheel.
+    /// One of tokio's timers inside a future, made when it is first set: a future that never waits
+    /// never touches the timer wheel.
     ///
-    /// It rings on time even inside a task that spends its whole cooperation budget each time it is polled.
+    /// It rings on time even inside a task that spends its whole cooperation budget each time it is
+    /// polled.
     #[derive(Debug)]
     pub struct Alarm {
         #[pin]
@@ -49,15 +51,17 @@ impl Alarm {
             Some(_) => {}
             None => sleep.set(Some(sleep_until(at))),
         }
-        // `reset` registers the timer at once, which the first poll of a `Sleep` may put off: it gives way when the task's budget is
-        // spent. A future that spends the whole budget each time would never hear of it.
+        // `reset` registers the timer at once. The first poll of a `Sleep` would put that off when
+        // the task's cooperation budget is spent, and a future that spends the whole budget at each
+        // poll would never be woken by it.
         sleep.as_pin_mut().expect("it is there, or was set just above").reset(at);
     }
 
     /// Ready once it has rung, and then until it is set again. Pending for ever if it is not set.
     pub fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(sleep) = self.project().sleep.as_pin_mut() else { return Poll::Pending };
-        // For the same reason it is looked at before it is polled. Where the budget is spent, tokio wakes the task again by itself.
+        // For the same reason `is_elapsed` comes before `poll`. Where the budget is spent, tokio
+        // wakes the task again by itself.
         if sleep.is_elapsed() { Poll::Ready(()) } else { sleep.poll(cx) }
     }
 }

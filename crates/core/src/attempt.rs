@@ -4,7 +4,8 @@ use std::num::NonZeroU32;
 
 /// The number of this attempt, counted from 1. A retry layer puts it where inner layers can see it.
 ///
-/// On HTTP it stands in the request's extensions from the second attempt on; absence means the first.
+/// On HTTP it stands in the request's extensions from the second attempt on; absence means the
+/// first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Attempt(NonZeroU32);
 

@@ -8,8 +8,9 @@ use crate::ConfigError;
 
 /// Growing delays with a cap and jitter, as plain data.
 ///
-/// The delay before try n (n = 0 for the first wait) is drawn from a range that ends at `min(cap, base * factor^n)`. Jitter is
-/// applied *inside* the cap: clients that have all reached the cap still spread out.
+/// The delay before try n (n = 0 for the first wait) is drawn from a range that ends at
+/// `min(cap, base * factor^n)`. Jitter is applied *inside* the cap: clients that have all reached
+/// the cap still spread out.
 ///
 /// ```
 /// use std::time::Duration;
@@ -28,7 +29,8 @@ pub struct Backoff {
     jitter: Jitter,
 }
 
-/// How a delay is spread. The names are those of Marc Brooker, "Exponential Backoff and Jitter" (AWS, 2015).
+/// How a delay is spread. The names are those of Marc Brooker, "Exponential Backoff and Jitter"
+/// (AWS, 2015).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Jitter {
     /// No spread: every client waits the same. Only for a client that is alone.
@@ -38,8 +40,9 @@ pub enum Jitter {
     Full,
     /// Between half the delay and all of it.
     Equal,
-    /// Between the base and three times the previous delay (the base, at first), within the cap; it needs the previous delay and not
-    /// the try's number. Where the cap leaves less room than that, the range begins below the base, at a third of its end.
+    /// Between the base and three times the previous delay (the base, at first), within the cap; it
+    /// needs the previous delay and not the try's number. Where the cap leaves less room than that,
+    /// the range begins below the base, at a third of its end.
     Decorrelated,
 }
 
@@ -91,9 +94,11 @@ impl Backoff {
         self.cap
     }
 
-    /// The delay before try `n` (0 for the first wait), where `previous` is the delay drawn before it (zero for the first).
+    /// The delay before try `n` (0 for the first wait), where `previous` is the delay drawn before
+    /// it (zero for the first).
     ///
-    /// Pure: the same arguments and generator state give the same delay. Never above the cap, never panics.
+    /// Pure: the same arguments and generator state give the same delay. Never above the cap, never
+    /// panics.
     pub fn delay(&self, n: u32, previous: Duration, rng: &mut impl Rng) -> Duration {
         let ceiling = self.ceiling(n);
         match self.jitter {
@@ -114,7 +119,8 @@ impl Backoff {
         }
         let growth = self.factor.powi(i32::try_from(n).unwrap_or(i32::MAX));
         let seconds = self.base.as_secs_f64() * growth;
-        // Above the cap also catches infinity; below it the product is a finite number of at most 365 days.
+        // Above the cap also catches infinity; below it the product is a finite number of at most
+        // 365 days.
         if seconds >= self.cap.as_secs_f64() { self.cap } else { Duration::from_secs_f64(seconds) }
     }
 }

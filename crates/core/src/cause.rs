@@ -21,7 +21,8 @@ pub fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a 
     std::iter::successors(Some(error), |&error| within(error)).take(MAX_DEPTH)
 }
 
-/// What an error was made from. `io::Error` says so of what its own error was made from, and skips that.
+/// What an error was made from. `io::Error::source` skips the error that it wraps and returns that
+/// one's source, so `get_ref` comes first.
 fn within<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
         Some(inner) => Some(inner),

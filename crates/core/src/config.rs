@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A configuration that cannot work, refused where it is made: which field, what it was given, and the rule.
+/// A configuration that cannot work, refused where it is made: which field, what it was given, and
+/// the rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field} is {value}, but must be {rule}")]
 #[non_exhaustive]

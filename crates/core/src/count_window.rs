@@ -1,19 +1,20 @@
 //! The last n outcomes, exactly.
 //!
-//! Most outcomes are plain successes, and they are all alike: only *where the others stand* needs to be kept. So the window
-//! is a queue of marked positions, not a ring of n slots. A run of plain successes of any length is one addition. That is
-//! what lets a caller count successes elsewhere, without this window and without a lock, and hand them
-//! over in bulk when the next mark comes; and a window in which n plain successes followed the last mark cannot be changed by a
-//! further one at all.
+//! Most outcomes are plain successes, and they are all alike: only *where the others stand* needs
+//! to be kept. So the window is a queue of marked positions, not a ring of n slots. A run of plain
+//! successes of any length is one addition. That is what lets a caller count successes elsewhere,
+//! without a lock, and add them in bulk when the next mark comes. A window in which n plain
+//! successes followed the last mark is not changed by a further one at all.
 //!
-//! An average (EWMA) would need no memory, but answers another question: it never forgets, and "half of the last hundred
-//! calls failed" is what people reason about when they set a ratio.
+//! An average (EWMA) would need no memory, but answers another question: it never forgets, and
+//! "half of the last hundred calls failed" is what people reason about when they set a ratio.
 
 use std::{collections::VecDeque, num::NonZeroU32};
 
 use crate::{Counts, counts::Mark};
 
-/// An exact sliding window over the last `size` outcomes. No clock. Amortised O(1) for each outcome, whatever the size.
+/// An exact sliding window over the last `size` outcomes. No clock. Amortised O(1) for each
+/// outcome, whatever the size.
 ///
 /// Memory grows with the marks in the window, to at most 16 bytes for each of `size` outcomes.
 #[derive(Clone, Debug)]
@@ -36,7 +37,8 @@ impl CountWindow {
 
     /// Adds `n` plain successes.
     pub fn pass(&mut self, n: u64) {
-        // Once seen exceeds the size only differences of positions matter; 2^64 outcomes take 584 years at one a nanosecond.
+        // Once seen exceeds the size only differences of positions matter; 2^64 outcomes take 584
+        // years at one a nanosecond.
         self.seen = self.seen.saturating_add(n);
         self.forget_old();
     }
@@ -80,7 +82,8 @@ impl CountWindow {
         counts
     }
 
-    /// How many plain successes must follow before a further one changes nothing: the window is full and holds no mark.
+    /// How many plain successes must follow before a further one changes nothing: the window is
+    /// full and holds no mark.
     #[must_use]
     pub fn until_still(&self) -> u64 {
         let begins = self.marks.back().map_or(0, |&(position, _)| position + 1);

@@ -10,9 +10,11 @@ use metrics::{Counter, counter};
 
 use crate::labels::{Labels, by_index, labels};
 
-/// One counter metric with a label for the layer's name and one for a member of `L`, or without the second for `()`.
+/// One counter metric with a label for the layer's name and one for a member of `L`, or without the
+/// second for `()`.
 ///
-/// The handles are made together, on first use: made before the program installs its recorder, they would stay no-ops.
+/// The handles are made together, on first use: made before the program installs its recorder, they
+/// would stay no-ops.
 pub struct Counters<L> {
     metric: &'static str,
     layer: &'static str,
@@ -22,7 +24,8 @@ pub struct Counters<L> {
 }
 
 impl<L: Labels> Counters<L> {
-    /// Counters named `metric`, labelled `layer = name` and [`L::KEY`](Labels::KEY) `=` [the member](Labels::label).
+    /// Counters named `metric`, labelled `layer = name` and [`L::KEY`](Labels::KEY) `=` [the
+    /// member](Labels::label).
     #[must_use]
     pub const fn new(metric: &'static str, layer: &'static str, name: Arc<str>) -> Self {
         Self { metric, layer, name, counters: OnceLock::new(), members: PhantomData }

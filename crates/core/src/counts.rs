@@ -2,7 +2,8 @@
 
 use std::ops::AddAssign;
 
-/// How many outcomes a window holds, and how many of them failed or were slow. One outcome can be both.
+/// How many outcomes a window holds, and how many of them failed or were slow. One outcome can be
+/// both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Counts {
     /// All outcomes.
@@ -13,7 +14,8 @@ pub struct Counts {
     pub slow: u64,
 }
 
-/// What is remarkable about one outcome. An outcome that is neither failed nor slow is a plain success.
+/// What is remarkable about one outcome. An outcome that is neither failed nor slow is a plain
+/// success.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Mark {
     /// The call failed.

@@ -2,13 +2,15 @@
 
 use crate::time_window::Tick;
 
-/// How many ticks a straggler may lag behind a word and still be known as one: eleven minutes of the shortest ticks.
+/// How many ticks a straggler may lag behind a word and still be known as one: eleven minutes of
+/// the shortest ticks.
 const LAG: u32 = 1 << 16;
 
 /// A number of seconds as an `f32`, and the tick it stands for, in one word.
 ///
-/// An `f32` has seven digits. A tick is at least 10 ms long, so its lower 32 bits wrap around after 16 months; they compare as
-/// serial numbers do (RFC 1982), which is right for ticks that lie less than half of that apart.
+/// An `f32` has seven digits. A tick is at least 10 ms long, so its lower 32 bits wrap around after
+/// 16 months; they compare as serial numbers do (RFC 1982), which is right for ticks that lie less
+/// than half of that apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dated(u64);
 

@@ -4,13 +4,15 @@ use std::time::{Duration, Instant};
 
 use crate::Attempt;
 
-/// The instant after which nobody waits for the answer any more.
+/// The instant after which the caller no longer waits for the answer.
 ///
-/// On HTTP it stands in the request's extensions. Deadlines nest: an inner one can only bring the end nearer.
+/// On HTTP it stands in the request's extensions. Deadlines nest: an inner one can only bring the
+/// end nearer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Deadline(Instant);
 
-/// Where an instant cannot hold `now + limit`, the deadline lies a hundred years ahead: nobody waits that long.
+/// Where an instant cannot hold `now + limit`, the deadline lies a hundred years ahead: longer than
+/// any caller waits.
 const FAR: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 impl Deadline {
@@ -20,7 +22,8 @@ impl Deadline {
         Self(instant)
     }
 
-    /// A deadline `limit` after `now`. A limit beyond what an instant can hold is cut to a hundred years.
+    /// A deadline `limit` after `now`. A limit beyond what an instant can hold is cut to a hundred
+    /// years.
     #[must_use]
     pub fn after(now: Instant, limit: Duration) -> Self {
         Self(now.checked_add(limit).unwrap_or_else(|| now + FAR))
@@ -47,8 +50,9 @@ impl Deadline {
 
 /// What a request says of itself to the layers: until when it is wanted, and which attempt it is.
 ///
-/// [`NoContext`] says nothing, for any request. With the feature `http`, [`http::HttpContext`](crate::http::HttpContext) reads the
-/// request's extensions. A closure `Fn(&Req) -> Option<Deadline>` tells the deadline of a request type of your own.
+/// [`NoContext`] says nothing, for any request. With the feature `http`,
+/// [`http::HttpContext`](crate::http::HttpContext) reads the request's extensions. A closure
+/// `Fn(&Req) -> Option<Deadline>` tells the deadline of a request type of your own.
 pub trait RequestContext<Req> {
     /// The deadline the request carries.
     fn deadline(&self, request: &Req) -> Option<Deadline>;

@@ -4,10 +4,11 @@ use std::{error::Error as StdError, fmt};
 
 use crate::Refusal;
 
-/// What a service wrapped by [`guard`](crate::guard) fails with: a layer's refusal, or the service's own error.
+/// What a service wrapped by [`guard`](crate::guard) fails with: a layer's refusal, or the
+/// service's own error.
 ///
-/// It is made for services whose error type is foreign (`hyper`, `reqwest`, `io`), where neither `From<TheRefusal>`
-/// can be written nor a `BoxError` is wanted.
+/// It is made for services whose error type is foreign (`hyper`, `reqwest`, `io`), where neither
+/// `From<TheRefusal>` can be written nor a `BoxError` is wanted.
 #[derive(Debug)]
 pub enum Error<E> {
     /// A layer of the stack refused the request.

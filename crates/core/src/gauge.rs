@@ -1,8 +1,9 @@
 //! A gauge with one owner.
 //!
-//! A gauge has one value for each name, and cannot be read back. Handles of one name would overwrite each other's value, and
-//! the first to be dropped would zero the gauge of one that lives. So the first handle of a name that has something to show
-//! owns the name: it shows its own value, and gives the name back when it is dropped; then the next handle takes it.
+//! A gauge has one value for each name, and cannot be read back. Handles of one name would
+//! overwrite each other's value, and the first to be dropped would zero the gauge of one that
+//! lives. So the first handle of a name that has something to show owns the name: it shows its own
+//! value, and gives the name back when it is dropped; then the next handle takes it.
 
 use std::{
     collections::BTreeSet,
@@ -20,17 +21,21 @@ use crate::lock::lock;
 
 /// The metrics and names that have an owner.
 static TAKEN: Mutex<BTreeSet<(&'static str, Arc<str>)>> = Mutex::new(BTreeSet::new());
-/// How many names have been given back. A handle that lost the name tries again only after this counter has moved.
+/// How many names have been given back. A handle that lost the name tries again only after this
+/// counter has moved.
 static GIVEN_BACK: AtomicU64 = AtomicU64::new(0);
 
-/// A gauge of seconds with a label for the handle's name: set when the value changes, and back to zero with the handle.
+/// A gauge of seconds with a label for the handle's name: set when the value changes, and back to
+/// zero with the handle.
 ///
-/// Of several handles with one name the first that has something to show is shown, and the next once that one is gone.
+/// Of several handles with one name the first that has something to show is shown, and the next
+/// once that one is gone.
 pub struct OwnedGauge {
     metric: &'static str,
     label: &'static str,
     name: Arc<str>,
-    /// Made when the name is taken; made before the program installs its recorder, it would stay a no-op.
+    /// Made when the name is taken; made before the program installs its recorder, it would stay a
+    /// no-op.
     gauge: OnceLock<Gauge>,
     /// The nanoseconds last shown.
     shown: AtomicU64,
@@ -71,7 +76,8 @@ impl OwnedGauge {
 
     #[cold]
     fn take(&self) -> Option<&Gauge> {
-        // Relaxed: it moves under the lock that is taken next, so a thread that reads the new value finds the name free.
+        // Relaxed: it moves under the lock that is taken next, so a thread that reads the new value
+        // finds the name free.
         let asked = GIVEN_BACK.load(Ordering::Relaxed).wrapping_add(1);
         if self.asked.swap(asked, Ordering::Relaxed) == asked || !taken().insert(self.key()) {
             return None;

@@ -2,8 +2,9 @@
 
 /// A closed set of labels for one metric: how a call ended, which state a circuit is in.
 ///
-/// A label comes from the value itself, by a `match` that the compiler keeps complete, and every type that is typed by the set
-/// finds its metric by the value: two labels cannot trade places, in whatever order they are listed.
+/// A label comes from the value itself, by a `match` that the compiler keeps complete, and every
+/// type that is typed by the set finds its metric by the value: two labels cannot trade places, in
+/// whatever order they are listed.
 ///
 /// ```
 /// use steadfast_core::parts::Labels;
@@ -34,13 +35,15 @@ pub trait Labels: Copy + 'static {
     /// The label's key, such as `outcome` or `state`.
     const KEY: &'static str;
 
-    /// Every member, each once. A member that is missing here is not counted, which debug builds refuse with a panic.
+    /// Every member, each once. A member that is missing here is not counted, which debug builds
+    /// refuse with a panic.
     const ALL: &'static [Self];
 
     /// The label's value. Part of the contract with dashboards.
     fn label(self) -> &'static str;
 
-    /// The member's number, from 0 without gaps: `self as usize` for an enum whose variants have no values of their own.
+    /// The member's number, from 0 without gaps: `self as usize` for an enum whose variants have no
+    /// values of their own.
     fn index(self) -> usize;
 }
 

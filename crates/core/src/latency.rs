@@ -9,13 +9,14 @@ use crate::{
     time_window::Tick,
 };
 
-/// A full window is evaluated anew when it has grown by a sixteenth, the width of a bucket; a young one with each sample.
+/// A full window is evaluated anew when it has grown by a sixteenth, the width of a bucket; a young
+/// one with each sample.
 const GROWTH: u64 = 16;
-/// However full a window is, this many samples are news.
+/// However full a window is, this many samples make a new result due.
 const MOST_UNSEEN: u64 = 1024;
 
-/// A quantile of the latencies of a window. Evaluating it visits every bucket, so the result is kept, and made anew when a slice
-/// of time begins and when enough samples have come in.
+/// A quantile of the latencies of a window. Evaluating it visits every bucket, so the result is
+/// kept, and made anew when a slice of time begins and when enough samples have come in.
 #[derive(Debug)]
 pub struct LatencyQuantile {
     histogram: Histogram,
@@ -29,7 +30,8 @@ pub struct LatencyQuantile {
 }
 
 impl LatencyQuantile {
-    /// The `quantile`, between 0 and 1, of a window of so many slices of time, once it holds `minimum` samples.
+    /// The `quantile`, between 0 and 1, of a window of so many slices of time, once it holds
+    /// `minimum` samples.
     #[must_use]
     pub fn new(quantile: f64, minimum: u32, slices: u32) -> Self {
         Self {
@@ -46,9 +48,10 @@ impl LatencyQuantile {
     pub fn record(&self, tick: impl Into<Tick>, nanos: u64) {
         let tick = tick.into();
         self.histogram.record(tick, nanos);
-        // Relaxed, here and below: the words are hints on when to look again. At worst a result is one look older.
+        // Relaxed, here and below: the words are hints on when to evaluate. At worst a result is
+        // one evaluation older.
         let unseen = self.unseen.fetch_add(1, Ordering::Relaxed).saturating_add(1);
-        // A straggler from an earlier tick leaves the looking to the next sample.
+        // A straggler from an earlier tick leaves the evaluation to the next sample.
         let latest = Dated::from_bits(self.latest.load(Ordering::Relaxed));
         if unseen >= self.due.load(Ordering::Relaxed) && !latest.reaches(Tick(tick.0 + 1)) {
             self.evaluate(tick);

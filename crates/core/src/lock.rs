@@ -2,8 +2,9 @@
 
 /// Locks `mutex`, whether or not a thread has panicked while it held the lock.
 ///
-/// For state that no panic can leave half changed, because nothing under the lock calls foreign code between two writes that
-/// belong together; say so where the mutex stands. A poisoned lock would fail every later request for one that failed.
+/// For state that no panic can leave half changed, because nothing under the lock calls foreign
+/// code between two writes that belong together; say so where the mutex stands. A poisoned lock
+/// would fail every later request for one that failed.
 #[cfg(not(steadfast_loom))]
 pub fn lock<T: ?Sized>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -12,7 +13,8 @@ pub fn lock<T: ?Sized>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_,
 #[cfg(steadfast_loom)]
 pub use self::modelled::{Lock, lock};
 
-/// Under loom some locks are modelled and some, in statics and outside of what a model checks, are not.
+/// Under loom some locks are modelled and some, in statics and outside of what a model checks, are
+/// not.
 #[cfg(steadfast_loom)]
 mod modelled {
     use std::sync::{Arc, PoisonError};
@@ -49,7 +51,8 @@ mod modelled {
         }
     }
 
-    /// A reference to an `Arc` is turned into one to the mutex where `lock` is an ordinary function.
+    /// A reference to an `Arc` is turned into one to the mutex where `lock` is an ordinary
+    /// function.
     impl<M: Lock> Lock for Arc<M> {
         type Guard<'a>
             = M::Guard<'a>

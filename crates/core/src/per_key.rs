@@ -6,17 +6,19 @@ use quick_cache::sync::Cache;
 
 use crate::{Select, Selected};
 
-/// Puts each request behind the handle of its key: a breaker for each host, a limit for each route, a budget for each tenant.
+/// Puts each request behind the handle of its key: a breaker for each host, a limit for each route,
+/// a budget for each tenant.
 ///
-/// A handle is made when its key is first seen; requests of one new key that come at once all get the same. At the capacity, a
-/// key that was not used lately is forgotten, whatever its handle had learned, and starts afresh if it comes back: choose a
-/// capacity above the number of keys in use, and keys that callers cannot invent. Calls in flight keep the handle they
-/// started with.
+/// A handle is made when its key is first seen; requests of one new key that come at once all get
+/// the same. At the capacity, a key that was not used lately is forgotten, whatever its handle had
+/// learned, and starts afresh if it comes back: choose a capacity above the number of keys in use,
+/// and keys that callers cannot invent. Calls in flight keep the handle they started with.
 ///
-/// Handles come with constructors that check their configuration first, such as `Circuit::per_key` and `TimeLimit::per_key`;
-/// [`new`](Self::new) is for handles of your own. Clones share the map.
+/// Handles come with constructors that check their configuration first, such as `Circuit::per_key`
+/// and `TimeLimit::per_key`; [`new`](Self::new) is for handles of your own. Clones share the map.
 ///
-/// A look-up hashes the key, locks one shard of the map for reading and clones the handle: about 35 ns.
+/// A look-up hashes the key, locks one shard of the map for reading and clones the handle: about 35
+/// ns.
 ///
 /// ```
 /// use std::{num::NonZeroUsize, sync::Arc};
@@ -48,10 +50,11 @@ where
     K: Eq + Hash + Clone,
     V: Clone,
 {
-    /// No handles yet, at most about `capacity` of them, made by `make` for the keys that `key` finds in requests.
+    /// No handles yet, at most about `capacity` of them, made by `make` for the keys that `key`
+    /// finds in requests.
     ///
-    /// `make` runs with no lock held, but requests of the same key wait for it: it must not look up that key. If it panics, the
-    /// next request of the key calls it again.
+    /// `make` runs with no lock held, but requests of the same key wait for it: it must not look up
+    /// that key. If it panics, the next request of the key calls it again.
     #[must_use]
     pub fn new(capacity: NonZeroUsize, make: impl Fn() -> V + Send + Sync + 'static, key: F) -> Self {
         Self { handles: Arc::new(Handles { map: Cache::new(capacity.get()), make: Box::new(make) }), key }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::{ConfigError, latency::LatencyQuantile, time_window::Buckets};
 
-/// The window is cut into so many slices: samples leave it a sixth at a time, which is smooth enough and cheap to sum.
+/// The window is cut into so many slices: samples leave it a sixth at a time, which is smooth
+/// enough and cheap to sum.
 const SLICES: u32 = 6;
 /// A slice of ten milliseconds; shorter ones are finer than the timers around them.
 const SHORTEST_WINDOW: Duration = Duration::from_millis(60);
@@ -15,8 +16,8 @@ const HIGHEST_CEILING: Duration = Duration::from_secs(3600);
 
 /// The range that what is derived from an estimate stays in: a time limit, a hedge's delay.
 ///
-/// The floor is above zero. An estimate can be a few microseconds; without a floor, a limit would then refuse calls for
-/// one pause of the scheduler, and a hedge would call all nodes at once.
+/// The floor is above zero. An estimate can be a few microseconds; without a floor, a limit would
+/// then refuse calls for one pause of the scheduler, and a hedge would call all nodes at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// The least, above zero.
@@ -62,7 +63,8 @@ impl Bounds {
     }
 }
 
-/// An estimate over a window: within which bounds it is used, how long a sample counts, and how many there must be. Plain data.
+/// An estimate over a window: within which bounds it is used, how long a sample counts, and how
+/// many there must be. Plain data.
 ///
 /// | | default | why |
 /// |---|---|---|
@@ -88,7 +90,8 @@ impl EstimateConfig {
     /// Checks the numbers, and cuts the window into slices of a sixth.
     ///
     /// # Errors
-    /// When the bounds cannot be met, the window is outside its range or the minimum zero. The field is that of the setter.
+    /// When the bounds cannot be met, the window is outside its range or the minimum zero. The
+    /// field is that of the setter.
     pub fn check(&self) -> Result<Buckets, ConfigError> {
         self.bounds.check()?;
         let in_range = (SHORTEST_WINDOW..=LONGEST_WINDOW).contains(&self.window);
@@ -124,7 +127,8 @@ impl QuantileConfig {
         self.estimate.check()
     }
 
-    /// The estimator, with no samples yet. 13 kB. Its ticks are those of the buckets that [`check`](Self::check) returned.
+    /// The estimator, with no samples yet. 13 kB. Its ticks are those of the buckets that
+    /// [`check`](Self::check) returned.
     #[must_use]
     pub fn latencies(&self) -> LatencyQuantile {
         LatencyQuantile::new(self.quantile, self.estimate.minimum_samples, SLICES)

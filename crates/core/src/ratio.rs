@@ -43,11 +43,13 @@ impl Ratio {
 
     /// Whether `part` out of `whole` is at least this share. Nothing out of nothing never is.
     ///
-    /// Exact for counts below 2^53 up to the rounding of the share itself: 3 of 10 reaches 30 per cent.
+    /// Exact for counts below 2^53 up to the rounding of the share itself: 3 of 10 reaches 30 per
+    /// cent.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "counts of a window are far below 2^53")]
     pub fn is_reached(self, part: u64, whole: u64) -> bool {
-        // A product such as 0.3 * 10 rounds to either side of 3; one part in 10^12 is below any count's resolution.
+        // A product such as 0.3 * 10 rounds to either side of 3; one part in 10^12 is below any
+        // count's resolution.
         whole > 0 && part as f64 >= self.0 * whole as f64 * (1.0 - 1e-12)
     }
 }

@@ -22,7 +22,8 @@ impl Recorded {
         metrics::with_local_recorder(&self.recorder, work)
     }
 
-    /// The metrics that are not zero, as `metric label value label value`. Gauges must not be set, only moved.
+    /// The metrics that are not zero, as `metric label value label value`. Gauges must not be set,
+    /// only moved.
     pub(crate) fn values(&self) -> BTreeMap<String, i64> {
         let snapshotter: Snapshotter = self.recorder.snapshotter();
         let mut seen = lock(&self.seen);

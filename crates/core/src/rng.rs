@@ -6,9 +6,9 @@ use rand::{Rng, SeedableRng, rngs::SmallRng};
 
 /// Hands every call a generator of its own, all from one seed.
 ///
-/// Splitting and not cloning: a cloned generator gives every call the same "random" delay, and clients fall into step.
-/// The splits are those of SplitMix64 (Steele, Lea, Flood 2014): a counter that moves by the golden ratio; the generator's own
-/// seeding mixes it.
+/// Splitting and not cloning: a cloned generator gives every call the same "random" delay, and
+/// clients fall into step. The splits are those of SplitMix64 (Steele, Lea, Flood 2014): a counter
+/// that moves by the golden ratio; the generator's own seeding mixes it.
 #[derive(Debug)]
 pub struct Splitter(AtomicU64);
 
@@ -32,7 +32,8 @@ impl Splitter {
     /// A generator that no other call gets.
     #[must_use]
     pub fn split(&self) -> SmallRng {
-        // Relaxed: only the uniqueness of the values matters, and one location is always modified in one order.
+        // Relaxed: only the uniqueness of the values matters, and one location is always modified
+        // in one order.
         SmallRng::seed_from_u64(self.0.fetch_add(GOLDEN, Ordering::Relaxed))
     }
 

@@ -4,8 +4,9 @@ use std::ops::Deref;
 
 /// Chooses the handle of each request: the circuit, the limit, the budget that it is put behind.
 ///
-/// A handle chooses itself for every request, so a layer is made of one handle as it is; [`PerKey`](crate::PerKey) (feature
-/// `keyed`) keeps one for each host, route or tenant. A type of your own can choose as well, here between two:
+/// A handle chooses itself for every request, so a layer is made of one handle as it is;
+/// [`PerKey`](crate::PerKey) (feature `keyed`) keeps one for each host, route or tenant. A type of
+/// your own can choose as well, here between two:
 ///
 /// ```
 /// use steadfast_core::{Select, Selected};
@@ -50,8 +51,8 @@ pub trait Select<Req> {
 
     /// The one handle of *all* requests, if there is one.
     ///
-    /// `poll_ready` comes before the request is known. A layer that can be not ready, such as a breaker that is asked to wait
-    /// instead of refusing, can only be so where this is `Some`.
+    /// `poll_ready` comes before the request is known. A layer that can be not ready, such as a
+    /// breaker that is asked to wait instead of refusing, can only be so where this is `Some`.
     fn common(&self) -> Option<&Self::Handle>;
 }
 

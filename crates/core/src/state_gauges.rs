@@ -1,8 +1,9 @@
 //! Gauges that show how many handles are in each state.
 //!
-//! A gauge is one number for all handles of a name, and cannot be read back. So each handle adds one to the state it enters and
-//! takes one away from the state it leaves: handles of one name add up, and two transitions that are reported in the wrong
-//! order still leave the gauges right. A handle that is dropped takes away what it has added.
+//! A gauge is one number for all handles of a name, and cannot be read back. So each handle adds
+//! one to the state it enters and takes one away from the state it leaves: handles of one name add
+//! up, and two transitions that are reported in the wrong order still leave the gauges right. A
+//! handle that is dropped takes away what it has added.
 
 use std::{
     fmt,
@@ -16,10 +17,11 @@ use metrics::{Gauge, gauge};
 
 use crate::labels::{Labels, by_index, labels};
 
-/// One gauge metric with a label for the layer's name and one for a state in `L`: how many handles of that name are in it.
+/// One gauge metric with a label for the layer's name and one for a state in `L`: how many handles
+/// of that name are in it.
 ///
-/// The handles of the gauges are made together, on first use: made before the program installs its recorder, they would stay
-/// no-ops. Until then nothing is shown.
+/// The handles of the gauges are made together, on first use: made before the program installs its
+/// recorder, they would stay no-ops. Until then nothing is shown.
 pub struct StateGauges<L> {
     metric: &'static str,
     layer: &'static str,
@@ -36,21 +38,23 @@ struct Held {
 }
 
 impl<L: Labels> StateGauges<L> {
-    /// Gauges named `metric`, labelled `layer = name` and [`L::KEY`](Labels::KEY) `=` [the state](Labels::label).
+    /// Gauges named `metric`, labelled `layer = name` and [`L::KEY`](Labels::KEY) `=` [the
+    /// state](Labels::label).
     #[must_use]
     pub const fn new(metric: &'static str, layer: &'static str, name: Arc<str>) -> Self {
         Self { metric, layer, name, first: None, gauges: OnceLock::new() }
     }
 
-    /// The same for what begins in `state`: entered by whatever comes first, [`show`](Self::show) or a transition.
+    /// The same for what begins in `state`: entered by whatever comes first, [`show`](Self::show)
+    /// or a transition.
     #[must_use]
     pub const fn starting_in(mut self, state: L) -> Self {
         self.first = Some(state);
         self
     }
 
-    /// Makes the gauges, and enters the first state, unless that has been done. For the way of every call: a handle that never
-    /// leaves its first state is then shown too.
+    /// Makes the gauges, and enters the first state, unless that has been done. For the way of
+    /// every call: a handle that never leaves its first state is then shown too.
     #[inline]
     pub fn show(&self) {
         self.gauges();

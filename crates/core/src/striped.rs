@@ -1,9 +1,10 @@
 //! Sharing between cores without sharing cache lines.
 //!
-//! A response future outlives the call that made it, so it needs a handle of its own to the layer's state. A plain `Arc` gives it one
-//! at the price of two writes to a reference count that *every* core writes: on two threads that alone halves
-//! the throughput of a layer that otherwise only reads. Here each thread clones a handle whose count only that thread
-//! touches; all of them lead to the same state.
+//! A response future outlives the call that made it, so it needs a handle of its own to the layer's
+//! state. A plain `Arc` gives it one at the price of two writes to a reference count that *every*
+//! core writes: on two threads that alone halves the throughput of a layer that otherwise only
+//! reads. Here each thread clones a handle whose count only that thread touches; all of them lead
+//! to the same state.
 
 use std::{
     cell::Cell,
@@ -18,8 +19,8 @@ use std::{
 
 /// Shared state with a reference count for each of a few lanes. Threads are spread over the lanes.
 ///
-/// Cloning a `Striped` is one write to a shared count, as with an `Arc`; do it for each service handle. For each call take a
-/// [`lane`](Self::lane).
+/// Cloning a `Striped` is one write to a shared count, as with an `Arc`; do it for each service
+/// handle. For each call take a [`lane`](Self::lane).
 #[derive(Debug)]
 pub struct Striped<T> {
     lanes: Arc<[Arc<Lane<T>>]>,
@@ -27,7 +28,8 @@ pub struct Striped<T> {
 
 /// One thread's way to the shared state, to be cloned and dropped at will.
 ///
-/// Aligned to two cache lines, because processors fetch lines in pairs: its reference count shares them with nobody's.
+/// Aligned to two cache lines, because processors fetch lines in pairs: its reference count shares
+/// them with no other lane's.
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct Lane<T> {
@@ -53,8 +55,9 @@ impl<T> Striped<T> {
         Ok(Self::of(number, make(number)?))
     }
 
-    /// Shares what `make` builds with one lane, which all threads use: for handles of which there are thousands, one for each
-    /// key, and few threads use the same at once. 64 lanes of 256 bytes would outweigh the state.
+    /// Shares what `make` builds with one lane, which all threads use: for handles of which there
+    /// are thousands, one for each key, and few threads use the same at once. 64 lanes of 256 bytes
+    /// would outweigh the state.
     pub fn single(make: impl FnOnce(usize) -> T) -> Self {
         Self::of(1, make(1))
     }
@@ -107,15 +110,16 @@ impl<T> Deref for Lane<T> {
     }
 }
 
-/// How many lanes a [`Striped`] has: a power of two, at least the number of cores, so that as many threads rarely meet on a
-/// lane; at most 64, because summing visits them all.
+/// How many lanes a [`Striped`] has: a power of two, at least the number of cores, so that as many
+/// threads rarely meet on a lane; at most 64, because summing visits them all.
 #[must_use]
 pub fn lane_count() -> usize {
     static COUNT: OnceLock<usize> = OnceLock::new();
     *COUNT.get_or_init(|| thread::available_parallelism().map_or(4, |cores| cores.get().next_power_of_two().min(64)))
 }
 
-/// This thread's number; threads are numbered as they first ask. Its remainder by the number of lanes is the thread's lane.
+/// This thread's number; threads are numbered as they first ask. Its remainder by the number of
+/// lanes is the thread's lane.
 #[inline]
 #[must_use]
 pub fn thread_number() -> usize {

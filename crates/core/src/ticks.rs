@@ -7,7 +7,8 @@ use crate::{
     time_window::{Buckets, Tick},
 };
 
-/// A clock, cut into the buckets of a window: it shows the number of the bucket now being filled, counted from its start.
+/// A clock, cut into the buckets of a window: it shows the number of the bucket now being filled,
+/// counted from its start.
 #[derive(Clone, Copy, Debug)]
 pub struct Ticks {
     source: TimeSource,

@@ -4,9 +4,10 @@ use std::time::Instant;
 
 /// Which monotonic clock a layer reads. Plain data, no type parameter.
 ///
-/// The default follows tokio's clock, so paused tests and simulators work as they are. The coarse clock
-/// costs a tenth of it and moves in steps of the kernel's tick (1 to 10 ms, 4 ms on common kernels): enough for windows with
-/// buckets of 100 ms and more, useless for measuring latency, and blind to tokio's paused time.
+/// The default follows tokio's clock, so paused tests and simulators work as they are. The coarse
+/// clock costs a tenth of it and moves in steps of the kernel's tick (1 to 10 ms, 4 ms on common
+/// kernels): enough for windows with buckets of 100 ms and more, useless for measuring latency, and
+/// blind to tokio's paused time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TimeSource {
@@ -29,7 +30,8 @@ impl TimeSource {
     }
 }
 
-/// A monotonic clock that counts nanoseconds from the moment it was made: one word instead of an instant.
+/// A monotonic clock that counts nanoseconds from the moment it was made: one word instead of an
+/// instant.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch {
     source: TimeSource,
@@ -82,7 +84,8 @@ mod coarse {
 
     use rustix::time::{ClockId, clock_gettime};
 
-    /// `Instant` cannot be made from a clock reading, only moved: one pair of readings anchors the coarse clock to it.
+    /// `Instant` cannot be made from a clock reading, only moved: one pair of readings anchors the
+    /// coarse clock to it.
     static ANCHOR: OnceLock<(Instant, u64)> = OnceLock::new();
 
     #[inline]

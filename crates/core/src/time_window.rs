@@ -1,11 +1,12 @@
 //! Outcomes of the last so many seconds, in buckets.
 //!
-//! Each bucket carries the number of the tick it counts. A bucket whose tick has left the window is simply not summed, and is
-//! taken over by the next outcome that falls on its place. So nothing has to be cleared when time passes, and an idle gap of a
-//! year costs as much as none.
+//! Each bucket carries the number of the tick it counts. A bucket whose tick has left the window is
+//! not summed, and is taken over by the next outcome that falls on its place (lazy expiry): nothing
+//! is cleared when time passes, and an idle gap of a year costs as much as none.
 //!
-//! Failures are rare and kept in a plain [`TimeWindow`] by whoever has the lock; successes are many and may be counted apart,
-//! each thread in buckets of its own ([`StripedSuccesses`]), so that a success writes no line that another core writes.
+//! Failures are rare and stand in a plain [`TimeWindow`] behind the caller's lock; successes are
+//! many and may be counted apart, each thread in buckets of its own ([`StripedSuccesses`]), so that
+//! a success writes no line that another core writes.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,8 @@ impl From<u64> for Tick {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Buckets {
     width: Duration,
-    /// 2^64 divided by the width in nanoseconds, rounded up: a division on the request path is dearer than all the rest.
+    /// 2^64 divided by the width in nanoseconds, rounded up: a division on the request path is
+    /// dearer than all the rest.
     per_nano: u64,
     number: u32,
 }
@@ -41,11 +43,12 @@ const WIDEST: Duration = Duration::from_secs(24 * 3600);
 const MOST: u32 = 1024;
 
 impl Buckets {
-    /// `number` buckets over a window of `length`. The window holds the bucket now being filled and the `number - 1` before
-    /// it: at most `length`, at least `length` less one bucket.
+    /// `number` buckets over a window of `length`. The window holds the bucket now being filled and
+    /// the `number - 1` before it: at most `length`, at least `length` less one bucket.
     ///
     /// # Errors
-    /// When `number` is 0 or above 1024, or a bucket would be narrower than 1 ms or wider than a day.
+    /// When `number` is 0 or above 1024, or a bucket would be narrower than 1 ms or wider than a
+    /// day.
     pub fn new(length: Duration, number: u32) -> Result<Self, ConfigError> {
         ConfigError::require((1..=MOST).contains(&number), "buckets", number, "from 1 to 1024")?;
         let width = length / number;
@@ -77,7 +80,8 @@ impl Buckets {
 
     /// The tick in which `nanos` nanoseconds have passed since the origin.
     ///
-    /// The edges between ticks creep ahead of the clock, by less than 0.2 % of a bucket for each year since the origin.
+    /// The edges between ticks creep ahead of the clock, by less than 0.2 % of a bucket for each
+    /// year since the origin.
     #[inline]
     #[must_use]
     pub fn tick_at(self, nanos: u64) -> Tick {
@@ -95,7 +99,8 @@ impl Buckets {
     }
 }
 
-/// A window over the last few ticks, exact to a bucket. No clock inside. Summing is O(buckets), after any gap.
+/// A window over the last few ticks, exact to a bucket. No clock inside. Summing is O(buckets),
+/// after any gap.
 #[derive(Clone, Debug)]
 pub struct TimeWindow {
     buckets: Buckets,
@@ -109,7 +114,8 @@ impl TimeWindow {
         Self { buckets, slots: vec![(Tick(0), Counts::default()); buckets.number as usize].into() }
     }
 
-    /// Adds outcomes at `tick`. Outcomes older than what stands in their bucket are out of the window, and are dropped.
+    /// Adds outcomes at `tick`. Outcomes older than what stands in their bucket are out of the
+    /// window, and are dropped.
     pub fn record(&mut self, tick: Tick, counts: Counts) {
         let slot = &mut self.slots[self.buckets.place(tick)];
         if slot.0 < tick {
@@ -138,14 +144,16 @@ impl TimeWindow {
     }
 }
 
-/// Successes by tick, each thread in buckets of its own. Adding is one compare-and-swap on a line no other core writes.
+/// Successes by tick, each thread in buckets of its own. Adding is one compare-and-swap on a line
+/// no other core writes.
 ///
 /// Exact: no success is lost or counted twice, whatever the threads do.
 #[derive(Debug)]
 pub struct StripedSuccesses {
     number: u64,
-    /// The stripes one after another, each of `stride` words of which the first `mask + 1` are used. More than the buckets, where they
-    /// are no power of two: what has left the window is not summed anyway.
+    /// The stripes one after another, each of `stride` words of which the first `mask + 1` are
+    /// used. More than the buckets, where they are no power of two: what has left the window is not
+    /// summed anyway.
     words: Box<[AtomicU64]>,
     stride: usize,
     mask: usize,
@@ -154,9 +162,9 @@ pub struct StripedSuccesses {
 /// Two cache lines between the stripes, because processors fetch lines in pairs.
 const APART: usize = 128 / size_of::<u64>();
 
-/// A bucket is one word, its tick above and its count below, so that a count can never be added to another tick's.
-/// 28 bits count 268 million successes in a bucket of one thread, then stay there; 36 bits of tick last two years at 1 ms,
-/// and then compare as a circle does.
+/// A bucket is one word, its tick above and its count below, so that a count can never be added to
+/// another tick's. 28 bits count 268 million successes in a bucket of one thread, then stay there;
+/// 36 bits of tick last two years at 1 ms, and then compare as serial numbers do.
 const COUNT_BITS: u32 = 28;
 const COUNT: u64 = (1 << COUNT_BITS) - 1;
 const TICKS: u64 = 1 << (u64::BITS - COUNT_BITS);
@@ -171,23 +179,25 @@ impl StripedSuccesses {
         Self { number: buckets.number.into(), words, stride, mask: slots - 1 }
     }
 
-    /// Counts one success at `tick` in a lane below the number of stripes. One that is older than what stands in its bucket is out
-    /// of the window, and is dropped.
+    /// Counts one success at `tick` in a lane below the number of stripes. One that is older than
+    /// what stands in its bucket is out of the window, and is dropped.
     #[inline]
     pub fn add(&self, lane: usize, tick: Tick) {
         self.add_many(lane, tick, 1);
     }
 
-    /// Counts `number` successes at once, and says how many this lane then holds at `tick`: none when they were dropped.
+    /// Counts `number` successes at once, and says how many this lane then holds at `tick`: none
+    /// when they were dropped.
     #[inline]
     #[expect(clippy::must_use_candidate, reason = "adding is the point, the count a by-product")]
     pub fn add_many(&self, lane: usize, tick: Tick, number: u64) -> u64 {
         let number = number.min(COUNT);
         let Some(word) = self.words.get(lane * self.stride + self.place(tick)) else { return 0 };
         let tag = tick.0 << COUNT_BITS;
-        // The word carries all there is to know and publishes nothing else. The exchange is sequentially consistent, as is the
-        // load in `sum`, for callers that raise a flag, then sum, while others add, then look for the flag: one of the two
-        // must see the other. On x86-64 and with AArch64's LSE it costs no more than a relaxed one.
+        // The word carries the whole state and publishes nothing else. The exchange is sequentially
+        // consistent, as is the load in `sum`, for callers that write a flag and then sum, against
+        // threads that add and then read the flag: store buffering (Dekker), where one side must
+        // see the other. On x86-64 and with AArch64's LSE it costs no more than a relaxed one.
         let mut current = word.load(Ordering::Relaxed);
         loop {
             let age = (tag.wrapping_sub(current & !COUNT)) >> COUNT_BITS;
@@ -195,7 +205,8 @@ impl StripedSuccesses {
                 // Nothing has been counted here yet.
                 _ if current & COUNT == 0 => number,
                 0 => ((current & COUNT) + number).min(COUNT),
-                // What stands there is newer than these successes, by less than anybody lags behind. Anything else is old, however long ago.
+                // The bucket is newer than these successes, which come from a straggler. Any other
+                // tick has left the window.
                 _ if TICKS - age <= 2 * self.number => return 0,
                 _ => number,
             };
@@ -246,7 +257,8 @@ mod tests {
             let buckets = buckets(number);
             let (mut plain, striped) = (TimeWindow::new(buckets), StripedSuccesses::new(buckets, 3));
             let mut list = Vec::new();
-            // Ticks begin past the first window, as they do for whoever counts them from an origin one window back.
+            // Ticks begin past the first window, as they do when they are counted from an origin
+            // one window back.
             let mut tick = start + u64::from(number);
             for (step, lane) in steps {
                 tick += step;

@@ -7,7 +7,8 @@ use std::{
 
 use crate::lock::lock;
 
-/// Tells what the wall clock says. It may jump either way; measure durations with a monotonic clock instead.
+/// Tells what the wall clock says. It may jump either way; measure durations with a monotonic clock
+/// instead.
 pub trait WallClock: Send + Sync + 'static {
     /// The wall time now.
     fn now(&self) -> SystemTime;
@@ -63,7 +64,8 @@ impl ManualWallClock {
         self.lock().now -= by;
     }
 
-    /// The time that has passed, whatever the clock was set to: the sum of all that it was advanced by.
+    /// The time that has passed, whatever the clock was set to: the sum of all that it was advanced
+    /// by.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.lock().elapsed

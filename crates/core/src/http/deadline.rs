@@ -7,10 +7,12 @@ use http::{HeaderName, HeaderValue};
 /// `grpc-timeout`, as in the gRPC over HTTP/2 protocol: up to eight digits and a unit.
 pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
-/// `x-request-timeout-ms`: whole milliseconds. HTTP has no standard header for it; any other name does as well.
+/// `x-request-timeout-ms`: whole milliseconds. HTTP has no standard header for it; any other name
+/// does as well.
 pub const REQUEST_TIMEOUT_MS: HeaderName = HeaderName::from_static("x-request-timeout-ms");
 
-/// Reads a `grpc-timeout` value: one to eight digits and one of `H M S m u n`. Anything else is `None`.
+/// Reads a `grpc-timeout` value: one to eight digits and one of `H M S m u n`. Anything else is
+/// `None`.
 #[must_use]
 pub fn parse_grpc_timeout(value: &HeaderValue) -> Option<Duration> {
     let (&unit, digits) = value.as_bytes().split_last()?;
@@ -29,8 +31,9 @@ pub fn parse_grpc_timeout(value: &HeaderValue) -> Option<Duration> {
     })
 }
 
-/// Writes a `grpc-timeout` value in the finest unit that holds it in eight digits, rounded down: the peer never waits longer
-/// than the caller does. Longer than eight digits of hours is cut to that.
+/// Writes a `grpc-timeout` value in the finest unit that holds it in eight digits, rounded down:
+/// the peer never waits longer than the caller does. Longer than eight digits of hours is cut to
+/// that.
 #[must_use]
 pub fn format_grpc_timeout(left: Duration) -> HeaderValue {
     const UNITS: [(u128, char); 6] = [
@@ -48,7 +51,8 @@ pub fn format_grpc_timeout(left: Duration) -> HeaderValue {
     HeaderValue::try_from(format!("{number}{unit}")).expect("digits and a letter are a header value")
 }
 
-/// Reads whole milliseconds. Anything but digits is `None`; what does not fit is `Duration::MAX`-like: 2^64 ms.
+/// Reads whole milliseconds. Anything but digits is `None`; what does not fit is
+/// `Duration::MAX`-like: 2^64 ms.
 #[must_use]
 pub fn parse_timeout_ms(value: &HeaderValue) -> Option<Duration> {
     let digits = value.to_str().ok()?.trim();
@@ -96,7 +100,8 @@ mod tests {
         fn what_is_written_is_read_back_and_never_longer(nanos: u64) {
             let left = Duration::from_nanos(nanos);
             let back = parse_grpc_timeout(&format_grpc_timeout(left)).unwrap();
-            // The coarsest step between two units is that from minutes to hours: one in 1.67 million.
+            // The coarsest step between two units is that from minutes to hours: one in 1.67
+            // million.
             prop_assert!(back <= left && left - back <= left / 1_600_000 + Duration::from_nanos(1));
         }
     }

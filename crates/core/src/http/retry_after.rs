@@ -4,13 +4,13 @@ use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, header::RETRY_AFTER};
 
-/// Longer waits are as good as none; the bound keeps arithmetic on instants safe.
+/// A caller that must wait longer gives up; the bound keeps arithmetic on instants safe.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// When the response asks to be tried again, counted from `now`.
 ///
-/// Whole seconds, or an HTTP date. A date that has passed is zero. A negative, fractional or otherwise malformed value is
-/// ignored; of several headers the first one counts. At most a day.
+/// Whole seconds, or an HTTP date. A date that has passed is zero. A negative, fractional or
+/// otherwise malformed value is ignored; of several headers the first one counts. At most a day.
 #[must_use]
 pub fn parse_retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();

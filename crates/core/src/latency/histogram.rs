@@ -1,17 +1,19 @@
 //! Latencies of the last so many slices of time, counted in buckets.
 //!
-//! The buckets are log-linear: each doubling of the latency is cut into sixteen equal parts, so a bucket is at most a sixteenth
-//! of its value wide, from a microsecond to 2.4 hours. That is above any ceiling a limit may have: nothing
-//! a limit can depend on is cut off at the top.
+//! The buckets are log-linear: each doubling of the latency is cut into sixteen equal parts, so a
+//! bucket is at most a sixteenth of its value wide, from a microsecond to 2.4 hours. That is above
+//! any ceiling a limit may have: nothing a limit can depend on is cut off at the top.
 //!
-//! Time is cut into slices, each with buckets of its own and the number of the tick it counts. A slice whose tick has left the
-//! window is not summed, and is cleared by the first sample that falls on its place. So nothing has to be done when time
-//! passes, and an idle gap of a year costs as much as none.
+//! Time is cut into slices, each with buckets of its own and the number of the tick it counts. A
+//! slice whose tick has left the window is not summed, and is cleared by the first sample that
+//! falls on its place (lazy expiry): no timer runs, and an idle gap of a year costs as much as
+//! none.
 //!
-//! No lock. The first sample of a tick claims the slice by a compare-and-swap that marks it as being cleared, clears it, and
-//! then gives it its tick. Meanwhile samples that fall on it are dropped, for the microsecond that takes. A
-//! thread that was stopped between finding its slice and counting may count into the slice's next life: one sample in
-//! a later slice than it belongs to, which no estimate can tell from a call that ended later.
+//! No lock. The first sample of a tick claims the slice by a compare-and-swap that marks it as
+//! being cleared, clears it, and then gives it its tick. Samples that fall on it meanwhile are
+//! dropped; that takes a microsecond. A thread that is preempted between finding its slice and
+//! counting may count into the slice's next tick (ABA): one sample in a later slice than it belongs
+//! to, which no estimate can tell from a call that ended later.
 
 use crate::{
     sync::{AtomicU32, AtomicU64, Ordering},
@@ -67,7 +69,8 @@ impl Histogram {
     pub(crate) fn counts(&self, tick: Tick) -> [u64; BUCKETS] {
         let mut sum = [0; BUCKETS];
         for slice in &self.slices {
-            // Acquire pairs with the Release in `claim`: who sees the tag sees the slice cleared.
+            // Acquire pairs with the Release in `claim`: a thread that reads the tag reads the
+            // slice as cleared.
             let tag = slice.tag.load(Ordering::Acquire);
             let age = (tick.0 + 1).wrapping_sub(tag);
             if tag == 0 || age >= self.slices.len() as u64 {
@@ -94,7 +97,8 @@ impl Slice {
     /// Whether the slice now counts `tick`.
     fn claim(&self, tick: Tick) -> bool {
         let tag = tick.0 + 1;
-        // Acquire pairs with the Release below: a count added after this load is added to a cleared slice.
+        // Acquire pairs with the Release below: a count added after this load is added to a cleared
+        // slice.
         let current = self.tag.load(Ordering::Acquire);
         if current >= tag {
             return current == tag;
@@ -112,8 +116,8 @@ impl Slice {
     }
 }
 
-/// The upper edge in nanoseconds of the bucket that holds the `quantile` of all counted, and how many those are. At most a
-/// sixteenth, or 1,024 ns, above the exact quantile, and never below it.
+/// The upper edge in nanoseconds of the bucket that holds the `quantile` of all counted, and how
+/// many those are. At most a sixteenth, or 1,024 ns, above the exact quantile, and never below it.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,

@@ -1,7 +1,7 @@
 //! The metrics of a layer whose feature `metrics` is off: the same methods, no state, no effect.
 //!
-//! They are here whatever features this crate has. Cargo builds it once for all layers, so a layer that chose its types by this
-//! crate's feature would report as soon as another layer did.
+//! They are here whatever features this crate has. Cargo builds it once for all layers, so a layer
+//! that chose its types by this crate's feature would report as soon as another layer did.
 //!
 //! ```
 //! # mod telemetry {
