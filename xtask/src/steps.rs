@@ -1,6 +1,10 @@
 //! The steps of each task, in order: the quick ones that fail most often come first.
 
-use std::time::Duration;
+use std::{
+    fs,
+    hash::{BuildHasher, Hasher, RandomState},
+    time::Duration,
+};
 
 use crate::{
     Failure,
@@ -106,8 +110,16 @@ fn doc(workspace: &Workspace) -> Result<(), Failure> {
 }
 
 /// Up to the upload. Also of what is not committed yet: before a merge all of it is.
+///
+/// In a directory that no run has had before. Cargo unpacks a packaged dependency into its home by the
+/// name of that directory and by version, and takes it for what it unpacked the last time.
 fn publish(workspace: &Workspace) -> Result<(), Failure> {
-    workspace.cargo("publish --workspace --dry-run --allow-dirty").run()
+    let once = format!("publish-{:x}", RandomState::new().build_hasher().finish());
+    let target = workspace.target().join(once);
+    let words = "publish --workspace --dry-run --allow-dirty --target-dir";
+    let published = workspace.cargo(words).args([&target]).run();
+    fs::remove_dir_all(&target)?;
+    published
 }
 
 fn tests(workspace: &Workspace) -> Result<(), Failure> {
