@@ -37,7 +37,7 @@ pub enum Group {
 }
 
 /// How a program calls a service: what the compiler sees of the calls, and what it does not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Shape {
     /// One loop makes the service ready, calls it and polls the future: all of it can become one
     /// piece of code.

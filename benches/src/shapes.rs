@@ -22,24 +22,14 @@ macro_rules! rows {
     };
 }
 
-/// The shapes without `guard`. The inner service's error is a `BoxError`, which all peers can take.
+/// The shapes without `guard`. Unless said otherwise the inner service's error is a `BoxError`, which
+/// all peers can take.
 macro_rules! unguarded {
     ($family:ident, $name:expr, $layer:expr) => {
-        rows!($family, $name, $layer, tower::BoxError, [Loop by calls, Sites by sites, Boxed by boxed, Cloned by clones])
+        unguarded!($family, $name, $layer, tower::BoxError)
     };
-}
-
-/// The same with an inner service whose error is a small `Copy` enum: what an error weighs, the
-/// future and its result weigh too.
-macro_rules! small_error {
-    ($family:ident, $name:expr, $layer:expr) => {
-        rows!(
-            $family,
-            $name,
-            $layer,
-            $crate::service::Fault,
-            [Loop by calls, Sites by sites, Boxed by boxed, Cloned by clones]
-        )
+    ($family:ident, $name:expr, $layer:expr, $error:ty) => {
+        rows!($family, $name, $layer, $error, [Loop by calls, Sites by sites, Boxed by boxed, Cloned by clones])
     };
 }
 

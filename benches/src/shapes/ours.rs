@@ -9,12 +9,12 @@ use crate::{
     ours::{adaptive, breaker, count, fixed, stack, time},
     quorums::{five, three_of_five},
     row::Row,
-    service::Inner,
+    service::{Fault, Inner},
 };
 
 pub(crate) fn rows() -> impl Iterator<Item = Row> {
     let breakers = in_every_shape!(Ours, "breaker, count window (default)", breaker(count()))
-        .chain(small_error!(Ours, "breaker, small error", breaker(count())))
+        .chain(unguarded!(Ours, "breaker, small error", breaker(count()), Fault))
         .chain(in_every_shape!(Ours, "breaker, time window, coarse clock", breaker(time(TimeSource::Coarse))))
         .chain(in_every_shape!(Ours, "breaker, time window, tokio's clock", breaker(time(TimeSource::Tokio))));
     breakers

@@ -15,7 +15,7 @@ use crate::{
     peers::{Attempts, LIMIT, PERMITS, breaker, consecutive, limiter, retry},
     quorums::{NEEDED, five, made},
     row::Row,
-    service::Inner,
+    service::{Fault, Inner},
 };
 
 pub(crate) fn rows() -> Vec<Row> {
@@ -24,7 +24,7 @@ pub(crate) fn rows() -> Vec<Row> {
 
 fn breakers() -> Vec<Row> {
     let mut rows = unguarded!(Peer, "recloser", layer_fn(reclosing));
-    rows.extend(small_error!(Peer, "recloser, small error", layer_fn(reclosing)));
+    rows.extend(unguarded!(Peer, "recloser, small error", layer_fn(reclosing), Fault));
     rows.extend(unguarded!(Peer, "failsafe, default policy", {
         layer_fn(|inner| Failsafe { inner, breaker: failsafe::Config::new().build() })
     }));

@@ -157,3 +157,22 @@ fn allocations(table: &[Entry], verdicts: &mut Verdicts) {
     let measured = format!("{} allocations", short(most));
     verdicts.judge("every layer, every shape", "0 allocations added", &measured, most == 0.0);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_bar_is_held_to_a_row_that_is_there() {
+        let _guard = steadfast_benches::enter();
+        let rows: HashSet<_> = steadfast_benches::shapes().iter().map(|row| (row.name, row.shape)).collect();
+        let timed = BARS.iter().chain(&PLAIN_BARS).map(|(name, shape, _)| (*name, *shape));
+        let compared =
+            RATIOS.iter().flat_map(|(name, shape, _, other, in_shape)| [(*name, *shape), (*other, *in_shape)]);
+        for (name, shape) in timed.chain(compared) {
+            assert!(rows.contains(&(name, Some(shape))), "{}", title(name, shape));
+        }
+    }
+}
