@@ -4,10 +4,11 @@ use std::{error::Error, io};
 
 use crate::{Executed, Failure, Grounds, Sealed, Verdict, causes};
 
-/// Judges the outcome of one call. Breaker, timeout, retry and failure detector all read the same verdict.
+/// Judges the outcome of one call. Breaker, timeout, retry and failure detector all read the same
+/// verdict.
 ///
-/// Closures `Fn(Result<&Res, &Err>) -> Verdict` are classifiers. A classifier runs on the request path and
-/// outside every lock; it must not block.
+/// Closures `Fn(Result<&Res, &Err>) -> Verdict` are classifiers. A classifier runs on the request
+/// path and outside every lock; it must not block.
 ///
 /// ```
 /// use steadfast_core::{Classify, Executed, Verdict};
@@ -21,11 +22,13 @@ pub trait Classify<Res, Err> {
     /// The verdict on one outcome.
     fn classify(&self, outcome: Result<&Res, &Err>) -> Verdict;
 
-    /// Whether the peer itself spoke: a reply of any kind proves that it lives, a 503 as well as a 200.
+    /// Whether the peer itself spoke: a reply of any kind proves that it lives, a 503 as well as a
+    /// 200.
     ///
-    /// A verdict cannot tell: a 503 and a silence are both a transient failure that may have been executed. True for a response, and
-    /// for an error only when no side but the peer can have made it; in doubt false. Unless a classifier knows its errors better,
-    /// as closures do not, it is true for a response only.
+    /// A verdict cannot tell: a 503 and a silence are both a transient failure that may have been
+    /// executed. True for a response, and for an error only when no side but the peer can have made
+    /// it; in doubt false. Unless a classifier knows its errors better, as closures do not, it is
+    /// true for a response only.
     fn answered(&self, outcome: Result<&Res, &Err>) -> bool {
         outcome.is_ok()
     }
@@ -42,12 +45,14 @@ where
 
 /// Every response is a success; an error is judged by what stands in its source chain.
 ///
-/// The outermost error of the chain that says something decides: the [`Grounds`] of a layer's refusal, a [`Sealed`] error, which may have
-/// been executed whatever is inside, a refused connection, which was never executed; with the feature `http`, a stream that an HTTP/2
-/// peer never processed. Anything else is a transient failure that may have been executed.
+/// The outermost error of the chain that says something decides: the [`Grounds`] of a layer's
+/// refusal, a [`Sealed`] error, which may have been executed whatever is inside, a refused
+/// connection, which was never executed; with the feature `http`, a stream that an HTTP/2 peer
+/// never processed. Anything else is a transient failure that may have been executed.
 ///
-/// What is *inside* a service is not told apart from the way to it: a handler that calls another service and passes on
-/// what that one failed with has been executed all the same. Put [`SealLayer`](crate::SealLayer) round it.
+/// What is *inside* a service is not told apart from the way to it: a handler that calls another
+/// service and passes on what that one failed with has been executed all the same. Put
+/// [`SealLayer`](crate::SealLayer) round it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DefaultClassifier;
 
@@ -59,8 +64,8 @@ impl<Res, Err: Failure> Classify<Res, Err> for DefaultClassifier {
         }
     }
 
-    /// A response, or an error that only a peer can have sent: with the feature `http` a reset or `GOAWAY` of HTTP/2, with the
-    /// feature `tonic` a `Status` without a source.
+    /// A response, or an error that only a peer can have sent: with the feature `http` a reset or
+    /// `GOAWAY` of HTTP/2, with the feature `tonic` a `Status` without a source.
     fn answered(&self, outcome: Result<&Res, &Err>) -> bool {
         outcome.map_or_else(|error| sent_by_peer(error.as_error()), |_| true)
     }
@@ -88,8 +93,9 @@ pub(crate) fn judge_error(error: &(dyn Error + 'static)) -> Verdict {
 
 /// Whether only a peer can have sent an error, by its source chain alone.
 ///
-/// [`Grounds`] end the search: a layer made them here, and the status below them with them. So does a [`Sealed`] error: what is below
-/// it was said to the sealed service by another one, and a seal says only that the service had begun to work.
+/// [`Grounds`] end the search: a layer made them here, and the status below them with them. So does
+/// a [`Sealed`] error: what is below it was said to the sealed service by another one, and a seal
+/// says only that the service had begun to work.
 pub(crate) fn sent_by_peer(error: &(dyn Error + 'static)) -> bool {
     causes(error).take_while(|error| !error.is::<Grounds>() && !error.is::<Sealed>()).any(is_of_peer)
 }
@@ -100,7 +106,8 @@ fn is_of_peer(error: &(dyn Error + 'static)) -> bool {
     if error.downcast_ref::<h2::Error>().is_some_and(h2::Error::is_remote) {
         return true;
     }
-    // tonic keeps the error from which it made a status as that one's source; a status off the wire has none.
+    // tonic keeps the error from which it made a status as that one's source; a status off the wire
+    // has none.
     #[cfg(feature = "tonic")]
     if error.is::<tonic::Status>() && error.source().is_none() {
         return true;
@@ -126,8 +133,9 @@ fn judge_link(error: &(dyn Error + 'static)) -> Option<Verdict> {
     error.downcast_ref().is_some_and(refused).then_some(Verdict::transient(Executed::No))
 }
 
-/// RFC 9113, section 8.7: a stream reset with `REFUSED_STREAM`, or one above the last stream of a received
-/// `GOAWAY`, was not processed. h2 gives the remote `GOAWAY` as an error to just those streams.
+/// RFC 9113, section 8.7: a stream reset with `REFUSED_STREAM`, or one above the last stream of a
+/// received `GOAWAY`, was not processed. h2 gives the remote `GOAWAY` as an error to just those
+/// streams.
 #[cfg(feature = "http")]
 fn never_processed(error: &h2::Error) -> bool {
     let refused = error.is_reset() && error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM);

@@ -12,8 +12,8 @@ use tower_service::Service;
 
 use crate::Error;
 
-/// Wraps a stack of layers so that it fits round a service with any error type `E`: the error becomes
-/// [`Error<E>`](crate::Error), either a layer's refusal or the service's own.
+/// Wraps a stack of layers so that it fits round a service with any error type `E`: the error
+/// becomes [`Error<E>`](crate::Error), either a layer's refusal or the service's own.
 ///
 /// A `ServiceBuilder` is a layer, so the whole stack goes in at once.
 ///
@@ -49,7 +49,8 @@ where
     }
 }
 
-/// The innermost service of a guarded stack: the guarded service, whose error becomes [`Error::Service`].
+/// The innermost service of a guarded stack: the guarded service, whose error becomes
+/// [`Error::Service`].
 #[derive(Clone, Copy, Debug)]
 pub struct MapErr<S> {
     inner: S,
@@ -87,7 +88,8 @@ where
         self.inner.poll_ready(cx).map_err(Error::Service)
     }
 
-    // Always, as is `poll`: out of line, the future and the result would go through memory, at 5 ns a call.
+    // Always, as is `poll`: out of line, the future and the result would go through memory, at 5 ns
+    // a call.
     #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
         MapErrFuture { inner: self.inner.call(request) }

@@ -4,12 +4,14 @@ use std::fmt;
 
 /// The kinds of refusal. HTTP and gRPC answers are derived from them.
 ///
-/// `Unavailable`, `TimedOut` and `TooMany` speak of the service or the way to it. All others speak of the request: they count
-/// against no service, and only a `Conflict` with a time to come back and a `RequestTimeout` are worth another attempt.
+/// `Unavailable`, `TimedOut` and `TooMany` speak of the service or the way to it. All others speak
+/// of the request: they count against no service, and only a `Conflict` with a time to come back
+/// and a `RequestTimeout` are worth another attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RefusalKind {
-    /// The service behind the layer does not answer well enough to be called. HTTP 503, gRPC `UNAVAILABLE`.
+    /// The service behind the layer does not answer well enough to be called. HTTP 503, gRPC
+    /// `UNAVAILABLE`.
     Unavailable,
     /// The time allowed for the request is over. HTTP 504, gRPC `DEADLINE_EXCEEDED`.
     TimedOut,
@@ -17,21 +19,28 @@ pub enum RefusalKind {
     TooMany,
     /// The request collides with another that is under way or done. HTTP 409, gRPC `ABORTED`.
     ///
-    /// With a time to come back the conflict passes, and the same request may succeed then. Without one it is final.
+    /// With a time to come back the conflict passes, and the same request may succeed then. Without
+    /// one it is final.
     Conflict,
-    /// The request speaks for a state that has passed, such as an old fencing token. HTTP 412, gRPC `FAILED_PRECONDITION`.
+    /// The request speaks for a state that has passed, such as an old fencing token. HTTP 412, gRPC
+    /// `FAILED_PRECONDITION`.
     Stale,
-    /// The request is well-formed and cannot be accepted, at any time. HTTP 422, gRPC `INVALID_ARGUMENT`.
+    /// The request is well-formed and cannot be accepted, at any time. HTTP 422, gRPC
+    /// `INVALID_ARGUMENT`.
     Unacceptable,
-    /// The request cannot be read, such as one whose `Idempotency-Key` is no string. HTTP 400, gRPC `INVALID_ARGUMENT`.
+    /// The request cannot be read, such as one whose `Idempotency-Key` is no string. HTTP 400, gRPC
+    /// `INVALID_ARGUMENT`.
     Malformed,
     /// The request is larger than the layer takes. HTTP 413, gRPC `INVALID_ARGUMENT`.
     TooLarge,
-    /// The request took too long to arrive. HTTP 408, gRPC `ABORTED`. The same request may succeed later.
+    /// The request took too long to arrive. HTTP 408, gRPC `ABORTED`. The same request may succeed
+    /// later.
     RequestTimeout,
-    /// The request lacks a condition that the layer asks for, such as a key or a token. HTTP 428, gRPC `FAILED_PRECONDITION`.
+    /// The request lacks a condition that the layer asks for, such as a key or a token. HTTP 428,
+    /// gRPC `FAILED_PRECONDITION`.
     PreconditionRequired,
-    /// The caller does not hold what the request needs it to hold. HTTP 403, gRPC `PERMISSION_DENIED`.
+    /// The caller does not hold what the request needs it to hold. HTTP 403, gRPC
+    /// `PERMISSION_DENIED`.
     NotHolder,
 }
 

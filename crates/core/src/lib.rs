@@ -50,7 +50,7 @@ mod keyed;
 mod outcomes;
 #[cfg(feature = "keyed")]
 mod per_key;
-#[cfg(all(test, feature = "metrics"))]
+#[cfg(all(test, feature = "metrics", not(steadfast_loom)))]
 mod recorded;
 #[cfg(feature = "metrics")]
 mod state_gauges;
@@ -107,6 +107,9 @@ pub mod parts {
     pub use crate::gauge::OwnedGauge;
     #[cfg(feature = "keyed")]
     pub use crate::keyed::Keyed;
+    #[cfg(steadfast_loom)]
+    #[doc(hidden)]
+    pub use crate::lock::Lock;
     #[cfg(feature = "metrics")]
     pub use crate::outcomes::OutcomeCounters;
     #[cfg(feature = "metrics")]

@@ -4,13 +4,14 @@ use std::{error::Error, fmt, time::Duration};
 
 use crate::{executed::Executed, kind::RefusalKind};
 
-/// A layer's own "no": why it refused a request, when to come back, and whether the request may have run.
+/// A layer's own "no": why it refused a request, when to come back, and whether the request may
+/// have run.
 ///
-/// Every layer has one small `Copy` struct for each way it can refuse. It reaches the caller through
-/// `S::Error: From<TheRefusal>`, so the service's error type never changes.
+/// Every layer has one small `Copy` struct for each way it can refuse. It reaches the caller
+/// through `S::Error: From<TheRefusal>`, so the service's error type never changes.
 ///
-/// A refusal's [`source`](Error::source) is its [`Grounds`]: any layer further out finds them in any
-/// error that keeps its source chain, without knowing which layer refused.
+/// A refusal's [`source`](Error::source) is its [`Grounds`]: any layer further out finds them in
+/// any error that keeps its source chain, without knowing which layer refused.
 pub trait Refusal: Error + Send + Sync + 'static {
     /// The facts of this refusal as plain data.
     fn grounds(&self) -> Grounds;
@@ -36,8 +37,8 @@ pub trait Refusal: Error + Send + Sync + 'static {
 /// The facts behind a refusal: the end of a refusal's source chain, found again with
 /// [`cause::<Grounds>`](crate::cause).
 ///
-/// With the feature `tonic` its own source is a `tonic::Status` of the matching code, which is where
-/// tonic looks for one.
+/// With the feature `tonic` its own source is a `tonic::Status` of the matching code, which is
+/// where tonic looks for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Grounds {

@@ -1,8 +1,9 @@
 //! Where a service has begun to work.
 //!
-//! "Not executed" is a promise about the way *to* a service. When the service itself calls others and passes on what they failed
-//! with, that promise is still in the error, and about another request: the order was placed, only its confirmation was refused
-//! by an open circuit. Repeating the order would place it twice. A seal says: from here on, it may have been executed.
+//! "Not executed" is a promise about the way *to* a service. When the service itself calls others
+//! and passes on what they failed with, that promise is still in the error, and about another
+//! request: the order was placed, only its confirmation was refused by an open circuit. Repeating
+//! the order would place it twice. A seal says: from here on, it may have been executed.
 
 use std::{
     error::Error as StdError,
@@ -19,11 +20,13 @@ use crate::{Grounds, Refusal, RefusalKind};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// Seals every error of a service: the request may have been executed, whatever the error's own chain says.
+/// Seals every error of a service: the request may have been executed, whatever the error's own
+/// chain says.
 ///
-/// For the service that does the work, innermost, when it calls other services behind layers of their own. Clients need no seal:
-/// their errors *are* about the way to the service. A handler that answers HTTP passes refusals on in its responses as well;
-/// those are sealed by `http::SealResponseLayer`.
+/// For the service that does the work, innermost, when it calls other services behind layers of
+/// their own. Clients need no seal: their errors *are* about the way to the service. A handler that
+/// answers HTTP passes refusals on in its responses as well; those are sealed by
+/// `http::SealResponseLayer`.
 ///
 /// ```
 /// use steadfast_core::{Classify, DefaultClassifier, Executed, Grounds, RefusalKind, SealLayer, Verdict};

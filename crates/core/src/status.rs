@@ -14,7 +14,8 @@ pub(crate) fn static_status(kind: RefusalKind) -> &'static Status {
             STATUS.get_or_init(|| Status::new(Code::$code, kind.to_string()))
         }};
     }
-    // An arm for each kind, also where two share a code: each has a static of its own, with its own words.
+    // An arm for each kind, also where two share a code: each has a static of its own, with its own
+    // words.
     match kind {
         RefusalKind::Unavailable => status!(Unavailable),
         RefusalKind::TimedOut => status!(DeadlineExceeded),

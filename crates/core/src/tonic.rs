@@ -18,7 +18,8 @@ pub fn status_of(refusal: &dyn Refusal) -> Status {
     Status::new(static_status(refusal.kind()).code(), refusal.to_string())
 }
 
-/// Judges a gRPC call by its status, whether it comes as an error or in the response head, an error by its source chain.
+/// Judges a gRPC call by its status, whether it comes as an error or in the response head, an error
+/// by its source chain.
 ///
 /// | code | verdict |
 /// |---|---|
@@ -29,8 +30,9 @@ pub fn status_of(refusal: &dyn Refusal) -> Status {
 /// | `ABORTED` with a pushback | repeatable, may have been executed: a conflict that passes |
 /// | all others, `ABORTED` without a pushback among them (the caller must begin again further out) | permanent |
 ///
-/// A status in the trailers is seen when [`CollectLayer`](crate::http::CollectLayer) stands inside the judging layer. The server's word on
-/// when to come back is read from `grpc-retry-pushback-ms` beside the status; a negative one is ignored.
+/// A status in the trailers is seen when [`CollectLayer`](crate::http::CollectLayer) stands inside
+/// the judging layer. The server's word on when to come back is read from `grpc-retry-pushback-ms`
+/// beside the status; a negative one is ignored.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GrpcClassifier;
 
@@ -46,8 +48,8 @@ impl<B, Err: Failure> Classify<Response<B>, Err> for GrpcClassifier {
         }
     }
 
-    /// A response that no layer here made of a refusal, or an error that only a peer can have sent: a `Status` without a source, a
-    /// reset or `GOAWAY` of HTTP/2.
+    /// A response that no layer here made of a refusal, or an error that only a peer can have sent:
+    /// a `Status` without a source, a reset or `GOAWAY` of HTTP/2.
     fn answered(&self, outcome: Result<&Response<B>, &Err>) -> bool {
         outcome.map_or_else(|error| sent_by_peer(error.as_error()), |response| !is_refusal(response))
     }
@@ -59,7 +61,8 @@ fn judge_response<B>(response: &Response<B>) -> Verdict {
         Some(status) => judge_status(&status),
         None => match response.status().as_u16() {
             200..300 => Verdict::Success,
-            // As gRPC maps the answers of proxies: unauthenticated, permission denied, unimplemented.
+            // As gRPC maps the answers of proxies: unauthenticated, permission denied,
+            // unimplemented.
             401 | 403 | 404 => Verdict::Permanent,
             _ => Verdict::transient(Executed::Maybe),
         },
@@ -83,15 +86,17 @@ fn judge_status(status: &Status) -> Verdict {
     }
 }
 
-/// When the server asks to be tried again (gRFC A6): milliseconds in 32 bits, which is at most 50 days.
+/// When the server asks to be tried again (gRFC A6): milliseconds in 32 bits, which is at most 50
+/// days.
 fn pushback(status: &Status) -> Option<Duration> {
     let value = status.metadata().get("grpc-retry-pushback-ms")?.to_str().ok()?;
     value.parse().ok().map(|ms: u32| Duration::from_millis(ms.into()))
 }
 
-/// Wraps a stack of layers round a gRPC service and answers every refusal with its status, as tonic does for an `Err` of a handler:
-/// HTTP 200 and `grpc-status` in the head. The error type stays what it was. The refusal's [`Grounds`] stand in the response's
-/// extensions, as those of [`http::respond`](crate::http::respond) do.
+/// Wraps a stack of layers round a gRPC service and answers every refusal with its status, as tonic
+/// does for an `Err` of a handler: HTTP 200 and `grpc-status` in the head. The error type stays
+/// what it was. The refusal's [`Grounds`] stand in the response's extensions, as those of
+/// [`http::respond`](crate::http::respond) do.
 pub const fn respond<L>(stack: L) -> RespondLayer<L, GrpcStatus> {
     RespondLayer::new(stack, GrpcStatus)
 }

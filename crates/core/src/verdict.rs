@@ -23,8 +23,9 @@ pub enum Verdict {
         /// What the service said about when to come back.
         retry_after: Option<Duration>,
     },
-    /// Says nothing bad of the service, and the same request may succeed later: a conflict that passes, a request that took too
-    /// long to arrive. A breaker counts a success, a timeout takes no sample, a retry repeats it like a transient failure.
+    /// Says nothing bad of the service, and the same request may succeed later: a conflict that
+    /// passes, a request that took too long to arrive. A breaker counts a success, a timeout takes
+    /// no sample, a retry repeats it like a transient failure.
     Repeatable {
         /// Whether the request may have been executed.
         executed: Executed,

@@ -1,11 +1,13 @@
 //! Tasks that wait for something to change.
 //!
-//! Wakers are the callers' code, and so are their clones and drops: they may use the very handle they wait for. So none of the
-//! three happens under the lock here, nor under a lock of the caller's: [`Waiters::take`] hands the wakers out, to be woken later.
+//! Wakers are the callers' code, and so are their clones and drops: they may use the very handle
+//! they wait for. So none of the three happens under the lock here, nor under a lock of the
+//! caller's: [`Waiters::take`] hands the wakers out, to be woken later.
 //!
-//! The protocol is the one of a condition variable without its mutex: *a waiter registers, then looks; the other side changes the
-//! condition, then wakes*. Both take the lock of the waiters in between. If the waiter registers first, it is woken; if the
-//! wakers are taken first, then the change came before that, and the waiter's look sees it.
+//! The protocol is the one of a condition variable without its mutex: *a waiter registers, then
+//! looks; the other side changes the condition, then wakes*. Both take the lock of the waiters in
+//! between. If the waiter registers first, it is woken; if the wakers are taken first, then the
+//! change came before that, and the waiter's look sees it.
 
 mod changes;
 
@@ -24,7 +26,7 @@ use ::loom::sync::Mutex;
 #[cfg(not(steadfast_loom))]
 use std::sync::Mutex;
 
-/// Those who wait for one thing: a place for each [`Waiter`] alive. Clones share the places.
+/// The tasks that wait for one thing: a place for each [`Waiter`] alive. Clones share the places.
 #[derive(Clone, Debug, Default)]
 pub struct Waiters {
     // Nothing under the lock can panic half-way: no foreign code runs there.
@@ -56,7 +58,8 @@ impl Waiters {
         Waiter { waiters: self.clone(), id }
     }
 
-    /// Takes the wakers of all tasks that wait, to be woken once the caller has given back its own locks.
+    /// Takes the wakers of all tasks that wait, to be woken once the caller has given back its own
+    /// locks.
     ///
     /// Call it after the change that the tasks wait for.
     pub fn take(&self) -> Wakers {
@@ -92,7 +95,8 @@ impl Wakers {
     fn wake_each(&mut self) -> Option<Box<dyn Any + Send>> {
         let mut first = None;
         for waker in self.0.drain(..) {
-            // Nothing of ours is borrowed by a waker: there is nothing that a panic could leave half changed.
+            // Nothing of ours is borrowed by a waker: there is nothing that a panic could leave
+            // half changed.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
                 first.get_or_insert(panic);
             }
@@ -118,7 +122,8 @@ pub struct Waiter {
 impl Waiter {
     /// Looks, and when there is nothing to see, has the task woken at the next change.
     ///
-    /// `look` runs without a lock, and a second time after the waker is registered, so that no change falls between.
+    /// `look` runs without a lock, and a second time after the waker is registered, so that no
+    /// change falls between.
     pub fn poll<T>(&self, cx: &Context<'_>, mut look: impl FnMut() -> Option<T>) -> Poll<T> {
         if let Some(seen) = look() {
             self.forget();
@@ -134,7 +139,8 @@ impl Waiter {
         }
     }
 
-    /// Has the task woken by the next [`take`](Waiters::take) or [`wake`](Waiters::wake). Look *after* this, not before.
+    /// Has the task woken by the next [`take`](Waiters::take) or [`wake`](Waiters::wake). Look
+    /// *after* this, not before.
     pub fn register(&self, waker: &Waker) {
         drop(self.replace(Some(waker.clone())));
     }
@@ -322,7 +328,8 @@ mod loom {
         }
     }
 
-    /// Register, then look, against change, then wake: the look sees the change, or the task is woken.
+    /// Register, then look, against change, then wake: the look sees the change, or the task is
+    /// woken.
     #[test]
     fn no_change_is_missed() {
         model(|| {
@@ -342,7 +349,8 @@ mod loom {
         });
     }
 
-    /// A waiter that is dropped while it is being woken is woken or not; its waker is gone afterwards.
+    /// A waiter that is dropped while it is being woken is woken or not; its waker is gone
+    /// afterwards.
     #[test]
     fn a_waiter_may_leave_while_it_is_woken() {
         model(|| {

@@ -19,11 +19,12 @@ use crate::{
 /// | 408, and 409 with a `Retry-After` | repeatable, may have been executed: the service is healthy |
 /// | 501, 505, 506, 510, 511, 409 without a `Retry-After` and other 4xx | permanent: the same request will fare no better |
 ///
-/// "Not executed" is taken back where the response comes from a sealed handler of this process, or from a refusal that may have
-/// come after the call.
+/// "Not executed" is taken back where the response comes from a sealed handler of this process, or
+/// from a refusal that may have come after the call.
 ///
-/// A response is judged by its head. Where failures may come later, in the body or the trailers, put
-/// [`CollectLayer`](super::CollectLayer) inside the layers that judge: then a body that broke off is an error here.
+/// A response is judged by its head. Where failures may come later, in the body or the trailers,
+/// put [`CollectLayer`](super::CollectLayer) inside the layers that judge: then a body that broke
+/// off is an error here.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HttpClassifier;
 
@@ -35,7 +36,8 @@ impl<B, Err: Failure> Classify<Response<B>, Err> for HttpClassifier {
         }
     }
 
-    /// A response that no layer here made of a refusal, or an error that only a peer can have sent: a reset or `GOAWAY` of HTTP/2.
+    /// A response that no layer here made of a refusal, or an error that only a peer can have sent:
+    /// a reset or `GOAWAY` of HTTP/2.
     fn answered(&self, outcome: Result<&Response<B>, &Err>) -> bool {
         outcome.map_or_else(|error| sent_by_peer(error.as_error()), |response| !is_refusal(response))
     }
@@ -46,8 +48,9 @@ pub(crate) fn is_refusal<B>(response: &Response<B>) -> bool {
     response.extensions().get::<Grounds>().is_some()
 }
 
-/// What a status that promises "not executed" is worth. The response's extensions can take that promise back, never make one: a
-/// sealed handler had begun to work ([`SealResponseLayer`](super::SealResponseLayer)), a refusal may have come after the call.
+/// What a status that promises "not executed" is worth. The response's extensions can take that
+/// promise back, never make one: a sealed handler had begun to work
+/// ([`SealResponseLayer`](super::SealResponseLayer)), a refusal may have come after the call.
 fn promised<B>(response: &Response<B>) -> Executed {
     let refused = response.extensions().get().map(|grounds: &Grounds| grounds.executed);
     let sealed = response.extensions().get().copied();

@@ -1,8 +1,9 @@
 //! Collecting a response's body before a layer judges the response.
 //!
-//! A response whose head says 200 can still fail: the body breaks off, or the gRPC status in the trailers is an error.
-//! A layer that judges at the head misses both. This layer stands *inside* the judging ones and holds a response back until its
-//! end is known, up to a size. What is larger streams on and is judged by its head, as without this layer.
+//! A response whose head says 200 can still fail: the body breaks off, or the gRPC status in the
+//! trailers is an error. A layer that judges at the head misses both. This layer stands *inside*
+//! the judging ones and holds a response back until its end is known, up to a size. What is larger
+//! streams on and is judged by its head, as without this layer.
 
 use std::{
     collections::VecDeque,
@@ -25,9 +26,10 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Holds each response back until its body has ended, as long as that is at most `limit` bytes.
 ///
-/// A body that breaks off becomes the error [`BodyFailed`]; trailers are put into the response's extensions as [`Trailers`],
-/// and still follow the body. Costs the buffering of one response and the time to its last byte: for calls with
-/// small answers, not for downloads or event streams, whose first bytes would wait for the last.
+/// A body that breaks off becomes the error [`BodyFailed`]; trailers are put into the response's
+/// extensions as [`Trailers`], and still follow the body. Costs the buffering of one response and
+/// the time to its last byte: for calls with small answers, not for downloads or event streams,
+/// whose first bytes would wait for the last.
 #[derive(Clone, Copy, Debug)]
 pub struct CollectLayer {
     limit: usize,
@@ -155,7 +157,8 @@ impl std::fmt::Debug for Trailers {
     }
 }
 
-/// The response's body broke off. Its head had come: the request may have been executed, whatever the body failed with.
+/// The response's body broke off. Its head had come: the request may have been executed, whatever
+/// the body failed with.
 ///
 /// Its source is a [`Sealed`] error, which says so to every classifier.
 #[derive(Debug, thiserror::Error)]

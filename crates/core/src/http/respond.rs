@@ -14,15 +14,17 @@ use tower_service::Service;
 
 use crate::{Error, Guard, MapErr, Refusal, RefusalKind, guard};
 
-/// Wraps a stack of layers round an HTTP service and turns every refusal into a response. **The error type stays what it
-/// was**, `Infallible` on axum, so the stack mounts in `Router::layer` as it is.
+/// Wraps a stack of layers round an HTTP service and turns every refusal into a response. **The
+/// error type stays what it was**, `Infallible` on axum, so the stack mounts in `Router::layer` as
+/// it is.
 ///
-/// The refusal's [`Grounds`](crate::Grounds) stand in the response's extensions, so that a layer further out knows a refusal from
-/// an answer. A handler that passes on such a response has worked all the same: put a
-/// [`SealResponseLayer`](super::SealResponseLayer) round it.
+/// The refusal's [`Grounds`](crate::Grounds) stand in the response's extensions, so that a layer
+/// further out knows a refusal from an answer. A handler that passes on such a response has worked
+/// all the same: put a [`SealResponseLayer`](super::SealResponseLayer) round it.
 ///
-/// A refusal becomes the status of its [kind](RefusalKind), with `Retry-After` in whole seconds (rounded up) where it knows
-/// when to come back, and an `application/problem+json` body (RFC 9457) that says what was refused.
+/// A refusal becomes the status of its [kind](RefusalKind), with `Retry-After` in whole seconds
+/// (rounded up) where it knows when to come back, and an `application/problem+json` body (RFC 9457)
+/// that says what was refused.
 pub const fn respond<L>(stack: L) -> RespondLayer<L> {
     RespondLayer::new(stack, Problem)
 }
@@ -74,7 +76,8 @@ where
 pub struct Respond<S, R = Problem> {
     inner: S,
     render: R,
-    /// A refusal met in `poll_ready`, where there was no request to answer. It belongs to this handle.
+    /// A refusal met in `poll_ready`, where there was no request to answer. It belongs to this
+    /// handle.
     refused: Option<Box<dyn Refusal>>,
 }
 
@@ -90,7 +93,8 @@ impl<S, R> Respond<S, R> {
         &mut self.inner
     }
 
-    /// The stack itself. A refusal that this handle met in `poll_ready` and has not answered yet is lost.
+    /// The stack itself. A refusal that this handle met in `poll_ready` and has not answered yet is
+    /// lost.
     #[must_use]
     pub fn into_inner(self) -> S {
         self.inner
@@ -112,8 +116,8 @@ where
     type Error = E;
     type Future = RespondFuture<S::Future, R>;
 
-    /// Steadfast's layers never refuse here. Should a foreign layer of the stack do so, this handle is ready, and the next call on it
-    /// is answered with the refusal.
+    /// Steadfast's layers never refuse here. Should a foreign layer of the stack do so, this handle
+    /// is ready, and the next call on it is answered with the refusal.
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
         match ready!(self.inner.poll_ready(cx)) {
             Ok(()) => Poll::Ready(Ok(())),
@@ -181,7 +185,8 @@ fn rendered<B>(render: &impl Render<B>, refusal: &dyn Refusal) -> Response<B> {
     response
 }
 
-/// The response a refusal becomes, without [`Grounds`](crate::Grounds) in its extensions: for a handler's own use, which has worked.
+/// The response a refusal becomes, without [`Grounds`](crate::Grounds) in its extensions: for a
+/// handler's own use, which has worked.
 pub fn response_to<B: From<Bytes>>(refusal: &dyn Refusal) -> Response<B> {
     let status = status_of(refusal.kind());
     let problem = serde_json::json!({

@@ -13,17 +13,19 @@ use tower_service::Service;
 
 use crate::{Executed, Grounds};
 
-/// Seals the responses of an HTTP handler: the request may have been executed, whatever a response that the handler passes on
-/// says of a request of its own.
+/// Seals the responses of an HTTP handler: the request may have been executed, whatever a response
+/// that the handler passes on says of a request of its own.
 ///
-/// For the handler that does the work, innermost, when it calls other services and may answer with what it got from them. It
-/// takes the [`Grounds`] that [`respond`](super::respond) left out of the response's extensions, and marks every response of status
-/// 400 and above with [`Executed::Maybe`], which [`HttpClassifier`](super::HttpClassifier) reads: to a layer further out a passed-on
-/// 429 no longer promises that nothing ran. Head and body stay as they are.
+/// For the handler that does the work, innermost, when it calls other services and may answer with
+/// what it got from them. It takes the [`Grounds`] that [`respond`](super::respond) left out of the
+/// response's extensions, and marks every response of status 400 and above with
+/// [`Executed::Maybe`], which [`HttpClassifier`](super::HttpClassifier) reads: to a layer further
+/// out a passed-on 429 no longer promises that nothing ran. Head and body stay as they are.
 ///
-/// Errors pass as they are, because a handler of axum has none (`Infallible`). Where the service can fail, put a
-/// [`SealLayer`](crate::SealLayer) beside this one. Extensions stay in the process: a client on the other side of the network sees
-/// the 429 itself, and will repeat the request; a handler that has worked should answer 502 or 503 instead.
+/// Errors pass as they are, because a handler of axum has none (`Infallible`). Where the service
+/// can fail, put a [`SealLayer`](crate::SealLayer) beside this one. Extensions stay in the process:
+/// a client on the other side of the network sees the 429 itself, and will repeat the request; a
+/// handler that has worked should answer 502 or 503 instead.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -123,7 +125,8 @@ where
     }
 }
 
-/// A success makes no promise that could be wrong: it gets no mark, which would cost two allocations.
+/// A success makes no promise that could be wrong: it gets no mark, which would cost two
+/// allocations.
 fn seal<B>(response: &mut Response<B>) {
     let is_failure = response.status().as_u16() >= 400;
     let extensions = response.extensions_mut();

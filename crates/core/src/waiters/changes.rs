@@ -9,10 +9,11 @@ use std::{
 use super::{Mutex, Waiter, Waiters, Wakers};
 use crate::lock::lock;
 
-/// A value that changes, and the tasks that wait for it to change: a watch channel without a runtime. Clones share the value.
+/// A value that changes, and the tasks that wait for it to change: a watch channel without a
+/// runtime. Clones share the value.
 ///
-/// Nothing is queued: a slow reader sees the latest value and misses those between; the sequence number tells how many. `T` is cloned
-/// under a lock, so keep it plain data.
+/// Nothing is queued: a slow reader sees the latest value and misses those between; the sequence
+/// number tells how many. `T` is cloned under a lock, so keep it plain data.
 ///
 /// ```
 /// use steadfast_core::parts::Changes;
@@ -44,9 +45,10 @@ impl<T: Clone> Changes<T> {
         Self { latest: Arc::new(Mutex::new(Latest { value: None, sequence: 0 })), waiters: Waiters::new() }
     }
 
-    /// Replaces the value, and takes the wakers of those who wait.
+    /// Replaces the value, and takes the wakers of the tasks that wait.
     ///
-    /// A caller with a lock of its own publishes under that lock, which keeps the values in order, and wakes once the lock is free.
+    /// A caller with a lock of its own publishes under that lock, which keeps the values in order,
+    /// and wakes once the lock is free.
     pub fn publish(&self, value: T) -> Wakers {
         let mut latest = lock(&self.latest);
         latest.sequence += 1;
@@ -106,7 +108,8 @@ pub struct Subscription<T> {
 }
 
 impl<T: Clone> Subscription<T> {
-    /// Waits for a value that this reader has not seen. Cancel-safe: nothing is lost when the future is dropped.
+    /// Waits for a value that this reader has not seen. Cancel-safe: nothing is lost when the
+    /// future is dropped.
     pub async fn changed(&mut self) -> T {
         poll_fn(|cx| self.poll_changed(cx)).await
     }
