@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn those_who_were_told_the_same_moment_are_spread_in_proportion_whatever_the_backoff() {
+    fn clients_told_the_same_moment_are_spread_in_proportion_whatever_the_backoff() {
         let short = Backoff::exponential(Duration::from_millis(1), Duration::from_millis(1)).unwrap();
         for backoff in [Backoff::NONE, Backoff::constant(Duration::from_millis(1)).unwrap(), short] {
             let (policy, splitter) = (Policy { backoff, ..POLICY }, Splitter::seeded(7));

@@ -113,3 +113,29 @@ where
         ResponseFuture::new(self.inner.call(first), call)
     }
 }
+
+#[cfg(not(steadfast_loom))]
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::RetryConfig;
+
+    #[test]
+    fn a_clone_of_the_service_and_a_call_cost_one_count_each() {
+        let service = RetryLayer::new(RetryConfig::new()).layer(());
+        let lanes = &service.handle.lanes;
+        let lane = lanes.lane(&service.inner);
+        let counts = || {
+            let shared = [&lanes.layer, &lane.layer].map(|layer| Arc::strong_count(&layer.shared));
+            (Arc::strong_count(lanes), Arc::strong_count(lane), shared)
+        };
+        // The layer's state is held by the service and by its one lane.
+        assert_eq!(counts(), (1, 1, [2, 2]));
+        let clone = service.clone();
+        assert_eq!(counts(), (2, 1, [2, 2]));
+        let call = Call::new(lane, (), None);
+        assert_eq!(counts(), (2, 2, [2, 2]));
+        drop((clone, call));
+        assert_eq!(counts(), (1, 1, [2, 2]));
+    }
+}

@@ -132,7 +132,7 @@ async fn an_attempt_that_was_superseded_gets_an_error_and_is_woken_for_it() {
     let mut first = tokio_test::task::spawn(first.into_body());
     assert!(first.enter(|cx, body| body.poll_frame(cx)).is_pending());
     let mut second = replay.again(&mut saved, SECOND(), Ended::Error).unwrap().into_body();
-    assert!(first.is_woken(), "whoever sends it must learn that no more will come");
+    assert!(first.is_woken(), "its sender must learn that no more will come");
     fed.data("one");
     let polled = first.enter(|cx, body| body.poll_frame(cx));
     assert!(matches!(polled, Poll::Ready(Some(Err(ReplayError::Superseded)))), "{polled:?}");

@@ -395,7 +395,7 @@ fn client() -> impl Service<Request<Body>, Response = Response<hyper::body::Inco
     guard(quick()).layer(client)
 }
 
-/// A free port on which nobody listens.
+/// A free port on which no process listens.
 async fn closed_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
 }

@@ -170,8 +170,8 @@ async fn the_handle_that_was_made_ready_is_the_one_that_is_called() {
 }
 
 /// N clients contend for one row that is written by compare-and-swap (Brooker, AWS, 2015): each
-/// reads it, writes it if nobody wrote in between, and else backs off and begins again; every hop
-/// takes 6 to 14 ms. Returns how many writes were tried.
+/// reads it, writes it if no other client wrote in between, and else backs off and begins again;
+/// every hop takes 6 to 14 ms. Returns how many writes were tried.
 fn contend(clients: u32, backoff: Backoff) -> u32 {
     struct Client {
         next_at_ms: u64,
