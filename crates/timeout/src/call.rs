@@ -46,20 +46,11 @@ impl Call {
         Self { limit, deadline, phase: Phase::Fresh, is_retry, inside: false }
     }
 
-    /// Refuses the call if its deadline has passed. Reads the clock only if there is one.
-    #[inline]
-    pub(crate) fn refuse_if_late(&mut self) -> bool {
-        self.deadline.is_some_and(|deadline| self.refuse_at(deadline, CLOCK.now()))
-    }
-
-    /// The same, for a caller that has just read the clock.
-    pub(crate) fn refuse_at(&mut self, deadline: Deadline, now: Instant) -> bool {
-        let late = deadline.has_passed(now);
-        if late {
-            self.phase = Phase::Refused;
-            self.limit.telemetry.ended(Outcome::DeadlinePassed);
-        }
-        late
+    /// A call that is not made, because its deadline has passed.
+    #[cold]
+    pub(crate) fn refused(limit: Arc<Lane<Shared>>) -> Self {
+        limit.telemetry.ended(Outcome::DeadlinePassed);
+        Self { limit, deadline: None, phase: Phase::Refused, is_retry: false, inside: false }
     }
 
     #[inline]
@@ -87,7 +78,7 @@ impl Call {
     }
 
     /// The call has ended by itself, and is judged by `judge` if its latency matters.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn completed(&mut self, judge: impl FnOnce() -> Verdict) {
         // Before the classifier runs, so that its panic is not counted as a cancellation too.
         let phase = mem::replace(&mut self.phase, Phase::Ended);
@@ -123,7 +114,7 @@ impl Call {
     ///
     /// # Panics
     /// When the call was made: its future was polled after it had ended.
-    pub(crate) fn refused(&mut self) -> Elapsed {
+    pub(crate) fn refusal(&mut self) -> Elapsed {
         assert!(matches!(self.phase, Phase::Refused), "polled after it had ended");
         self.phase = Phase::Ended;
         Elapsed::before_the_call()
@@ -144,24 +135,26 @@ impl Call {
     }
 
     #[cold]
+    #[inline(never)]
     fn cancelled(&self) {
-        if let Phase::Waiting { since, limit, .. } = self.phase {
-            // A future that panicked was not slow.
-            if self.limit.learns() && !self.inside {
-                let now = CLOCK.now();
-                // Beyond its limit the call waited only because its timer was not polled: the
-                // process stood still.
-                let waited = now.saturating_duration_since(since).min(limit);
-                self.limit.interrupted(now, waited);
-                self.limit.show(now);
-            }
+        // A future that panicked was not slow.
+        if let Phase::Waiting { since, limit, .. } = self.phase
+            && self.limit.learns()
+            && !self.inside
+        {
+            let now = CLOCK.now();
+            // Beyond its limit the call waited only because its timer was not polled: the process
+            // stood still.
+            let waited = now.saturating_duration_since(since).min(limit);
+            self.limit.interrupted(now, waited);
+            self.limit.show(now);
         }
         self.limit.telemetry.ended(Outcome::Cancelled);
     }
 }
 
 impl Drop for Call {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         if matches!(self.phase, Phase::Fresh | Phase::Waiting { .. }) {
             self.cancelled();

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, Request};
 use steadfast_core::{
     ConfigError, Deadline, EveryError,
     http::{GRPC_TIMEOUT, REQUEST_TIMEOUT_MS, parse_grpc_timeout, parse_timeout_ms},
-    parts::Striped,
+    parts::{Lane, Striped},
 };
 use tower_layer::Layer;
 use tower_service::Service;
@@ -115,21 +115,23 @@ impl DeadlineLayer {
         total.iter().copied().chain(named).chain(grpc).min()
     }
 
-    /// Puts the request's deadline into its extensions, where there is one, and says whether the
-    /// request comes too late.
-    fn admit<B>(&self, request: &mut Request<B>) -> (Call, bool) {
+    /// Puts the request's deadline into its extensions, where there is one. `None` when the request
+    /// comes too late.
+    fn admit<B>(&self, request: &mut Request<B>) -> Option<Call> {
         let standing = request.extensions().get::<Deadline>().copied();
         let allowance = self.allowance(request.headers());
         if allowance.is_none() && standing.is_none() {
-            return (Call::new(Arc::clone(self.endless.lane()), None, false), false);
+            return Some(Call::new(self.lane(), None, false));
         }
         let now = CLOCK.now();
         let allowed = allowance.map(|allowance| Deadline::after(now, allowance));
         let deadline = standing.into_iter().chain(allowed).min().expect("at least one of them is there");
         request.extensions_mut().insert(deadline);
-        let mut call = Call::new(Arc::clone(self.endless.lane()), Some(deadline), false);
-        let late = call.refuse_at(deadline, now);
-        (call, late)
+        (!deadline.has_passed(now)).then(|| Call::new(self.lane(), Some(deadline), false))
+    }
+
+    fn lane(&self) -> Arc<Lane<Shared>> {
+        Arc::clone(self.endless.lane())
     }
 }
 
@@ -180,10 +182,9 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let (call, late) = self.layer.admit(&mut request);
-        if late {
-            return ResponseFuture::refused(call, EveryError);
+        match self.layer.admit(&mut request) {
+            Some(call) => ResponseFuture::new(self.inner.call(request), call, EveryError),
+            None => ResponseFuture::refused(self.layer.lane(), EveryError),
         }
-        ResponseFuture::new(self.inner.call(request), call, EveryError)
     }
 }

@@ -3,13 +3,17 @@
 use std::{
     fmt,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use pin_project_lite::pin_project;
-use steadfast_core::{Classify, parts::Alarm};
+use steadfast_core::{
+    Classify,
+    parts::{Alarm, Lane},
+};
 
-use crate::{call::Call, error::Elapsed};
+use crate::{call::Call, error::Elapsed, shared::Shared};
 
 pin_project! {
     /// The future of [`Timeout`](crate::Timeout) and of [`TimeLimit::run`](crate::TimeLimit::run):
@@ -36,10 +40,10 @@ impl<F, C> ResponseFuture<F, C> {
         Self { inner: Some(inner), timer: Alarm::new(), call, classifier }
     }
 
-    /// For a call that `call` has refused.
+    /// For a call that is not made, because its deadline has passed.
     #[cold]
-    pub(crate) const fn refused(call: Call, classifier: C) -> Self {
-        Self { inner: None, timer: Alarm::new(), call, classifier }
+    pub(crate) fn refused(limit: Arc<Lane<Shared>>, classifier: C) -> Self {
+        Self { inner: None, timer: Alarm::new(), call: Call::refused(limit), classifier }
     }
 }
 
@@ -57,7 +61,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let Some(inner) = this.inner.as_mut().as_pin_mut() else {
-            return Poll::Ready(Err(this.call.refused().into()));
+            return Poll::Ready(Err(this.call.refusal().into()));
         };
         this.call.enter();
         let polled = inner.poll(cx);

@@ -2,10 +2,10 @@
 
 use std::task::{Context, Poll};
 
-use steadfast_core::{Classify, RequestContext, Select};
+use steadfast_core::{Classify, RequestContext, Select, Selected};
 use tower_service::Service;
 
-use crate::{TimeLimit, call::Call, error::Elapsed, future::ResponseFuture, layer::TimeoutLayer};
+use crate::{TimeLimit, call::Call, error::Elapsed, future::ResponseFuture, layer::TimeoutLayer, shared::CLOCK};
 
 /// The service of [`TimeoutLayer`]: gives a request up when it has waited for its limit.
 ///
@@ -60,10 +60,17 @@ where
         let TimeoutLayer { handle, classifier, context } = &self.layer;
         let deadline = context.deadline(&request);
         let is_retry = context.attempt(&request).is_retry();
-        let mut call = Call::new(handle.select(&request).lane(), deadline, is_retry);
-        if call.refuse_if_late() {
-            return ResponseFuture::refused(call, classifier.clone());
+        // Not by `Deref`: where the handle may have to be dropped, the call goes through memory.
+        let lane = match handle.select(&request) {
+            Selected::Shared(limit) => limit.lane(),
+            Selected::Own(limit) => limit.lane(),
+        };
+        // Reads the clock only if there is a deadline.
+        if deadline.is_some_and(|deadline| deadline.has_passed(CLOCK.now())) {
+            return ResponseFuture::refused(lane, classifier.clone());
         }
+        // Before the inner service is called, so that a panic there is counted.
+        let call = Call::new(lane, deadline, is_retry);
         ResponseFuture::new(self.inner.call(request), call, classifier.clone())
     }
 }
