@@ -24,7 +24,7 @@ type Http = steadfast::MapErr<Client<HttpConnector, Full<Bytes>>>;
 
 /// A node's address, and the way to it.
 pub(crate) struct Peer<C = SystemWallClock> {
-    http: PropagateHlc<Http, Hlc<C>>,
+    http: PropagateHlc<Http, PropagateHlcLayer<Hlc<C>>>,
     address: SocketAddr,
 }
 

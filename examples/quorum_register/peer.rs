@@ -29,7 +29,7 @@ pub(crate) type Request = http::Request<Full<Bytes>>;
 pub(crate) type Response = <Http as Service<Request>>::Response;
 pub(crate) type Error = <Http as Service<Request>>::Error;
 
-type Http = Collect<PropagateHlc<MapErr<Client<HttpConnector, Full<Bytes>>>, Hlc>>;
+type Http = Collect<PropagateHlc<MapErr<Client<HttpConnector, Full<Bytes>>>>>;
 
 /// More than any answer here.
 const LIMIT: usize = 64 * 1024;

@@ -6,7 +6,9 @@ use steadfast_core::{ConfigError, Snapshot, SystemWallClock};
 
 use crate::{
     DriftTooLarge, HlcConfig, Physical, PhysicalClock, Timestamp,
-    jump::Sentry,
+    config::Settings,
+    jump::JumpDetector,
+    listener::Listener,
     state::Allowance,
     sync::{AtomicU64, Ordering::Relaxed},
     telemetry::Telemetry,
@@ -15,22 +17,27 @@ use crate::{
 
 /// A hybrid logical clock: stamps that respect what happened before what, and stay close to wall time.
 ///
-/// A handle; clones share one clock. Every event of a process is stamped by one clock: [`tick`](Self::tick) for what happens here and for messages
-/// that are sent, [`update`](Self::update) or [`merge`](Self::merge) for those that are received. No call waits for
-/// another thread or allocates, and no tick fails: the wall clock may stand still or jump as it likes. (About once a second an event
-/// looks closer at the wall clock, and an [`on_jump`](HlcConfig::on_jump) of yours runs inside of the event that found the jump.)
+/// A handle; clones share one clock. Every event of a process is stamped by one clock:
+/// [`tick`](Self::tick) for what happens here and for messages that are sent, [`update`](Self::update) or
+/// [`merge`](Self::merge) for those that are received. No call waits for another thread or allocates, and
+/// no tick fails, whatever the wall clock does. (About once a second an event compares the wall clock with
+/// time that passed, and an [`on_jump`](HlcConfig::on_jump) of yours runs inside the event that found the
+/// jump.)
 ///
 /// # How far ahead of the wall clock
 ///
-/// A clock leads its wall clock after one of these things, and then counts on until the wall clock has caught up:
-/// - a peer's stamp, by at most [`max_drift`](HlcConfig::max_drift) plus the [`lag`](PhysicalClock::lag) of the source, rounded up to a
-///   grain of 100 µs, and one grain more when the peer's logical half is full;
-/// - the wall clock went back, by as much as that, or the clock began [above a timestamp](HlcConfig::start_after) that is ahead;
-/// - more than 65,536 events in one grain carried into the physical half: one grain for each 65,536 events, at the very
-///   worst two. No word can be counted up fast enough for that to add up while the wall clock runs; while it stands still, it does.
+/// A clock leads its wall clock after one of these things, and then counts on until the wall clock has
+/// caught up:
+/// - a peer's stamp, by at most [`max_drift`](HlcConfig::max_drift) plus the
+///   [`lag`](PhysicalClock::lag) of the source, rounded up to a grain of 100 µs, and one grain more when
+///   the peer's logical half is full;
+/// - the wall clock went back, by as much as that, or the clock began
+///   [above a timestamp](HlcConfig::start_after) that is ahead;
+/// - more than 65,536 events in one grain carried into the physical half: one grain for each 65,536
+///   events, at the very worst two. While the wall clock runs no word can be counted up fast enough for
+///   that to add up; while it stands still, it does.
 ///
-/// They add up: what was believed of a peer before the wall clock went back is further ahead of it afterwards. [`lead`](Self::lead) tells
-/// the sum.
+/// They add up. [`lead`](Self::lead) returns the sum.
 ///
 /// # Example
 ///
@@ -52,9 +59,9 @@ pub struct Hlc<C = SystemWallClock> {
 struct Shared<C> {
     word: Word,
     clock: C,
-    sentry: Sentry,
+    jumps: JumpDetector,
     allowance: Allowance,
-    config: HlcConfig,
+    on_jump: Listener,
     refused: AtomicU64,
     telemetry: Telemetry,
 }
@@ -75,46 +82,47 @@ impl<C: PhysicalClock> Hlc<C> {
     /// # Errors
     /// When `config` cannot work: with the field and its value.
     pub fn new(clock: C, config: HlcConfig) -> Result<Self, ConfigError> {
-        config.validate()?;
-        Ok(Self::beginning_above(config.start_after, clock, config))
+        Ok(Self::with(clock, config.check()?))
     }
 
-    /// `config` is valid, and `start` has room above it: see [`Physical::LIMIT`].
-    pub(crate) fn beginning_above(start: Timestamp, clock: C, config: HlcConfig) -> Self {
+    pub(crate) fn with(clock: C, settings: Settings) -> Self {
+        let Settings { max_drift, jump_threshold, start, on_jump, name } = settings;
         let shared = Shared {
             word: Word::new(start),
-            sentry: Sentry::new(&clock, config.jump_threshold),
-            allowance: Allowance::new(config.max_drift.saturating_add(clock.lag())),
+            jumps: JumpDetector::new(&clock, jump_threshold),
+            allowance: Allowance::new(max_drift.saturating_add(clock.lag())),
+            on_jump,
             refused: AtomicU64::new(0),
-            telemetry: Telemetry::new(config.name.clone()),
+            telemetry: Telemetry::new(name),
             clock,
-            config,
         };
         Self { shared: Arc::new(shared) }
     }
 
     /// Stamps a local event, or a message that is sent: the paper's *send or local event*.
     ///
-    /// The stamp is above every one this clock has given out or adopted, and at or above the wall clock. It is unique in this clock.
+    /// The stamp is above every one this clock has given out or adopted, and at or above the wall clock.
+    /// It is unique in this clock.
     #[inline]
     pub fn tick(&self) -> Timestamp {
         self.at_the_wall(Word::tick)
     }
 
-    /// Stamps the receipt of a message that carries `remote`: the paper's *receive event*. The stamp is above `remote` as well.
+    /// Stamps the receipt of a message that carries `remote`: the paper's *receive event*. The stamp is
+    /// above `remote` as well.
     ///
     /// # Errors
-    /// When `remote` is above all that this clock has seen and further than [`max_drift`](HlcConfig::max_drift) ahead of the wall
-    /// clock. The clock stays as it was. Old stamps are never refused.
+    /// When `remote` is above all that this clock has seen and further than
+    /// [`max_drift`](HlcConfig::max_drift) ahead of the wall clock. The clock stays as it was. Old stamps
+    /// are never refused.
     #[inline]
     pub fn update(&self, remote: Timestamp) -> Result<Timestamp, DriftTooLarge> {
         let allowance = self.shared.allowance;
         self.at_the_wall(|word, wall| word.update(wall, remote, allowance)).inspect_err(|_| self.refuse())
     }
 
-    /// Adopts `remote` without stamping an event, as `Clock.Update` does in CockroachDB: what is stamped from now on is above it.
-    ///
-    /// Cheaper than [`update`](Self::update) where one message brings many stamps, or where the receipt itself is no event.
+    /// Adopts `remote` without stamping an event, as `Clock.Update` does in CockroachDB: what is stamped
+    /// from now on is above it. Cheaper than [`update`](Self::update) where one message brings many stamps.
     ///
     /// # Errors
     /// As [`update`](Self::update).
@@ -126,8 +134,8 @@ impl<C: PhysicalClock> Hlc<C> {
 
     /// The last timestamp given out or adopted.
     ///
-    /// While another thread's tick catches up with the wall clock, a count that nobody is given: above all stamps given out before, and
-    /// below all that follow.
+    /// While another thread's tick catches up with the wall clock, it may be a count that is never given
+    /// out: above all stamps given out before, and below all that follow.
     #[must_use]
     pub fn last(&self) -> Timestamp {
         self.shared.word.last()
@@ -145,27 +153,32 @@ impl<C: PhysicalClock> Hlc<C> {
         &self.shared.clock
     }
 
-    /// Reads the wall clock for an event, and looks closer where the reading is odd or a second has passed. The word comes first, because a
-    /// processor may change it only when all that stands before it is settled.
+    pub(crate) fn name(&self) -> Arc<str> {
+        self.shared.telemetry.name()
+    }
+
+    /// Reads the wall clock for an event, and compares it with time that passed where the reading is odd
+    /// or a second is over. The word comes first, because a processor may change it only when all that
+    /// stands before it is settled.
     #[inline]
     fn at_the_wall<T>(&self, event: impl FnOnce(&Word, Physical) -> T) -> T {
-        let Shared { word, clock, sentry, .. } = &*self.shared;
+        let Shared { word, clock, jumps, .. } = &*self.shared;
         let wall = clock.physical();
         let result = event(word, wall);
-        if sentry.wonders_at(wall) {
-            self.look();
+        if jumps.is_outside(wall) {
+            self.compare();
         }
         result
     }
 
     #[cold]
     #[inline(never)]
-    fn look(&self) {
-        let Shared { sentry, clock, config, telemetry, .. } = &*self.shared;
-        let jump = sentry.look(clock);
-        telemetry.looked(|| self.lead(), jump);
+    fn compare(&self) {
+        let Shared { jumps, clock, on_jump, telemetry, .. } = &*self.shared;
+        let jump = jumps.compare(clock);
+        telemetry.compared(|| self.lead(), jump);
         if let Some(jump) = jump {
-            config.tell(jump);
+            on_jump.report(jump);
         }
     }
 
@@ -212,7 +225,7 @@ impl<C: PhysicalClock> Snapshot for Hlc<C> {
 
     fn snapshot(&self) -> HlcSnapshot {
         let (last, wall) = (self.last(), self.shared.clock.physical());
-        let (jumps_forward, jumps_back) = self.shared.sentry.jumps();
+        let (jumps_forward, jumps_back) = self.shared.jumps.counts();
         let refused = self.shared.refused.load(Relaxed);
         HlcSnapshot { last, wall, lead: last.physical().since(wall), jumps_forward, jumps_back, refused }
     }

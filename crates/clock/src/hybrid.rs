@@ -1,5 +1,7 @@
 //! What the layers ask of a clock.
 
+use std::sync::Arc;
+
 use crate::{ClockError, HighWater, Hlc, PersistentHlc, PhysicalClock, Timestamp};
 
 /// A hybrid logical clock that the layers can carry: an [`Hlc`], or a [`PersistentHlc`].
@@ -15,6 +17,11 @@ pub trait HybridClock: Clone + Send + Sync + 'static {
     /// # Errors
     /// When `remote` is too far ahead, or the stamp could not be made to last.
     fn update(&self, remote: Timestamp) -> Result<Timestamp, ClockError>;
+
+    /// The name under which the layers report.
+    fn name(&self) -> Arc<str> {
+        "default".into()
+    }
 }
 
 impl<C: PhysicalClock> HybridClock for Hlc<C> {
@@ -27,6 +34,10 @@ impl<C: PhysicalClock> HybridClock for Hlc<C> {
     fn update(&self, remote: Timestamp) -> Result<Timestamp, ClockError> {
         Ok(self.update(remote)?)
     }
+
+    fn name(&self) -> Arc<str> {
+        self.name()
+    }
 }
 
 impl<C: PhysicalClock, H: HighWater> HybridClock for PersistentHlc<C, H> {
@@ -36,5 +47,9 @@ impl<C: PhysicalClock, H: HighWater> HybridClock for PersistentHlc<C, H> {
 
     fn update(&self, remote: Timestamp) -> Result<Timestamp, ClockError> {
         self.update(remote)
+    }
+
+    fn name(&self) -> Arc<str> {
+        self.hlc().name()
     }
 }

@@ -1,10 +1,11 @@
 //! Telling a wall clock that was set from time that passed.
 //!
-//! Each tick compares its wall reading with a window: from a threshold before the last time somebody looked to a second after it. Readings
-//! inside cost one subtraction. The first one outside makes its caller look: it reads the wall clock and a monotonic clock, and
-//! compares how far both have moved. So a clock that goes on as it should is looked at once a second. A step by more than the
-//! threshold is noticed at once if it leads out of the window, and otherwise when the wall clock has come to the end of it. One that never comes there,
-//! because it stands still or is set back again and again, is not looked at.
+//! Each event compares its wall reading with a window: from a threshold before the last comparison to a
+//! second after it. Readings inside cost one subtraction. The first one outside makes its caller read the
+//! wall clock and a monotonic clock, and compare how far both have moved. So a clock that goes on as it
+//! should is compared once a second. A step by more than the threshold is noticed at once if it leads out
+//! of the window, and otherwise when the wall clock comes to the end of it. A clock that never comes there,
+//! because it stands still or is set back again and again, is not compared.
 
 use std::{
     sync::{Mutex, TryLockError},
@@ -25,15 +26,16 @@ pub enum Jump {
     Back(Duration),
 }
 
-/// After so much wall time somebody looks, whatever the readings.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// After so much wall time the clocks are compared, whatever the readings.
+const COMPARE_EVERY: Duration = Duration::from_secs(1);
 
-/// By how much a wall clock may be slewed without being set: twice the 500 ppm that Linux and NTP (RFC 5905) allow. Linux slews the
-/// monotonic clock with it, other systems need not; so the allowance is never more than one threshold.
+/// By how much a wall clock may be slewed without being set: twice the 500 ppm that Linux and NTP
+/// (RFC 5905) allow. Linux slews the monotonic clock with it, other systems need not; so the allowance is
+/// never more than one threshold.
 const SLEW: f64 = 1e-3;
 
-/// How often a look is taken again when the thread was paused in the middle of it.
-const LOOKS: usize = 3;
+/// How often both clocks are read when the thread was paused between them.
+const ATTEMPTS: usize = 3;
 
 /// Both clocks at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +47,7 @@ struct Anchor {
 impl Anchor {
     /// `None` when the two readings lie too far apart to be compared.
     fn take(clock: &impl PhysicalClock, threshold: Duration) -> Option<Self> {
-        (0..LOOKS).find_map(|_| {
+        (0..ATTEMPTS).find_map(|_| {
             let monotonic = clock.monotonic();
             let wall = clock.fresh();
             let paused = clock.monotonic().saturating_sub(monotonic);
@@ -66,8 +68,9 @@ impl Anchor {
 
 /// Watches a wall clock through the readings that are taken anyway.
 #[derive(Debug)]
-pub(crate) struct Sentry {
-    /// The start of the window, in grains. Read with every tick and written once a second: on no line that ticks write.
+pub(crate) struct JumpDetector {
+    /// The start of the window, in grains. Read with every tick and written once a second: on no line that
+    /// ticks write.
     start: AtomicU64,
     width: u64,
     threshold: Duration,
@@ -76,29 +79,30 @@ pub(crate) struct Sentry {
     back: AtomicU64,
 }
 
-impl Sentry {
+impl JumpDetector {
     pub(crate) fn new(clock: &impl PhysicalClock, threshold: Duration) -> Self {
-        let sentry = Self {
+        let detector = Self {
             start: AtomicU64::new(0),
-            width: Physical::grains_in(threshold) + Physical::grains_in(LOOK_EVERY),
+            width: Physical::grains_in(threshold) + Physical::grains_in(COMPARE_EVERY),
             threshold,
             anchor: Mutex::new(None),
             forward: AtomicU64::new(0),
             back: AtomicU64::new(0),
         };
-        sentry.look(clock);
-        sentry
+        detector.compare(clock);
+        detector
     }
 
-    /// Whether `wall` is outside the window, so that somebody should look.
+    /// Whether `wall` is outside the window, so that the clocks should be compared.
     #[inline]
-    pub(crate) fn wonders_at(&self, wall: Physical) -> bool {
-        // Relaxed: a window that is a moment old makes one more thread look, or one less.
+    pub(crate) fn is_outside(&self, wall: Physical) -> bool {
+        // Relaxed: a window that is a moment old makes one more thread compare, or one less.
         wall.grains().wrapping_sub(self.start.load(Relaxed)) > self.width
     }
 
-    /// Looks at the wall clock, unless somebody else is looking. Nothing but the two clocks is asked under the lock.
-    pub(crate) fn look(&self, clock: &impl PhysicalClock) -> Option<Jump> {
+    /// Compares the wall clock with time that passed, unless another thread does. Nothing but the two
+    /// clocks is read under the lock.
+    pub(crate) fn compare(&self, clock: &impl PhysicalClock) -> Option<Jump> {
         let mut anchor = match self.anchor.try_lock() {
             Ok(anchor) => anchor,
             // A clock that panicked left the anchor as it was.
@@ -117,7 +121,7 @@ impl Sentry {
     }
 
     /// How many jumps were seen, forward and back.
-    pub(crate) fn jumps(&self) -> (u64, u64) {
+    pub(crate) fn counts(&self) -> (u64, u64) {
         (self.forward.load(Relaxed), self.back.load(Relaxed))
     }
 }
@@ -138,19 +142,19 @@ mod tests {
 
     struct Watched {
         clock: ManualWallClock,
-        sentry: Sentry,
+        detector: JumpDetector,
     }
 
     impl Watched {
         fn new() -> Self {
             let clock = ManualWallClock::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000));
-            let sentry = Sentry::new(&clock, THRESHOLD);
-            Self { clock, sentry }
+            let detector = JumpDetector::new(&clock, THRESHOLD);
+            Self { clock, detector }
         }
 
         /// One tick.
         fn tick(&self) -> Option<Jump> {
-            if self.sentry.wonders_at(self.clock.physical()) { self.sentry.look(&self.clock) } else { None }
+            if self.detector.is_outside(self.clock.physical()) { self.detector.compare(&self.clock) } else { None }
         }
     }
 
@@ -161,7 +165,7 @@ mod tests {
             watched.clock.advance(pause);
             assert_eq!(watched.tick(), None, "{pause:?}");
         }
-        assert_eq!(watched.sentry.jumps(), (0, 0));
+        assert_eq!(watched.detector.counts(), (0, 0));
     }
 
     #[test]
@@ -173,7 +177,7 @@ mod tests {
         watched.clock.step_forward(7_200_000 * MS);
         assert_eq!(watched.tick(), Some(Jump::Forward(7_200_000 * MS)));
         assert_eq!(watched.tick(), None);
-        assert_eq!(watched.sentry.jumps(), (1, 1));
+        assert_eq!(watched.detector.counts(), (1, 1));
     }
 
     #[test]
@@ -235,9 +239,9 @@ mod tests {
     }
 
     impl Interrupted {
-        fn new(interrupt: fn(&ManualWallClock)) -> (Self, Sentry) {
-            let Watched { clock, sentry } = Watched::new();
-            (Self { clock, looks: AtomicU64::new(0), interrupt }, sentry)
+        fn new(interrupt: fn(&ManualWallClock)) -> (Self, JumpDetector) {
+            let Watched { clock, detector } = Watched::new();
+            (Self { clock, looks: AtomicU64::new(0), interrupt }, detector)
         }
     }
 
@@ -262,25 +266,25 @@ mod tests {
 
     #[test]
     fn a_thread_that_is_paused_in_the_middle_of_a_look_sees_no_jump() {
-        for pauses in 1..=2 * LOOKS as u64 {
-            let (clock, sentry) = Interrupted::new(|clock| clock.advance(5000 * MS));
+        for pauses in 1..=2 * ATTEMPTS as u64 {
+            let (clock, detector) = Interrupted::new(|clock| clock.advance(5000 * MS));
             clock.looks.store(pauses, Relaxed);
             for _ in 0..4 {
-                assert_eq!(sentry.look(&clock), None, "{pauses} pauses");
+                assert_eq!(detector.compare(&clock), None, "{pauses} pauses");
             }
             clock.clock.step_back(3_600_000 * MS);
-            assert_eq!(sentry.look(&clock), Some(Jump::Back(3_600_000 * MS)), "and what is one is seen");
+            assert_eq!(detector.compare(&clock), Some(Jump::Back(3_600_000 * MS)), "and what is one is seen");
         }
     }
 
     #[test]
     fn a_wall_clock_that_panicked_is_watched_as_before() {
-        let (clock, sentry) = Interrupted::new(|_| panic!("while it is read"));
+        let (clock, detector) = Interrupted::new(|_| panic!("while it is read"));
         clock.looks.store(1, Relaxed);
-        assert!(catch_unwind(AssertUnwindSafe(|| sentry.look(&clock))).is_err());
+        assert!(catch_unwind(AssertUnwindSafe(|| detector.compare(&clock))).is_err());
         clock.clock.step_forward(3_600_000 * MS);
-        assert_eq!(sentry.look(&clock), Some(Jump::Forward(3_600_000 * MS)));
-        assert_eq!(sentry.jumps(), (1, 0));
+        assert_eq!(detector.compare(&clock), Some(Jump::Forward(3_600_000 * MS)));
+        assert_eq!(detector.counts(), (1, 0));
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod bounded;
 #[cfg(feature = "tokio")]
 mod commit_wait;
 mod config;
+mod dot;
 mod error;
 mod high_water;
 mod hlc;
@@ -16,6 +17,7 @@ mod jump;
 #[cfg(any(feature = "kernel", test))]
 mod kernel;
 mod lamport;
+mod listener;
 mod persistent;
 mod physical;
 mod register;
@@ -30,19 +32,19 @@ mod text;
 mod timestamp;
 mod uncertainty;
 mod vector;
-mod version;
 mod word;
 
 #[cfg(feature = "http")]
 pub use crate::http::{
-    HLC_HEADER, HlcFuture, HlcLayer, HlcService, PropagateHlc, PropagateHlcFuture, PropagateHlcLayer, Received,
-    StampFault, StampRefused, TooFarAhead,
+    HLC_HEADER, HlcFuture, HlcLayer, HlcService, PropagateHlc, PropagateHlcFuture, PropagateHlcLayer, Propagation,
+    Received, StampFault, StampRefused, TooFarAhead,
 };
 #[cfg(feature = "kernel")]
 pub use crate::kernel::KernelBound;
 pub use crate::{
     bounded::BoundedClock,
     config::HlcConfig,
+    dot::Dot,
     error::{ClockError, DriftTooLarge, OpenError},
     high_water::{HighWater, HighWaterError, HighWaterFile},
     hlc::{Hlc, HlcSnapshot},
@@ -59,6 +61,5 @@ pub use crate::{
     text::{Compact, ParseTimestampError},
     timestamp::{Physical, Timestamp},
     uncertainty::{FixedBound, Uncertainty, Unknown},
-    vector::{Causality, CausalityError, DecodeVectorError, VectorClock},
-    version::{Dot, VersionVector},
+    vector::{Causality, CausalityError, DecodeVectorError, VectorClock, VersionVector},
 };

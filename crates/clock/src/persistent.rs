@@ -68,11 +68,12 @@ impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
     /// # Errors
     /// When `config` cannot work, or the mark cannot be read. A store that holds nothing yet is no error.
     pub fn open(clock: C, config: HlcConfig, store: H) -> Result<Self, OpenError> {
-        config.validate()?;
+        let mut settings = config.check()?;
         let mark = store.load()?.unwrap_or(Timestamp::MIN);
         ConfigError::require(mark <= end_of_marks(), "high_water", mark, "at most 60 days above Physical::LIMIT")?;
-        let reserve = Physical::grains_in(config.max_drift / 2);
-        let hlc = Hlc::beginning_above(config.start_after.max(mark), clock, config);
+        let reserve = Physical::grains_in(settings.max_drift / 2);
+        settings.start = settings.start.max(mark);
+        let hlc = Hlc::with(clock, settings);
         let raiser = Mutex::new(Raiser { store, tried: mark, step: Physical::grains_in(STEP).min(reserve) });
         let mark = Mark { stored: AtomicU64::new(mark.to_bits()), reserve, raiser };
         Ok(Self { hlc, mark: Arc::new(mark) })

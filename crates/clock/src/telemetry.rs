@@ -45,7 +45,6 @@ impl From<Jump> for Direction {
 /// A clock's name, and what is shown under it.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
-    #[cfg_attr(not(feature = "tracing"), expect(dead_code, reason = "only events carry the name from here"))]
     name: Arc<str>,
     /// Shown for clocks that have a name.
     lead: Option<OwnedGauge>,
@@ -66,7 +65,7 @@ impl Telemetry {
     }
 
     /// The wall clock was compared with time, which happens about once a second.
-    pub(crate) fn looked(&self, lead: impl FnOnce() -> Duration, jump: Option<Jump>) {
+    pub(crate) fn compared(&self, lead: impl FnOnce() -> Duration, jump: Option<Jump>) {
         if let Some(gauge) = &self.lead {
             gauge.set_with(|| Some(lead()));
         }
@@ -75,6 +74,11 @@ impl Telemetry {
             #[cfg(feature = "tracing")]
             tracing::warn!(target: "steadfast::clock", clock = &*self.name, ?jump, "the wall clock was set");
         }
+    }
+
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the layers ask"))]
+    pub(crate) fn name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
     }
 
     /// A stamp was too far ahead. A peer may send such stamps as fast as it likes.

@@ -16,7 +16,10 @@ use std::{cmp::Ordering, hash, iter};
 use steadfast_core::ConfigError;
 
 pub use self::codec::DecodeVectorError;
-use crate::{Dot, NodeId};
+use crate::{
+    NodeId,
+    dot::{Dot, LIMIT},
+};
 
 /// A count of events for each node that had any, for at most so many nodes.
 ///
@@ -34,7 +37,7 @@ use crate::{Dot, NodeId};
 /// here.increment(a)?;
 /// there.increment(b)?;
 /// assert_eq!(here.causality(&there), Causality::Concurrent);
-/// // Who receives a message takes over what its sender knew, and counts the receipt.
+/// // A receiver takes over what the sender knew, and counts the receipt.
 /// let message = here.clone();
 /// there.merge(&message)?;
 /// there.increment(b)?;
@@ -55,7 +58,7 @@ impl VectorClock {
 
     /// Every count is less than this: 2⁶³, as in a [`LamportClock`](crate::LamportClock::LIMIT). No honest node counts so far: an event each
     /// nanosecond gets there in 292 years.
-    pub const LIMIT: u64 = 1 << 63;
+    pub const LIMIT: u64 = LIMIT;
 
     /// An empty clock for at most `capacity` nodes. Memory is taken as nodes come.
     ///
@@ -267,6 +270,13 @@ impl PartialOrd for VectorClock {
         }
     }
 }
+
+/// The set of all updates up to a count for each replica: a [`VectorClock`] that counts updates only. As
+/// *causal context* it is what a reader has seen.
+///
+/// D. S. Parker et al.: *Detection of Mutual Inconsistency in Distributed Systems* (1983). Structure,
+/// comparisons and merge are those of a vector clock, so both are one type with two names.
+pub type VersionVector = VectorClock;
 
 /// How one event stands to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -75,9 +75,9 @@ fn jump() {
 /// One message with a stamp of its own, one call of a quorum, one success, one timeout that opens the circuit, one refusal that is not retried for want of
 /// budget or patience.
 async fn exercise() {
-    let stamped = HlcLayer::new(Hlc::default())
-        .named("stock")
-        .layer(service_fn(|_: Request<()>| async { Ok::<_, BoxError>(Response::new(())) }));
+    let clock = Hlc::system(HlcConfig::new().named("stock")).unwrap();
+    let stamped =
+        HlcLayer::new(clock).layer(service_fn(|_: Request<()>| async { Ok::<_, BoxError>(Response::new(())) }));
     stamped.oneshot(Request::new(())).await.unwrap();
 
     let nodes = (0..3).map(|node| (node, service_fn(|(): ()| async { Ok::<_, BoxError>(()) })));

@@ -6,42 +6,41 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderName, Request, Response};
+use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{StampRefused, TooFarAhead, admission::Admission, propagation::Propagation};
+use super::{admission::Admission, propagation::Propagation, refused::StampRefused, stamper::Stamper};
 use crate::{Hlc, HybridClock};
 
 /// Stamps a request when it is sent and its response when it arrives, on a client.
 ///
-/// The request's header, `x-hlc` by default, carries a new stamp, in place of any that is there. The response's stamp is read from the same
-/// header and adopted: what this node stamps from then on is above all that the server had stamped. A [`Received`](crate::Received) is put into the
-/// response's extensions. [`HlcLayer`](crate::HlcLayer) on the server is the other half; what a response may carry, and what the
-/// clock does then, is what holds there for a request.
+/// The request's header, `x-hlc` by default, carries a new stamp, in place of any that is there. The
+/// response's stamp is read from the same header and adopted: what this node stamps from then on is above
+/// all that the server had stamped. A [`Received`](crate::Received) is put into the response's extensions.
+/// [`HlcLayer`](crate::HlcLayer) on the server is the other half; its table of what a message may carry
+/// holds for responses here.
 ///
-/// It stands innermost, next to the client: inside a retry each attempt has a stamp of its own, and a stamp is no older than
-/// its message.
+/// It stands innermost, next to the client: inside a retry each attempt has a stamp of its own.
 ///
-/// A response whose stamp is too far ahead is dropped and [refused](StampRefused): the request *may have been executed*. With
-/// [`TooFarAhead::Ignore`] it goes on. An error of the service passes as it is.
-///
-/// A request is refused only when the clock is a [`PersistentHlc`](crate::PersistentHlc) whose store fails: it is not sent, and
-/// the inner service stays ready for the next call on this handle. When the store fails as the response arrives, the
+/// A response whose stamp is too far ahead is dropped and [refused](StampRefused): the request *may have
+/// been executed*. With [`TooFarAhead::Ignore`](crate::TooFarAhead::Ignore) it goes on. An error of the
+/// service passes as it is. With a [`PersistentHlc`](crate::PersistentHlc) whose store fails, a request is
+/// refused before it is sent, and the inner service stays ready for the next call on this handle; or its
 /// response is refused.
 ///
 /// ```
 /// use http::{HeaderName, Request, Response};
-/// use steadfast_clock::{Hlc, HlcConfig, PropagateHlcLayer, Received, TooFarAhead};
+/// use steadfast_clock::{Hlc, HlcConfig, PropagateHlcLayer, Propagation, Received, TooFarAhead};
 /// use tower::{BoxError, Layer, ServiceExt, service_fn};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
-/// let clock = Hlc::system(HlcConfig::new().max_drift(std::time::Duration::from_millis(250)))?;
-/// let layer = PropagateHlcLayer::new(clock)
+/// let config = HlcConfig::new().max_drift(std::time::Duration::from_millis(250)).named("inventory");
+/// let propagation = Propagation::new(Hlc::system(config)?)
 ///     .header(HeaderName::from_static("x-order"))
-///     .too_far_ahead(TooFarAhead::Ignore)
-///     .named("inventory");
+///     .too_far_ahead(TooFarAhead::Ignore);
+/// let layer = PropagateHlcLayer::from(propagation);
 ///
 /// // A server that is decades ahead.
 /// let server = service_fn(|request: Request<()>| async move {
@@ -56,50 +55,38 @@ use crate::{Hlc, HybridClock};
 /// ```
 #[derive(Clone, Debug)]
 pub struct PropagateHlcLayer<K = Hlc> {
-    propagation: Propagation<K>,
+    stamper: Arc<Stamper<K>>,
 }
 
 impl<K: HybridClock> PropagateHlcLayer<K> {
-    /// Stamps with `clock`, writes and reads `x-hlc`, and refuses what is too far ahead.
-    ///
-    /// The clock is a handle: give clients and servers of one process the same.
+    /// Stamps with `clock`, in `x-hlc`, and refuses what is too far ahead. From a [`Propagation`] it takes
+    /// another header, or ignores such stamps.
     #[must_use]
     pub fn new(clock: K) -> Self {
-        Self { propagation: Propagation::new(clock) }
+        Propagation::new(clock).into()
     }
 }
 
 impl<K> PropagateHlcLayer<K> {
-    /// The same, with stamps in `header`. For gRPC it must not end in `-bin`.
-    #[must_use]
-    pub fn header(self, header: HeaderName) -> Self {
-        Self { propagation: Propagation { header, ..self.propagation } }
-    }
-
-    /// The same, with this done about responses whose stamp is too far ahead.
-    #[must_use]
-    pub fn too_far_ahead(self, too_far_ahead: TooFarAhead) -> Self {
-        Self { propagation: Propagation { too_far_ahead, ..self.propagation } }
-    }
-
-    /// The same, named for metrics and events. The default is `default`.
-    #[must_use]
-    pub fn named(self, name: impl Into<Arc<str>>) -> Self {
-        Self { propagation: self.propagation.named(name.into()) }
-    }
-
     /// The clock.
     #[must_use]
-    pub const fn clock(&self) -> &K {
-        &self.propagation.clock
+    pub fn clock(&self) -> &K {
+        self.stamper.clock()
+    }
+}
+
+impl<K: HybridClock> From<Propagation<K>> for PropagateHlcLayer<K> {
+    fn from(propagation: Propagation<K>) -> Self {
+        Self { stamper: Arc::new(Stamper::new(propagation)) }
     }
 }
 
 impl<S, K: Clone> Layer<S> for PropagateHlcLayer<K> {
-    type Service = PropagateHlc<S, K>;
+    type Service = PropagateHlc<S, Self>;
 
-    fn layer(&self, inner: S) -> PropagateHlc<S, K> {
-        PropagateHlc { inner, propagation: Arc::new(self.propagation.clone()) }
+    fn layer(&self, inner: S) -> Self::Service {
+        // A count of its own: axum makes a service for each connection.
+        PropagateHlc { inner, layer: Self { stamper: Arc::new(Stamper::clone(&self.stamper)) } }
     }
 }
 
@@ -107,12 +94,29 @@ impl<S, K: Clone> Layer<S> for PropagateHlcLayer<K> {
 ///
 /// Readiness is the inner service's own.
 #[derive(Clone, Debug)]
-pub struct PropagateHlc<S, K = Hlc> {
+pub struct PropagateHlc<S, L = PropagateHlcLayer> {
     inner: S,
-    propagation: Arc<Propagation<K>>,
+    layer: L,
 }
 
-impl<S, B, R, K> Service<Request<B>> for PropagateHlc<S, K>
+impl<S, L> PropagateHlc<S, L> {
+    /// The service inside.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service inside.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service inside, without the layer.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B, R, K> Service<Request<B>> for PropagateHlc<S, PropagateHlcLayer<K>>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Error: From<StampRefused>,
@@ -127,11 +131,12 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let admission = match self.propagation.send(request.headers_mut()) {
+        let stamper = Arc::clone(&self.layer.stamper);
+        let admission = match stamper.send(request.headers_mut()) {
             Ok(()) => Admission::Called { inner: self.inner.call(request) },
             Err(fault) => Admission::Refused { refused: StampRefused::before_the_call(fault) },
         };
-        PropagateHlcFuture { admission, propagation: Arc::clone(&self.propagation) }
+        PropagateHlcFuture { admission, stamper }
     }
 }
 
@@ -141,7 +146,7 @@ pin_project! {
     pub struct PropagateHlcFuture<F, K = Hlc> {
         #[pin]
         admission: Admission<F>,
-        propagation: Arc<Propagation<K>>,
+        stamper: Arc<Stamper<K>>,
     }
 }
 
@@ -156,7 +161,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut response = ready!(this.admission.poll(cx))?;
-        let received = this.propagation.receive(response.headers()).map_err(StampRefused::after_the_call)?;
+        let received = this.stamper.receive(response.headers()).map_err(StampRefused::after_the_call)?;
         response.extensions_mut().insert(received);
         Poll::Ready(Ok(response))
     }

@@ -1,155 +1,57 @@
-//! How a clock meets the headers of a message.
+//! How stamps travel: what both layers are made from.
 
-use std::sync::Arc;
+use http::HeaderName;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use crate::Hlc;
 
-use super::{
-    HLC_HEADER, Received, StampFault, TooFarAhead,
-    telemetry::{Outcome, Telemetry},
-};
-use crate::{ClockError, HybridClock, Timestamp};
+/// `x-hlc`: the header that carries a stamp, as 16 hexadecimal digits. There is no standard one; any
+/// other name does as well.
+pub const HLC_HEADER: HeaderName = HeaderName::from_static("x-hlc");
 
-/// How many digits the compact form of a timestamp has.
-const DIGITS: usize = 16;
-
-/// A clock, the header that carries its stamps, and what is done about stamps it does not believe.
+/// A clock, the header that carries its stamps, and what is done about stamps it does not believe:
+/// [`HlcLayer`](crate::HlcLayer) and [`PropagateHlcLayer`](crate::PropagateHlcLayer) are both made
+/// `From` one.
+///
+/// The clock is a handle: clients and servers of one process share it. The layers report under its
+/// [name](crate::HlcConfig::named).
 #[derive(Clone, Debug)]
-pub(crate) struct Propagation<K> {
+#[must_use]
+pub struct Propagation<K = Hlc> {
     pub(crate) clock: K,
     pub(crate) header: HeaderName,
     pub(crate) too_far_ahead: TooFarAhead,
-    pub(crate) telemetry: Arc<Telemetry>,
 }
 
 impl<K> Propagation<K> {
-    pub(crate) fn new(clock: K) -> Self {
-        let telemetry = Arc::new(Telemetry::new("default".into()));
-        Self { clock, header: HLC_HEADER, too_far_ahead: TooFarAhead::default(), telemetry }
+    /// Stamps of `clock` in `x-hlc`; what is too far ahead is refused.
+    pub const fn new(clock: K) -> Self {
+        Self { clock, header: HLC_HEADER, too_far_ahead: TooFarAhead::Refuse }
     }
 
-    pub(crate) fn named(self, name: Arc<str>) -> Self {
-        Self { telemetry: Arc::new(Telemetry::new(name)), ..self }
+    /// Stamps stand in `header`. For gRPC it must not end in `-bin`.
+    pub fn header(mut self, header: HeaderName) -> Self {
+        self.header = header;
+        self
     }
 
-    /// What a message carries.
-    fn read(&self, headers: &HeaderMap) -> (Outcome, Option<Timestamp>) {
-        if !headers.contains_key(&self.header) {
-            return (Outcome::Unstamped, None);
-        }
-        // The newest: with it the clock has heard of all the others.
-        match headers.get_all(&self.header).iter().flat_map(stamps).max() {
-            Some(newest) => (Outcome::Stamped, Some(newest)),
-            None => (Outcome::Malformed, None),
-        }
+    /// What becomes of messages whose stamp is too far ahead.
+    pub const fn too_far_ahead(mut self, too_far_ahead: TooFarAhead) -> Self {
+        self.too_far_ahead = too_far_ahead;
+        self
     }
 }
 
-impl<K: HybridClock> Propagation<K> {
-    /// Stamps the receipt of a message.
-    pub(crate) fn receive(&self, headers: &HeaderMap) -> Result<Received, StampFault> {
-        let (read, sent) = self.read(headers);
-        let (outcome, stamped) = match sent {
-            Some(sent) => self.update(sent),
-            None => (read, self.clock.tick()),
-        };
-        match stamped {
-            Ok(at) => {
-                self.telemetry.received(outcome);
-                Ok(Received { at, sent })
-            }
-            Err(error) => {
-                self.telemetry.received(Outcome::Refused);
-                Err(self.refuse(&error))
-            }
-        }
-    }
-
-    /// Stamps a message that is sent, in place of whatever stamps it carries.
-    pub(crate) fn send(&self, headers: &mut HeaderMap) -> Result<(), StampFault> {
-        let stamp = self.clock.tick().map_err(|error| self.refuse(&error))?;
-        headers.insert(self.header.clone(), value_of(stamp));
-        Ok(())
-    }
-
-    fn update(&self, sent: Timestamp) -> (Outcome, Result<Timestamp, ClockError>) {
-        match self.clock.update(sent) {
-            Err(ClockError::DriftTooLarge(drift)) if self.too_far_ahead == TooFarAhead::Ignore => {
-                self.telemetry.ignored(drift);
-                (Outcome::Ignored, self.clock.tick())
-            }
-            stamped => (Outcome::Stamped, stamped),
-        }
-    }
-
-    #[cold]
-    fn refuse(&self, error: &ClockError) -> StampFault {
-        self.telemetry.refused(error);
-        error.into()
-    }
-}
-
-/// The stamps of one value. Several lines of a field may have been joined to one by commas (RFC 9110, section 5.3); what is
-/// not a stamp is passed over.
-fn stamps(value: &HeaderValue) -> impl Iterator<Item = Timestamp> {
-    value.as_bytes().split(|&byte| byte == b',').filter_map(|part| stamp(part.trim_ascii()))
-}
-
-/// Only the compact form: the length tells it from the other one, which is longer.
-fn stamp(text: &[u8]) -> Option<Timestamp> {
-    if text.len() != DIGITS {
-        return None;
-    }
-    std::str::from_utf8(text).ok()?.parse().ok()
-}
-
-fn value_of(stamp: Timestamp) -> HeaderValue {
-    HeaderValue::try_from(stamp.compact().to_string()).expect("hexadecimal digits are a header value")
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::{collection::vec, prelude::*};
-
-    use super::*;
-
-    #[test]
-    fn a_value_is_sixteen_digits_in_lower_case_or_several_joined_by_commas() {
-        let read = |text: &str| stamps(&HeaderValue::from_bytes(text.as_bytes()).unwrap()).collect::<Vec<_>>();
-        let [one, two] = [0x0123_4567_89ab_cdef, 2].map(Timestamp::from_bits);
-        assert_eq!(read("0123456789abcdef"), [one]);
-        assert_eq!(read("0123456789abcdef, 0000000000000002"), [one, two]);
-        assert_eq!(read(",0123456789abcdef,soon,,\t0000000000000002 ,"), [one, two]);
-        for garbage in [
-            "",
-            ",",
-            "0123456789ABCDEF",
-            "123456789abcdef",
-            "00123456789abcdef",
-            "+123456789abcdef",
-            "-123456789abcdef",
-            "0x23456789abcdef",
-            "0123456789abcde\u{fc}",
-            "01234567 89abcdef",
-            "2026-11-24T03:59:35.123400Z+00042",
-        ] {
-            assert_eq!(read(garbage), [], "{garbage:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn a_stamp_comes_back_from_its_value(bits: u64) {
-            let sent = Timestamp::from_bits(bits);
-            prop_assert_eq!(stamps(&value_of(sent)).collect::<Vec<_>>(), [sent]);
-        }
-
-        #[test]
-        fn what_is_read_is_what_is_written(bytes in vec(any::<u8>(), 0..40)) {
-            if let Some(read) = stamp(&bytes) {
-                let value = value_of(read);
-                prop_assert_eq!(value.as_bytes(), &bytes[..]);
-            }
-        }
-    }
+/// What becomes of a message whose stamp is further ahead of the wall clock than the clock's `max_drift`
+/// allows. Either way the clock adopts nothing of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TooFarAhead {
+    /// It is refused. The default: served without its stamp, what happens here afterwards would be stamped
+    /// below what happened before it at the sender.
+    #[default]
+    Refuse,
+    /// It goes on with a stamp of this node's own, as if it had carried none.
+    /// [`Received::sent`](crate::Received::sent) still tells what it carried. For stamps that only help to
+    /// read logs, where an answer is worth more than their order.
+    Ignore,
 }

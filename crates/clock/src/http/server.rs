@@ -6,47 +6,43 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderName, Request, Response};
+use http::{Request, Response};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{StampRefused, TooFarAhead, admission::Admission, propagation::Propagation};
+use super::{admission::Admission, propagation::Propagation, refused::StampRefused, stamper::Stamper};
 use crate::{Hlc, HybridClock};
 
 /// Stamps a request when it comes in and its response when it goes out, on a server.
 ///
-/// A request's stamp is read from a header, `x-hlc` by default, and adopted: what the handler stamps from then on is above all that its
-/// caller had stamped. The handler finds a [`Received`](crate::Received) in the request's extensions. The response's header carries a new
-/// stamp, in place of any that is there.
+/// A request's stamp is read from a header, `x-hlc` by default, and adopted: what the handler stamps
+/// from then on is above all that its caller had stamped. The handler finds a
+/// [`Received`](crate::Received) in the request's extensions. The response's header carries a new stamp,
+/// in place of any that is there.
 ///
 /// | the request carries | the clock | |
 /// |---|---|---|
 /// | a stamp | [updates](HybridClock::update) | |
 /// | none, or nothing that can be read | [ticks](HybridClock::tick) | no caller fails by garbage |
 /// | several, in one value with commas or in more | updates with the newest that can be read | |
-/// | a stamp too far ahead | adopts nothing | [refused](StampRefused), or [ignored](TooFarAhead) and ticked |
+/// | a stamp too far ahead | adopts nothing | [refused](StampRefused), or [ignored](crate::TooFarAhead) and ticked |
 ///
-/// A request that is refused is not passed on, and the inner service stays ready: what it holds for that, such as a permit of a
-/// concurrency limit, stays with the handle until its next call, or until the handle is dropped. Refusals and other errors of the
-/// service carry no stamp. A future that is dropped leaves the clock with the stamps it has given out, which harms nothing.
+/// A request that is refused is not passed on, and the inner service stays ready: what it reserved for
+/// the call, such as a permit of a concurrency limit, stays with the handle until its next call or its
+/// drop. Refusals and other errors of the service carry no stamp. A future that is dropped leaves the
+/// clock with the stamps it has given out, which harms nothing.
 ///
-/// # Who may send a stamp
+/// **Who may send a stamp.** Every sender of the header can push this clock ahead of its wall clock, by up
+/// to [`max_drift`](crate::HlcConfig::max_drift). Use the layer between nodes that trust each other's
+/// clocks; where requests come from outside, strip the header at the edge.
 ///
-/// Whoever can set the header can push this clock ahead of its wall clock, by up to [`max_drift`](crate::HlcConfig::max_drift). Use the layer between
-/// nodes that trust each other's clocks; where requests come from outside, strip the header at the edge.
+/// **Bodies.** Stamps stand in heads. What a handler does while its response's body streams happens after
+/// the stamp of that response.
 ///
-/// # Bodies
-///
-/// Stamps stand in heads. What a handler does while its response's body streams happens after the stamp of that response.
-///
-/// # Clocks that store
-///
-/// A [`PersistentHlc`](crate::PersistentHlc) waits for its store now and then, on the thread that polls: keep it
-/// [ahead](crate::PersistentHlc::keep_ahead) from another. When its store fails, requests are refused: before the call, or
-/// after it when it is the response that cannot be stamped.
-///
-/// # Example
+/// **Clocks that store.** A [`PersistentHlc`](crate::PersistentHlc) waits for its store now and then, on
+/// the thread that polls: keep it [ahead](crate::PersistentHlc::keep_ahead) from another. When its store
+/// fails, requests are refused: before the call, or after it when the response cannot be stamped.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -61,7 +57,7 @@ use crate::{Hlc, HybridClock};
 ///     Ok::<_, BoxError>(Response::new(received))
 /// });
 /// let server = HlcLayer::new(there).layer(handler);
-/// // In earnest there is a network in between.
+/// // In a real program there is a network in between.
 /// let client = PropagateHlcLayer::new(here.clone()).layer(server);
 ///
 /// let before = here.tick();
@@ -75,50 +71,38 @@ use crate::{Hlc, HybridClock};
 /// ```
 #[derive(Clone, Debug)]
 pub struct HlcLayer<K = Hlc> {
-    propagation: Propagation<K>,
+    stamper: Arc<Stamper<K>>,
 }
 
 impl<K: HybridClock> HlcLayer<K> {
-    /// Stamps with `clock`, reads and writes `x-hlc`, and refuses what is too far ahead.
-    ///
-    /// The clock is a handle: the services this layer makes share it with each other and with the rest of the program.
+    /// Stamps with `clock`, in `x-hlc`, and refuses what is too far ahead. From a [`Propagation`] it takes
+    /// another header, or ignores such stamps.
     #[must_use]
     pub fn new(clock: K) -> Self {
-        Self { propagation: Propagation::new(clock) }
+        Propagation::new(clock).into()
     }
 }
 
 impl<K> HlcLayer<K> {
-    /// The same, with stamps in `header`. For gRPC it must not end in `-bin`.
-    #[must_use]
-    pub fn header(self, header: HeaderName) -> Self {
-        Self { propagation: Propagation { header, ..self.propagation } }
-    }
-
-    /// The same, with this done about requests whose stamp is too far ahead.
-    #[must_use]
-    pub fn too_far_ahead(self, too_far_ahead: TooFarAhead) -> Self {
-        Self { propagation: Propagation { too_far_ahead, ..self.propagation } }
-    }
-
-    /// The same, named for metrics and events. The default is `default`.
-    #[must_use]
-    pub fn named(self, name: impl Into<Arc<str>>) -> Self {
-        Self { propagation: self.propagation.named(name.into()) }
-    }
-
     /// The clock.
     #[must_use]
-    pub const fn clock(&self) -> &K {
-        &self.propagation.clock
+    pub fn clock(&self) -> &K {
+        self.stamper.clock()
+    }
+}
+
+impl<K: HybridClock> From<Propagation<K>> for HlcLayer<K> {
+    fn from(propagation: Propagation<K>) -> Self {
+        Self { stamper: Arc::new(Stamper::new(propagation)) }
     }
 }
 
 impl<S, K: Clone> Layer<S> for HlcLayer<K> {
-    type Service = HlcService<S, K>;
+    type Service = HlcService<S, Self>;
 
-    fn layer(&self, inner: S) -> HlcService<S, K> {
-        HlcService { inner, propagation: Arc::new(self.propagation.clone()) }
+    fn layer(&self, inner: S) -> Self::Service {
+        // A count of its own: axum makes a service for each connection.
+        HlcService { inner, layer: Self { stamper: Arc::new(Stamper::clone(&self.stamper)) } }
     }
 }
 
@@ -126,12 +110,29 @@ impl<S, K: Clone> Layer<S> for HlcLayer<K> {
 ///
 /// Readiness is the inner service's own.
 #[derive(Clone, Debug)]
-pub struct HlcService<S, K = Hlc> {
+pub struct HlcService<S, L = HlcLayer> {
     inner: S,
-    propagation: Arc<Propagation<K>>,
+    layer: L,
 }
 
-impl<S, B, R, K> Service<Request<B>> for HlcService<S, K>
+impl<S, L> HlcService<S, L> {
+    /// The service inside.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service inside.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service inside, without the layer.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B, R, K> Service<Request<B>> for HlcService<S, HlcLayer<K>>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Error: From<StampRefused>,
@@ -146,14 +147,15 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let admission = match self.propagation.receive(request.headers()) {
+        let stamper = Arc::clone(&self.layer.stamper);
+        let admission = match stamper.receive(request.headers()) {
             Ok(received) => {
                 request.extensions_mut().insert(received);
                 Admission::Called { inner: self.inner.call(request) }
             }
             Err(fault) => Admission::Refused { refused: StampRefused::before_the_call(fault) },
         };
-        HlcFuture { admission, propagation: Arc::clone(&self.propagation) }
+        HlcFuture { admission, stamper }
     }
 }
 
@@ -163,7 +165,7 @@ pin_project! {
     pub struct HlcFuture<F, K = Hlc> {
         #[pin]
         admission: Admission<F>,
-        propagation: Arc<Propagation<K>>,
+        stamper: Arc<Stamper<K>>,
     }
 }
 
@@ -178,7 +180,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut response = ready!(this.admission.poll(cx))?;
-        this.propagation.send(response.headers_mut()).map_err(StampRefused::after_the_call)?;
+        this.stamper.send(response.headers_mut()).map_err(StampRefused::after_the_call)?;
         Poll::Ready(Ok(response))
     }
 }

@@ -36,6 +36,10 @@ pub(crate) fn clock() -> Clock {
     clock_at(Duration::ZERO)
 }
 
+pub(crate) fn named(name: &str) -> Clock {
+    Hlc::new(Arc::clone(clock().clock()), HlcConfig::new().named(name)).unwrap()
+}
+
 /// A stamp so far ahead of the clock's wall clock.
 pub(crate) fn ahead_of(clock: &Clock, by: Duration) -> Timestamp {
     steadfast_clock::Physical::from(clock.clock().now() + by).into()

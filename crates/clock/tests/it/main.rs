@@ -13,6 +13,7 @@ mod kernel;
 mod layers;
 mod persistent;
 mod registers;
+mod shape;
 mod threads;
 #[cfg(feature = "tracing")]
 mod tracing;

@@ -17,13 +17,12 @@ use http_body_util::Full;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use steadfast::{
     Executed, Grounds, RefusalKind, cause,
-    clock::{
-        Hlc, HlcConfig, HlcLayer, PhysicalClock, PropagateHlcLayer, Received, StampRefused, Timestamp,
-    },
+    clock::{Hlc, HlcConfig, HlcLayer, PhysicalClock, PropagateHlcLayer, Received, StampRefused, Timestamp},
     guard,
     http::respond,
     tonic as ours,
 };
+use steadfast_testkit::ShiftedClock;
 use tokio::net::TcpListener;
 use tonic::{
     Code, Status,
@@ -32,7 +31,6 @@ use tonic::{
     server::NamedService,
     transport::{Channel, Server, server::TcpIncoming},
 };
-use steadfast_testkit::ShiftedClock;
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 
 use crate::{grpc::Plain, support::serve};

@@ -3,7 +3,7 @@
 use ::http::HeaderValue;
 use futures::FutureExt;
 use proptest::{collection::vec, prelude::*};
-use steadfast_clock::{HLC_HEADER, HlcLayer, PropagateHlcLayer, Timestamp, TooFarAhead};
+use steadfast_clock::{HLC_HEADER, HlcLayer, PropagateHlcLayer, Propagation, Timestamp, TooFarAhead};
 use tower::{Layer, ServiceExt};
 
 use super::{Clock, MS, Peer, ahead_of, clock, received, request, stamp_in};
@@ -79,7 +79,7 @@ proptest! {
         for value in values {
             asks.headers_mut().append(HLC_HEADER, value);
         }
-        let layer = HlcLayer::new(clock.clone()).too_far_ahead(TooFarAhead::Ignore);
+        let layer = HlcLayer::from(Propagation::new(clock.clone()).too_far_ahead(TooFarAhead::Ignore));
         let response = layer.layer(peer.service()).oneshot(asks).now_or_never().unwrap();
         prop_assert!(stamp_in(response.unwrap().headers()) > peer.last().at);
         prop_assert_eq!(peer.calls(), 1);
@@ -89,7 +89,7 @@ proptest! {
     #[test]
     fn no_response_fails_by_what_its_header_holds(value in value()) {
         let clock = clock();
-        let layer = PropagateHlcLayer::new(clock.clone()).too_far_ahead(TooFarAhead::Ignore);
+        let layer = PropagateHlcLayer::from(Propagation::new(clock.clone()).too_far_ahead(TooFarAhead::Ignore));
         let response = layer.layer(Peer::answers(value).service()).oneshot(request(&[])).now_or_never().unwrap();
         prop_assert_eq!(received(&response.unwrap()).at, clock.last());
         prop_assert!(is_sound(&clock));

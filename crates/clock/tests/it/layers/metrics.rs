@@ -2,10 +2,10 @@
 
 use futures::FutureExt;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use steadfast_clock::{HlcLayer, PropagateHlcLayer, TooFarAhead};
+use steadfast_clock::{HlcLayer, PropagateHlcLayer, Propagation, TooFarAhead};
 use tower::{Layer, ServiceExt};
 
-use super::{MS, Peer, ahead_of, clock, request, stamped};
+use super::{MS, Peer, ahead_of, clock, named, request, stamped};
 
 const METRIC: &str = "steadfast_clock_received_total";
 
@@ -25,9 +25,9 @@ fn counted(text: &str, name: &str) -> Vec<(String, u64)> {
 fn each_message_received_is_counted_once_by_what_became_of_it() {
     let recorder = PrometheusBuilder::new().build_recorder();
     metrics::with_local_recorder(&recorder, || {
-        let clock = clock();
-        let (fine, far) = (ahead_of(&clock, MS), ahead_of(&clock, 1000 * MS));
-        let layer = HlcLayer::new(clock.clone()).named("server");
+        let server = named("server");
+        let (fine, far) = (ahead_of(&server, MS), ahead_of(&server, 1000 * MS));
+        let layer = HlcLayer::new(server.clone());
         let call = |layer: &HlcLayer<_>, request| {
             drop(layer.layer(Peer::default().service()).oneshot(request).now_or_never().unwrap());
         };
@@ -35,10 +35,10 @@ fn each_message_received_is_counted_once_by_what_became_of_it() {
         (0..3).for_each(|_| call(&layer, request(&[])));
         (0..4).for_each(|_| call(&layer, request(&["soon"])));
         (0..5).for_each(|_| call(&layer, stamped(far)));
-        let ignores = layer.clone().too_far_ahead(TooFarAhead::Ignore);
+        let ignores = HlcLayer::from(Propagation::new(server).too_far_ahead(TooFarAhead::Ignore));
         (0..6).for_each(|_| call(&ignores, stamped(far)));
 
-        let client = PropagateHlcLayer::new(clock).layer(Peer::answers("soon").service());
+        let client = PropagateHlcLayer::new(clock()).layer(Peer::answers("soon").service());
         client.oneshot(request(&[])).now_or_never().unwrap().unwrap();
     });
     let text = recorder.handle().render();

@@ -4,7 +4,7 @@ use std::{future::ready, io};
 
 use ::http::{HeaderName, HeaderValue, Request, Response};
 use futures::FutureExt;
-use steadfast_clock::{HLC_HEADER, HlcLayer, PropagateHlcLayer, Received, Timestamp};
+use steadfast_clock::{HLC_HEADER, HlcLayer, PropagateHlcLayer, Propagation, Received, Timestamp};
 use tower::{BoxError, Layer, ServiceBuilder, ServiceExt, retry, service_fn};
 
 use super::{Clock, MS, Peer, ahead_of, clock, clock_at, received, request, stamp_in, stamped};
@@ -130,8 +130,8 @@ fn a_header_of_ones_own_is_used_and_the_default_one_is_not() {
         ready(Ok::<_, BoxError>(Response::new(())))
     });
     let stack = ServiceBuilder::new()
-        .layer(PropagateHlcLayer::new(here.clone()).header(OWN))
-        .layer(HlcLayer::new(there).header(OWN));
+        .layer(PropagateHlcLayer::from(Propagation::new(here.clone()).header(OWN)))
+        .layer(HlcLayer::from(Propagation::new(there).header(OWN)));
     let response = stack.service(handler).oneshot(stamped(decoy)).now_or_never().unwrap().unwrap();
     assert!(response.headers().contains_key(OWN) && !response.headers().contains_key(HLC_HEADER));
     assert!(received(&response).sent.is_some());
@@ -144,8 +144,9 @@ fn of_two_layers_with_two_headers_the_one_that_receives_last_leaves_its_own() {
     let stamp = |stamp: Timestamp| HeaderValue::try_from(stamp.compact().to_string()).unwrap();
     let mut both = stamped(early);
     both.headers_mut().insert(OWN, stamp(late));
-    let server =
-        ServiceBuilder::new().layer(HlcLayer::new(outer.clone())).layer(HlcLayer::new(inner.clone()).header(OWN));
+    let server = ServiceBuilder::new()
+        .layer(HlcLayer::new(outer.clone()))
+        .layer(HlcLayer::from(Propagation::new(inner.clone()).header(OWN)));
     let peer = Peer::default();
     server.service(peer.service()).oneshot(both).now_or_never().unwrap().unwrap();
     assert_eq!(peer.last().sent, Some(late), "the inner one's");
@@ -157,8 +158,9 @@ fn of_two_layers_with_two_headers_the_one_that_receives_last_leaves_its_own() {
         response.headers_mut().insert(OWN, stamp(late));
         ready(Ok::<_, BoxError>(response))
     });
-    let client =
-        ServiceBuilder::new().layer(PropagateHlcLayer::new(outer)).layer(PropagateHlcLayer::new(inner).header(OWN));
+    let client = ServiceBuilder::new()
+        .layer(PropagateHlcLayer::new(outer))
+        .layer(PropagateHlcLayer::from(Propagation::new(inner).header(OWN)));
     let response = client.service(answers).oneshot(request(&[])).now_or_never().unwrap().unwrap();
     assert_eq!(received(&response).sent, Some(early), "the outer one's");
 }

@@ -12,8 +12,8 @@ use std::{
 use ::http::{Request, Response};
 use futures::FutureExt;
 use steadfast_clock::{
-    HighWater, HighWaterError, HlcConfig, HlcLayer, PersistentHlc, PropagateHlcLayer, StampFault, StampRefused,
-    Timestamp, TooFarAhead,
+    HighWater, HighWaterError, HlcConfig, HlcLayer, PersistentHlc, PropagateHlcLayer, Propagation, StampFault,
+    StampRefused, Timestamp, TooFarAhead,
 };
 use steadfast_core::{Grounds, ManualWallClock, RefusalKind, cause};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
@@ -77,7 +77,7 @@ impl Node {
 fn a_request_that_cannot_be_stamped_is_refused_before_the_call_on_either_side() {
     let (node, peer) = (Node::new(), Peer::default());
     node.breaks();
-    let ignores = HlcLayer::new(node.clock.clone()).too_far_ahead(TooFarAhead::Ignore);
+    let ignores = HlcLayer::from(Propagation::new(node.clock.clone()).too_far_ahead(TooFarAhead::Ignore));
     let client = PropagateHlcLayer::new(node.clock.clone()).layer(peer.service());
     for outcome in [
         HlcLayer::new(node.clock.clone()).layer(peer.service()).oneshot(request(&[])).now_or_never().unwrap(),

@@ -1,7 +1,9 @@
 //! Stamps that are not to be believed.
 
 use futures::FutureExt;
-use steadfast_clock::{DriftTooLarge, HlcLayer, PropagateHlcLayer, StampFault, StampRefused, Timestamp, TooFarAhead};
+use steadfast_clock::{
+    DriftTooLarge, HlcLayer, PropagateHlcLayer, Propagation, StampFault, StampRefused, Timestamp, TooFarAhead,
+};
 use steadfast_core::{Executed, Grounds, Refusal, RefusalKind, cause};
 use tower::{Layer, ServiceExt};
 
@@ -62,7 +64,7 @@ fn ignored_a_request_goes_on_and_the_handler_learns_what_it_carried() {
     for remote in [Timestamp::MAX, ahead_of(&clock(), 501 * MS)] {
         let (clock, peer) = (clock(), Peer::default());
         let before = clock.tick();
-        let layer = HlcLayer::new(clock.clone()).too_far_ahead(TooFarAhead::Ignore);
+        let layer = HlcLayer::from(Propagation::new(clock.clone()).too_far_ahead(TooFarAhead::Ignore));
         let response = layer.layer(peer.service()).oneshot(stamped(remote)).now_or_never().unwrap().unwrap();
         assert_eq!((peer.last().at, peer.last().sent), (before.next(), Some(remote)), "ticked, not updated");
         assert_eq!(stamp_in(response.headers()), before.next().next());
@@ -73,7 +75,7 @@ fn ignored_a_request_goes_on_and_the_handler_learns_what_it_carried() {
 fn ignored_a_response_goes_on_and_the_program_learns_what_it_carried() {
     let clock = clock();
     let before = clock.tick();
-    let layer = PropagateHlcLayer::new(clock.clone()).too_far_ahead(TooFarAhead::Ignore);
+    let layer = PropagateHlcLayer::from(Propagation::new(clock.clone()).too_far_ahead(TooFarAhead::Ignore));
     let response = layer.layer(Peer::answers_stamp(Timestamp::MAX).service()).oneshot(request(&[]));
     let received = received(&response.now_or_never().unwrap().unwrap());
     assert_eq!((received.at, received.sent), (before.next().next(), Some(Timestamp::MAX)));
@@ -84,7 +86,7 @@ fn up_to_the_limit_a_stamp_is_believed_whatever_is_said_about_those_beyond() {
     for too_far_ahead in [TooFarAhead::Refuse, TooFarAhead::Ignore] {
         let (clock, peer) = (clock(), Peer::default());
         let remote = ahead_of(&clock, 500 * MS);
-        let layer = HlcLayer::new(clock).too_far_ahead(too_far_ahead);
+        let layer = HlcLayer::from(Propagation::new(clock).too_far_ahead(too_far_ahead));
         let response = layer.layer(peer.service()).oneshot(stamped(remote)).now_or_never().unwrap().unwrap();
         assert_eq!((peer.last().at, peer.last().sent), (remote.next(), Some(remote)));
         assert_eq!(stamp_in(response.headers()), remote.next().next());
@@ -99,7 +101,7 @@ fn one_stamp_from_the_future_among_several_is_what_counts() {
     let layer = HlcLayer::new(clock.clone());
     let outcome = layer.layer(peer.service()).oneshot(request(&[&values[0], &values[1]])).now_or_never().unwrap();
     outcome.unwrap_err();
-    let layer = layer.too_far_ahead(TooFarAhead::Ignore);
+    let layer = HlcLayer::from(Propagation::new(clock.clone()).too_far_ahead(TooFarAhead::Ignore));
     layer.layer(peer.service()).oneshot(request(&[&values[1], &values[0]])).now_or_never().unwrap().unwrap();
     assert_eq!(peer.last().sent, Some(far));
     assert!(clock.last() < fine, "nothing of it is adopted");

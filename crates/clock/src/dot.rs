@@ -1,26 +1,22 @@
-//! Version vectors: which updates a replica has seen; and dots, the names of single updates.
-//!
-//! D. S. Parker et al.: *Detection of Mutual Inconsistency in Distributed Systems* (1983). A version vector counts updates where
-//! a vector clock counts events. The structure, its comparisons and its merge are the same, so they are one type here with two
-//! names: a second type would repeat every method and keep nothing apart that a variable's name does not.
+//! Dots: the names of single events.
 
-use crate::{NodeId, VectorClock};
+use crate::NodeId;
 
-/// The set of all updates up to a count for each replica: a [`VectorClock`] that counts updates only. As *causal context* it says
-/// what a reader has seen.
-pub type VersionVector = VectorClock;
+/// No node has counted so many events: see [`VectorClock::LIMIT`](crate::VectorClock::LIMIT).
+pub(crate) const LIMIT: u64 = 1 << 63;
 
 /// The name of one event or update: the `counter`-th of `node`.
 ///
-/// Unique as long as no two nodes share a [`NodeId`], and no node forgets its count: one that lost its state goes on under a new
-/// [`NodeId`].
+/// Unique as long as no two nodes share a [`NodeId`], and no node forgets its count: one that lost its
+/// state goes on under a new [`NodeId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "Name"))]
 pub struct Dot {
-    /// Who.
+    /// The node.
     pub node: NodeId,
-    /// Which of its events, from 1 to less than [`VectorClock::LIMIT`]. A counter of 0 names none. What serde reads is in these bounds.
+    /// Which of its events, from 1 to less than [`VectorClock::LIMIT`](crate::VectorClock::LIMIT); 0 names
+    /// none. What serde reads is in these bounds.
     pub counter: u64,
 }
 
@@ -46,7 +42,7 @@ impl TryFrom<Name> for Dot {
     type Error = &'static str;
 
     fn try_from(Name { node, counter }: Name) -> Result<Self, Self::Error> {
-        let named = (1..VectorClock::LIMIT).contains(&counter);
+        let named = (1..LIMIT).contains(&counter);
         if named { Ok(Self { node, counter }) } else { Err("the counter of a dot is zero, or not below 2^63") }
     }
 }
@@ -57,12 +53,12 @@ mod tests {
 
     #[test]
     fn a_dot_that_names_no_event_is_not_read() {
-        for counter in [1, 2, VectorClock::LIMIT - 1] {
+        for counter in [1, 2, LIMIT - 1] {
             let dot = Dot::new(NodeId(7), counter);
             assert_eq!(serde_json::from_str::<Dot>(&serde_json::to_string(&dot).unwrap()).unwrap(), dot);
             assert_eq!(postcard::from_bytes::<Dot>(&postcard::to_allocvec(&dot).unwrap()).unwrap(), dot);
         }
-        for counter in [0, VectorClock::LIMIT, u64::MAX] {
+        for counter in [0, LIMIT, u64::MAX] {
             let dot = Dot::new(NodeId(7), counter);
             let error = serde_json::from_str::<Dot>(&serde_json::to_string(&dot).unwrap()).unwrap_err();
             assert!(error.to_string().contains("the counter of a dot"), "{error}");
