@@ -8,14 +8,18 @@ use crate::{Interval, PhysicalClock, Uncertainty, Unknown};
 ///
 /// # What is promised
 ///
-/// If `reading` is what the wall clock says, and `bound` what the source says of its error, then [`now`](Self::now) is
-/// `[reading − bound, reading + bound]`. The true time at which the clock was read lies in it, **if the bound is honest**: if the wall clock was off by no more than the bound. Nothing here can check that. A daemon
-/// that follows a wrong server keeps a wrong clock with a small bound.
+/// If `reading` is what the wall clock says, and `bound` what the source says of its error, then
+/// [`now`](Self::now) is `[reading − bound, reading + bound]`. The true time at which the clock was
+/// read lies in it, **if the bound is honest**: if the wall clock was off by no more than the
+/// bound. Nothing here can check that. A daemon that follows a wrong server keeps a wrong clock
+/// with a small bound.
 ///
-/// Time goes on while the answer is used. What has certainly passed stays so; what certainly lies ahead need not.
+/// Time goes on while the answer is used. What has certainly passed stays so; what certainly lies
+/// ahead need not.
 ///
-/// The clock is read [exactly](PhysicalClock::exact) each time. Behind a [`CoarseClock`](crate::CoarseClock) or a
-/// [`CachedClock`](crate::CachedClock) it is the system's clock, or the one behind the cache, that is read: how old a kept reading is, nobody can promise.
+/// The clock is read [exactly](PhysicalClock::exact) each time. Behind a
+/// [`CoarseClock`](crate::CoarseClock) or a [`CachedClock`](crate::CachedClock) it is the system's
+/// clock, or the one behind the cache, that is read: how old a kept reading is, nobody can promise.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -53,8 +57,9 @@ impl<U: Uncertainty, C: PhysicalClock> BoundedClock<U, C> {
     /// # Errors
     /// When the source cannot say how wrong the clock is.
     pub fn now(&self) -> Result<Interval, Unknown> {
-        // Asked on both sides of the reading, and the worse answer counts. A thread may be paused between the two, while the
-        // bound grows, or while the clock is set and the bound shrinks: then only the one before holds for the reading.
+        // Asked on both sides of the reading, and the worse answer counts. A thread may be paused
+        // between the two, while the bound grows, or while the clock is set and the bound shrinks:
+        // then only the one before holds for the reading.
         let before = self.uncertainty.bound()?;
         let reading = self.clock.exact();
         let after = self.uncertainty.bound()?;

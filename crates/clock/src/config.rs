@@ -6,8 +6,8 @@ use steadfast_core::ConfigError;
 
 use crate::{Jump, Physical, Timestamp, listener::Listener};
 
-/// How an [`Hlc`](crate::Hlc) is set up: how far ahead it believes its peers, and what it reports of its
-/// wall clock. Checked where a clock is made.
+/// How an [`Hlc`](crate::Hlc) is set up: how far ahead it believes its peers, and what it reports
+/// of its wall clock. Checked where a clock is made.
 #[derive(Clone)]
 #[must_use]
 pub struct HlcConfig {
@@ -33,49 +33,51 @@ impl HlcConfig {
         }
     }
 
-    /// How far a peer's stamp may be ahead of this node's wall clock: what two wall clocks may differ by,
-    /// plus what a clock may lead its own. From 1 ms to a day. The default is 500 ms, as in CockroachDB
-    /// (`--max-offset`).
+    /// How far a peer's stamp may be ahead of this node's wall clock: what two wall clocks may
+    /// differ by, plus what a clock may lead its own. From 1 ms to a day. The default is 500 ms, as
+    /// in CockroachDB (`--max-offset`).
     ///
-    /// Each node that is believed can push this clock ahead of its wall clock by so much, and by one grain
-    /// of 100 µs when the logical half of its stamp is full.
+    /// Each node that is believed can push this clock ahead of its wall clock by so much, and by
+    /// one grain of 100 µs when the logical half of its stamp is full.
     pub const fn max_drift(mut self, max_drift: Duration) -> Self {
         self.max_drift = max_drift;
         self
     }
 
-    /// By how much more or less than time the wall clock must move for a [`Jump`]. From 20 ms, two of the
-    /// longest kernel ticks, to a day. The default is 128 ms, above which `ntpd` steps a clock instead of
-    /// slewing it. After a long time without an event the clock must have moved by up to twice as much,
-    /// because it may have been slewed.
+    /// By how much more or less than time the wall clock must move for a [`Jump`]. From 20 ms, two
+    /// of the longest kernel ticks, to a day. The default is 128 ms, above which `ntpd` steps a
+    /// clock instead of slewing it. After a long time without an event the clock must have moved by
+    /// up to twice as much, because it may have been slewed.
     ///
-    /// The next event notices a step that leaves the window from this much before the last comparison to a
-    /// second after it. A smaller step is noticed when the wall clock comes to the end of the window: at the
-    /// latest after a second and this.
+    /// The next event notices a step that leaves the window from this much before the last
+    /// comparison to a second after it. A smaller step is noticed when the wall clock comes to the
+    /// end of the window: at the latest after a second and this.
     pub const fn jump_threshold(mut self, jump_threshold: Duration) -> Self {
         self.jump_threshold = jump_threshold;
         self
     }
 
-    /// Calls `on_jump` for each jump of the wall clock, on the thread whose event found it, with no lock
-    /// held. The event waits for it; a panic in it passes through the event and leaves the clock sound.
+    /// Calls `on_jump` for each jump of the wall clock, on the thread whose event found it, with no
+    /// lock held. The event waits for it; a panic in it passes through the event and leaves the
+    /// clock sound.
     ///
-    /// It may use the clock, and is never called from within itself: a jump that its own events find, of
-    /// this clock or another, is only counted and reported.
+    /// It may use the clock, and is never called from within itself: a jump that its own events
+    /// find, of this clock or another, is only counted and reported.
     pub fn on_jump(mut self, on_jump: impl Fn(Jump) + Send + Sync + 'static) -> Self {
         self.on_jump = Listener::new(on_jump);
         self
     }
 
-    /// Begins above `start_after`, such as the last timestamp an earlier run gave out. At most 30 days above
+    /// Begins above `start_after`, such as the last timestamp an earlier run gave out. At most 30
+    /// days above
     /// [`Physical::LIMIT`]: what a clock that reached the limit may have given out.
     pub const fn start_after(mut self, start_after: Timestamp) -> Self {
         self.start_after = start_after;
         self
     }
 
-    /// The clock's name in metrics and events, its layers' too. The default is `default`; the gauge of the
-    /// lead needs a name.
+    /// The clock's name in metrics and events, its layers' too. The default is `default`; the gauge
+    /// of the lead needs a name.
     pub fn named(mut self, name: impl Into<Arc<str>>) -> Self {
         self.name = Some(name.into());
         self
@@ -110,7 +112,8 @@ pub(crate) fn require_start(start_after: Timestamp) -> Result<(), ConfigError> {
     ConfigError::require(fits, "start_after", start_after, "at most 30 days above Physical::LIMIT")
 }
 
-/// Above every mark: 30 days above where a clock may begin, so that it can begin above all that it stores.
+/// Above every mark: 30 days above where a clock may begin, so that it can begin above all that it
+/// stores.
 pub(crate) fn end_of_marks() -> Timestamp {
     beyond_limit(60 * DAY).into()
 }

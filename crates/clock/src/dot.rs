@@ -7,16 +7,16 @@ pub(crate) const LIMIT: u64 = 1 << 63;
 
 /// The name of one event or update: the `counter`-th of `node`.
 ///
-/// Unique as long as no two nodes share a [`NodeId`], and no node forgets its count: one that lost its
-/// state goes on under a new [`NodeId`].
+/// Unique as long as no two nodes share a [`NodeId`], and no node forgets its count: one that lost
+/// its state goes on under a new [`NodeId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(try_from = "Name"))]
 pub struct Dot {
     /// The node.
     pub node: NodeId,
-    /// Which of its events, from 1 to less than [`VectorClock::LIMIT`](crate::VectorClock::LIMIT); 0 names
-    /// none. What serde reads is in these bounds.
+    /// Which of its events, from 1 to less than [`VectorClock::LIMIT`](crate::VectorClock::LIMIT);
+    /// 0 names none. What serde reads is in these bounds.
     pub counter: u64,
 }
 

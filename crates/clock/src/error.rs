@@ -15,8 +15,8 @@ use crate::{HighWaterError, Timestamp};
 pub struct DriftTooLarge {
     /// The stamp that was refused.
     pub remote: Timestamp,
-    /// How far it lies beyond what is allowed. It would be accepted so much later, unless it lies beyond
-    /// [`Physical::LIMIT`](crate::Physical::LIMIT).
+    /// How far it lies beyond what is allowed. It would be accepted so much later, unless it lies
+    /// beyond [`Physical::LIMIT`](crate::Physical::LIMIT).
     pub excess: Duration,
 }
 
@@ -44,8 +44,8 @@ pub enum ClockError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The configuration cannot work, or the stored mark (in the field `high_water`) lies further beyond
-    /// [`Physical::LIMIT`](crate::Physical::LIMIT) than any that is stored.
+    /// The configuration cannot work, or the stored mark (in the field `high_water`) lies further
+    /// beyond [`Physical::LIMIT`](crate::Physical::LIMIT) than any that is stored.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The store cannot be read.

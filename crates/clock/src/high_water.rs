@@ -8,19 +8,22 @@ use crate::Timestamp;
 
 pub use self::file::HighWaterFile;
 
-/// Where a [`PersistentHlc`](crate::PersistentHlc) keeps its high water: a mark that no timestamp it gave out lies above.
+/// Where a [`PersistentHlc`](crate::PersistentHlc) keeps its high water: a mark that no timestamp
+/// it gave out lies above.
 ///
 /// Called about once for each reserve, by one thread at a time. Calls block.
 pub trait HighWater: Send + Sync + 'static {
     /// The mark that was stored last; `None` when there never was one.
     ///
     /// # Errors
-    /// When it cannot be read, or what is there is no mark. A mark that was lost must never be taken for none.
+    /// When it cannot be read, or what is there is no mark. A mark that was lost must never be
+    /// taken for none.
     fn load(&self) -> Result<Option<Timestamp>, HighWaterError>;
 
     /// Stores `mark`, so that it outlasts the process and the machine.
     ///
-    /// Marks only rise. Only after an error may the same one come again: it may have been stored, or not.
+    /// Marks only rise. Only after an error may the same one come again: it may have been stored,
+    /// or not.
     ///
     /// # Errors
     /// When it is not certain that it does.
@@ -48,7 +51,8 @@ pub enum HighWaterError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The timestamp lies 60 days beyond [`Physical::LIMIT`](crate::Physical::LIMIT): above all marks, so that it could not be kept.
+    /// The timestamp lies 60 days beyond [`Physical::LIMIT`](crate::Physical::LIMIT): above all
+    /// marks, so that it could not be kept.
     #[error("the clock has come to its end")]
     Exhausted,
     /// Another clock uses this store. Two nodes with one high water would each forget their own.

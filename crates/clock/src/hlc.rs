@@ -15,27 +15,28 @@ use crate::{
     word::Word,
 };
 
-/// A hybrid logical clock: stamps that respect what happened before what, and stay close to wall time.
+/// A hybrid logical clock: stamps that respect what happened before what, and stay close to wall
+/// time.
 ///
 /// A handle; clones share one clock. Every event of a process is stamped by one clock:
-/// [`tick`](Self::tick) for what happens here and for messages that are sent, [`update`](Self::update) or
-/// [`merge`](Self::merge) for those that are received. No call waits for another thread or allocates, and
-/// no tick fails, whatever the wall clock does. (About once a second an event compares the wall clock with
-/// time that passed, and an [`on_jump`](HlcConfig::on_jump) of yours runs inside the event that found the
-/// jump.)
+/// [`tick`](Self::tick) for what happens here and for messages that are sent,
+/// [`update`](Self::update) or [`merge`](Self::merge) for those that are received. No call waits
+/// for another thread or allocates, and no tick fails, whatever the wall clock does. (About once a
+/// second an event compares the wall clock with time that passed, and an
+/// [`on_jump`](HlcConfig::on_jump) of yours runs inside the event that found the jump.)
 ///
 /// # How far ahead of the wall clock
 ///
-/// A clock leads its wall clock after one of these things, and then counts on until the wall clock has
-/// caught up:
+/// A clock leads its wall clock after one of these things, and then counts on until the wall clock
+/// has caught up:
 /// - a peer's stamp, by at most [`max_drift`](HlcConfig::max_drift) plus the
-///   [`lag`](PhysicalClock::lag) of the source, rounded up to a grain of 100 µs, and one grain more when
-///   the peer's logical half is full;
-/// - the wall clock went back, by as much as that, or the clock began
-///   [above a timestamp](HlcConfig::start_after) that is ahead;
+///   [`lag`](PhysicalClock::lag) of the source, rounded up to a grain of 100 µs, and one grain more
+///   when the peer's logical half is full;
+/// - the wall clock went back, by as much as that, or the clock began [above a
+///   timestamp](HlcConfig::start_after) that is ahead;
 /// - more than 65,536 events in one grain carried into the physical half: one grain for each 65,536
-///   events, at the very worst two. While the wall clock runs no word can be counted up fast enough for
-///   that to add up; while it stands still, it does.
+///   events, at the very worst two. While the wall clock runs no word can be counted up fast enough
+///   for that to add up; while it stands still, it does.
 ///
 /// They add up. [`lead`](Self::lead) returns the sum.
 ///
@@ -101,28 +102,29 @@ impl<C: PhysicalClock> Hlc<C> {
 
     /// Stamps a local event, or a message that is sent: the paper's *send or local event*.
     ///
-    /// The stamp is above every one this clock has given out or adopted, and at or above the wall clock.
-    /// It is unique in this clock.
+    /// The stamp is above every one this clock has given out or adopted, and at or above the wall
+    /// clock. It is unique in this clock.
     #[inline]
     pub fn tick(&self) -> Timestamp {
         self.at_the_wall(Word::tick)
     }
 
-    /// Stamps the receipt of a message that carries `remote`: the paper's *receive event*. The stamp is
-    /// above `remote` as well.
+    /// Stamps the receipt of a message that carries `remote`: the paper's *receive event*. The
+    /// stamp is above `remote` as well.
     ///
     /// # Errors
     /// When `remote` is above all that this clock has seen and further than
-    /// [`max_drift`](HlcConfig::max_drift) ahead of the wall clock. The clock stays as it was. Old stamps
-    /// are never refused.
+    /// [`max_drift`](HlcConfig::max_drift) ahead of the wall clock. The clock stays as it was. Old
+    /// stamps are never refused.
     #[inline]
     pub fn update(&self, remote: Timestamp) -> Result<Timestamp, DriftTooLarge> {
         let allowance = self.shared.allowance;
         self.at_the_wall(|word, wall| word.update(wall, remote, allowance)).inspect_err(|_| self.refuse())
     }
 
-    /// Adopts `remote` without stamping an event, as `Clock.Update` does in CockroachDB: what is stamped
-    /// from now on is above it. Cheaper than [`update`](Self::update) where one message brings many stamps.
+    /// Adopts `remote` without stamping an event, as `Clock.Update` does in CockroachDB: what is
+    /// stamped from now on is above it. Cheaper than [`update`](Self::update) where one message
+    /// brings many stamps.
     ///
     /// # Errors
     /// As [`update`](Self::update).
@@ -134,8 +136,8 @@ impl<C: PhysicalClock> Hlc<C> {
 
     /// The last timestamp given out or adopted.
     ///
-    /// While another thread's tick catches up with the wall clock, it may be a count that is never given
-    /// out: above all stamps given out before, and below all that follow.
+    /// While another thread's tick catches up with the wall clock, it may be a count that is never
+    /// given out: above all stamps given out before, and below all that follow.
     #[must_use]
     pub fn last(&self) -> Timestamp {
         self.shared.word.last()
@@ -157,9 +159,9 @@ impl<C: PhysicalClock> Hlc<C> {
         self.shared.telemetry.name()
     }
 
-    /// Reads the wall clock for an event, and compares it with time that passed where the reading is odd
-    /// or a second is over. The word comes first, because a processor may change it only when all that
-    /// stands before it is settled.
+    /// Reads the wall clock for an event, and compares it with time that passed where the reading
+    /// is odd or a second is over. The word comes first, because a processor may change it only
+    /// when all that stands before it is settled.
     #[inline]
     fn at_the_wall<T>(&self, event: impl FnOnce(&Word, Physical) -> T) -> T {
         let Shared { word, clock, jumps, .. } = &*self.shared;

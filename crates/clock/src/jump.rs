@@ -1,11 +1,12 @@
 //! Telling a wall clock that was set from time that passed.
 //!
-//! Each event compares its wall reading with a window: from a threshold before the last comparison to a
-//! second after it. Readings inside cost one subtraction. The first one outside makes its caller read the
-//! wall clock and a monotonic clock, and compare how far both have moved. So a clock that goes on as it
-//! should is compared once a second. A step by more than the threshold is noticed at once if it leads out
-//! of the window, and otherwise when the wall clock comes to the end of it. A clock that never comes there,
-//! because it stands still or is set back again and again, is not compared.
+//! Each event compares its wall reading with a window: from a threshold before the last comparison
+//! to a second after it. Readings inside cost one subtraction. The first one outside makes its
+//! caller read the wall clock and a monotonic clock, and compare how far both have moved. So a
+//! clock that goes on as it should is compared once a second. A step by more than the threshold is
+//! noticed at once if it leads out of the window, and otherwise when the wall clock comes to the
+//! end of it. A clock that never comes there, because it stands still or is set back again and
+//! again, is not compared.
 
 use std::{
     sync::{Mutex, TryLockError},
@@ -30,8 +31,8 @@ pub enum Jump {
 const COMPARE_EVERY: Duration = Duration::from_secs(1);
 
 /// By how much a wall clock may be slewed without being set: twice the 500 ppm that Linux and NTP
-/// (RFC 5905) allow. Linux slews the monotonic clock with it, other systems need not; so the allowance is
-/// never more than one threshold.
+/// (RFC 5905) allow. Linux slews the monotonic clock with it, other systems need not; so the
+/// allowance is never more than one threshold.
 const SLEW: f64 = 1e-3;
 
 /// How often both clocks are read when the thread was paused between them.
@@ -69,8 +70,8 @@ impl Anchor {
 /// Watches a wall clock through the readings that are taken anyway.
 #[derive(Debug)]
 pub(crate) struct JumpDetector {
-    /// The start of the window, in grains. Read with every tick and written once a second: on no line that
-    /// ticks write.
+    /// The start of the window, in grains. Read with every tick and written once a second: on no
+    /// line that ticks write.
     start: AtomicU64,
     width: u64,
     threshold: Duration,
@@ -100,8 +101,8 @@ impl JumpDetector {
         wall.grains().wrapping_sub(self.start.load(Relaxed)) > self.width
     }
 
-    /// Compares the wall clock with time that passed, unless another thread does. Nothing but the two
-    /// clocks is read under the lock.
+    /// Compares the wall clock with time that passed, unless another thread does. Nothing but the
+    /// two clocks is read under the lock.
     pub(crate) fn compare(&self, clock: &impl PhysicalClock) -> Option<Jump> {
         let mut anchor = match self.anchor.try_lock() {
             Ok(anchor) => anchor,
@@ -231,7 +232,8 @@ mod tests {
         assert_eq!(watched.tick(), Some(Jump::Forward(3500 * MS)));
     }
 
-    /// Something happens to the thread in the middle of the next looks, between the readings of the two clocks.
+    /// Something happens to the thread in the middle of the next looks, between the readings of the
+    /// two clocks.
     struct Interrupted {
         clock: ManualWallClock,
         looks: AtomicU64,

@@ -1,9 +1,10 @@
 //! Lamport's logical clock: one counter that orders events without any time.
 //!
-//! L. Lamport: *Time, Clocks, and the Ordering of Events in a Distributed System* (1978). It costs eight bytes a message. If *e*
-//! happened before *f*, then the number of *e* is the smaller one; of two numbers nobody can tell whether the smaller one
-//! happened before, or merely beside. A [`VectorClock`](crate::VectorClock) can. An [`Hlc`](crate::Hlc) keeps the same promise,
-//! and its numbers are close to wall time.
+//! L. Lamport: *Time, Clocks, and the Ordering of Events in a Distributed System* (1978). It costs
+//! eight bytes a message. If *e* happened before *f*, then the number of *e* is the smaller one; of
+//! two numbers nobody can tell whether the smaller one happened before, or merely beside. A
+//! [`VectorClock`](crate::VectorClock) can. An [`Hlc`](crate::Hlc) keeps the same promise, and its
+//! numbers are close to wall time.
 
 use crate::sync::{AtomicU64, Ordering::Relaxed};
 
@@ -25,16 +26,17 @@ use crate::sync::{AtomicU64, Ordering::Relaxed};
 /// ```
 #[derive(Debug, Default)]
 pub struct LamportClock {
-    // Relaxed throughout: the promise is about this one word, whose modification order all threads agree on. A change that
-    // happened before another comes first in it. The word guards nothing else.
+    // Relaxed throughout: the promise is about this one word, whose modification order all threads
+    // agree on. A change that happened before another comes first in it. The word guards nothing
+    // else.
     last: AtomicU64,
 }
 
 impl LamportClock {
     /// What comes from outside must be less than this: 2⁶³.
     ///
-    /// A clock that counts an event each nanosecond gets there in 292 years, so no honest clock does. It needs as long again from
-    /// there to the end of the word, so ticks never wrap.
+    /// A clock that counts an event each nanosecond gets there in 292 years, so no honest clock
+    /// does. It needs as long again from there to the end of the word, so ticks never wrap.
     pub const LIMIT: u64 = 1 << 63;
 
     /// A clock whose first event is number 1.
@@ -52,23 +54,27 @@ impl LamportClock {
         Ok(Self { last: AtomicU64::new(last) })
     }
 
-    /// Numbers a local event, or a message that is sent: rule IR1. No two ticks of a clock return the same number.
+    /// Numbers a local event, or a message that is sent: rule IR1. No two ticks of a clock return
+    /// the same number.
     #[inline]
     pub fn tick(&self) -> u64 {
         // Never wraps: see `LIMIT`.
         self.last.fetch_add(1, Relaxed) + 1
     }
 
-    /// Numbers the receipt of a message that carries `remote`: one more than the larger of the two, rule IR2.
+    /// Numbers the receipt of a message that carries `remote`: one more than the larger of the two,
+    /// rule IR2.
     ///
-    /// The limit keeps out garbage: all ones, negative numbers, the bits of a float. It does not keep out a peer that lies: a
-    /// number just below the limit is believed, and the peers of this clock then refuse what it says. Where peers may lie, an
-    /// [`Hlc`](crate::Hlc) has wall time to hold them to.
+    /// The limit keeps out garbage: all ones, negative numbers, the bits of a float. It does not
+    /// keep out a peer that lies: a number just below the limit is believed, and the peers of this
+    /// clock then refuse what it says. Where peers may lie, an [`Hlc`](crate::Hlc) has wall time to
+    /// hold them to.
     ///
     /// # Errors
     /// When `remote` is not below [`LIMIT`](Self::LIMIT); the clock stays what it was.
     pub fn update(&self, remote: u64) -> Result<u64, RemoteTooLarge> {
-        // In two steps that cannot fail, instead of a loop. What another thread does in between only makes the number larger.
+        // In two steps that cannot fail, instead of a loop. What another thread does in between
+        // only makes the number larger.
         self.merge(remote)?;
         Ok(self.tick())
     }
@@ -150,7 +156,8 @@ mod loom_tests {
 
     use super::*;
 
-    /// Whatever the interleaving: no number is given out twice, each thread's grow, and a receipt lies above its message.
+    /// Whatever the interleaving: no number is given out twice, each thread's grow, and a receipt
+    /// lies above its message.
     #[test]
     fn numbers_are_unique_and_grow_beside_a_receipt_and_a_merge() {
         loom::model(|| {
@@ -176,7 +183,8 @@ mod loom_tests {
         });
     }
 
-    /// A message between threads that share the clock: its number travels with a release and an acquire, without an update.
+    /// A message between threads that share the clock: its number travels with a release and an
+    /// acquire, without an update.
     #[test]
     fn a_tick_after_a_message_of_the_same_process_lies_above_it() {
         loom::model(|| {

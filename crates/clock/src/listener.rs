@@ -17,8 +17,8 @@ impl Listener {
         Self(Some(Arc::new(on_jump)))
     }
 
-    /// Calls it, unless this thread is in a listener already: a source that jumps with every reading would
-    /// never let it return.
+    /// Calls it, unless this thread is in a listener already: a source that jumps with every
+    /// reading would never let it return.
     pub(crate) fn report(&self, jump: Jump) {
         if let Some(on_jump) = &self.0
             && !REPORTING.replace(true)

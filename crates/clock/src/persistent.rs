@@ -13,25 +13,27 @@ use crate::{
     },
 };
 
-/// An [`Hlc`] that stays monotone across restarts, even when the wall clock was set back in between.
+/// An [`Hlc`] that stays monotone across restarts, even when the wall clock was set back in
+/// between.
 ///
-/// It gives out no timestamp above a mark that is stored, and begins above the stored mark. The mark runs ahead of the wall clock by a
-/// reserve of half the [`max_drift`](HlcConfig::max_drift), so that an event waits for the store about once in so
-/// long, and a restart adds at most the reserve to what the clock led its wall clock by before. Call
-/// [`keep_ahead`](Self::keep_ahead) on a thread of its own to have no event wait.
+/// It gives out no timestamp above a mark that is stored, and begins above the stored mark. The
+/// mark runs ahead of the wall clock by a reserve of half the [`max_drift`](HlcConfig::max_drift),
+/// so that an event waits for the store about once in so long, and a restart adds at most the
+/// reserve to what the clock led its wall clock by. Call [`keep_ahead`](Self::keep_ahead) on a
+/// thread of its own to have no event wait. When the store fails, so does the event: its timestamp
+/// is not given out, and the next event tries again.
 ///
-/// When the store fails, so does the event: its timestamp is not given out, and the next event tries again.
-///
-/// A restart uses up what is left of the reserve. So a clock that leads its wall clock raises the mark by a millisecond at first,
-/// and by twice as much each time until that is the reserve: a process that keeps crashing does not run away from its
-/// peers, and one that lives does not wait for the store more often than others.
+/// A restart uses up what is left of the reserve. So a clock that leads its wall clock raises the
+/// mark by a millisecond at first, and by twice as much each time until that is the reserve: a
+/// process that keeps crashing does not run away from its peers.
 ///
 /// # A wall clock that was far ahead for a moment
 ///
-/// What was stamped meanwhile lies in the future; the clock counts on from there, its peers refuse its stamps, and the mark outlasts every
-/// restart. There is no way back that keeps the promise: either wait until the wall clock has caught up, or take the stamps back. For that
-/// stop the process, stamp anew or discard what carries a stamp from the future, wherever it went, remove the mark, and
-/// [start after](HlcConfig::start_after) the greatest stamp that remains.
+/// What was stamped meanwhile lies in the future; the clock counts on from there, its peers refuse
+/// its stamps, and the mark outlasts every restart. Either wait until the wall clock has caught up,
+/// or take the stamps back: stop the process, stamp anew or discard what carries a stamp from the
+/// future, wherever it went, remove the mark, and [start after](HlcConfig::start_after) the
+/// greatest stamp that remains.
 #[derive(Debug)]
 pub struct PersistentHlc<C, H> {
     hlc: Hlc<C>,
@@ -40,20 +42,20 @@ pub struct PersistentHlc<C, H> {
 
 #[derive(Debug)]
 struct Mark<H> {
-    /// No timestamp above this one has been given out.
-    ///
-    /// Stored with release when the store has it, and loaded with acquire: who finds room below it may rely on the store.
+    /// No timestamp above this one has been given out. Stored with release once the store has it,
+    /// and loaded with acquire: a thread that finds room below it may rely on the store.
     stored: AtomicU64,
     /// In grains.
     reserve: u64,
     raiser: Mutex<Raiser<H>>,
 }
 
-/// Who holds it may raise the mark.
+/// Its lock is the right to raise the mark.
 #[derive(Debug)]
 struct Raiser<H> {
     store: H,
-    /// The highest mark that the store was handed. A store that failed may hold it all the same, so nothing lower is stored.
+    /// The highest mark that the store was handed. A store that failed may hold it all the same, so
+    /// nothing lower is stored.
     tried: Timestamp,
     /// What the mark is next raised by while the clock leads its wall clock, in grains.
     step: u64,
@@ -66,7 +68,8 @@ impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
     /// A clock on `clock` that begins above what `store` holds.
     ///
     /// # Errors
-    /// When `config` cannot work, or the mark cannot be read. A store that holds nothing yet is no error.
+    /// When `config` cannot work, or the mark cannot be read. A store that holds nothing yet is no
+    /// error.
     pub fn open(clock: C, config: HlcConfig, store: H) -> Result<Self, OpenError> {
         let mut settings = config.check()?;
         let mark = store.load()?.unwrap_or(Timestamp::MIN);
@@ -105,9 +108,10 @@ impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
         Ok(())
     }
 
-    /// Raises the mark if less than three quarters of the reserve are left; while the clock leads its wall clock, if less than the next
-    /// step is. Blocks on the store; call it from a thread that may, four times in each [`max_drift`](HlcConfig::max_drift): then no
-    /// event has to, but the first ones of a clock that leads its wall clock.
+    /// Raises the mark if less than three quarters of the reserve are left; while the clock leads
+    /// its wall clock, if less than the next step is. Blocks on the store: call it from a thread
+    /// that may block, four times in each [`max_drift`](HlcConfig::max_drift). Then no event waits,
+    /// but the first ones of a clock that leads its wall clock.
     ///
     /// # Errors
     /// When the mark could not be raised.
@@ -116,7 +120,8 @@ impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
         self.raise(front, front.plus_grains(self.mark.reserve / 4 * 3).into())
     }
 
-    /// The clock, to look at: its last timestamp, its lead, its snapshot. A timestamp that is taken from it directly is not kept.
+    /// The clock, to look at: its last timestamp, its lead, its snapshot. A timestamp taken from it
+    /// directly is not kept.
     #[must_use]
     pub const fn hlc(&self) -> &Hlc<C> {
         &self.hlc
@@ -133,7 +138,8 @@ impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
         Ok(stamp)
     }
 
-    /// Raises the mark a step above `front`, unless it is there or at `needed`. Nothing but the store is asked under the lock.
+    /// Raises the mark a step above `front`, unless it is there or at `needed`. Nothing but the
+    /// store is asked under the lock.
     #[cold]
     fn raise(&self, front: Physical, needed: Timestamp) -> Result<(), HighWaterError> {
         let by_wall = self.wall().plus_grains(self.mark.reserve);
@@ -145,7 +151,8 @@ impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
             return Ok(());
         }
         let by_step = front.plus_grains(raiser.step);
-        // Both may lie below what is stored: the wall clock was set back, or others went on while we waited.
+        // Both may lie below what is stored: the wall clock was set back, or others went on while
+        // we waited.
         let mark = Timestamp::from(by_wall.max(by_step)).max(raiser.tried).min(end_of_marks());
         if mark.to_bits() == stored {
             return Ok(());

@@ -16,8 +16,8 @@ use crate::Physical;
 
 /// A wall clock that a hybrid clock can stand on.
 ///
-/// A [`WallClock`] of your own needs no more than `impl PhysicalClock for MyClock {}`, unless its time is simulated: then
-/// [`monotonic`](Self::monotonic) must be simulated with it.
+/// A [`WallClock`] of your own needs no more than `impl PhysicalClock for MyClock {}`, unless its
+/// time is simulated: then [`monotonic`](Self::monotonic) must be simulated with it.
 ///
 /// | source | what it reads | when |
 /// |---|---|---|
@@ -32,10 +32,11 @@ pub trait PhysicalClock: WallClock {
         Physical::from(self.now())
     }
 
-    /// The wall time, read now even where [`now`](WallClock::now) and [`physical`](Self::physical) return an older reading.
+    /// The wall time, read now even where [`now`](WallClock::now) and [`physical`](Self::physical)
+    /// return an older reading.
     ///
-    /// A [`BoundedClock`](crate::BoundedClock) reads it and nothing else: no [`lag`](Self::lag) bounds how old a reading is. A
-    /// clock of your own that keeps readings must read anew here.
+    /// A [`BoundedClock`](crate::BoundedClock) reads it and nothing else: no [`lag`](Self::lag)
+    /// bounds how old a reading is. A clock of your own that keeps readings must read anew here.
     fn exact(&self) -> SystemTime {
         self.now()
     }
@@ -45,19 +46,21 @@ pub trait PhysicalClock: WallClock {
         self.exact().into()
     }
 
-    /// Time since some moment on a monotonic clock: what the wall clock should have moved by. Read only
-    /// when the wall clock looks as if it had jumped, and about once a second.
+    /// Time since some moment on a monotonic clock: what the wall clock should have moved by. Read
+    /// only when the wall clock looks as if it had jumped, and about once a second.
     ///
-    /// The default is the system's [`BootClock`]: a machine that wakes from suspend has not had its wall
-    /// clock set.
+    /// The default is the system's [`BootClock`]: a machine that wakes from suspend has not had its
+    /// wall clock set.
     fn monotonic(&self) -> Duration {
         BootClock::system().now().since_zero()
     }
 
-    /// How far a reading is behind the time at which it is taken, as a rule. Zero for a clock that is read anew each time.
+    /// How far a reading is behind the time at which it is taken, as a rule. Zero for a clock that
+    /// is read anew each time.
     ///
-    /// An estimate, and no bound: a timer interrupt may be late, and who keeps a clock fresh may be starved. A peer may be ahead by so much
-    /// more before it is too far ahead; nothing that must be certain depends on it.
+    /// An estimate, and no bound: a timer interrupt may be late, and who keeps a clock fresh may be
+    /// starved. A peer may be ahead by so much more before it is too far ahead; nothing that must
+    /// be certain depends on it.
     fn lag(&self) -> Duration {
         Duration::ZERO
     }
@@ -71,7 +74,8 @@ impl PhysicalClock for SystemWallClock {
 }
 
 impl PhysicalClock for ManualWallClock {
-    /// The sum of all that it was advanced by: to advance it is to let time pass, to set it is a jump.
+    /// The sum of all that it was advanced by: to advance it is to let time pass, to set it is a
+    /// jump.
     fn monotonic(&self) -> Duration {
         self.elapsed()
     }

@@ -1,4 +1,5 @@
-//! Timestamps, nodes and stamps as serde values: the compact text in formats for people, bytes that sort as the values do in all others.
+//! Timestamps, nodes and stamps as serde values: the compact text in formats for people, bytes that
+//! sort as the values do in all others.
 //!
 //! Not a number: JSON readers keep 53 bits of one.
 
@@ -66,8 +67,9 @@ where
     }
 }
 
-/// Reads a text or bytes without owning them, and bytes where a text is asked for: what was held back for a flattened, tagged or untagged
-/// type is said to be for people, whatever format it came from. (As one value of bytes, for an array could not be handed over as a text.)
+/// Reads a text or bytes without owning them, and bytes where a text is asked for: what was held
+/// back for a flattened, tagged or untagged type is said to be for people, whatever format it came
+/// from. (As one value of bytes, for an array could not be handed over as a text.)
 struct Form<T, const N: usize> {
     from_bytes: fn([u8; N]) -> T,
 }
@@ -117,7 +119,8 @@ mod tests {
         assert!(postcard::from_bytes::<Timestamp>(&[0; 7]).is_err());
     }
 
-    /// Whatever serde holds a value back for: then it no longer says whether the format is for people.
+    /// Whatever serde holds a value back for: then it no longer says whether the format is for
+    /// people.
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Outer {
         #[serde(flatten)]

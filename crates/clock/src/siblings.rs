@@ -1,12 +1,11 @@
 //! Concurrent values under one name, told apart by dots.
 //!
-//! N. Preguiça, C. Baquero, P. S. Almeida, V. Fonte, R. Gonçalves: *Dotted Version Vectors: Logical Clocks for Optimistic
-//! Replication* (2010); P. S. Almeida et al.: *Scalable and Accurate Causality Tracking for Eventually Consistent Stores* (2014).
-//! A version vector alone, kept by the replicas, cannot tell two clients apart that wrote through the same replica; kept by the
-//! clients it grows with their number. A dot beside the context does both: each value bears the name of its own write, and one
-//! vector, as long as there are replicas, says what has been seen.
-//!
-//! It costs that vector, a dot of 16 bytes a value, and a reader that must be ready for more than one value.
+//! N. Preguiça et al.: *Dotted Version Vectors: Logical Clocks for Optimistic Replication* (2010);
+//! P. S. Almeida et al.: *Scalable and Accurate Causality Tracking for Eventually Consistent
+//! Stores* (2014). A version vector kept by the replicas cannot tell two clients apart that wrote
+//! through the same replica; kept by the clients it grows with their number. A dot beside the
+//! context does both: each value bears the name of its own write, and one vector with an entry for
+//! each replica is what has been seen.
 
 #[cfg(feature = "serde")]
 mod serde;
@@ -15,18 +14,19 @@ use steadfast_core::ConfigError;
 
 use crate::{CausalityError, Dot, NodeId, VersionVector};
 
-/// One replica of a set of concurrent values, each with its dot, and the causal context: all writes this replica has seen,
-/// whether their values are still there or not.
+/// One replica of a set of concurrent values, each with its dot, and the causal context: all writes
+/// this replica has seen, whether their values are still there or not.
 ///
-/// A client reads [`values`](Self::values) with the [`context`](Self::context), and hands the context back when it writes.
-/// The write replaces what its context contains, and stands beside what it does not.
+/// A client reads [`values`](Self::values) with the [`context`](Self::context), and hands the
+/// context back when it writes. The write replaces what its context contains, and stands beside
+/// what it does not.
 ///
-/// Both dimensions are bounded. The context has an entry for each replica that ever accepted a write. The values are the
-/// concurrent writes that nobody has resolved yet: when there are too many, writes and merges are refused until somebody reads
-/// them and writes one in their place.
+/// Both dimensions are bounded. The context has an entry for each replica that ever accepted a
+/// write. When there are too many concurrent values, writes and merges are refused until a client
+/// reads them and writes one in their place.
 ///
-/// What serde reads is checked, and has the capacities of [`Default`]: merge it into a replica of one's own to have others. What holds
-/// more than that is not written either. `serialize_within` and `deserialize_within` do both with other capacities.
+/// serde reads and writes values within the capacities of [`Default`], and checks what it reads;
+/// `serialize_within` and `deserialize_within` take other capacities.
 ///
 /// ```
 /// use steadfast_clock::{NodeId, Siblings, VersionVector};
@@ -53,30 +53,31 @@ pub struct Siblings<T> {
 }
 
 impl<T> Siblings<T> {
-    /// The capacity for values of [`Default`], and of what serde writes and reads: more concurrent writes than anybody sorts out by hand.
+    /// How many values [`Default`] has room for, and serde writes and reads.
     pub const DEFAULT_CAPACITY: usize = 64;
 
     /// No values yet: for at most `nodes` replicas, and `siblings` concurrent values.
     ///
     /// # Errors
-    /// When `nodes` is 0; or `siblings` is less than 2, for then two replicas with a value each could never merge.
+    /// When `nodes` is 0; or `siblings` is less than 2, so that two replicas with a value each
+    /// could never merge.
     pub fn new(nodes: usize, siblings: usize) -> Result<Self, ConfigError> {
         let context = VersionVector::new(nodes).map_err(|error| error.in_field("nodes"))?;
         ConfigError::require(siblings >= 2, "siblings", siblings, "at least 2")?;
         Ok(Self { context, values: Vec::new(), capacity: siblings })
     }
 
-    /// Writes `value` through the replica `node`, in place of all values that `context` contains. The others stay beside it.
-    /// Returns the write's name.
+    /// Writes `value` through the replica `node`, in place of all values that `context` contains.
+    /// The others stay beside it. Returns the write's name.
     ///
-    /// `context` is what the writer had read, from this replica or another; an empty one replaces nothing.
-    ///
-    /// A context is believed. One that claims writes which were never made hides them when they are: clients that are not trusted
-    /// should get theirs in a form they cannot change.
+    /// `context` is what the writer had read, from this replica or another; an empty one replaces
+    /// nothing. It is believed: one that claims writes which were never made hides them when they
+    /// are made. Give clients that are not trusted a context in a form they cannot change.
     ///
     /// # Errors
-    /// [`CausalityError::TooManySiblings`], [`CausalityError::Full`], or [`CausalityError::Overflow`] when the count of `node` is
-    /// at its end. Nothing was written then, and nothing was discarded.
+    /// [`CausalityError::TooManySiblings`], [`CausalityError::Full`], or
+    /// [`CausalityError::Overflow`] when the count of `node` is at its end. Nothing was written
+    /// then, and nothing was discarded.
     pub fn write(&mut self, context: &VersionVector, node: NodeId, value: T) -> Result<Dot, CausalityError> {
         let concurrent = self.values.iter().filter(|(dot, _)| !context.contains(*dot)).count();
         if concurrent >= self.capacity {
@@ -91,23 +92,24 @@ impl<T> Siblings<T> {
         Ok(dot)
     }
 
-    /// Writes `value` on this replica, which is `node`, in place of all values it holds: the write of a
-    /// multi-value register, whose replicas write what they have read themselves.
+    /// Writes `value` on this replica, which is `node`, in place of all values it holds: the write
+    /// of a multi-value register, whose replicas write what they have read themselves.
     ///
     /// # Errors
-    /// [`CausalityError::Full`] or [`CausalityError::Overflow`], as [`write`](Self::write). Nothing was
-    /// written then, and nothing was discarded.
+    /// [`CausalityError::Full`] or [`CausalityError::Overflow`], as [`write`](Self::write). Nothing
+    /// was written then, and nothing was discarded.
     pub fn replace(&mut self, node: NodeId, value: T) -> Result<Dot, CausalityError> {
         let dot = self.context.increment(node)?;
         self.values = vec![(dot, value)];
         Ok(dot)
     }
 
-    /// Removes all values that `context` contains, and writes none. What was removed does not come back with a merge: the context
-    /// remembers it, and no tombstone is needed.
+    /// Removes all values that `context` contains, and writes none. The context remembers them, so
+    /// a merge does not bring them back, and no tombstone is needed.
     ///
     /// # Errors
-    /// [`CausalityError::Full`] when there is no room for the context's nodes; nothing was removed then.
+    /// [`CausalityError::Full`] when there is no room for the context's nodes; nothing was removed
+    /// then.
     pub fn remove(&mut self, context: &VersionVector) -> Result<(), CausalityError> {
         let mut seen = self.context.clone();
         seen.merge(context)?;
@@ -120,12 +122,13 @@ impl<T> Siblings<T> {
         self.context = seen;
     }
 
-    /// Takes over what another replica has: a value stays if both have it, or if the side that has it not has not seen its write
-    /// either. Commutative, associative and idempotent, as long as there is room.
+    /// Takes over what another replica has: a value stays if both have it, or if the side without
+    /// it has not seen its write. Commutative, associative and idempotent, as long as there is
+    /// room.
     ///
     /// # Errors
-    /// [`CausalityError::TooManySiblings`] or [`CausalityError::Full`]; this replica stays what it was. Replicas whose siblings
-    /// are resolved can merge again.
+    /// [`CausalityError::TooManySiblings`] or [`CausalityError::Full`]; this replica stays what it
+    /// was. Replicas whose siblings are resolved can merge again.
     pub fn merge(&mut self, other: &Self) -> Result<(), CausalityError>
     where
         T: Clone,
@@ -145,23 +148,24 @@ impl<T> Siblings<T> {
         Ok(())
     }
 
-    /// Forgets the nodes that `keep` says no to, and returns what was forgotten. A node whose value is still here stays, whatever is
-    /// said.
+    /// Forgets the nodes for which `keep` is false, and returns them. A node whose value is still
+    /// here stays.
     ///
-    /// **The price.** A replica that is pruned of a node does not know its writes any more. A value of that node which was replaced
-    /// or removed here comes back with the merge of a replica that still has it, and so does the entry itself with that of a replica
-    /// or a context that was not pruned of it. A node that was forgotten and writes again does so under names of old writes, and
-    /// what it writes may be taken for seen.
+    /// **The price.** The replica no longer knows the node's writes: a value that was replaced or
+    /// removed here comes back with the merge of a replica that still has it, and so does the
+    /// entry. A node that was forgotten and writes again reuses names of old writes, and its new
+    /// ones may be taken for seen.
     ///
-    /// **When it is safe.** The node has retired for good, every replica has seen its last write, none has a value of its left, and
-    /// all are pruned of it before one of them reads a context or a copy from before that.
+    /// **When it is safe.** The node has retired for good, every replica has seen its last write,
+    /// none has a value of its left, and all are pruned of it before one of them reads a context or
+    /// a copy from before that.
     pub fn prune(&mut self, mut keep: impl FnMut(NodeId, u64) -> bool) -> Vec<(NodeId, u64)> {
         let values = &self.values;
         let has_value = |node| values.iter().any(|(dot, _)| dot.node == node);
         self.context.prune(|node, count| has_value(node) || keep(node, count))
     }
 
-    /// Whether this replica has nothing against a value that another one has: it has it too, or it does not know of it.
+    /// Whether this replica has the value too, or has not seen its write.
     fn lets_live(&self, dot: Dot) -> bool {
         !self.context.contains(dot) || self.values.binary_search_by_key(&dot, |(dot, _)| *dot).is_ok()
     }
@@ -178,7 +182,8 @@ impl<T> Siblings<T> {
         self.values.iter().map(|(dot, value)| (*dot, value))
     }
 
-    /// All writes this replica has seen: what who has read the values now hands back with a write.
+    /// All writes this replica has seen: what a client that has read the values hands back with its
+    /// write.
     #[must_use]
     pub const fn context(&self) -> &VersionVector {
         &self.context
@@ -228,7 +233,8 @@ mod tests {
 
     const REPLICAS: usize = 4;
 
-    /// What clients and replicas do. A context is read at one replica and used at any later time at any replica.
+    /// What clients and replicas do. A context is read at one replica and used at any later time at
+    /// any replica.
     #[derive(Clone, Debug)]
     enum Step {
         Read { at: usize },
@@ -248,8 +254,8 @@ mod tests {
         prop::collection::vec(step, 1..60)
     }
 
-    /// The naive model: every replica remembers every write it knows, and of each the writes it replaced. No vectors and no dots.
-    /// A removal is a write without a value.
+    /// The naive model: every replica remembers every write it knows, and of each the writes it
+    /// replaced. No vectors and no dots. A removal is a write without a value.
     #[derive(Default)]
     struct Model {
         replaced: Vec<BTreeSet<usize>>,

@@ -1,8 +1,9 @@
 //! The hybrid logical clock itself: what the next timestamp is.
 //!
-//! S. Kulkarni, M. Demirbas, D. Madappa, B. Avva, M. Leone: *Logical Physical Clocks and Consistent Snapshots in Globally
-//! Distributed Databases* (2014), figure 5. There the two halves *l* and *c* are compared and counted apart, in four cases. In one word
-//! with *l* above *c* all four are a maximum, and a *c* that overflows carries into *l* instead of wrapping.
+//! S. Kulkarni, M. Demirbas, D. Madappa, B. Avva, M. Leone: *Logical Physical Clocks and Consistent
+//! Snapshots in Globally Distributed Databases* (2014), figure 5. There the two halves *l* and *c*
+//! are compared and counted apart, in four cases. In one word with *l* above *c* all four are a
+//! maximum, and a *c* that overflows carries into *l* instead of wrapping.
 
 use steadfast_core::ConfigError;
 
@@ -11,8 +12,9 @@ use crate::{
     config::{require_drift, require_start},
 };
 
-/// A hybrid logical clock as plain data: no atomics, and the wall time is an argument. For simulators, and for
-/// state that has one owner; [`Hlc`](crate::Hlc) is the clock that threads share.
+/// A hybrid logical clock as plain data: no atomics, and the wall time is an argument. For
+/// simulators, and for state that has one owner; [`Hlc`](crate::Hlc) is the clock that threads
+/// share.
 ///
 /// ```
 /// use std::time::Duration;
@@ -39,19 +41,23 @@ pub struct HlcState {
 }
 
 impl HlcState {
-    /// A clock that has said nothing yet, and believes stamps up to `max_drift` ahead of the wall clock, rounded up to the grain.
+    /// A clock that has said nothing yet, and believes stamps up to `max_drift` ahead of the wall
+    /// clock, rounded up to the grain.
     ///
     /// # Errors
-    /// When `max_drift` is not from 1 ms to a day, as in [`HlcConfig::max_drift`](crate::HlcConfig::max_drift).
+    /// When `max_drift` is not from 1 ms to a day, as in
+    /// [`HlcConfig::max_drift`](crate::HlcConfig::max_drift).
     pub fn new(max_drift: std::time::Duration) -> Result<Self, ConfigError> {
         require_drift(max_drift)?;
         Ok(Self { last: Timestamp::MIN, allowance: Allowance::new(max_drift) })
     }
 
-    /// The same clock after it has given out or adopted `last`: the [`last`](Self::last) of a clock that is to be restored.
+    /// The same clock after it has given out or adopted `last`: the [`last`](Self::last) of a clock
+    /// that is to be restored.
     ///
     /// # Errors
-    /// When `last` is more than 30 days above [`Physical::LIMIT`], as in [`HlcConfig::start_after`](crate::HlcConfig::start_after).
+    /// When `last` is more than 30 days above [`Physical::LIMIT`], as in
+    /// [`HlcConfig::start_after`](crate::HlcConfig::start_after).
     pub fn start_after(self, last: Timestamp) -> Result<Self, ConfigError> {
         require_start(last)?;
         Ok(Self { last: self.last.max(last), ..self })
@@ -100,7 +106,8 @@ pub(crate) fn receive(last: Timestamp, wall: Physical, remote: Timestamp) -> Tim
     tick(last, wall).max(remote.next())
 }
 
-/// The first timestamp of a wall reading. A wall clock beyond the limit reads as the limit, so that nothing ever wraps.
+/// The first timestamp of a wall reading. A wall clock beyond the limit reads as the limit, so that
+/// nothing ever wraps.
 #[inline]
 pub(crate) fn reading(wall: Physical) -> Timestamp {
     wall.min(Physical::LIMIT).into()
@@ -117,7 +124,8 @@ impl Allowance {
         Self { grains: Physical::grains_in(max_drift) }
     }
 
-    /// Past stamps, and those that are no news, are always fine: only what would push the clock ahead can push it too far.
+    /// Past stamps, and those that are no news, are always fine: only what would push the clock
+    /// ahead can push it too far.
     #[inline]
     pub(crate) fn check(self, last: Timestamp, wall: Physical, remote: Timestamp) -> Result<(), DriftTooLarge> {
         let limit = wall.plus_grains(self.grains).min(Physical::LIMIT);

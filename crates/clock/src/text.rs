@@ -30,7 +30,8 @@ impl Stamp {
     }
 }
 
-/// Displays in the compact form: of fixed length, in the order of the values, fit for headers and keys.
+/// Displays in the compact form: of fixed length, in the order of the values, fit for headers and
+/// keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compact<T>(pub(crate) T);
 
@@ -117,7 +118,8 @@ impl FromStr for Stamp {
 
 fn parse_wall(text: &str) -> Result<Physical, ParseTimestampError> {
     let time = humantime::parse_rfc3339(text).map_err(|_| ParseTimestampError::Form)?;
-    // Only what is printed: nanoseconds would be cut, and a leap second or fewer digits would be second forms of one time.
+    // Only what is printed: nanoseconds would be cut, and a leap second or fewer digits would be
+    // second forms of one time.
     if humantime::format_rfc3339_micros(time).to_string() != text {
         return Err(ParseTimestampError::Form);
     }
@@ -136,7 +138,8 @@ fn parse_logical(text: &str) -> Result<u16, ParseTimestampError> {
     text.parse().ok().filter(|_| digits).ok_or(ParseTimestampError::Form)
 }
 
-/// Exactly 16 digits in lower case. `from_str_radix` alone would take a sign, fewer digits, and upper case.
+/// Exactly 16 digits in lower case. `from_str_radix` alone would take a sign, fewer digits, and
+/// upper case.
 fn parse_hex(text: &str) -> Option<u64> {
     let digits = text.len() == DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     u64::from_str_radix(text, 16).ok().filter(|_| digits)

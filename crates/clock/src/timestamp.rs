@@ -5,16 +5,18 @@ use std::time::{Duration, SystemTime};
 /// How many bits of a timestamp are its logical half.
 const LOGICAL_BITS: u32 = 16;
 
-/// Wall time in grains of 100 µs since the Unix epoch, in 48 bits: the physical half of a [`Timestamp`].
+/// Wall time in grains of 100 µs since the Unix epoch, in 48 bits: the physical half of a
+/// [`Timestamp`].
 ///
-/// It lasts until December 2861. Conversions round down to the grain; times before the epoch are the epoch, times after the
-/// end are the end.
+/// It lasts until December 2861. Conversions round down to the grain; times before the epoch are
+/// the epoch, times after the end are the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Physical(u64);
 
 impl Physical {
-    /// 100 µs. Fine enough that the 65,536 timestamps of one grain last for 655 million ticks a second, more than one
-    /// atomic word can be asked for; coarse enough that 48 bits last for 891 years.
+    /// 100 µs. Fine enough that the 65,536 timestamps of one grain last for 655 million ticks a
+    /// second, more than one atomic word can be asked for; coarse enough that 48 bits last for 891
+    /// years.
     pub const GRAIN: Duration = Duration::from_micros(100);
 
     /// The Unix epoch.
@@ -23,8 +25,9 @@ impl Physical {
     /// The last grain, on 16 December 2861.
     pub const MAX: Self = Self((1 << 48) - 1);
 
-    /// The latest a clock accepts from a wall clock or a peer: a year before [`MAX`](Self::MAX). What lies between is
-    /// room that ticks alone would take years to use up, so that no clock ever wraps.
+    /// The latest a clock accepts from a wall clock or a peer: a year before [`MAX`](Self::MAX).
+    /// What lies between is room that ticks alone would take years to use up, so that no clock ever
+    /// wraps.
     pub const LIMIT: Self = Self(Self::MAX.0 - 365 * 24 * 3600 * Self::PER_SEC);
 
     const PER_SEC: u64 = 10_000;
@@ -94,7 +97,8 @@ impl From<Physical> for SystemTime {
     }
 }
 
-/// A hybrid logical timestamp: 48 bits of wall time and 16 bits that count what happened within one grain of it.
+/// A hybrid logical timestamp: 48 bits of wall time and 16 bits that count what happened within one
+/// grain of it.
 ///
 /// | | |
 /// |---|---|
@@ -102,12 +106,13 @@ impl From<Physical> for SystemTime {
 /// | logical | 0 to 65,535; the next one carries into the physical half |
 /// | order | that of [`to_bits`](Self::to_bits), of the bytes of [`to_be_bytes`](Self::to_be_bytes), and of the text forms |
 ///
-/// If *e* happened before *f*, and both were stamped by clocks that were told of each other's messages, then the stamp of
-/// *e* is less than that of *f*. The converse does not hold: of two stamps the smaller one need not have happened before. Two clocks may
-/// give out the same timestamp: a [`Stamp`](crate::Stamp) adds the node.
+/// If *e* happened before *f*, and both were stamped by clocks that were told of each other's
+/// messages, then the stamp of *e* is less than that of *f*. The converse does not hold: of two
+/// stamps the smaller one need not have happened before. Two clocks may give out the same
+/// timestamp: a [`Stamp`](crate::Stamp) adds the node.
 ///
-/// The text form is `2026-11-24T03:59:35.123400Z+00042`; [`compact`](Self::compact) is 16 hexadecimal digits. [`FromStr`](std::str::FromStr)
-/// reads both.
+/// The text form is `2026-11-24T03:59:35.123400Z+00042`; [`compact`](Self::compact) is 16
+/// hexadecimal digits. [`FromStr`](std::str::FromStr) reads both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 

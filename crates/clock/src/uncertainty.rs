@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use steadfast_core::ConfigError;
 
-/// From here on a clock counts as unsynchronised: `MAXDISP` of RFC 5905, `NTP_PHASE_LIMIT` of Linux.
+/// From here on a clock counts as unsynchronised: `MAXDISP` of RFC 5905, `NTP_PHASE_LIMIT` of
+/// Linux.
 pub(crate) const UNSYNCHRONISED: Duration = Duration::from_secs(16);
 
 /// Says how far a wall clock may be from the true time.
@@ -34,11 +35,12 @@ pub enum Unknown {
     /// The kernel was given an estimate that nobody measured, such as zero.
     #[error("the error of the clock was not measured by who keeps it")]
     NotMeasured,
-    /// A leap second is being inserted, when the wall clock says each time in it twice, or left out; or is so close that the answer might
-    /// still be in use.
+    /// A leap second is being inserted, when the wall clock says each time in it twice, or left
+    /// out; or is so close that the answer might still be in use.
     #[error("a leap second is close")]
     LeapSecond,
-    /// The machine was suspended, and its clock has been set by a coarser one since; the daemon has not spoken again.
+    /// The machine was suspended, and its clock has been set by a coarser one since; the daemon has
+    /// not spoken again.
     #[error("the machine was suspended, and the error of its clock was not measured since")]
     Suspended,
     /// What the kernel says is not possible.
@@ -57,7 +59,8 @@ pub enum Unknown {
 
 /// A bound that is known beforehand: of machines whose clocks are kept by somebody who states it.
 ///
-/// As in CockroachDB (`--max-offset`). It is a promise of the user's: nothing here notices when a clock breaks it.
+/// As in CockroachDB (`--max-offset`). It is a promise of the user's: nothing here notices when a
+/// clock breaks it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FixedBound(Duration);
 
@@ -65,8 +68,8 @@ impl FixedBound {
     /// Off by at most `bound`, either way.
     ///
     /// # Errors
-    /// When `bound` is zero, which no clock can promise, or 16 s and more, from where on a clock counts as unsynchronised
-    /// (`MAXDISP` of RFC 5905).
+    /// When `bound` is zero, which no clock can promise, or 16 s and more, from where on a clock
+    /// counts as unsynchronised (`MAXDISP` of RFC 5905).
     pub fn new(bound: Duration) -> Result<Self, ConfigError> {
         let fits = !bound.is_zero() && bound < UNSYNCHRONISED;
         ConfigError::require(fits, "bound", bound, "above zero and below 16 s")?;

@@ -1,11 +1,11 @@
 //! Vector clocks: which event happened before which, exactly.
 //!
-//! C. Fidge: *Timestamps in Message-Passing Systems That Preserve the Partial Ordering* (1988); F. Mattern: *Virtual Time and
-//! Global States of Distributed Systems* (1989). *e* happened before *f* if and only if the vector of *e* is less than that of
-//! *f*; vectors that cannot be compared belong to concurrent events. No vector shorter than the number of nodes can say as much
-//! (B. Charron-Bost 1991). So this is the price: 16 bytes in memory for each node that ever counted, 9 to 18 on the wire, and a
-//! comparison that reads all of them. Nodes that come and go make the vector grow, until it is full or
-//! [pruned](VectorClock::prune), and pruning has a price of its own.
+//! C. Fidge: *Timestamps in Message-Passing Systems That Preserve the Partial Ordering* (1988); F.
+//! Mattern: *Virtual Time and Global States of Distributed Systems* (1989). *e* happened before *f*
+//! if and only if the vector of *e* is less than that of *f*; concurrent events have vectors that
+//! cannot be compared. No vector shorter than the number of nodes can say as much (B. Charron-Bost
+//! 1991). The price is 16 bytes in memory for each node that ever counted, 9 to 18 on the wire, and
+//! a comparison that reads all of them.
 
 mod codec;
 #[cfg(feature = "serde")]
@@ -23,10 +23,12 @@ use crate::{
 
 /// A count of events for each node that had any, for at most so many nodes.
 ///
-/// The same structure is a [`VersionVector`](crate::VersionVector), where only updates count as events. An event is named by
-/// its [`Dot`]; a vector stands for the set of all events up to its counts.
+/// The same structure is a [`VersionVector`](crate::VersionVector), where only updates count as
+/// events. An event is named by its [`Dot`]; a vector stands for the set of all events up to its
+/// counts.
 ///
-/// Two vectors are equal when their counts are; the capacity is a limit of this value, not a part of it.
+/// Two vectors are equal when their counts are; the capacity is a limit of this value, not a part
+/// of it.
 ///
 /// ```
 /// use steadfast_clock::{Causality, NodeId, VectorClock};
@@ -46,18 +48,18 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct VectorClock {
-    /// Sorted by node, each node once, no count of zero: so equal clocks are equal entries, and one encoding each.
+    /// Sorted by node, each node once, no count of zero: equal clocks have equal entries.
     entries: Vec<(NodeId, u64)>,
     capacity: usize,
 }
 
 impl VectorClock {
-    /// The capacity of [`Default`], and of what serde writes and reads: 256 nodes, which fit in a page of 4 KiB. With more nodes than
-    /// that, each message would carry more causality than content.
+    /// The capacity of [`Default`], and of what serde writes and reads: 256 nodes, which fit in a
+    /// page of 4 KiB.
     pub const DEFAULT_CAPACITY: usize = 256;
 
-    /// Every count is less than this: 2⁶³, as in a [`LamportClock`](crate::LamportClock::LIMIT). No honest node counts so far: an event each
-    /// nanosecond gets there in 292 years.
+    /// Every count is less than this: 2⁶³, as in a [`LamportClock`](crate::LamportClock::LIMIT). An
+    /// event each nanosecond gets there in 292 years.
     pub const LIMIT: u64 = LIMIT;
 
     /// An empty clock for at most `capacity` nodes. Memory is taken as nodes come.
@@ -73,11 +75,12 @@ impl VectorClock {
         Self { entries: Vec::new(), capacity }
     }
 
-    /// Counts an event of `node`, and names it. To be called by the node itself, or for it by the one who orders its events.
+    /// Counts an event of `node`, and names it.
     ///
     /// # Errors
-    /// [`CausalityError::Full`] when `node` is new and there is no room for it; [`CausalityError::Overflow`] when its count
-    /// would reach [`LIMIT`](Self::LIMIT), which garbage alone leads to. The clock stays what it was.
+    /// [`CausalityError::Full`] when `node` is new and there is no room for it;
+    /// [`CausalityError::Overflow`] when its count would reach [`LIMIT`](Self::LIMIT). The clock
+    /// stays what it was.
     pub fn increment(&mut self, node: NodeId) -> Result<Dot, CausalityError> {
         match self.position(node) {
             Ok(at) => {
@@ -97,11 +100,12 @@ impl VectorClock {
         }
     }
 
-    /// Takes over what `other` knows: for each node the larger count. Commutative, associative and idempotent, as long as there
-    /// is room.
+    /// Takes over what `other` knows: for each node the larger count. Commutative, associative and
+    /// idempotent, as long as there is room.
     ///
     /// # Errors
-    /// [`CausalityError::Full`] when both together know more nodes than fit; the clock stays what it was.
+    /// [`CausalityError::Full`] when both together know more nodes than fit; the clock stays what
+    /// it was.
     pub fn merge(&mut self, other: &Self) -> Result<(), CausalityError> {
         // The usual case on a quiet link, and the one that needs no memory.
         if self.dominates(other) {
@@ -114,25 +118,18 @@ impl VectorClock {
         Ok(())
     }
 
-    /// Forgets the nodes that `keep` says no to, and returns what was forgotten.
+    /// Forgets the nodes for which `keep` is false, and returns them with their counts.
     ///
-    /// **The price.** A missing entry reads as zero, so a pruned clock claims not to know what it knew. Compared with clocks that
-    /// still have the entry:
+    /// **The price.** A missing entry reads as zero, so a pruned clock no longer claims what it
+    /// knew. Compared with clocks that still have the entry, *after* may look like *concurrent*
+    /// (`{n:5, m:2}` and `{n:3, m:1}`, pruned of `n`), like *before* (`{n:5, m:1}` and `{n:3,
+    /// m:1}`) or like *equal* (`{n:5, m:1}` and `{m:1}`); *equal* and *concurrent* may look like
+    /// *before*. A merge with a clock that has the entry brings it back. A node that was forgotten
+    /// and counts again starts with 1, under the names of old events.
     ///
-    /// - *after* may look like *concurrent*: `{n:5, m:2}` is after `{n:3, m:1}`; pruned of `n`, it is concurrent with it.
-    /// - *after* may look like *before*: `{n:5, m:1}` is after `{n:3, m:1}`; pruned of `n`, it looks as if it were before it.
-    /// - *after* may look like *equal*: `{n:5, m:1}` is after `{m:1}`; pruned of `n`, it is the same.
-    /// - *equal* may look like *before*: a clock that is pruned of an entry is before its own copy.
-    /// - *concurrent* may look like *before*: `{n:1}` and `{m:1}` are concurrent; pruned of `n`, the first is empty, and before
-    ///   everything.
-    ///
-    /// A merge with a clock that has the entry brings it back. A node that was forgotten and counts again starts with 1, and
-    /// its events bear the names of old ones.
-    ///
-    /// **When it is safe.** The node has retired for good, every clock that will still be compared has seen its last event, and
-    /// all of them are pruned of it. Then the entry is the same everywhere and tells nothing apart. Everything else trades
-    /// correctness for room: prune where a false *concurrent* costs an extra sibling and a false *before* is tolerable, never
-    /// where an order lost means a write lost.
+    /// **When it is safe.** The node has retired for good, every clock that will still be compared
+    /// has seen its last event, and all of them are pruned of it. Otherwise prune where a false
+    /// *concurrent* costs an extra sibling, never where a false *before* loses a write.
     pub fn prune(&mut self, mut keep: impl FnMut(NodeId, u64) -> bool) -> Vec<(NodeId, u64)> {
         self.entries.extract_if(.., |(node, count)| !keep(*node, *count)).collect()
     }
@@ -154,9 +151,8 @@ impl VectorClock {
         self.position(node).map_or(0, |at| self.entries[at].1)
     }
 
-    /// Whether the event of that name is among those this clock knows. One search instead of a comparison: an event with the name
-    /// `dot` happened before another, or is it, if and only if the other's clock contains `dot`. A counter of 0 names no event, and no
-    /// clock contains it.
+    /// Whether this clock knows the event named `dot`: whether it happened before this clock's own
+    /// event, or is it. One search instead of a comparison. No clock contains a counter of 0.
     #[must_use]
     pub fn contains(&self, dot: Dot) -> bool {
         (1..=self.count(dot.node)).contains(&dot.counter)
@@ -180,7 +176,7 @@ impl VectorClock {
         }
     }
 
-    /// Whether the event of this clock happened before that of `other`: every count at most the other's, and one less.
+    /// Whether the event of this clock happened before that of `other`.
     #[must_use]
     pub fn happened_before(&self, other: &Self) -> bool {
         self.causality(other) == Causality::Before
@@ -271,11 +267,12 @@ impl PartialOrd for VectorClock {
     }
 }
 
-/// The set of all updates up to a count for each replica: a [`VectorClock`] that counts updates only. As
-/// *causal context* it is what a reader has seen.
+/// The set of all updates up to a count for each replica: a [`VectorClock`] that counts updates
+/// only. As *causal context* it is what a reader has seen.
 ///
-/// D. S. Parker et al.: *Detection of Mutual Inconsistency in Distributed Systems* (1983). Structure,
-/// comparisons and merge are those of a vector clock, so both are one type with two names.
+/// D. S. Parker et al.: *Detection of Mutual Inconsistency in Distributed Systems* (1983).
+/// Structure, comparisons and merge are those of a vector clock, so both are one type with two
+/// names.
 pub type VersionVector = VectorClock;
 
 /// How one event stands to another.
@@ -307,7 +304,8 @@ pub enum CausalityError {
         /// The node.
         node: NodeId,
     },
-    /// There is no room for another concurrent value: somebody must read the siblings and write one that replaces them.
+    /// There is no room for another concurrent value, until a client reads the siblings and writes
+    /// one that replaces them.
     #[error("there are more than {capacity} concurrent values")]
     TooManySiblings {
         /// How many values there is room for.

@@ -1,8 +1,9 @@
 //! The one word that threads share.
 //!
-//! Every access is relaxed. All that is asked of the word is its modification order, and that is what a single atomic has: a
-//! read-modify-write sees the one before it, and if *e* happened before *f*, then the word's change in *e* comes before that in
-//! *f*. The word guards nothing else, so there is nothing to acquire or release.
+//! Every access is relaxed. All that is asked of the word is its modification order, and that is
+//! what a single atomic has: a read-modify-write sees the one before it, and if *e* happened before
+//! *f*, then the word's change in *e* comes before that in *f*. The word guards nothing else, so
+//! there is nothing to acquire or release.
 
 use crate::{
     DriftTooLarge, Physical, Timestamp,
@@ -27,19 +28,22 @@ impl Word {
 
     /// [`tick`], in two steps.
     ///
-    /// The first counts, without looking: that cannot fail, so that two threads never undo each other's work. While the word is
-    /// at or ahead of the wall clock, which it is for all but the first tick of a grain, the count is the timestamp. Otherwise nobody has been
-    /// given the count, others may have built on it, and the second step brings the word up to the wall clock.
+    /// The first counts, without looking: that cannot fail, so that two threads never undo each
+    /// other's work. While the word is at or ahead of the wall clock, which it is for all but the
+    /// first tick of a grain, the count is the timestamp. Otherwise nobody has been given the
+    /// count, others may have built on it, and the second step brings the word up to the wall
+    /// clock.
     #[inline]
     pub(crate) fn tick(&self, wall: Physical) -> Timestamp {
         // Never wraps: see `Physical::LIMIT`.
         let counted = Timestamp::from_bits(self.0.fetch_add(1, Relaxed)).next();
-        // A wall clock beyond the limit is held to it by the second step: there every tick takes both.
+        // A wall clock beyond the limit is held to it by the second step: there every tick takes
+        // both.
         if counted >= Timestamp::from(wall) { counted } else { self.catch_up(counted, wall) }
     }
 
-    /// The second step of a tick. Out of line: a clock that is busy needs it once in a grain, and the first step is so short that what is made
-    /// ready for this one shows.
+    /// The second step of a tick. Out of line: a clock that is busy needs it once in a grain, and
+    /// the first step is so short that what is made ready for this one shows.
     #[cold]
     #[inline(never)]
     fn catch_up(&self, counted: Timestamp, wall: Physical) -> Timestamp {
@@ -68,8 +72,8 @@ impl Word {
         Ok(())
     }
 
-    /// Moves the word from what it is to what `next` makes of it, and returns that. Ends when nobody interferes: each failed
-    /// round is another thread's success.
+    /// Moves the word from what it is to what `next` makes of it, and returns that. Ends when
+    /// nobody interferes: each failed round is another thread's success.
     #[inline]
     fn advance(&self, mut seen: Timestamp, next: impl Fn(Timestamp) -> Timestamp) -> Timestamp {
         loop {
@@ -98,7 +102,8 @@ mod loom_tests {
         Allowance::new(Duration::from_secs(1))
     }
 
-    /// Whatever the interleaving: no two stamps are the same, each thread's grow, none is behind the wall clock it read.
+    /// Whatever the interleaving: no two stamps are the same, each thread's grow, none is behind
+    /// the wall clock it read.
     #[test]
     fn stamps_are_unique_and_grow_while_wall_clocks_disagree() {
         loom::model(|| {
@@ -142,8 +147,8 @@ mod loom_tests {
         });
     }
 
-    /// A message: stamped, published by a release, read by an acquire. The receiver's own tick follows it without an update, because
-    /// both threads share the clock.
+    /// A message: stamped, published by a release, read by an acquire. The receiver's own tick
+    /// follows it without an update, because both threads share the clock.
     #[test]
     fn happened_before_within_the_process_is_enough() {
         loom::model(|| {

@@ -2,8 +2,8 @@
 //!
 //! `Instant` of the standard library and of tokio stand still while a machine is suspended: a lease
 //! that was granted for ten seconds would seem to have most of them left after a night. The server
-//! that granted it counted on. So whatever must end when a machine elsewhere thinks that it has ended
-//! is measured on this clock.
+//! that granted it counted on. So whatever must end when a machine elsewhere thinks that it has
+//! ended is measured on this clock.
 
 #[cfg(feature = "time")]
 mod manual;
@@ -155,16 +155,16 @@ impl BootClock {
     /// | Linux, with the feature `timerfd` | 0.1 ms: a timer of the kernel's on `CLOCK_BOOTTIME` | at once |
     /// | otherwise | 1 ms: tokio's timer, which looks at the clock again each second | within a second |
     ///
-    /// Each wait of the first kind holds a file descriptor, so a process has at most 64 of them at a
-    /// time; all further waits are of the second kind. A task with many deadlines needs one wait, for
-    /// the first of them.
+    /// Each wait of the first kind holds a file descriptor, so a process has at most 64 of them at
+    /// a time; all further waits are of the second kind. A task with many deadlines needs one wait,
+    /// for the first of them.
     ///
     /// # Cancellation
     /// Safe: it holds nothing but a timer.
     ///
     /// # Panics
-    /// The future, when it must wait on the system's or tokio's clock outside of a tokio runtime with
-    /// its timer enabled; with the feature `timerfd` on Linux also when I/O is not enabled.
+    /// The future, when it must wait on the system's or tokio's clock outside of a tokio runtime
+    /// with its timer enabled; with the feature `timerfd` on Linux also when I/O is not enabled.
     #[must_use = "futures do nothing unless polled"]
     pub fn wait_until(&self, at: BootInstant) -> BootWait {
         BootWait::new(self.clone(), at)

@@ -23,7 +23,8 @@ impl<C> ShiftedClock<C> {
         Self { offset_nanos: AtomicI64::new(0), clock }
     }
 
-    /// The same clock, ahead by so many nanoseconds, behind if negative. Up to 292 years either way.
+    /// The same clock, ahead by so many nanoseconds, behind if negative. Up to 292 years either
+    /// way.
     #[must_use]
     pub fn ahead_by_nanos(self, nanos: i64) -> Self {
         self.set_offset_nanos(nanos);

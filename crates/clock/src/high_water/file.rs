@@ -10,16 +10,20 @@ use std::{
 use super::{HighWater, HighWaterError};
 use crate::Timestamp;
 
-/// The high water in a file of 24 bytes, replaced as a whole: what is read is what was stored last, whenever the power went.
+/// The high water in a file of 24 bytes, replaced as a whole: what is read is what was stored last,
+/// whenever the power went.
 ///
-/// Each mark is written to a second file (`….high-water-new`), flushed to the disk, and renamed over the first; then the directory is flushed. A
-/// third file (`….high-water-lock`) is locked while the value lives, so that no two clocks share one mark; who removes it removes that
-/// protection. Symbolic links are followed, and a relative path is resolved, once: when it is opened.
+/// Each mark is written to a second file (`….high-water-new`), flushed to the disk, and renamed
+/// over the first; then the directory is flushed. A third file (`….high-water-lock`) is locked
+/// while the value lives, so that no two clocks share one mark; who removes it removes that
+/// protection. Symbolic links are followed, and a relative path is resolved, once: when it is
+/// opened.
 ///
-/// A file that is not there is taken for that of a clock that never ran: back it up, or keep it, with what the clock's stamps are kept in.
+/// A file that is not there is taken for that of a clock that never ran: back it up, or keep it,
+/// with what the clock's stamps are kept in.
 ///
-/// Not for network file systems: there a lock may hold on one machine only, or be lost with the connection, and a flush may not reach the
-/// disk.
+/// Not for network file systems: there a lock may hold on one machine only, or be lost with the
+/// connection, and a flush may not reach the disk.
 #[derive(Debug)]
 pub struct HighWaterFile {
     path: PathBuf,
@@ -51,7 +55,8 @@ impl HighWaterFile {
     }
 
     fn write(&self, mark: Timestamp) -> io::Result<()> {
-        // What is there was left by a crash, or is a link that somebody put there: it is removed, and nothing is written through it.
+        // What is there was left by a crash, or is a link that somebody put there: it is removed,
+        // and nothing is written through it.
         match fs::remove_file(&self.new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -76,7 +81,8 @@ impl HighWater for HighWaterFile {
     }
 
     fn store(&self, mark: Timestamp) -> Result<(), HighWaterError> {
-        // Nobody else should have raised it. If somebody did, the lock was removed, and to lower the mark would lose theirs.
+        // Nobody else should have raised it. If somebody did, the lock was removed, and to lower
+        // the mark would lose theirs.
         if self.load()?.is_some_and(|stored| stored > mark) {
             return Err(HighWaterError::InUse { path: self.path.clone() });
         }
@@ -87,7 +93,8 @@ impl HighWater for HighWaterFile {
 /// So many links may lead from one to the next, as on Linux.
 const LINKS: usize = 40;
 
-/// The directory and the file that `path` stands for. The file need not be there, but its directory must.
+/// The directory and the file that `path` stands for. The file need not be there, but its directory
+/// must.
 fn resolve(path: &Path, links: usize) -> io::Result<(PathBuf, PathBuf)> {
     let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());

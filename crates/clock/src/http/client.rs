@@ -16,19 +16,19 @@ use crate::{Hlc, HybridClock};
 
 /// Stamps a request when it is sent and its response when it arrives, on a client.
 ///
-/// The request's header, `x-hlc` by default, carries a new stamp, in place of any that is there. The
-/// response's stamp is read from the same header and adopted: what this node stamps from then on is above
-/// all that the server had stamped. A [`Received`](crate::Received) is put into the response's extensions.
-/// [`HlcLayer`](crate::HlcLayer) on the server is the other half; its table of what a message may carry
-/// holds for responses here.
+/// The request's header, `x-hlc` by default, carries a new stamp, in place of any that is there.
+/// The response's stamp is read from the same header and adopted: what this node stamps from then
+/// on is above all that the server had stamped. A [`Received`](crate::Received) is put into the
+/// response's extensions. [`HlcLayer`](crate::HlcLayer) on the server is the other half; its table
+/// of what a message may carry holds for responses here.
 ///
 /// It stands innermost, next to the client: inside a retry each attempt has a stamp of its own.
 ///
-/// A response whose stamp is too far ahead is dropped and [refused](StampRefused): the request *may have
-/// been executed*. With [`TooFarAhead::Ignore`](crate::TooFarAhead::Ignore) it goes on. An error of the
-/// service passes as it is. With a [`PersistentHlc`](crate::PersistentHlc) whose store fails, a request is
-/// refused before it is sent, and the inner service stays ready for the next call on this handle; or its
-/// response is refused.
+/// A response whose stamp is too far ahead is dropped and [refused](StampRefused): the request *may
+/// have been executed*. With [`TooFarAhead::Ignore`](crate::TooFarAhead::Ignore) it goes on. An
+/// error of the service passes as it is. With a [`PersistentHlc`](crate::PersistentHlc) whose store
+/// fails, a request is refused before it is sent, and the inner service stays ready for the next
+/// call on this handle; or its response is refused.
 ///
 /// ```
 /// use http::{HeaderName, Request, Response};
@@ -59,8 +59,8 @@ pub struct PropagateHlcLayer<K = Hlc> {
 }
 
 impl<K: HybridClock> PropagateHlcLayer<K> {
-    /// Stamps with `clock`, in `x-hlc`, and refuses what is too far ahead. From a [`Propagation`] it takes
-    /// another header, or ignores such stamps.
+    /// Stamps with `clock`, in `x-hlc`, and refuses what is too far ahead. From a [`Propagation`]
+    /// it takes another header, or ignores such stamps.
     #[must_use]
     pub fn new(clock: K) -> Self {
         Propagation::new(clock).into()

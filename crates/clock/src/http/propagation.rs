@@ -4,8 +4,8 @@ use http::HeaderName;
 
 use crate::Hlc;
 
-/// `x-hlc`: the header that carries a stamp, as 16 hexadecimal digits. There is no standard one; any
-/// other name does as well.
+/// `x-hlc`: the header that carries a stamp, as 16 hexadecimal digits. There is no standard one;
+/// any other name does as well.
 pub const HLC_HEADER: HeaderName = HeaderName::from_static("x-hlc");
 
 /// A clock, the header that carries its stamps, and what is done about stamps it does not believe:
@@ -41,17 +41,17 @@ impl<K> Propagation<K> {
     }
 }
 
-/// What becomes of a message whose stamp is further ahead of the wall clock than the clock's `max_drift`
-/// allows. Either way the clock adopts nothing of it.
+/// What becomes of a message whose stamp is further ahead of the wall clock than the clock's
+/// `max_drift` allows. Either way the clock adopts nothing of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TooFarAhead {
-    /// It is refused. The default: served without its stamp, what happens here afterwards would be stamped
-    /// below what happened before it at the sender.
+    /// It is refused. The default: served without its stamp, what happens here afterwards would be
+    /// stamped below what happened before it at the sender.
     #[default]
     Refuse,
     /// It goes on with a stamp of this node's own, as if it had carried none.
-    /// [`Received::sent`](crate::Received::sent) still tells what it carried. For stamps that only help to
-    /// read logs, where an answer is worth more than their order.
+    /// [`Received::sent`](crate::Received::sent) still tells what it carried. For stamps that only
+    /// help to read logs, where an answer is worth more than their order.
     Ignore,
 }

@@ -13,11 +13,11 @@ use crate::{ClockError, DriftTooLarge, Physical};
 /// | [`TooFarAhead`](StampFault::TooFarAhead) | 422 | `INVALID_ARGUMENT` | with the same stamp after its [`excess`](DriftTooLarge::excess); never with one beyond [`Physical::LIMIT`] |
 /// | [`NotStored`](StampFault::NotStored) | 503 | `UNAVAILABLE` | unknown |
 ///
-/// A sender whose clock counts in place, because it has heard of one that is ahead, is believed after that time. One whose wall clock is
-/// ahead is not: its stamps go on with it.
+/// A sender whose clock counts in place, because it has heard of one that is ahead, is believed
+/// after that time. One whose wall clock is ahead is not: its stamps go on with it.
 ///
-/// It says whether the request may have been executed: it certainly was not when the request itself could not be stamped,
-/// and it may have been when the answer could not.
+/// It says whether the request may have been executed: it certainly was not when the request itself
+/// could not be stamped, and it may have been when the answer could not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{fault}")]
 #[non_exhaustive]
@@ -36,7 +36,8 @@ pub enum StampFault {
     /// The stamp it carries is too far ahead of this node's wall clock to be believed.
     #[error("{0}")]
     TooFarAhead(DriftTooLarge),
-    /// The clock is a [`PersistentHlc`](crate::PersistentHlc), and its high water could not be stored.
+    /// The clock is a [`PersistentHlc`](crate::PersistentHlc), and its high water could not be
+    /// stored.
     #[error("the high water of the clock could not be stored")]
     NotStored,
 }

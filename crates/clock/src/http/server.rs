@@ -16,10 +16,10 @@ use crate::{Hlc, HybridClock};
 
 /// Stamps a request when it comes in and its response when it goes out, on a server.
 ///
-/// A request's stamp is read from a header, `x-hlc` by default, and adopted: what the handler stamps
-/// from then on is above all that its caller had stamped. The handler finds a
-/// [`Received`](crate::Received) in the request's extensions. The response's header carries a new stamp,
-/// in place of any that is there.
+/// A request's stamp is read from a header, `x-hlc` by default, and adopted: what the handler
+/// stamps from then on is above all that its caller had stamped. The handler finds a
+/// [`Received`](crate::Received) in the request's extensions. The response's header carries a new
+/// stamp, in place of any that is there.
 ///
 /// | the request carries | the clock | |
 /// |---|---|---|
@@ -28,21 +28,22 @@ use crate::{Hlc, HybridClock};
 /// | several, in one value with commas or in more | updates with the newest that can be read | |
 /// | a stamp too far ahead | adopts nothing | [refused](StampRefused), or [ignored](crate::TooFarAhead) and ticked |
 ///
-/// A request that is refused is not passed on, and the inner service stays ready: what it reserved for
-/// the call, such as a permit of a concurrency limit, stays with the handle until its next call or its
-/// drop. Refusals and other errors of the service carry no stamp. A future that is dropped leaves the
-/// clock with the stamps it has given out, which harms nothing.
+/// A request that is refused is not passed on, and the inner service stays ready: what it reserved
+/// for the call, such as a permit of a concurrency limit, stays with the handle until its next call
+/// or its drop. Refusals and other errors of the service carry no stamp. A future that is dropped
+/// leaves the clock with the stamps it has given out, which harms nothing.
 ///
-/// **Who may send a stamp.** Every sender of the header can push this clock ahead of its wall clock, by up
-/// to [`max_drift`](crate::HlcConfig::max_drift). Use the layer between nodes that trust each other's
-/// clocks; where requests come from outside, strip the header at the edge.
+/// **Who may send a stamp.** Every sender of the header can push this clock ahead of its wall
+/// clock, by up to [`max_drift`](crate::HlcConfig::max_drift). Use the layer between nodes that
+/// trust each other's clocks; where requests come from outside, strip the header at the edge.
 ///
-/// **Bodies.** Stamps stand in heads. What a handler does while its response's body streams happens after
-/// the stamp of that response.
+/// **Bodies.** Stamps stand in heads. What a handler does while its response's body streams happens
+/// after the stamp of that response.
 ///
-/// **Clocks that store.** A [`PersistentHlc`](crate::PersistentHlc) waits for its store now and then, on
-/// the thread that polls: keep it [ahead](crate::PersistentHlc::keep_ahead) from another. When its store
-/// fails, requests are refused: before the call, or after it when the response cannot be stamped.
+/// **Clocks that store.** A [`PersistentHlc`](crate::PersistentHlc) waits for its store now and
+/// then, on the thread that polls: keep it [ahead](crate::PersistentHlc::keep_ahead) from another.
+/// When its store fails, requests are refused: before the call, or after it when the response
+/// cannot be stamped.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -75,8 +76,8 @@ pub struct HlcLayer<K = Hlc> {
 }
 
 impl<K: HybridClock> HlcLayer<K> {
-    /// Stamps with `clock`, in `x-hlc`, and refuses what is too far ahead. From a [`Propagation`] it takes
-    /// another header, or ignores such stamps.
+    /// Stamps with `clock`, in `x-hlc`, and refuses what is too far ahead. From a [`Propagation`]
+    /// it takes another header, or ignores such stamps.
     #[must_use]
     pub fn new(clock: K) -> Self {
         Propagation::new(clock).into()

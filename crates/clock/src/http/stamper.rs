@@ -90,8 +90,8 @@ impl<K> Stamper<K> {
     }
 }
 
-/// The stamps of one value. Several lines of a field may have been joined to one by commas (RFC 9110, section 5.3); what is
-/// not a stamp is passed over.
+/// The stamps of one value. Several lines of a field may have been joined to one by commas (RFC
+/// 9110, section 5.3); what is not a stamp is passed over.
 fn stamps(value: &HeaderValue) -> impl Iterator<Item = Timestamp> {
     value.as_bytes().split(|&byte| byte == b',').filter_map(|part| stamp(part.trim_ascii()))
 }

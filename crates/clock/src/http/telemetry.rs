@@ -69,7 +69,8 @@ impl Telemetry {
         tracing::debug!(target: "steadfast::clock", clock = &*self.name, excess = ?drift.excess, "a stamp too far ahead was ignored");
     }
 
-    /// One debug event. The refusal itself is small and knows no store's error, so that is told here.
+    /// One debug event. The refusal itself is small and knows no store's error, so that is told
+    /// here.
     #[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "nothing is said without the feature"))]
     pub(crate) fn refused(&self, error: &ClockError) {
         #[cfg(feature = "tracing")]

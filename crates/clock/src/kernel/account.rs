@@ -25,14 +25,15 @@ const TIME_WAIT: i32 = 4;
 /// What `adjtimex` returns of a clock that is not synchronised.
 const TIME_ERROR: i32 = 5;
 
-/// The kernel counts its growing error in steps, one each second (`MAXFREQ`). One more covers the part of a second that it has not
-/// counted yet.
+/// The kernel counts its growing error in steps, one each second (`MAXFREQ`). One more covers the
+/// part of a second that it has not counted yet.
 const STEP_US: u64 = 500;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// What is not counted of the way to a leap second: the part of a second that [`Account::wall_secs`] leaves out; the second by which one that
-/// is left out comes before the end of the day; and what a clock is slewed in two minutes, 60 ms.
+/// What is not counted of the way to a leap second: the part of a second that
+/// [`Account::wall_secs`] leaves out; the second by which one that is left out comes before the end
+/// of the day; and what a clock is slewed in two minutes, 60 ms.
 const LEAP_MARGIN: Duration = Duration::from_secs(3);
 
 /// What `adjtimex` says, whatever it says.
@@ -53,7 +54,8 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// The bound in it, in whole microseconds and below 16 s, or why there is none. It is to be used for as long as `kept`.
+    /// The bound in it, in whole microseconds and below 16 s, or why there is none. It is to be
+    /// used for as long as `kept`.
     pub(super) fn judge(self, kept: Duration) -> Result<Duration, Unknown> {
         let bound = self.bound()?;
         if self.is_near_a_leap_second(kept + bound) { Err(Unknown::LeapSecond) } else { Ok(bound) }
@@ -75,7 +77,8 @@ impl Account {
         if Duration::from_micros(max_us) >= UNSYNCHRONISED {
             return Err(Unknown::Unsynchronised);
         }
-        // Zeros that are written to mark a clock as synchronised: see `KernelBound`. A maximum of zero is one or the other.
+        // Zeros that are written to mark a clock as synchronised: see `KernelBound`. A maximum of
+        // zero is one or the other.
         if estimated_us == 0 || estimated_us > max_us {
             return Err(Unknown::NotMeasured);
         }
@@ -83,8 +86,9 @@ impl Account {
         if bound < UNSYNCHRONISED { Ok(bound) } else { Err(Unknown::Unsynchronised) }
     }
 
-    /// Whether one may begin within that time, or has just been. `TIME_OOP` alone is seen too late: it lasts for a second, and an answer
-    /// for longer. And one of two clocks that are off by a bound has done it while the other has not.
+    /// Whether one may begin within that time, or has just been. `TIME_OOP` alone is seen too late:
+    /// it lasts for a second, and an answer for longer. And one of two clocks that are off by a
+    /// bound has done it while the other has not.
     fn is_near_a_leap_second(self, within: Duration) -> bool {
         if !matches!(self.state, TIME_INS | TIME_DEL | TIME_WAIT) {
             return false;
@@ -94,7 +98,8 @@ impl Account {
         since_midnight.min(DAY - since_midnight) <= within + LEAP_MARGIN
     }
 
-    /// By how much the kernel itself says that the clock is off, until the correction is done. Rounded up.
+    /// By how much the kernel itself says that the clock is off, until the correction is done.
+    /// Rounded up.
     fn outstanding_us(self) -> u64 {
         let offset = self.offset.unsigned_abs();
         if self.status & STA_NANO == 0 { offset } else { offset.div_ceil(1000) }
@@ -211,7 +216,8 @@ mod tests {
         assert_eq!(unknown.judge(KEPT), Err(Unknown::Unsynchronised), "the lasting reason comes first");
     }
 
-    /// A kernel before, in and after a leap second, by milliseconds since the second was due on a clock that has none.
+    /// A kernel before, in and after a leap second, by milliseconds since the second was due on a
+    /// clock that has none.
     #[derive(Clone, Copy, Debug)]
     enum Leap {
         Inserted,
@@ -245,7 +251,8 @@ mod tests {
     }
 
     proptest! {
-        /// Of every answer that is used, however old: were the clock as wrong as it may be, it would be off by no more than that.
+        /// Of every answer that is used, however old: were the clock as wrong as it may be, it
+        /// would be off by no more than that.
         #[test]
         fn a_kept_bound_holds_through_a_leap_second(
             leap in prop_oneof![Just(Leap::Inserted), Just(Leap::LeftOut)],

@@ -39,9 +39,10 @@ impl Cache {
 
     /// The bound at `now`: the last answer, or one that is read.
     ///
-    /// Once in an interval one caller reads, and the others go on with the last answer meanwhile. If that
-    /// caller is held up, another one is chosen an interval later; and an answer that is older than two
-    /// intervals, or from before the machine slept, is not used: each caller that finds such a one reads.
+    /// Once in an interval one caller reads, and the others go on with the last answer meanwhile.
+    /// If that caller is held up, another one is chosen an interval later; and an answer that is
+    /// older than two intervals, or from before the machine slept, is not used: each caller that
+    /// finds such a one reads.
     pub(super) fn bound(
         &self,
         now: Uptime,
@@ -204,7 +205,8 @@ mod tests {
     }
 
     proptest! {
-        /// The model: a kernel that adds 500 µs at the turn of each of its seconds, read at every call.
+        /// The model: a kernel that adds 500 µs at the turn of each of its seconds, read at every
+        /// call.
         #[test]
         fn a_kept_bound_is_never_below_what_the_kernel_would_say_and_is_read_once_an_interval(
             written_us in 1..1_000_000_u64,
@@ -247,7 +249,8 @@ mod loom_tests {
         Uptime { boot: SEC * secs, awake: SEC * secs }
     }
 
-    /// Whatever the interleaving: of two who find the answer due one reads, and both have an answer.
+    /// Whatever the interleaving: of two who find the answer due one reads, and both have an
+    /// answer.
     #[test]
     fn one_of_two_reads_an_answer_that_is_due() {
         loom::model(|| {

@@ -1,10 +1,10 @@
 //! Telling a clock that was kept from one that slept.
 //!
 //! While a machine is suspended no daemon keeps its clock. When it wakes, Linux sets the clock by a
-//! hardware one, which may count in whole seconds, and leaves `maxerror` as it was: the estimate says
-//! nothing of the clock any more. A suspend shows in how far `CLOCK_BOOTTIME` is ahead of
-//! `CLOCK_MONOTONIC`. A report of the daemon since then shows in a `maxerror` that fell, for by itself it
-//! only grows.
+//! hardware one, which may count in whole seconds, and leaves `maxerror` as it was: the estimate
+//! says nothing of the clock any more. A suspend shows in how far `CLOCK_BOOTTIME` is ahead of
+//! `CLOCK_MONOTONIC`. A report of the daemon since then shows in a `maxerror` that fell, for by
+//! itself it only grows.
 
 use std::time::Duration;
 
@@ -17,11 +17,12 @@ pub(super) struct Uptime {
     pub(super) awake: Duration,
 }
 
-/// In a time namespace either clock may be ahead from the start. A century keeps the difference positive.
+/// In a time namespace either clock may be ahead from the start. A century keeps the difference
+/// positive.
 const NAMESPACE: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
-/// A shorter sleep is a thread that was paused between reading the two clocks: no machine is suspended
-/// and woken in so short a time.
+/// A shorter sleep is a thread that was paused between reading the two clocks: no machine is
+/// suspended and woken in so short a time.
 const LEAST_SLEEP: Duration = Duration::from_millis(10);
 
 impl Uptime {
@@ -59,8 +60,8 @@ impl SuspendGuard {
         Self { since: now, stale: None }
     }
 
-    /// Takes a `maxerror` that was read between two readings of the uptime, and returns whether it is a
-    /// report from after the last sleep.
+    /// Takes a `maxerror` that was read between two readings of the uptime, and returns whether it
+    /// is a report from after the last sleep.
     pub(super) fn accept(&mut self, before: Uptime, max_error_us: i64, after: Uptime) -> bool {
         let reading = Reading { max_error_us, awake: after.awake };
         if after.has_slept_since(self.since) {

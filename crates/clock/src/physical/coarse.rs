@@ -7,11 +7,13 @@ use steadfast_core::{SystemWallClock, WallClock};
 use super::reading;
 use crate::{Physical, PhysicalClock};
 
-/// The system's wall clock as of the kernel's last tick: `CLOCK_REALTIME_COARSE` on Linux, elsewhere the system's wall clock.
+/// The system's wall clock as of the kernel's last tick: `CLOCK_REALTIME_COARSE` on Linux,
+/// elsewhere the system's wall clock.
 ///
-/// Moves in steps of 1 to 10 ms (4 ms on common kernels), and costs a fraction of an exact reading. A step is longer when its interrupt is
-/// late: then readings are further behind than [`lag`](PhysicalClock::lag) says. Where that matters, in a
-/// [`BoundedClock`](crate::BoundedClock) and to tell a jump, the system's clock is [read exactly](PhysicalClock::exact).
+/// Moves in steps of 1 to 10 ms (4 ms on common kernels), and costs a fraction of an exact reading.
+/// A step is longer when its interrupt is late: then readings are further behind than
+/// [`lag`](PhysicalClock::lag) says. Where that matters, in a [`BoundedClock`](crate::BoundedClock)
+/// and to tell a jump, the system's clock is [read exactly](PhysicalClock::exact).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CoarseClock;
 

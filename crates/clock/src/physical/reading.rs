@@ -1,7 +1,8 @@
 //! The one place that reads the system's clocks, as durations.
 //!
-//! A `SystemTime` costs as much to read, and the epoch must then be taken from it: 28 ns down to the
-//! grain, where this way took 25 and either reading alone 24 (a virtual machine on an Intel Xeon).
+//! A `SystemTime` costs as much to read, and the epoch must then be taken from it: 28 ns down to
+//! the grain, where this way took 25 and either reading alone 24 (a virtual machine on an Intel
+//! Xeon).
 
 #[cfg(target_os = "linux")]
 use self::linux as system;
@@ -38,7 +39,8 @@ mod linux {
     #[inline]
     fn read(clock: ClockId) -> Duration {
         let time = clock_gettime(clock);
-        // Nanoseconds are never negative and less than a second; a time before the epoch has negative seconds.
+        // Nanoseconds are never negative and less than a second; a time before the epoch has
+        // negative seconds.
         from_parts(time.tv_sec, u32::try_from(time.tv_nsec).unwrap_or(0))
     }
 

@@ -1,4 +1,5 @@
-//! What is causally later wins; stamps decide the rest, and the loser is handed over.
+//! What is causally later wins; between concurrent writes the newer stamp, and the other is handed
+//! over.
 
 #[cfg(feature = "serde")]
 mod serde;
@@ -7,22 +8,25 @@ use steadfast_core::ConfigError;
 
 use crate::{CausalityError, Dot, NodeId, Stamp, Timestamp, VersionVector};
 
-/// A register of one value that always keeps a causally later write, and tells of every concurrent one it drops.
+/// A register of one value that always keeps a causally later write, and tells of every concurrent
+/// one it drops.
 ///
-/// Between concurrent writes the newer [`Stamp`] wins. A write's time is lifted above that of the value it replaces, so that
-/// stamps agree with causality whatever the clock reads: this is what makes the winner independent of the order of merges. With
-/// times from an [`Hlc`](crate::Hlc) that hears of each merge nothing is ever lifted.
+/// Between concurrent writes the newer [`Stamp`] wins. A write's time is lifted above that of the
+/// value it replaces, so that stamps agree with causality whatever the clock reads, and the winner
+/// does not depend on the order of merges. With times from an [`Hlc`](crate::Hlc) that hears of
+/// each merge nothing is ever lifted.
 ///
-/// Times are believed. One that is far ahead wins against all concurrent writes until time catches up: pass the stamps of peers
-/// through [`Hlc::merge`](crate::Hlc::merge) first, which refuses them. After [`Timestamp::MAX`] there is nothing to lift to; a
-/// causally later write still replaces an earlier one it meets, but of three writes the winner may depend on the order of merges.
+/// Times are believed. One that is far ahead wins against all concurrent writes until time catches
+/// up: pass the stamps of peers through [`Hlc::merge`](crate::Hlc::merge) first, which refuses
+/// them. After [`Timestamp::MAX`] there is nothing to lift to: a causally later write still
+/// replaces an earlier one it meets, but of three writes the winner may depend on the order of
+/// merges.
 ///
-/// What serde reads is checked, and has room for as many nodes as [`Default`]: merge it into a register of one's own to have another
-/// capacity. What holds more nodes than that is not written either. `serialize_within` and `deserialize_within` do both with
-/// another capacity.
+/// serde reads and writes registers within the capacity of [`Default`], and checks what it reads;
+/// `serialize_within` and `deserialize_within` take another capacity.
 ///
-/// It costs a stamp, a dot and two vectors: what the value's writer had seen, to tell concurrent from later; and what this
-/// replica has seen, to tell news from old.
+/// It costs a stamp, a dot and two vectors: what the value's writer had seen, to tell concurrent
+/// from later; and what this replica has seen, to tell news from old.
 ///
 /// ```
 /// use steadfast_clock::{CausalRegister, MergeOutcome, NodeId, Physical, Timestamp};
@@ -61,7 +65,7 @@ struct Write<T> {
 
 /// What a merge of [`CausalRegister`]s did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "a concurrent write may have been lost, and nobody else will tell"]
+#[must_use = "a concurrent write may have been lost, and only this says so"]
 pub enum MergeOutcome<T> {
     /// The other had nothing new: no write, this one's, or one that was seen here before.
     Kept,
@@ -79,7 +83,7 @@ pub enum MergeOutcome<T> {
 }
 
 impl<T> CausalRegister<T> {
-    /// A register that nobody has written to, for at most `nodes` replicas.
+    /// A register without a value, for at most `nodes` replicas.
     ///
     /// # Errors
     /// When `nodes` is 0.
@@ -88,12 +92,13 @@ impl<T> CausalRegister<T> {
         Ok(Self { seen, written: None })
     }
 
-    /// Writes `value` on this replica, which is `node`, at `time`: in place of what it holds. Returns the stamp of the write,
-    /// whose time is at least `time`, and later than that of the value it replaces.
+    /// Writes `value` on this replica, which is `node`, at `time`, in place of what it holds.
+    /// Returns the stamp of the write, whose time is at least `time`, and later than that of the
+    /// value it replaces.
     ///
     /// # Errors
-    /// [`CausalityError::Full`] when `node` is new and there is no room for it; [`CausalityError::Overflow`] when its count is at
-    /// its end. The register stays what it was.
+    /// [`CausalityError::Full`] when `node` is new and there is no room for it;
+    /// [`CausalityError::Overflow`] when its count is at its end. The register stays what it was.
     pub fn write(&mut self, node: NodeId, time: Timestamp, value: T) -> Result<Stamp, CausalityError> {
         let dot = self.seen.increment(node)?;
         let above = self.stamp().map_or(Timestamp::MIN, |stamp| stamp.time.next());
@@ -102,13 +107,13 @@ impl<T> CausalRegister<T> {
         Ok(stamp)
     }
 
-    /// Takes over the other's write, if it is causally later; or concurrent, and its stamp is newer.
-    ///
-    /// The states that result are those of a commutative, associative and idempotent merge, as long as there is room. The outcome
-    /// is told from this replica's side: replicas that each find two writes concurrent each tell of it.
+    /// Takes over the other's write, if it is causally later; or concurrent, and its stamp is
+    /// newer. Commutative, associative and idempotent as to the states, as long as there is room.
+    /// The outcome is this replica's: replicas that each find two writes concurrent each report it.
     ///
     /// # Errors
-    /// [`CausalityError::Full`] when both together know more replicas than fit; the register stays what it was.
+    /// [`CausalityError::Full`] when both together know more replicas than fit; the register stays
+    /// what it was.
     pub fn merge(&mut self, other: &Self) -> Result<MergeOutcome<T>, CausalityError>
     where
         T: Clone,
@@ -132,12 +137,14 @@ impl<T> CausalRegister<T> {
         Ok(MergeOutcome::TieBroken { lost, stamp, replaced: true })
     }
 
-    /// Forgets the nodes that `keep` says no to, and returns what was forgotten. The writer of the value stays, whatever is said.
+    /// Forgets the nodes for which `keep` is false, and returns them. The writer of the value
+    /// stays.
     ///
-    /// **The price.** An earlier write of such a node looks concurrent to the value where the two meet again. The value still wins,
-    /// for its stamp is the newer, but the merge says that a write is lost which was replaced. The entry itself comes back with the
-    /// merge of a register that was not pruned of it. A node that was forgotten and writes again does so under names of old writes, and what it
-    /// writes may be taken for seen: prune what has retired for good.
+    /// **The price.** An earlier write of such a node looks concurrent to the value where the two
+    /// meet again: the value still wins, for its stamp is the newer, but the merge reports a write
+    /// as lost that was replaced. The entry comes back with the merge of a register that was not
+    /// pruned of it. A node that was forgotten and writes again reuses names of old writes, and its
+    /// new ones may be taken for seen: prune what has retired for good.
     pub fn prune(&mut self, mut keep: impl FnMut(NodeId, u64) -> bool) -> Vec<(NodeId, u64)> {
         let Self { seen, written } = self;
         let writer = written.as_ref().map(|write| write.dot.node);

@@ -4,16 +4,18 @@ use crate::Stamp;
 
 /// A register that keeps the write with the newest stamp, and nothing of the others.
 ///
-/// `S` is any order: [`Stamp`] of an [`Hlc`](crate::Hlc) for writes that never lose to one that happened before them; a pair of a
-/// [`LamportClock`](crate::LamportClock)'s number and a [`NodeId`](crate::NodeId) for the same without wall time; a wall time and
-/// a node for what is common, and loses what a slow clock wrote after a fast one. Of two concurrent writes one is lost in any
-/// case, and nobody is told.
+/// `S` is any order: [`Stamp`] of an [`Hlc`](crate::Hlc) for writes that never lose to one that
+/// happened before them; a pair of a [`LamportClock`](crate::LamportClock)'s number and a
+/// [`NodeId`](crate::NodeId) for the same without wall time; a wall time and a node for what is
+/// common, and loses what a slow clock wrote after a fast one. Of two concurrent writes one is
+/// always lost, without a word.
 ///
-/// Stamps are believed. One that is far ahead wins against all that is written until time catches up, and nobody can write anything that
-/// stays: pass the stamps of peers through [`Hlc::merge`](crate::Hlc::merge) first, which refuses them. What comes with a wall time alone
-/// nothing can vet.
+/// Stamps are believed. One that is far ahead wins against all writes until time catches up: pass
+/// the stamps of peers through [`Hlc::merge`](crate::Hlc::merge) first, which refuses them. A wall
+/// time alone cannot be checked.
 ///
-/// No two writes may share a stamp, which is why a stamp has a node. If two do, each replica keeps the one it had first.
+/// No two writes may share a stamp, which is why a stamp has a node. If two do, each replica keeps
+/// the one it had first.
 ///
 /// ```
 /// use steadfast_clock::{Hlc, LwwRegister, NodeId, Stamp};
@@ -33,13 +35,14 @@ pub struct LwwRegister<T, S = Stamp> {
 }
 
 impl<T, S: Ord> LwwRegister<T, S> {
-    /// A register that nobody has written to.
+    /// A register without a value.
     #[must_use]
     pub const fn new() -> Self {
         Self { written: None }
     }
 
-    /// Writes `value` under `stamp`, unless the register holds a write with a stamp as new. Says whether it was written.
+    /// Writes `value` under `stamp`, unless the register holds a write with a stamp as new. Says
+    /// whether it was written.
     #[must_use = "a write with an old stamp is lost"]
     pub fn write(&mut self, stamp: S, value: T) -> bool {
         let newer = self.is_older_than(&stamp);
@@ -49,7 +52,8 @@ impl<T, S: Ord> LwwRegister<T, S> {
         newer
     }
 
-    /// Takes over the other's write, if its stamp is newer. Says whether it was. Commutative, associative and idempotent.
+    /// Takes over the other's write, if its stamp is newer. Says whether it was. Commutative,
+    /// associative and idempotent.
     pub fn merge(&mut self, other: &Self) -> bool
     where
         T: Clone,

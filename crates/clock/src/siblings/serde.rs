@@ -1,5 +1,5 @@
-//! Siblings as a serde value: the context, and pairs of a dot and its value. What is read is checked, for it may come from
-//! anybody; what is written can be read again.
+//! Siblings as a serde value: the context, and pairs of a dot and its value. What is read is
+//! checked, for it may come from anybody; what is written can be read again.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
 
@@ -28,7 +28,8 @@ impl<T> Siblings<T> {
     /// Writes siblings of at most so many nodes and values. For `serialize_with`.
     ///
     /// # Errors
-    /// When there are more: [`deserialize_within`](Self::deserialize_within) the same could not read them. When the serializer fails.
+    /// When there are more: [`deserialize_within`](Self::deserialize_within) the same could not
+    /// read them. When the serializer fails.
     pub fn serialize_within<S>(&self, nodes: usize, siblings: usize, serializer: S) -> Result<S::Ok, S::Error>
     where
         T: Serialize,
@@ -38,13 +39,15 @@ impl<T> Siblings<T> {
         Written { context: &self.context, values: &self.values }.serialize(serializer)
     }
 
-    /// Reads siblings with room for `nodes` replicas and `siblings` concurrent values. For `deserialize_with`.
+    /// Reads siblings with room for `nodes` replicas and `siblings` concurrent values. For
+    /// `deserialize_with`.
     ///
-    /// It takes memory in proportion to what is read, whatever length is announced: the size of what may be read is for the caller to limit.
+    /// It takes memory in proportion to what is read, whatever length is announced: the size of
+    /// what may be read is for the caller to limit.
     ///
     /// # Errors
-    /// When the deserializer fails, or what it reads is nothing that a replica can hold, or does not fit; with capacities that
-    /// [`new`](Self::new) refuses nothing does.
+    /// When the deserializer fails, or what it reads is nothing that a replica can hold, or does
+    /// not fit; with capacities that [`new`](Self::new) refuses nothing does.
     pub fn deserialize_within<'de, D>(nodes: usize, siblings: usize, deserializer: D) -> Result<Self, D::Error>
     where
         T: Deserialize<'de>,

@@ -51,8 +51,9 @@ pub enum DecodeVectorError {
 }
 
 impl VectorClock {
-    /// The clock in bytes: the number of nodes, then for each node, in order, its eight bytes and its count. The first byte of a
-    /// node is the most significant. Both numbers are in LEB128, in the shortest form. Equal clocks have equal bytes.
+    /// The clock in bytes: the number of nodes, then for each node, in order, its eight bytes and
+    /// its count. The first byte of a node is the most significant. Both numbers are in LEB128, in
+    /// the shortest form. Equal clocks have equal bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(10 + self.len() * 12);
@@ -69,16 +70,18 @@ impl VectorClock {
         }
     }
 
-    /// The clock of exactly these bytes, for at most `capacity` nodes. Takes at most twice the memory of `bytes`, whatever they
-    /// claim.
+    /// The clock of exactly these bytes, for at most `capacity` nodes. Takes at most twice the
+    /// memory of `bytes`, whatever they claim.
     ///
-    /// Counts of 2⁶³ and more are refused: all ones, negative numbers, the bits of a float. Were one believed, it would claim all that a node
-    /// will ever do, hide it where it is a context, and leave the node without a number for its next event. Other counts are believed
-    /// as they are: nothing tells a wrong one from a right one. Peers that may lie should get no say in a vector clock.
+    /// Counts of 2⁶³ and more are refused: all ones, negative numbers, the bits of a float. Were
+    /// one believed, it would claim all that a node will ever do, hide it where it is a context,
+    /// and leave the node without a number for its next event. Other counts are believed as they
+    /// are: nothing tells a wrong one from a right one. Peers that may lie should get no say in a
+    /// vector clock.
     ///
     /// # Errors
-    /// When the bytes are none that [`encode`](Self::encode) makes, or the clock does not fit, which with a `capacity` of 0 none
-    /// does.
+    /// When the bytes are none that [`encode`](Self::encode) makes, or the clock does not fit,
+    /// which with a `capacity` of 0 none does.
     ///
     /// ```
     /// use steadfast_clock::{DecodeVectorError, NodeId, VectorClock};

@@ -1,4 +1,5 @@
-//! Vector clocks as serde values: a sequence of pairs of a node and its count, in the order of nodes.
+//! Vector clocks as serde values: a sequence of pairs of a node and its count, in the order of
+//! nodes.
 
 use std::fmt;
 
@@ -12,14 +13,16 @@ use super::{DecodeVectorError, VectorClock};
 use crate::{CausalityError, NodeId};
 
 impl Serialize for VectorClock {
-    /// Of at most [`DEFAULT_CAPACITY`](Self::DEFAULT_CAPACITY) nodes: what is written can be read back.
+    /// Of at most [`DEFAULT_CAPACITY`](Self::DEFAULT_CAPACITY) nodes: what is written can be read
+    /// back.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.serialize_within(Self::DEFAULT_CAPACITY, serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for VectorClock {
-    /// For at most [`DEFAULT_CAPACITY`](Self::DEFAULT_CAPACITY) nodes, under the checks of [`decode`](Self::decode).
+    /// For at most [`DEFAULT_CAPACITY`](Self::DEFAULT_CAPACITY) nodes, under the checks of
+    /// [`decode`](Self::decode).
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::deserialize_within(Self::DEFAULT_CAPACITY, deserializer)
     }
@@ -29,7 +32,8 @@ impl VectorClock {
     /// Writes a clock of at most `capacity` nodes. For `serialize_with`.
     ///
     /// # Errors
-    /// When it has more: [`deserialize_within`](Self::deserialize_within) that many could not read it. When the serializer fails.
+    /// When it has more: [`deserialize_within`](Self::deserialize_within) that many could not read
+    /// it. When the serializer fails.
     pub fn serialize_within<S: Serializer>(&self, capacity: usize, serializer: S) -> Result<S::Ok, S::Error> {
         if self.len() > capacity {
             return Err(S::Error::custom(CausalityError::Full { capacity }));
@@ -37,10 +41,12 @@ impl VectorClock {
         whole(self, serializer)
     }
 
-    /// Reads a clock of at most `capacity` nodes, under the checks of [`decode`](Self::decode). For `deserialize_with`.
+    /// Reads a clock of at most `capacity` nodes, under the checks of [`decode`](Self::decode). For
+    /// `deserialize_with`.
     ///
     /// # Errors
-    /// When the deserializer fails, or what it reads is no vector clock, or does not fit, which with a `capacity` of 0 none does.
+    /// When the deserializer fails, or what it reads is no vector clock, or does not fit, which
+    /// with a `capacity` of 0 none does.
     pub fn deserialize_within<'de, D: Deserializer<'de>>(capacity: usize, deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_seq(Entries { capacity })
     }
@@ -51,7 +57,8 @@ pub(crate) fn whole<S: Serializer>(clock: &VectorClock, serializer: S) -> Result
     serializer.collect_seq(clock.iter())
 }
 
-/// Reads a clock whose size will be looked at. It takes memory in proportion to what is read: no length is believed.
+/// Reads a clock whose size will be looked at. It takes memory in proportion to what is read: no
+/// length is believed.
 pub(crate) fn of_any_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<VectorClock, D::Error> {
     VectorClock::deserialize_within(usize::MAX, deserializer)
 }

@@ -11,8 +11,8 @@ use std::{
 use super::{BootClock, BootInstant, Source};
 use crate::lock::lock;
 
-/// A [`BootClock`] that stands still until it is moved, for tests: to advance it by a night is what a
-/// suspended machine sees when it wakes. Needs no runtime.
+/// A [`BootClock`] that stands still until it is moved, for tests: to advance it by a night is what
+/// a suspended machine sees when it wakes. Needs no runtime.
 ///
 /// ```
 /// use std::time::Duration;
@@ -79,8 +79,8 @@ impl ManualBootClock {
         self.lock().waiting.len()
     }
 
-    /// The look at the time and the registration are one step under the lock, so that an `advance` on
-    /// another thread falls before both or after both: no wake-up is lost between them.
+    /// The look at the time and the registration are one step under the lock, so that an `advance`
+    /// on another thread falls before both or after both: no wake-up is lost between them.
     pub(super) fn poll(&self, at: BootInstant, place: &mut Option<Place>, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
         if state.now >= at {
@@ -91,8 +91,8 @@ impl ManualBootClock {
             (at, state.next)
         });
         let before = state.waiting.insert(place, cx.waker().clone());
-        // Outside the lock, here and below: a waker may be the last handle of a task, and the task may
-        // hold another wait for this clock.
+        // Outside the lock, here and below: a waker may be the last handle of a task, and the task
+        // may hold another wait for this clock.
         drop(state);
         drop(before);
         Poll::Pending

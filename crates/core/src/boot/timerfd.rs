@@ -20,8 +20,8 @@ mod kernel {
 
     use crate::BootInstant;
 
-    /// A `timerfd` on `CLOCK_BOOTTIME`: the kernel wakes it on time, and right after a suspend that it
-    /// was due in.
+    /// A `timerfd` on `CLOCK_BOOTTIME`: the kernel wakes it on time, and right after a suspend that
+    /// it was due in.
     #[derive(Debug)]
     pub(in crate::boot) struct KernelTimer {
         descriptor: AsyncFd<OwnedFd>,

@@ -63,9 +63,9 @@ impl BootWait {
 impl Future for BootWait {
     type Output = ();
 
-    /// Each poll reads the clock first. So the wait ends on time even in a task that spends its whole
-    /// cooperation budget each time: there tokio's timers and descriptors say nothing, but wake the
-    /// task again.
+    /// Each poll reads the clock first. So the wait ends on time even in a task that spends its
+    /// whole cooperation budget each time: there tokio's timers and descriptors say nothing, but
+    /// wake the task again.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         let at = *this.at;
@@ -267,7 +267,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_that_spends_its_whole_budget_each_time_is_woken_on_time() {
-        // Both timers of the system's clock (the crowd takes all of the kernel's), and tokio's twin.
+        // Both timers of the system's clock (the crowd takes all of the kernel's), and tokio's
+        // twin.
         let mut crowd: Vec<_> = (0..100).map(|_| Box::pin(BootClock::system().wait_until(BootInstant::MAX))).collect();
         for crowded in [false, true] {
             for clock in [BootClock::system(), BootClock::tokio()] {

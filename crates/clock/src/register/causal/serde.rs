@@ -1,5 +1,5 @@
-//! A causal register as a serde value: what was seen, and the write. What is read is checked, for it may come from anybody; what is
-//! written can be read again.
+//! A causal register as a serde value: what was seen, and the write. What is read is checked, for
+//! it may come from anybody; what is written can be read again.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::Error as _};
 
@@ -25,7 +25,8 @@ struct Parts<T> {
 }
 
 impl<T> Parts<T> {
-    /// Whether a register can hold it: no value without a place in what was seen, nor with a stamp of another node.
+    /// Whether a register can hold it: no value without a place in what was seen, nor with a stamp
+    /// of another node.
     fn is_sound(&self) -> bool {
         let Some(Write { dot, stamp, version, .. }) = &self.written else { return self.seen.is_empty() };
         version.count(dot.node) == dot.counter && stamp.node == dot.node && self.seen.dominates(version)
@@ -36,7 +37,8 @@ impl<T> CausalRegister<T> {
     /// Writes a register that has seen at most so many nodes. For `serialize_with`.
     ///
     /// # Errors
-    /// When it has seen more: [`deserialize_within`](Self::deserialize_within) that many could not read it. When the serializer fails.
+    /// When it has seen more: [`deserialize_within`](Self::deserialize_within) that many could not
+    /// read it. When the serializer fails.
     pub fn serialize_within<S>(&self, nodes: usize, serializer: S) -> Result<S::Ok, S::Error>
     where
         T: Serialize,
@@ -52,11 +54,12 @@ impl<T> CausalRegister<T> {
 
     /// Reads a register with room for `nodes` replicas. For `deserialize_with`.
     ///
-    /// It takes memory in proportion to what is read, whatever length is announced: the size of what may be read is for the caller to limit.
+    /// It takes memory in proportion to what is read, whatever length is announced: the size of
+    /// what may be read is for the caller to limit.
     ///
     /// # Errors
-    /// When the deserializer fails, or what it reads is nothing that a register can hold, or does not fit, which with 0 `nodes` none
-    /// does.
+    /// When the deserializer fails, or what it reads is nothing that a register can hold, or does
+    /// not fit, which with 0 `nodes` none does.
     pub fn deserialize_within<'de, D>(nodes: usize, deserializer: D) -> Result<Self, D::Error>
     where
         T: Deserialize<'de>,
