@@ -4,6 +4,8 @@ mod classify;
 mod collect;
 mod context;
 mod deadline;
+mod fencing_token;
+mod idempotency_key;
 mod respond;
 mod retry_after;
 mod seal;
@@ -15,6 +17,8 @@ pub use self::{
     collect::{BodyFailed, Collect, CollectBody, CollectFuture, CollectLayer, Trailers},
     context::HttpContext,
     deadline::{GRPC_TIMEOUT, REQUEST_TIMEOUT_MS, format_grpc_timeout, parse_grpc_timeout, parse_timeout_ms},
+    fencing_token::{FENCING_TOKEN, parse_fencing_token},
+    idempotency_key::{IDEMPOTENCY_KEY, IdempotencyKey, IdempotencyKeyError},
     respond::{Problem, Render, Respond, RespondFuture, RespondLayer, respond, response_to},
     retry_after::parse_retry_after,
     seal::{SealResponse, SealResponseFuture, SealResponseLayer},

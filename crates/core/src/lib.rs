@@ -17,6 +17,7 @@ mod deadline;
 mod error;
 mod executed;
 mod failure;
+mod fencing_token;
 mod guard;
 mod kind;
 mod labels;
@@ -82,6 +83,7 @@ pub use crate::{
     error::Error,
     executed::Executed,
     failure::Failure,
+    fencing_token::{FencingToken, FencingTokenError},
     guard::{Guard, MapErr, MapErrFuture, guard},
     kind::RefusalKind,
     ratio::Ratio,

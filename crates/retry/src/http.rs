@@ -9,5 +9,5 @@ mod tape;
 pub use self::{
     body::ReplayBody,
     error::ReplayError,
-    replay::{AsIs, HttpReplay, IDEMPOTENCY_KEY, MethodOrKey, SavedRequest, WrapBody},
+    replay::{AsIs, HttpReplay, MethodOrKey, SavedRequest, WrapBody},
 };

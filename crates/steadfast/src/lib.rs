@@ -13,8 +13,9 @@ pub use steadfast_core::tonic;
 #[doc(inline)]
 pub use steadfast_core::{
     Attempt, Backoff, Classify, ConfigError, Deadline, DefaultClassifier, Error, EveryError, Executed, Failure,
-    Grounds, Guard, Jitter, ManualWallClock, MapErr, NoContext, Ratio, Refusal, RefusalKind, RequestContext, SealLayer,
-    Sealed, Select, Selected, Snapshot, SystemWallClock, TimeSource, Verdict, WallClock, cause, guard, parts::Splitter,
+    FencingToken, FencingTokenError, Grounds, Guard, Jitter, ManualWallClock, MapErr, NoContext, Ratio, Refusal,
+    RefusalKind, RequestContext, SealLayer, Sealed, Select, Selected, Snapshot, SystemWallClock, TimeSource, Verdict,
+    WallClock, cause, guard, parts::Splitter,
 };
 
 #[cfg(feature = "breaker")]

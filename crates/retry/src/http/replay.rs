@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use http::{HeaderName, HeaderValue, Method, Request, request::Parts};
+use http::{Method, Request, request::Parts};
 use http_body::Body;
-use steadfast_core::Attempt;
+use steadfast_core::{Attempt, http::IdempotencyKey};
 
 use super::{
     body::{ReplayBody, SavedBody},
@@ -14,10 +14,6 @@ use crate::{
     idempotency::Idempotency,
     replay::{CannotReplay, Ended, Replay},
 };
-
-/// `Idempotency-Key`: with it any request may be sent again, because the server tells the
-/// repetition by the key.
-pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Replays an HTTP request with its body, of which it keeps up to a limit.
 ///
@@ -98,7 +94,7 @@ impl<B> WrapBody<B> for AsIs {
 }
 
 /// Idempotent by method (GET, HEAD, OPTIONS, TRACE, PUT, DELETE: RFC 9110, section 9.2.2) or by an
-/// `Idempotency-Key` that is not empty.
+/// `Idempotency-Key` that is one: no server can tell a repetition by an empty or malformed key.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MethodOrKey;
 
@@ -106,14 +102,8 @@ impl Idempotency<Parts> for MethodOrKey {
     fn is_idempotent(&self, head: &Parts) -> bool {
         const IDEMPOTENT: [Method; 6] =
             [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE, Method::PUT, Method::DELETE];
-        IDEMPOTENT.contains(&head.method) || head.headers.get_all(IDEMPOTENCY_KEY).iter().any(is_key)
+        IDEMPOTENT.contains(&head.method) || matches!(IdempotencyKey::from_headers(&head.headers), Ok(Some(_)))
     }
-}
-
-/// No server can tell a repetition by an empty key, nor by the empty string as structured fields
-/// write it.
-fn is_key(value: &HeaderValue) -> bool {
-    !matches!(value.as_bytes().trim_ascii(), b"" | b"\"\"")
 }
 
 /// A request that can be sent again, or nothing where there is but one attempt.

@@ -307,13 +307,18 @@ async fn a_grpc_servers_word_on_when_to_come_back_is_obeyed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_key_is_no_key() {
-    for (key, attempts) in [("", 1), ("  ", 1), ("\"\"", 1), ("k-1", 2), ("\"k-1\"", 2)] {
+async fn an_empty_or_malformed_key_is_no_key() {
+    for (key, attempts) in [("", 1), ("  ", 1), ("\"\"", 1), ("\"k-1", 1), ("k-1, k-2", 1), ("k-1", 2), ("\"k-1\"", 2)]
+    {
         let server = Server::new([status(StatusCode::BAD_GATEWAY), status(StatusCode::OK)]);
         let post = request(Method::POST).header("idempotency-key", key).body(Body::default()).unwrap();
         send(&server, post).await.unwrap();
         assert_eq!(server.attempts(), attempts, "{key:?}");
     }
+    let server = Server::new([status(StatusCode::BAD_GATEWAY), status(StatusCode::OK)]);
+    let post = request(Method::POST).header("idempotency-key", "k-1").header("idempotency-key", "k-2");
+    send(&server, post.body(Body::default()).unwrap()).await.unwrap();
+    assert_eq!(server.attempts(), 1, "two lines of it");
 }
 
 #[tokio::test(start_paused = true)]
