@@ -14,6 +14,8 @@ mod count_window;
 mod counts;
 mod dated;
 mod deadline;
+#[cfg(any(feature = "detach", all(test, steadfast_loom)))]
+mod detach;
 mod error;
 mod executed;
 mod failure;
@@ -70,6 +72,8 @@ pub use crate::boot::{BootClock, BootInstant};
 pub use crate::boot::{BootWait, ManualBootClock};
 #[cfg(feature = "keyed")]
 pub use crate::per_key::PerKey;
+#[cfg(any(feature = "detach", all(test, steadfast_loom)))]
+pub use crate::detach::{Detach, DetachConfig, DetachSnapshot, Place, ReserveError};
 #[cfg(feature = "time")]
 pub use crate::time_source::TimeSource;
 pub use crate::{
