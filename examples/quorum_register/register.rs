@@ -7,7 +7,7 @@ use steadfast::{
     Classify, Deadline, Verdict,
     clock::{Hlc, NodeId, Stamp},
     http::{HttpClassifier, HttpContext},
-    quorum::{Answers, Detach, Hedge, NewestTally, Plan, QuorumCall, ReadWrite, Rule, Threshold},
+    quorum::{Answers, CallConfig, Detach, DetachConfig, Hedge, NewestTally, QuorumCall, ReadWrite, Rule, Threshold},
 };
 use tokio::time::Instant;
 use tower::ServiceExt;
@@ -27,8 +27,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 const BACKGROUND: Duration = Duration::from_secs(1);
 
 pub(crate) type Replies = Answers<peer::Response, peer::Error>;
-type Reads = QuorumCall<Peer, Plan<NothingIsAnAnswer, HttpContext>>;
-type Writes = QuorumCall<Peer, Plan<HttpClassifier, HttpContext, Detach>>;
+type Reads = QuorumCall<Peer, NothingIsAnAnswer, HttpContext>;
+type Writes = QuorumCall<Peer, HttpClassifier, HttpContext, Detach>;
 
 /// One client's way to the nodes. Clones share it.
 #[derive(Clone)]
@@ -50,20 +50,22 @@ impl Register {
         rules: ReadWrite<Threshold>,
         peers: &[(usize, Peer)],
     ) -> Result<Self, Failure> {
-        let background = Detach::new(BACKGROUND)?;
+        let background = Detach::new(DetachConfig::new().limit(BACKGROUND))?;
+        let nodes = || peers.iter().cloned();
         // Reads ask a quorum, and one node more if that takes longer than it mostly does.
-        let read = Plan::hedged(Hedge::new(Duration::from_millis(2), Duration::from_millis(50)))?.http();
-        let read = read.classify(NothingIsAnAnswer);
-        let read_one = Plan::quorum_first().http().classify(NothingIsAnAnswer);
+        let read = CallConfig::hedged(Hedge::new(Duration::from_millis(2), Duration::from_millis(50))).named("read");
+        let reads = QuorumCall::new(*rules.read(), nodes(), read)?;
+        let reads_of_one = QuorumCall::new(Threshold::of(1, peers.len())?, nodes(), CallConfig::quorum_first())?;
         // Writes should get to every node, though a quorum is waited for.
-        let write = Plan::all_at_once().http().detach(background.clone());
+        let write = CallConfig::all_at_once().named("write");
+        let writes = QuorumCall::new(*rules.write(), nodes(), write)?;
         Ok(Self {
             id,
             hlc,
             rules,
-            reads: QuorumCall::new(*rules.read(), peers.iter().cloned(), read.named("read"))?,
-            reads_of_one: QuorumCall::new(Threshold::of(1, peers.len())?, peers.iter().cloned(), read_one)?,
-            writes: QuorumCall::new(*rules.write(), peers.iter().cloned(), write.named("write"))?,
+            reads: reads.http().classify(NothingIsAnAnswer),
+            reads_of_one: reads_of_one.http().classify(NothingIsAnAnswer),
+            writes: writes.http().on_decided(background.clone()),
             background,
         })
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures::{Stream, future::join_all, stream::FuturesUnordered};
-use steadfast_quorum::{Plan, QuorumCall, Threshold};
+use steadfast_quorum::{CallConfig, QuorumCall, Threshold};
 use tower::BoxError;
 
 use crate::{
@@ -21,8 +21,8 @@ pub(crate) const NEEDED: usize = 3;
 
 pub(crate) fn rows() -> Vec<Row> {
     vec![
-        row(Family::Ours, "call, 3 of 5 services, all at once", quorum(Plan::all_at_once())),
-        row(Family::Ours, "call, 3 of 5 services, quorum first", quorum(Plan::quorum_first())),
+        row(Family::Ours, "call, 3 of 5 services, all at once", quorum(CallConfig::all_at_once())),
+        row(Family::Ours, "call, 3 of 5 services, quorum first", quorum(CallConfig::quorum_first())),
         row(Family::Peer, "FuturesUnordered, the first 3 of 5 services", first_of(services())),
         row(Family::Peer, "join_all, all 5 services", all_of(services())),
     ]
@@ -32,8 +32,8 @@ fn row(family: Family, name: &'static str, subject: Box<dyn Subject>) -> Row {
     Row::new(family, Group::Happy, name, subject).over(name)
 }
 
-fn quorum(plan: Plan) -> Box<dyn Subject> {
-    let call = QuorumCall::new(three_of_five(), services().into_iter().enumerate(), plan);
+fn quorum(config: CallConfig) -> Box<dyn Subject> {
+    let call = QuorumCall::new(three_of_five(), services().into_iter().enumerate(), config);
     Box::new(Calls(call.expect("each node has one service")))
 }
 

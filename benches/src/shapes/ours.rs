@@ -1,7 +1,7 @@
 //! The layers of this workspace, and a quorum call.
 
 use steadfast_core::TimeSource;
-use steadfast_quorum::{Plan, QuorumCall};
+use steadfast_quorum::{CallConfig, QuorumCall};
 use steadfast_retry::RetryLayer;
 use tower::{BoxError, Service, layer::layer_fn};
 
@@ -29,6 +29,6 @@ pub(crate) fn rows() -> impl Iterator<Item = Row> {
 fn quorum<S: Inner<BoxError>>(
     service: &S,
 ) -> impl Service<u64, Response: 'static, Error: 'static, Future: Send> + Clone + Send + use<S> {
-    let call = QuorumCall::new(three_of_five(), five(service).into_iter().enumerate(), Plan::all_at_once());
+    let call = QuorumCall::new(three_of_five(), five(service).into_iter().enumerate(), CallConfig::all_at_once());
     call.expect("each node has one service")
 }

@@ -70,10 +70,10 @@ pub mod tonic;
 pub use crate::boot::{BootClock, BootInstant};
 #[cfg(all(feature = "boot", feature = "time"))]
 pub use crate::boot::{BootWait, ManualBootClock};
-#[cfg(feature = "keyed")]
-pub use crate::per_key::PerKey;
 #[cfg(any(feature = "detach", all(test, steadfast_loom)))]
 pub use crate::detach::{Detach, DetachConfig, DetachSnapshot, Place, ReserveError};
+#[cfg(feature = "keyed")]
+pub use crate::per_key::PerKey;
 #[cfg(feature = "time")]
 pub use crate::time_source::TimeSource;
 pub use crate::{

@@ -1,32 +1,30 @@
 //! Calls over n services.
 
-mod agenda;
 mod answers;
-mod course;
-#[cfg(feature = "detach")]
-mod detach;
-mod drive;
+mod config;
+mod driver;
 mod error;
 mod future;
 mod levels;
-mod losers;
 mod make;
+mod on_decided;
 mod pace;
-mod plan;
+mod progress;
 mod service;
+mod shared;
 mod slots;
+mod stragglers;
 mod telemetry;
 
-#[cfg(feature = "detach")]
-pub use detach::{Detach, DetachSnapshot};
 pub use {
     answers::{Answer, Answers},
-    error::{CallError, NodesError},
+    config::CallConfig,
+    error::{CallError, SetupError},
     future::QuorumFuture,
     levels::{Level, Levels, Reached},
-    losers::{Cancel, Conduct, Losers, Stragglers},
     make::{MakeError, MakeFuture, Quorum},
+    on_decided::{Cancel, OnDecided},
     pace::Hedge,
-    plan::Plan,
     service::QuorumCall,
+    stragglers::Stragglers,
 };

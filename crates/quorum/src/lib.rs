@@ -17,11 +17,9 @@ mod weighted;
 
 #[cfg(feature = "call")]
 pub use crate::call::{
-    Answer, Answers, CallError, Cancel, Conduct, Hedge, Level, Levels, Losers, MakeError, MakeFuture, NodesError, Plan,
-    Quorum, QuorumCall, QuorumFuture, Reached, Stragglers,
+    Answer, Answers, CallConfig, CallError, Cancel, Hedge, Level, Levels, MakeError, MakeFuture, OnDecided, Quorum,
+    QuorumCall, QuorumFuture, Reached, SetupError, Stragglers,
 };
-#[cfg(feature = "detach")]
-pub use crate::call::{Detach, DetachSnapshot};
 pub use crate::{
     dual::Dual,
     error::{AnalysisError, IntersectionError, RuleError},
@@ -34,3 +32,5 @@ pub use crate::{
     threshold::Threshold,
     weighted::Weighted,
 };
+#[cfg(feature = "detach")]
+pub use steadfast_core::{Detach, DetachConfig, DetachSnapshot, Place, ReserveError};

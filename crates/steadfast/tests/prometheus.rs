@@ -16,7 +16,7 @@ use steadfast::{
     ManualWallClock,
     breaker::{BreakerConfig, BreakerLayer, Circuit},
     clock::{Hlc, HlcConfig, HlcLayer, Timestamp},
-    quorum::{Plan, QuorumCall, Threshold},
+    quorum::{CallConfig, QuorumCall, Threshold},
     retry::{RetryConfig, RetryLayer},
     timeout::{LimitConfig, TimeLimit, TimeoutLayer},
 };
@@ -81,8 +81,8 @@ async fn exercise() {
     stamped.oneshot(Request::new(())).await.unwrap();
 
     let nodes = (0..3).map(|node| (node, service_fn(|(): ()| async { Ok::<_, BoxError>(()) })));
-    let plan = Plan::all_at_once().named("stock");
-    QuorumCall::new(Threshold::majority_of(3).unwrap(), nodes, plan).unwrap().oneshot(()).await.unwrap();
+    let config = CallConfig::all_at_once().named("stock");
+    QuorumCall::new(Threshold::majority_of(3).unwrap(), nodes, config).unwrap().oneshot(()).await.unwrap();
 
     let circuit = Circuit::new(BreakerConfig::new().named("stock").minimum_calls(2)).unwrap();
     let limit = LimitConfig::quantile(Duration::from_millis(10), Duration::from_millis(20)).named("stock");

@@ -1,10 +1,10 @@
-//! What came back, from whom, and when.
+//! What the nodes answered, and when.
 
 use std::{fmt, time::Duration};
 
 use steadfast_core::Verdict;
 
-use super::course::Course;
+use super::progress::Progress;
 use crate::Nodes;
 
 /// What one node answered.
@@ -15,10 +15,10 @@ pub struct Answer<Res, Err> {
     pub node: usize,
     /// Its response or its error.
     pub result: Result<Res, Err>,
-    /// How the [classifier](crate::Plan::classify) judged it. [`Verdict::Success`] is a vote for yes, anything else one for
+    /// How the [classifier](crate::QuorumCall::classify) judged it. [`Verdict::Success`] is a vote for yes, anything else one for
     /// no.
     pub verdict: Verdict,
-    /// When it came, counted from the start of the call.
+    /// When it came, counted from the start of the call. Answers that one poll finds share one reading of the clock.
     pub after: Duration,
 }
 
@@ -31,7 +31,7 @@ impl<Res, Err> Answer<Res, Err> {
 }
 
 impl<Res, Err> fmt::Debug for Answer<Res, Err> {
-    /// Without the response or the error: what they hold may be secret.
+    /// Without the response and the error: what they hold may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { node, result, verdict, after } = self;
         let is_ok = result.is_ok();
@@ -48,7 +48,7 @@ impl<Res, Err> fmt::Debug for Answer<Res, Err> {
 #[derive(Clone)]
 pub struct Answers<Res, Err, const WORDS: usize = 1> {
     answers: Vec<Answer<Res, Err>>,
-    course: Course<WORDS>,
+    progress: Progress<WORDS>,
     present: Nodes<WORDS>,
     elapsed: Duration,
 }
@@ -56,11 +56,11 @@ pub struct Answers<Res, Err, const WORDS: usize = 1> {
 impl<Res, Err, const WORDS: usize> Answers<Res, Err, WORDS> {
     pub(super) const fn new(
         answers: Vec<Answer<Res, Err>>,
-        course: Course<WORDS>,
+        progress: Progress<WORDS>,
         present: Nodes<WORDS>,
         elapsed: Duration,
     ) -> Self {
-        Self { answers, course, present, elapsed }
+        Self { answers, progress, present, elapsed }
     }
 
     /// Every answer.
@@ -86,28 +86,28 @@ impl<Res, Err, const WORDS: usize> Answers<Res, Err, WORDS> {
         self.answers.iter().filter_map(|answer| Some((answer.node, answer.result.as_ref().err()?)))
     }
 
-    /// Who voted yes.
+    /// The nodes that voted yes.
     #[must_use]
     pub const fn yes(&self) -> Nodes<WORDS> {
-        self.course.yes()
+        self.progress.yes()
     }
 
-    /// Who voted no; those [absent](crate::QuorumCall::absent) from the call among them.
+    /// The nodes that voted no, those [absent](crate::QuorumCall::absent) from the call among them.
     #[must_use]
     pub const fn no(&self) -> Nodes<WORDS> {
-        self.course.no()
+        self.progress.no()
     }
 
-    /// Who was called and had not answered: cancelled or detached since, as it was [planned](crate::Plan::detach).
+    /// The nodes that were called and had not answered: cancelled since, or [detached](crate::OnDecided).
     #[must_use]
     pub fn out(&self) -> Nodes<WORDS> {
-        self.course.out()
+        self.progress.out()
     }
 
-    /// Who was not called.
+    /// The nodes that were not called.
     #[must_use]
     pub fn uncalled(&self) -> Nodes<WORDS> {
-        self.present - self.course.called()
+        self.present - self.progress.called()
     }
 
     /// How long it took from the start of the call until it was decided.
@@ -116,14 +116,14 @@ impl<Res, Err, const WORDS: usize> Answers<Res, Err, WORDS> {
         self.elapsed
     }
 
-    /// The same without what the nodes said: who, and when, but no responses and no errors.
+    /// The same without responses and errors: only which nodes, and when.
     pub(super) fn without_results<R, E>(self) -> Answers<R, E, WORDS> {
-        let Self { course, present, elapsed, .. } = self;
-        Answers { answers: Vec::new(), course, present, elapsed }
+        let Self { progress, present, elapsed, .. } = self;
+        Answers { answers: Vec::new(), progress, present, elapsed }
     }
 
-    pub(super) const fn course(&self) -> &Course<WORDS> {
-        &self.course
+    pub(super) const fn progress(&self) -> &Progress<WORDS> {
+        &self.progress
     }
 }
 
@@ -150,7 +150,7 @@ impl<Res, Err, const WORDS: usize> fmt::Debug for Answers<Res, Err, WORDS> {
 }
 
 impl<Res, Err, const WORDS: usize> fmt::Display for Answers<Res, Err, WORDS> {
-    /// Who did what, but for what nobody did: `{0, 1} failed, {2} still out, after 2s`.
+    /// Which nodes did what, without the groups that are empty: `{0, 1} failed, {2} still out, after 2s`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let groups = [
             (self.yes(), "answered"),

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt};
 
-use steadfast_core::{Failure, Grounds, RefusalKind};
+use steadfast_core::{ConfigError, Failure, Grounds, RefusalKind};
 
 use super::answers::Answers;
 use crate::Nodes;
@@ -36,12 +36,12 @@ pub enum CallError<Res, Err, const WORDS: usize = 1> {
 
 impl<Res, Err, const WORDS: usize> CallError<Res, Err, WORDS> {
     pub(super) fn lost(answers: Answers<Res, Err, WORDS>) -> Self {
-        let grounds = answers.course().grounds();
+        let grounds = answers.progress().grounds();
         Self::Lost { answers, grounds }
     }
 
     pub(super) fn incomplete(answers: Answers<Res, Err, WORDS>) -> Self {
-        let grounds = answers.course().grounds_of(RefusalKind::TimedOut);
+        let grounds = answers.progress().grounds_of(RefusalKind::TimedOut);
         Self::Incomplete { answers, grounds }
     }
 
@@ -59,7 +59,7 @@ impl<Res, Err, const WORDS: usize> CallError<Res, Err, WORDS> {
         answers
     }
 
-    /// The same without the responses and the errors of the nodes: who failed, who was out, and when.
+    /// The same without the responses and the errors of the nodes: only which nodes failed or were out, and when.
     #[must_use]
     pub fn without_results(self) -> CallError<(), (), WORDS> {
         match self {
@@ -110,26 +110,29 @@ impl<Res: 'static, Err: 'static, const WORDS: usize> Failure for CallError<Res, 
     }
 }
 
-/// Nodes that cannot be called by a rule, refused where the call is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+/// Why there can be no such call, told where it is made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum NodesError<const WORDS: usize = 1> {
-    /// A rule without members: nobody could ever be called.
+pub enum SetupError<const WORDS: usize = 1> {
+    /// The config cannot work.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A rule without members: there would be no node to call.
     #[error("the rule has no members")]
     NoMembers,
-    /// Two services for one node. It would vote twice.
+    /// Two services for one node, which would vote twice.
     #[error("node {node} has two services")]
     NodeTwice {
         /// The node.
         node: usize,
     },
-    /// A service for a node that is no member of the rule. Its answer would count for nothing.
+    /// A service for a node that is no member of the rule, so that its answer would not count.
     #[error("node {node} is no member of the rule")]
     Stranger {
         /// The node.
         node: usize,
     },
-    /// Members without a service. They would never answer.
+    /// Members without a service, which would never answer.
     #[error("members {nodes} have no service")]
     Missing {
         /// The members.

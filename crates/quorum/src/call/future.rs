@@ -6,13 +6,15 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use steadfast_core::Classify;
 use tower_service::Service;
 
 use super::{
     answers::Answers,
-    drive::{Drive, Event},
+    driver::{Driver, Event},
     error::CallError,
-    losers::Conduct,
+    on_decided::OnDecided,
+    stragglers::Stragglers,
     telemetry::Outcome,
 };
 use crate::Decision;
@@ -20,60 +22,62 @@ use crate::Decision;
 /// The future of a [`QuorumCall`](crate::QuorumCall): the answers, at the earliest moment at which a quorum has said yes or
 /// none can any more.
 ///
-/// Dropping it cancels the calls of nodes or detaches them, as it was [planned](crate::Plan).
-pub struct QuorumFuture<S, Req, P, const WORDS: usize = 1>
+/// Dropping it cancels the calls of nodes that are under way, or [detaches](OnDecided) them.
+pub struct QuorumFuture<S, Req, C, D, const WORDS: usize = 1>
 where
     S: Service<Req>,
-    P: Conduct<S, Req, WORDS>,
+    D: OnDecided<Stragglers<S, Req, WORDS>>,
 {
-    drive: Drive<S, Req, P, WORDS>,
+    driver: Driver<S, Req, C, D, WORDS>,
 }
 
-impl<S, Req, P, const WORDS: usize> QuorumFuture<S, Req, P, WORDS>
+impl<S, Req, C, D, const WORDS: usize> QuorumFuture<S, Req, C, D, WORDS>
 where
     S: Service<Req>,
-    P: Conduct<S, Req, WORDS>,
+    D: OnDecided<Stragglers<S, Req, WORDS>>,
 {
-    pub(super) const fn new(drive: Drive<S, Req, P, WORDS>) -> Self {
-        Self { drive }
+    pub(super) const fn new(driver: Driver<S, Req, C, D, WORDS>) -> Self {
+        Self { driver }
     }
 }
 
-impl<S, Req, P, const WORDS: usize> Future for QuorumFuture<S, Req, P, WORDS>
+impl<S, Req, C, D, const WORDS: usize> Future for QuorumFuture<S, Req, C, D, WORDS>
 where
     S: Service<Req>,
     Req: Clone,
-    P: Conduct<S, Req, WORDS>,
+    C: Classify<S::Response, S::Error>,
+    D: OnDecided<Stragglers<S, Req, WORDS>>,
 {
     type Output = Result<Answers<S::Response, S::Error, WORDS>, CallError<S::Response, S::Error, WORDS>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let drive = &mut self.drive;
-        drive.begin();
+        let driver = &mut self.driver;
+        driver.begin();
         loop {
-            let event = ready!(drive.poll_event(cx));
-            let (outcome, end): (_, fn(_) -> _) = match (drive.decision(), event) {
-                (Decision::Won, _) => (Outcome::Won, Ok),
-                (Decision::Lost, _) | (Decision::Pending, Event::AllAnswered) => {
-                    (Outcome::Lost, |answers| Err(CallError::lost(answers)))
-                }
-                (Decision::Pending, Event::TimeIsOver) => {
-                    (Outcome::Incomplete, |answers| Err(CallError::incomplete(answers)))
-                }
+            let event = ready!(driver.poll_event(cx));
+            let outcome = match (driver.decision(), event) {
+                (Decision::Won, _) => Outcome::Won,
+                (Decision::Lost, _) | (Decision::Pending, Event::AllAnswered) => Outcome::Lost,
+                (Decision::Pending, Event::TimeIsOver) => Outcome::Incomplete,
                 (Decision::Pending, Event::Answered) => continue,
             };
-            drive.settle(outcome);
-            return Poll::Ready(end(drive.finish()));
+            driver.settle(outcome);
+            let answers = driver.finish();
+            return Poll::Ready(match outcome {
+                Outcome::Won => Ok(answers),
+                Outcome::Incomplete => Err(CallError::incomplete(answers)),
+                Outcome::Lost | Outcome::Cancelled => Err(CallError::lost(answers)),
+            });
         }
     }
 }
 
-impl<S, Req, P, const WORDS: usize> fmt::Debug for QuorumFuture<S, Req, P, WORDS>
+impl<S, Req, C, D, const WORDS: usize> fmt::Debug for QuorumFuture<S, Req, C, D, WORDS>
 where
     S: Service<Req>,
-    P: Conduct<S, Req, WORDS>,
+    D: OnDecided<Stragglers<S, Req, WORDS>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QuorumFuture").field("decision", &self.drive.decision()).finish_non_exhaustive()
+        f.debug_struct("QuorumFuture").field("decision", &self.driver.decision()).finish_non_exhaustive()
     }
 }

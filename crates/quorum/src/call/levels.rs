@@ -8,13 +8,15 @@ use std::{
 };
 
 use futures_core::Stream;
+use steadfast_core::Classify;
 use tower_service::Service;
 
 use super::{
     answers::{Answer, Answers},
-    drive::{Drive, Event},
+    driver::{Driver, Event},
     error::CallError,
-    losers::Conduct,
+    on_decided::OnDecided,
+    stragglers::Stragglers,
     telemetry::Outcome,
 };
 use crate::Decision;
@@ -52,15 +54,15 @@ impl<Res, Err> fmt::Debug for Reached<Res, Err> {
 ///
 /// Ends with an error if the quorum cannot be reached, or not in time; the error holds what was answered since the level
 /// before. After the quorum it ends at the deadline, without [`Level::All`], and [`into_answers`](Self::into_answers) has
-/// what came last. Whoever has heard enough drops it: that cancels the calls of nodes that are still out or detaches them,
-/// as it was [planned](crate::Plan). (R. Guerraoui, M. Pavlovic, D.-A. Seredinschi: *Incremental Consistency Guarantees for
+/// what came last. A caller that knows enough drops it: that cancels the calls of nodes that are still out, or
+/// [detaches](OnDecided) them. (R. Guerraoui, M. Pavlovic, D.-A. Seredinschi: *Incremental Consistency Guarantees for
 /// Replicated Objects*, OSDI 2016.)
-pub struct Levels<S, Req, P, const WORDS: usize = 1>
+pub struct Levels<S, Req, C, D, const WORDS: usize = 1>
 where
     S: Service<Req>,
-    P: Conduct<S, Req, WORDS>,
+    D: OnDecided<Stragglers<S, Req, WORDS>>,
 {
-    drive: Drive<S, Req, P, WORDS>,
+    driver: Driver<S, Req, C, D, WORDS>,
     /// The last level that was given out.
     reached: Option<Level>,
     /// Whether every node has answered.
@@ -68,17 +70,17 @@ where
     is_done: bool,
 }
 
-impl<S, Req, P, const WORDS: usize> Levels<S, Req, P, WORDS>
+impl<S, Req, C, D, const WORDS: usize> Levels<S, Req, C, D, WORDS>
 where
     S: Service<Req>,
-    P: Conduct<S, Req, WORDS>,
+    D: OnDecided<Stragglers<S, Req, WORDS>>,
 {
-    pub(super) const fn new(drive: Drive<S, Req, P, WORDS>) -> Self {
-        Self { drive, reached: None, is_complete: false, is_done: false }
+    pub(super) const fn new(driver: Driver<S, Req, C, D, WORDS>) -> Self {
+        Self { driver, reached: None, is_complete: false, is_done: false }
     }
 
-    /// Ends it, and takes what was answered since the last level. Nodes that are still out are cancelled or detached, as it
-    /// was planned.
+    /// Ends it, and takes what was answered since the last level. The calls of nodes that are still out are cancelled or
+    /// detached.
     #[must_use]
     pub fn into_answers(mut self) -> Answers<S::Response, S::Error, WORDS> {
         self.stop()
@@ -86,35 +88,36 @@ where
 
     pub(super) fn stop(&mut self) -> Answers<S::Response, S::Error, WORDS> {
         self.is_done = true;
-        self.drive.finish()
+        self.driver.finish()
     }
 
     fn reach(&mut self, level: Level) -> Reached<S::Response, S::Error> {
         self.reached = Some(level);
         self.is_done = level == Level::All;
         if level == Level::Quorum {
-            self.drive.settle(Outcome::Won);
+            self.driver.settle(Outcome::Won);
         }
-        Reached { level, elapsed: self.drive.elapsed(), answers: self.drive.take_answers() }
+        Reached { level, elapsed: self.driver.elapsed(), answers: self.driver.take_answers() }
     }
 
     /// The level that was reached and not given out.
     fn next_level(&self) -> Option<Level> {
         match self.reached {
-            None if self.drive.yes() > 0 => Some(Level::One),
-            // A quorum of nobody has nobody's yes.
-            None | Some(Level::One) if self.drive.decision() == Decision::Won => Some(Level::Quorum),
+            None if self.driver.yes() > 0 => Some(Level::One),
+            // A rule by which no node at all is a quorum is won without a yes.
+            None | Some(Level::One) if self.driver.decision() == Decision::Won => Some(Level::Quorum),
             Some(Level::Quorum) if self.is_complete => Some(Level::All),
             _ => None,
         }
     }
 }
 
-impl<S, Req, P, const WORDS: usize> Stream for Levels<S, Req, P, WORDS>
+impl<S, Req, C, D, const WORDS: usize> Stream for Levels<S, Req, C, D, WORDS>
 where
     S: Service<Req>,
     Req: Clone,
-    P: Conduct<S, Req, WORDS>,
+    C: Classify<S::Response, S::Error>,
+    D: OnDecided<Stragglers<S, Req, WORDS>>,
 {
     type Item = Result<Reached<S::Response, S::Error>, CallError<S::Response, S::Error, WORDS>>;
 
@@ -123,21 +126,21 @@ where
             return Poll::Ready(None);
         }
         let this = &mut *self;
-        this.drive.begin();
+        this.driver.begin();
         loop {
             if let Some(level) = this.next_level() {
                 return Poll::Ready(Some(Ok(this.reach(level))));
             }
-            let event = ready!(this.drive.poll_event(cx));
-            let (outcome, end): (_, fn(_) -> _) = match (this.drive.decision(), event) {
+            let event = ready!(this.driver.poll_event(cx));
+            let (outcome, end): (_, fn(_) -> _) = match (this.driver.decision(), event) {
                 (Decision::Won, Event::AllAnswered) => {
                     this.is_complete = true;
                     continue;
                 }
                 (Decision::Won, Event::TimeIsOver) => {
-                    // What was answered since the quorum is kept for whoever takes it.
+                    // What was answered since the quorum is kept for `into_answers`.
                     this.is_done = true;
-                    this.drive.let_go();
+                    this.driver.let_go();
                     return Poll::Ready(None);
                 }
                 (Decision::Won | Decision::Pending, Event::Answered) => continue,
@@ -145,16 +148,16 @@ where
                 (Decision::Lost, _) | (Decision::Pending, Event::AllAnswered) => (Outcome::Lost, CallError::lost),
             };
             this.is_done = true;
-            this.drive.settle(outcome);
-            return Poll::Ready(Some(Err(end(this.drive.finish()))));
+            this.driver.settle(outcome);
+            return Poll::Ready(Some(Err(end(this.driver.finish()))));
         }
     }
 }
 
-impl<S, Req, P, const WORDS: usize> fmt::Debug for Levels<S, Req, P, WORDS>
+impl<S, Req, C, D, const WORDS: usize> fmt::Debug for Levels<S, Req, C, D, WORDS>
 where
     S: Service<Req>,
-    P: Conduct<S, Req, WORDS>,
+    D: OnDecided<Stragglers<S, Req, WORDS>>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Levels").field("reached", &self.reached).finish_non_exhaustive()

@@ -10,29 +10,31 @@ use std::{
 
 use futures_core::Stream;
 use pin_project_lite::pin_project;
-use steadfast_core::{EveryError, parts::Alarm};
+use steadfast_core::{ConfigError, EveryError, parts::Alarm};
 use tower_service::Service;
 
 use super::{
     answers::Answer,
-    error::NodesError,
+    config::{CallConfig, Settings},
+    error::SetupError,
     levels::{Level, Levels, Reached},
+    on_decided::Cancel,
     pace::CLOCK,
-    plan::Plan,
     service::QuorumCall,
 };
 use crate::{Rule, RuleError};
 
-/// Makes a [`QuorumCall`] from a list of endpoints: a make-service over one that makes the service of an endpoint.
+/// Makes a [`QuorumCall`] from a list of endpoints: a make-service over one that makes the service of an endpoint. Behaviours
+/// are given to the call that it makes.
 ///
-/// Endpoints are the nodes from 0 in their order. All are made at once. It is done when all are; or when a quorum is, and
-/// the others have failed or taken longer than its [`patience`](Self::patience). Those are [absent](QuorumCall::absent) from
-/// the call, for good: where nodes that are down now should take part later, let the inner make-service connect lazily.
-/// Until a quorum is made it waits for as long as that takes: put a timeout round it, or round the inner make-service.
+/// Endpoints are the nodes from 0 in their order. All are made at once. It is done when all are; or when a quorum is, and the
+/// others have failed or taken longer than its [`patience`](Self::patience). Those are [absent](QuorumCall::absent) from the
+/// call, for good: where nodes that are down now should take part later, let the inner make-service connect lazily. Until a
+/// quorum is made it waits for as long as that takes: put a timeout round it, or round the inner make-service.
 ///
 /// ```
 /// use std::convert::Infallible;
-/// use steadfast_quorum::{Plan, Quorum, Threshold};
+/// use steadfast_quorum::{CallConfig, Quorum, Threshold};
 /// use tower::{BoxError, Service, ServiceExt, service_fn};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -41,17 +43,18 @@ use crate::{Rule, RuleError};
 ///     let node = service_fn(move |key: &'static str| async move { Ok::<_, Infallible>(format!("{key} at {endpoint}")) });
 ///     if endpoint == "c" { Err("unreachable") } else { Ok(node) }
 /// });
-/// let mut call = Quorum::new(connect, Threshold::majority_of, Plan::all_at_once()).oneshot(["a", "b", "c"]).await?;
+/// let quorum = Quorum::new(connect, Threshold::majority_of, CallConfig::all_at_once())?;
+/// let mut call = quorum.oneshot(["a", "b", "c"]).await?;
 /// let answers = call.ready().await?.call("tea").await?;
 /// assert!(answers.into_replies().eq([(0, "tea at a".to_owned()), (1, "tea at b".to_owned())]));
 /// assert_eq!(call.absent().to_string(), "{2}");
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Quorum<M, F, P = Plan> {
+pub struct Quorum<M, F> {
     make: M,
     rule: F,
-    plan: P,
+    settings: Settings,
     patience: Duration,
 }
 
@@ -59,33 +62,51 @@ pub struct Quorum<M, F, P = Plan> {
 /// and after 3 s.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-impl<M, F, P> Quorum<M, F, P> {
+impl<M, F> Quorum<M, F> {
     /// Services by `make`, the rule over so many nodes by `rule`, such as
-    /// [`Threshold::majority_of`](crate::Threshold::majority_of), calls by `plan`.
-    #[must_use]
-    pub const fn new(make: M, rule: F, plan: P) -> Self {
-        Self { make, rule, plan, patience: PATIENCE }
+    /// [`Threshold::majority_of`](crate::Threshold::majority_of), calls by `config`. Calls that it makes learn latencies
+    /// together.
+    ///
+    /// # Errors
+    /// When the config cannot work.
+    pub fn new(make: M, rule: F, config: CallConfig) -> Result<Self, ConfigError> {
+        Ok(Self { make, rule, settings: config.check()?, patience: PATIENCE })
     }
 
     /// How long to wait for the others once a quorum is made. The default is 5 s.
     #[must_use]
-    pub fn patience(self, patience: Duration) -> Self {
-        Self { patience, ..self }
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// The inner make-service.
+    pub const fn get_ref(&self) -> &M {
+        &self.make
+    }
+
+    /// The inner make-service.
+    pub const fn get_mut(&mut self) -> &mut M {
+        &mut self.make
+    }
+
+    /// The inner make-service.
+    pub fn into_inner(self) -> M {
+        self.make
     }
 }
 
-impl<M, F, R, T, I, C, X, L> Service<I> for Quorum<M, F, Plan<C, X, L>>
+impl<M, F, R, T, I> Service<I> for Quorum<M, F>
 where
     M: Service<T> + Clone,
     F: Fn(usize) -> Result<R, RuleError>,
     R: Rule + Send + Sync + 'static,
     T: Clone + PartialEq,
     I: IntoIterator<Item = T>,
-    Plan<C, X, L>: Clone,
 {
-    type Response = QuorumCall<M::Response, Plan<C, X, L>>;
+    type Response = QuorumCall<M::Response>;
     type Error = MakeError<M::Error>;
-    type Future = MakeFuture<M, T, Plan<C, X, L>>;
+    type Future = MakeFuture<M, T>;
 
     /// Always: the readiness of the inner make-service is awaited for each endpoint.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -93,15 +114,15 @@ where
     }
 
     fn call(&mut self, endpoints: I) -> Self::Future {
-        let name = format!("{}-make", self.plan.name);
-        let (state, patience) = (self.begin(endpoints.into_iter().collect(), name), self.patience);
+        let state = self.begin(endpoints.into_iter().collect());
         let state = state.unwrap_or_else(|error| State::Refused { error: Some(error) });
-        MakeFuture { state, plan: Some(self.plan.clone()), patience, alarm: Alarm::new(), made: Vec::new() }
+        let (settings, patience) = (Some(self.settings.clone()), self.patience);
+        MakeFuture { state, settings, patience, alarm: Alarm::new(), made: Vec::new() }
     }
 }
 
-impl<M, F, P> Quorum<M, F, P> {
-    fn begin<T, R>(&self, endpoints: Vec<T>, name: String) -> Result<State<M, T>, MakeError<M::Error>>
+impl<M, F> Quorum<M, F> {
+    fn begin<T, R>(&self, endpoints: Vec<T>) -> Result<State<M, T>, MakeError<M::Error>>
     where
         M: Service<T> + Clone,
         F: Fn(usize) -> Result<R, RuleError>,
@@ -116,8 +137,8 @@ impl<M, F, P> Quorum<M, F, P> {
             }
         }
         let makers = endpoints.into_iter().map(|endpoint| Maker { make: self.make.clone(), endpoint });
-        let plan = Plan::all_at_once().classify(EveryError).named(name);
-        let mut call = QuorumCall::new(Arc::clone(&rule), makers.enumerate(), plan)?;
+        let config = CallConfig::all_at_once().named(format!("{}-make", self.settings.name));
+        let mut call = QuorumCall::new(Arc::clone(&rule), makers.enumerate(), config)?.classify(EveryError);
         Ok(State::Making { levels: call.levels(()), rule })
     }
 }
@@ -153,21 +174,21 @@ pin_project! {
         T: Clone,
     {
         Refused { error: Option<MakeError<M::Error>> },
-        Making { levels: Levels<Maker<M, T>, (), Plan<EveryError>, 1>, rule: SharedRule },
+        Making { levels: Levels<Maker<M, T>, (), EveryError, Cancel>, rule: SharedRule },
     }
 }
 
 pin_project! {
     /// The future of [`Quorum`]: a call over all endpoints, or over as many as are a quorum. Dropping it cancels all that is
     /// being made.
-    pub struct MakeFuture<M, T, P>
+    pub struct MakeFuture<M, T>
     where
         M: Service<T>,
         T: Clone,
     {
         #[pin]
         state: State<M, T>,
-        plan: Option<P>,
+        settings: Option<Settings>,
         patience: Duration,
         #[pin]
         alarm: Alarm,
@@ -175,12 +196,12 @@ pin_project! {
     }
 }
 
-impl<M, T, C, X, L> Future for MakeFuture<M, T, Plan<C, X, L>>
+impl<M, T> Future for MakeFuture<M, T>
 where
     M: Service<T>,
     T: Clone,
 {
-    type Output = Result<QuorumCall<M::Response, Plan<C, X, L>>, MakeError<M::Error>>;
+    type Output = Result<QuorumCall<M::Response>, MakeError<M::Error>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
@@ -213,16 +234,16 @@ where
                 }
             }
         }
-        let plan = this.plan.take().expect("a future is not polled after it was ready");
+        let settings = this.settings.take().expect("a future is not polled after it was ready");
         let mut made = mem::take(this.made);
         // In the order of the endpoints, the first of which is preferred.
         made.sort_by_key(|answer| answer.node);
         let nodes = made.into_iter().filter_map(|answer| Some((answer.node, answer.result.ok()?)));
-        Poll::Ready(Ok(QuorumCall::of_present(Arc::clone(rule), nodes, plan)?))
+        Poll::Ready(Ok(QuorumCall::of_present(Arc::clone(rule), nodes, settings)?))
     }
 }
 
-impl<M: Service<T>, T: Clone, P> fmt::Debug for MakeFuture<M, T, P> {
+impl<M: Service<T>, T: Clone> fmt::Debug for MakeFuture<M, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MakeFuture").field("patience", &self.patience).finish_non_exhaustive()
     }
@@ -237,8 +258,8 @@ pub enum MakeError<E> {
     Rule(#[from] RuleError),
     /// The rule is not over the endpoints.
     #[error(transparent)]
-    Nodes(#[from] NodesError),
-    /// An endpoint stands twice in the list. It would vote twice.
+    Setup(#[from] SetupError),
+    /// An endpoint stands twice in the list, and would vote twice.
     #[error("endpoints {first} and {second} are the same")]
     EndpointTwice {
         /// Its first place.

@@ -2,48 +2,52 @@
 
 use std::{
     fmt, mem,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
-use steadfast_core::{Deadline, parts::Striped};
+use steadfast_core::{Classify, Deadline, DefaultClassifier, NoContext, RequestContext, parts::Striped};
 use tower_service::Service;
 
 use super::{
-    agenda::Agenda,
     answers::{Answer, Answers},
-    course::{Course, opening},
-    drive::Drive,
-    error::{CallError, NodesError},
+    config::{CallConfig, Settings},
+    driver::Driver,
+    error::{CallError, SetupError},
     future::QuorumFuture,
     levels::Levels,
-    losers::Conduct,
+    on_decided::{Cancel, OnDecided},
     pace::{CLOCK, Pace},
-    plan::Plan,
-    telemetry::{Outcome, Telemetry},
+    progress::{Progress, opening},
+    shared::Shared,
+    stragglers::Stragglers,
+    telemetry::Outcome,
 };
 use crate::{Nodes, Rule};
 
 /// Sends a request to several nodes, and answers once a quorum of them has, or once none can any more.
 ///
-/// One service for each node. Whom it calls when, what it takes for a yes, and what becomes of the slow is its [`Plan`]'s. A
-/// tower service itself: retries, breakers and timeouts go round it, and round each node's service inside.
+/// One service for each node. The [config](CallConfig) says which nodes it calls when. On the call itself stand behaviours: `C`
+/// judges answers ([`classify`](Self::classify)), `X` reads a request's deadline ([`context`](Self::context)), `D` takes the
+/// nodes' calls that are under way when the call is decided ([`on_decided`](Self::on_decided)). A tower service itself: retries,
+/// breakers and timeouts go round it, and round each node's service inside. It has several inner services and so no `get_ref`:
+/// see [`nodes`](Self::nodes).
 ///
-/// **Readiness.** It is ready once one of its nodes is. A node that is not holds nobody up: its readiness is awaited inside
-/// the call, within the deadline, and where not all nodes are called, others are called in its place. Put `tower::load_shed`
-/// round nodes that should rather fail. No node is held while another is waited for, so that calls over the same nodes never
-/// wait for each other in a circle. It fails only when so many nodes fail their readiness at once that no quorum is left;
-/// they are asked again the next time.
+/// **Readiness.** It is ready once one of its nodes is. A node that is not ready does not hold up the others: its readiness is
+/// awaited inside the call, within the deadline, and where not all nodes are called, others are called in its place. Put
+/// `tower::load_shed` round nodes that should rather fail. No node is held while another is waited for, so that calls over the
+/// same nodes never wait for each other in a circle. It fails only when so many nodes fail their readiness at once that no
+/// quorum is left; they are asked again the next time.
 ///
-/// **Cancellation.** Dropping the future, or deciding the call, cancels the nodes' calls that are under way or detaches
-/// them, as planned.
+/// **Cancellation.** Dropping the future, or deciding the call, cancels the nodes' calls that are under way, or
+/// [detaches](OnDecided) them.
 ///
-/// **Panics.** A panic of a node's service comes out. A call that has to wait for its deadline or for its delay panics
-/// outside of a tokio runtime with its timer enabled.
+/// **Panics.** A panic of a node's service is the panic of the call. A call that has to wait for its deadline or for its delay
+/// panics outside of a tokio runtime with its timer enabled.
 ///
 /// ```
-/// use steadfast_quorum::{Plan, QuorumCall, Threshold};
+/// use steadfast_quorum::{CallConfig, QuorumCall, Threshold};
 /// use tower::{BoxError, ServiceExt, service_fn};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
@@ -54,7 +58,7 @@ use crate::{Nodes, Rule};
 ///     })
 /// };
 /// let nodes = (0..3).map(|number| (number, node(number as u32)));
-/// let mut call = QuorumCall::new(Threshold::majority_of(3)?, nodes, Plan::all_at_once())?;
+/// let mut call = QuorumCall::new(Threshold::majority_of(3)?, nodes, CallConfig::all_at_once())?;
 ///
 /// let answers = call.ready().await?.call("tea").await?;
 /// assert!(answers.replies().map(|(node, _)| node).eq([0, 2]));
@@ -62,24 +66,27 @@ use crate::{Nodes, Rule};
 /// # use tower::Service;
 /// # Ok(()) }
 /// ```
-pub struct QuorumCall<S, P = Plan, const WORDS: usize = 1> {
+pub struct QuorumCall<S, C = DefaultClassifier, X = NoContext, D = Cancel, const WORDS: usize = 1> {
     nodes: Vec<Node<S>>,
     /// The place of the node that the call to come prefers, once it was asked for readiness.
     first: Option<usize>,
-    shared: Striped<Agenda<P, WORDS>>,
+    shared: Striped<Shared<WORDS>>,
+    classifier: C,
+    context: X,
+    on_decided: D,
 }
 
 struct Node<S> {
     service: S,
-    standing: Standing,
+    state: NodeState,
 }
 
 /// What a node's instance has been asked.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    /// Nothing: it holds nothing, and is nowhere in line.
+enum NodeState {
+    /// Nothing: it holds nothing, and waits in no line.
     Fresh,
-    /// Whether it is ready, and it was not: it may be waiting in line.
+    /// Whether it is ready, and it was not: it may wait in line.
     Asked,
     /// It is ready, and holds what it takes.
     Ready,
@@ -87,7 +94,7 @@ enum Standing {
 
 impl<S> Node<S> {
     const fn new(service: S) -> Self {
-        Self { service, standing: Standing::Fresh }
+        Self { service, state: NodeState::Fresh }
     }
 
     /// Asks whether it is ready, unless it has said so. An instance that failed is replaced: it must not be asked again.
@@ -95,92 +102,137 @@ impl<S> Node<S> {
     where
         S: Service<Req> + Clone,
     {
-        if self.standing == Standing::Ready {
+        if self.state == NodeState::Ready {
             return Poll::Ready(Ok(()));
         }
         let polled = self.service.poll_ready(cx);
         match &polled {
-            Poll::Ready(Ok(())) => self.standing = Standing::Ready,
+            Poll::Ready(Ok(())) => self.state = NodeState::Ready,
             Poll::Ready(Err(_)) => drop(self.renew()),
-            Poll::Pending => self.standing = Standing::Asked,
+            Poll::Pending => self.state = NodeState::Asked,
         }
         polled
     }
 
-    /// Puts a fresh instance in the place of this one, and gives this one out.
+    /// Puts a fresh instance in the place of this one, which it gives out.
     fn renew(&mut self) -> S
     where
         S: Clone,
     {
-        self.standing = Standing::Fresh;
+        self.state = NodeState::Fresh;
         let fresh = self.service.clone();
         mem::replace(&mut self.service, fresh)
     }
 
-    /// Gives up what its instance holds and where it stands in line.
+    /// Gives up what its instance holds, and its place in line.
     fn release(&mut self)
     where
         S: Clone,
     {
-        if self.standing != Standing::Fresh {
+        if self.state != NodeState::Fresh {
             drop(self.renew());
         }
     }
 }
 
-impl<S, C, X, L, const WORDS: usize> QuorumCall<S, Plan<C, X, L>, WORDS> {
-    /// Calls `nodes`, each by its number in the rule, by `plan`. Those named first are preferred where not all are called,
-    /// unless the plan [rotates](Plan::rotate).
+impl<S, const WORDS: usize> QuorumCall<S, DefaultClassifier, NoContext, Cancel, WORDS> {
+    /// Calls `nodes`, each by its number in the rule. Those named first are preferred where not all are called, unless the
+    /// config [rotates](CallConfig::rotate).
     ///
     /// # Errors
-    /// When the rule has no members, a node has two services or is no member of it, or a member has no service.
+    /// When the config cannot work, the rule has no members, a node has two services or is no member of it, or a member has no
+    /// service.
     pub fn new(
         rule: impl Rule<WORDS> + Send + Sync + 'static,
         nodes: impl IntoIterator<Item = (usize, S)>,
-        plan: Plan<C, X, L>,
-    ) -> Result<Self, NodesError<WORDS>> {
-        let call = Self::of_present(rule, nodes, plan)?;
+        config: CallConfig,
+    ) -> Result<Self, SetupError<WORDS>> {
+        let call = Self::of_present(rule, nodes, config.check()?)?;
         let nodes = call.absent();
-        if nodes.is_empty() { Ok(call) } else { Err(NodesError::Missing { nodes }) }
+        if nodes.is_empty() { Ok(call) } else { Err(SetupError::Missing { nodes }) }
     }
 
     /// The same, but members without a service are absent: they count as failed.
     pub(super) fn of_present(
         rule: impl Rule<WORDS> + Send + Sync + 'static,
         nodes: impl IntoIterator<Item = (usize, S)>,
-        plan: Plan<C, X, L>,
-    ) -> Result<Self, NodesError<WORDS>> {
+        settings: Settings,
+    ) -> Result<Self, SetupError<WORDS>> {
         let members = rule.members();
         if members.is_empty() {
-            return Err(NodesError::NoMembers);
+            return Err(SetupError::NoMembers);
         }
-        let (mut named, mut order, mut services) = (Nodes::EMPTY, Vec::new(), Vec::new());
+        let (mut present, mut order, mut services) = (Nodes::EMPTY, Vec::new(), Vec::new());
         for (node, service) in nodes {
             if !members.contains(node) {
-                return Err(NodesError::Stranger { node });
+                return Err(SetupError::Stranger { node });
             }
-            if !named.insert(node) {
-                return Err(NodesError::NodeTwice { node });
+            if !present.insert(node) {
+                return Err(SetupError::NodeTwice { node });
             }
             order.push(node);
             services.push(Node::new(service));
         }
-        let shared = Agenda {
-            rule: Box::new(rule),
-            order: order.into(),
-            turn: plan.rotates.then(AtomicUsize::default),
-            present: named,
-            absent: members - named,
-            pace: plan.pace.clone(),
-            telemetry: Telemetry::new(Arc::clone(&plan.name)),
-            plan,
-        };
-        Ok(Self { nodes: services, first: None, shared: Striped::new(|_| shared) })
+        Ok(Self {
+            nodes: services,
+            first: None,
+            shared: Striped::new(|_| Shared::new(rule, order, present, settings)),
+            classifier: DefaultClassifier,
+            context: NoContext,
+            on_decided: Cancel,
+        })
     }
 }
 
-impl<S, P, const WORDS: usize> QuorumCall<S, P, WORDS> {
-    /// The nodes' services, by number.
+impl<S, C, X, D, const WORDS: usize> QuorumCall<S, C, X, D, WORDS> {
+    /// Judges answers by `classifier`. Only a success is a vote for yes; anything else is one for no.
+    ///
+    /// Where a node that answers "there is none" has answered, such as with 404, the classifier calls that a success. It sees
+    /// what the service gives back: a body that is to be read and understood before it counts is read inside the node's service.
+    #[must_use]
+    pub fn classify<C2>(self, classifier: C2) -> QuorumCall<S, C2, X, D, WORDS> {
+        let Self { nodes, first, shared, context, on_decided, .. } = self;
+        QuorumCall { nodes, first, shared, classifier, context, on_decided }
+    }
+
+    /// Reads a request's deadline by `context`. A closure `Fn(&Req) -> Option<Deadline>` will do. When it has passed, the call
+    /// ends with [`CallError::Incomplete`]; a call whose deadline has passed already calls no node.
+    #[must_use]
+    pub fn context<X2>(self, context: X2) -> QuorumCall<S, C, X2, D, WORDS> {
+        let Self { nodes, first, shared, classifier, on_decided, .. } = self;
+        QuorumCall { nodes, first, shared, classifier, context, on_decided }
+    }
+
+    /// For HTTP: the deadline from the request's extensions, answers judged by their status. A classifier of your own comes
+    /// after it.
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub fn http(
+        self,
+    ) -> QuorumCall<S, steadfast_core::http::HttpClassifier, steadfast_core::http::HttpContext, D, WORDS> {
+        self.classify(steadfast_core::http::HttpClassifier).context(steadfast_core::http::HttpContext)
+    }
+
+    /// For gRPC: the deadline from the request's extensions, answers judged by their status. A classifier of your own comes
+    /// after it.
+    #[cfg(feature = "tonic")]
+    #[must_use]
+    pub fn grpc(
+        self,
+    ) -> QuorumCall<S, steadfast_core::tonic::GrpcClassifier, steadfast_core::http::HttpContext, D, WORDS> {
+        self.classify(steadfast_core::tonic::GrpcClassifier).context(steadfast_core::http::HttpContext)
+    }
+
+    /// Hands the nodes' calls that are under way when the call is decided to `on_decided`: [`Cancel`], as it is for reads; or,
+    /// with the feature `detach`, a `Detach`, which finishes them in the background: for writes. Give that a limit, for a node
+    /// may never answer.
+    #[must_use]
+    pub fn on_decided<D2>(self, on_decided: D2) -> QuorumCall<S, C, X, D2, WORDS> {
+        let Self { nodes, first, shared, classifier, context, .. } = self;
+        QuorumCall { nodes, first, shared, classifier, context, on_decided }
+    }
+
+    /// The nodes' services by number, in the order in which they were named.
     pub fn nodes(&self) -> impl Iterator<Item = (usize, &S)> {
         self.shared.order.iter().copied().zip(self.nodes.iter().map(|node| &node.service))
     }
@@ -196,97 +248,104 @@ impl<S, P, const WORDS: usize> QuorumCall<S, P, WORDS> {
     /// was called has answered, or until it is dropped.
     ///
     /// As with `call`, ask for readiness first.
-    pub fn levels<Req>(&mut self, request: Req) -> Levels<S, Req, P, WORDS>
+    pub fn levels<Req>(&mut self, request: Req) -> Levels<S, Req, C, D, WORDS>
     where
         S: Service<Req> + Clone,
         Req: Clone,
-        P: Conduct<S, Req, WORDS>,
+        C: Clone,
+        X: RequestContext<Req>,
+        D: OnDecided<Stragglers<S, Req, WORDS>> + Clone,
     {
         Levels::new(self.start(request))
     }
 
     /// Calls the first nodes.
-    fn start<Req>(&mut self, request: Req) -> Drive<S, Req, P, WORDS>
+    fn start<Req>(&mut self, request: Req) -> Driver<S, Req, C, D, WORDS>
     where
         S: Service<Req> + Clone,
         Req: Clone,
-        P: Conduct<S, Req, WORDS>,
+        C: Clone,
+        X: RequestContext<Req>,
+        D: OnDecided<Stragglers<S, Req, WORDS>> + Clone,
     {
-        let (shared, now) = (self.shared.lane(), CLOCK.now());
-        let first = self.first.take().unwrap_or_else(|| shared.next_turn());
-        let deadline = shared.plan.deadline(&request).map(Deadline::instant);
-        if deadline.is_some_and(|deadline| deadline <= now) {
-            let late = Drive::new(Arc::clone(shared), None, now, Some(now), first);
-            self.nodes.iter_mut().for_each(Node::release);
-            return late;
-        }
+        let Self { nodes, first, shared, classifier, context, on_decided } = self;
+        let (shared, started) = (shared.lane(), CLOCK.now());
+        let first = first.take().unwrap_or_else(|| shared.next_turn());
+        let deadline = context.deadline(&request).map(Deadline::instant);
+        let is_late = deadline.is_some_and(|deadline| deadline <= started);
         let called = match shared.pace {
+            _ if is_late => Nodes::EMPTY,
             Pace::AllAtOnce => shared.present,
-            _ => opening(&*shared.rule, shared.preference(first), self.ready()),
+            _ => opening(&*shared.rule, shared.preference(first), ready(nodes, &shared.order)),
         };
-        let mut drive = Drive::new(Arc::clone(shared), Some(request), now, deadline, first);
+        let behaviours = (classifier.clone(), on_decided.clone());
+        let request = (!is_late).then_some(request);
+        let mut driver = Driver::new(Arc::clone(shared), behaviours, request, (started, deadline), first);
         let mut left = called.len();
-        if called != shared.present {
-            drive.keep(self.reserve(called));
-            // The request itself is for the last of those.
+        if is_late {
+            nodes.iter_mut().for_each(Node::release);
+        } else if called != shared.present {
+            driver.keep(reserve(nodes, &shared.order, called));
+            // The request itself is for the last of those that are kept.
             left = usize::MAX;
         }
-        for (place, node) in self.nodes.iter_mut().enumerate() {
-            if !called.contains(self.shared.order[place]) {
+        for (place, (node, number)) in nodes.iter_mut().zip(&shared.order).enumerate() {
+            if !called.contains(*number) {
                 continue;
             }
             left -= 1;
-            if node.standing == Standing::Ready {
-                node.standing = Standing::Fresh;
-                drive.call(place, &mut node.service, left == 0);
+            if node.state == NodeState::Ready {
+                node.state = NodeState::Fresh;
+                driver.call(place, &mut node.service, left == 0);
             } else {
                 // The instance that waits in line goes on waiting inside the call.
-                drive.ready_then_call(place, node.renew(), left == 0);
+                driver.ready_then_call(place, node.renew(), left == 0);
             }
         }
-        drive
-    }
-
-    /// Instances for the nodes that are not called yet, by place. What was asked of those nodes is taken back: who holds a
-    /// permit that is not used, or stands in line for one, keeps others from it, this call first of all.
-    fn reserve(&mut self, called: Nodes<WORDS>) -> Vec<Option<S>>
-    where
-        S: Clone,
-    {
-        let instance = |(node, number): (&mut Node<S>, &usize)| {
-            (!called.contains(*number)).then(|| {
-                node.release();
-                node.service.clone()
-            })
-        };
-        self.nodes.iter_mut().zip(&self.shared.order).map(instance).collect()
-    }
-
-    /// Which nodes are ready.
-    fn ready(&self) -> Nodes<WORDS> {
-        let mut ready = Nodes::EMPTY;
-        for (node, number) in self.nodes.iter().zip(&self.shared.order) {
-            if node.standing == Standing::Ready {
-                ready.insert(*number);
-            }
-        }
-        ready
+        driver
     }
 }
 
-impl<S, Req, P, const WORDS: usize> Service<Req> for QuorumCall<S, P, WORDS>
+/// Instances for the nodes that are not called yet, by place. The instances that were asked are let go: one that holds a permit,
+/// or stands in line for one, would keep other calls from it, and this call first of all.
+fn reserve<S: Clone, const WORDS: usize>(
+    nodes: &mut [Node<S>],
+    order: &[usize],
+    called: Nodes<WORDS>,
+) -> Vec<Option<S>> {
+    let instance = |(node, number): (&mut Node<S>, &usize)| {
+        (!called.contains(*number)).then(|| {
+            node.release();
+            node.service.clone()
+        })
+    };
+    nodes.iter_mut().zip(order).map(instance).collect()
+}
+
+/// The nodes that are ready.
+fn ready<S, const WORDS: usize>(nodes: &[Node<S>], order: &[usize]) -> Nodes<WORDS> {
+    let mut ready = Nodes::EMPTY;
+    for (_, number) in nodes.iter().zip(order).filter(|(node, _)| node.state == NodeState::Ready) {
+        ready.insert(*number);
+    }
+    ready
+}
+
+impl<S, Req, C, X, D, const WORDS: usize> Service<Req> for QuorumCall<S, C, X, D, WORDS>
 where
     S: Service<Req> + Clone,
     Req: Clone,
-    P: Conduct<S, Req, WORDS>,
+    C: Classify<S::Response, S::Error> + Clone,
+    X: RequestContext<Req>,
+    D: OnDecided<Stragglers<S, Req, WORDS>> + Clone,
 {
     type Response = Answers<S::Response, S::Error, WORDS>;
     type Error = CallError<S::Response, S::Error, WORDS>;
-    type Future = QuorumFuture<S, Req, P, WORDS>;
+    type Future = QuorumFuture<S, Req, C, D, WORDS>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         let shared = &*self.shared;
-        let (mut ready, mut course, mut failures) = (Nodes::EMPTY, Course::new(shared.absent), Vec::new());
+        let (mut ready, mut progress, mut failures) = (Nodes::EMPTY, Progress::new(shared.absent), Vec::new());
         let first = *self.first.get_or_insert_with(|| shared.next_turn());
         for place in shared.places(first) {
             let (node, number) = (&mut self.nodes[place], shared.order[place]);
@@ -296,28 +355,27 @@ where
                 }
                 Poll::Ready(Err(error)) => {
                     let (result, after) = (Err(error), Duration::ZERO);
-                    let verdict = shared.plan.judge(result.as_ref());
-                    course.call(number);
-                    course.answered(number, verdict, false);
+                    let verdict = self.classifier.classify(result.as_ref());
+                    progress.call(number);
+                    progress.answered(number, verdict, false);
                     failures.push(Answer { node: number, result, verdict, after });
                 }
                 Poll::Pending => {}
             }
-            // Where a quorum is called first, nobody is asked for what will not be used.
+            // Where a quorum is called first, the other nodes are not asked for what will not be used.
             if !matches!(shared.pace, Pace::AllAtOnce) && shared.rule.is_quorum(ready) {
                 break;
             }
         }
         if !ready.is_empty() {
-            // Others are awaited inside the call, and those who failed fail again there, where their errors are kept. To
-            // hold some nodes here while waiting for more would be to wait in a circle with another handle that does the
-            // same.
+            // The others are awaited inside the call, and those that failed fail again there, where their errors are kept. To
+            // hold some nodes here while waiting for more would be a deadlock with another handle that does the same.
             Poll::Ready(Ok(()))
-        } else if shared.rule.is_quorum(!course.no()) {
+        } else if shared.rule.is_quorum(!progress.no()) {
             Poll::Pending
         } else {
-            shared.telemetry.ended(Outcome::Lost, &course);
-            let answers = Answers::new(failures, course, shared.present, Duration::ZERO);
+            shared.telemetry.ended(Outcome::Lost, &progress);
+            let answers = Answers::new(failures, progress, shared.present, Duration::ZERO);
             Poll::Ready(Err(CallError::lost(answers)))
         }
     }
@@ -327,15 +385,21 @@ where
     }
 }
 
-impl<S: Clone, P, const WORDS: usize> Clone for QuorumCall<S, P, WORDS> {
+impl<S: Clone, C: Clone, X: Clone, D: Clone, const WORDS: usize> Clone for QuorumCall<S, C, X, D, WORDS> {
     /// Another handle, without readiness.
     fn clone(&self) -> Self {
-        let nodes = self.nodes.iter().map(|node| Node::new(node.service.clone()));
-        Self { nodes: nodes.collect(), first: None, shared: self.shared.clone() }
+        Self {
+            nodes: self.nodes.iter().map(|node| Node::new(node.service.clone())).collect(),
+            first: None,
+            shared: self.shared.clone(),
+            classifier: self.classifier.clone(),
+            context: self.context.clone(),
+            on_decided: self.on_decided.clone(),
+        }
     }
 }
 
-impl<S, P, const WORDS: usize> fmt::Debug for QuorumCall<S, P, WORDS> {
+impl<S, C, X, D, const WORDS: usize> fmt::Debug for QuorumCall<S, C, X, D, WORDS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("QuorumCall").field("shared", &*self.shared).finish_non_exhaustive()
     }

@@ -11,9 +11,9 @@ use tower_service::Service;
 
 use crate::Nodes;
 
-/// How many calls share an allocation.
-/// A call over three nodes pays for four, one over five for eight: futures of many kilobytes belong in boxes of their own.
-const CHUNK: usize = 4;
+/// How many calls share an allocation: all of the usual numbers of nodes, three and five. A call over three nodes pays for five:
+/// futures of many kilobytes belong in boxes of their own.
+const CHUNK: usize = 5;
 
 pin_project! {
     /// The call of one node.
@@ -22,7 +22,7 @@ pin_project! {
     where
         S: Service<Req>,
     {
-        /// Not made, or done.
+        /// Not made, or ended.
         Idle,
         /// Waiting until the node is ready.
         Readying { service: S, request: Option<Req>, since: Instant },
@@ -58,14 +58,14 @@ impl<S: Service<Req>, Req> NodeCall<S, Req> {
         }
         let NodeCallProjection::Calling { future, since } = self.as_mut().project() else { return Poll::Pending };
         let (result, since) = (ready!(future.poll(cx)), *since);
-        // The answer is here: what the call held is let go at once, not with the slowest of them.
+        // What the call held is dropped now that it has answered, not with the slowest of the others.
         self.set(Self::Idle);
         Poll::Ready(Ended { result, since, sent: true })
     }
 }
 
 pin_project! {
-    /// Four calls in one allocation. Elements of a slice cannot be pinned one by one without unsafe code; fields can.
+    /// Five calls in one allocation. Elements of a slice cannot be pinned one by one without unsafe code; fields can.
     struct Chunk<S, Req>
     where
         S: Service<Req>,
@@ -74,35 +74,44 @@ pin_project! {
         #[pin] b: NodeCall<S, Req>,
         #[pin] c: NodeCall<S, Req>,
         #[pin] d: NodeCall<S, Req>,
+        #[pin] e: NodeCall<S, Req>,
     }
 }
 
 impl<S: Service<Req>, Req> Chunk<S, Req> {
     const fn new() -> Self {
-        Self { a: NodeCall::Idle, b: NodeCall::Idle, c: NodeCall::Idle, d: NodeCall::Idle }
+        Self { a: NodeCall::Idle, b: NodeCall::Idle, c: NodeCall::Idle, d: NodeCall::Idle, e: NodeCall::Idle }
     }
 
+    #[inline]
     fn slot(self: Pin<&mut Self>, place: usize) -> Pin<&mut NodeCall<S, Req>> {
         let chunk = self.project();
         match place % CHUNK {
             0 => chunk.a,
             1 => chunk.b,
             2 => chunk.c,
-            _ => chunk.d,
+            3 => chunk.d,
+            _ => chunk.e,
         }
     }
 }
 
 /// The calls of all nodes, by place.
 pub(crate) struct Slots<S: Service<Req>, Req, const WORDS: usize> {
-    chunks: Vec<Pin<Box<Chunk<S, Req>>>>,
+    /// Outside of the list, so that calls over few nodes need none.
+    first: Option<Pin<Box<Chunk<S, Req>>>>,
+    rest: Vec<Pin<Box<Chunk<S, Req>>>>,
     pending: Nodes<WORDS>,
 }
 
 impl<S: Service<Req>, Req, const WORDS: usize> Slots<S, Req, WORDS> {
     pub(crate) fn new(places: usize) -> Self {
-        let chunks = (0..places.div_ceil(CHUNK)).map(|_| Box::pin(Chunk::new())).collect();
-        Self { chunks, pending: Nodes::EMPTY }
+        let rest = places.div_ceil(CHUNK).saturating_sub(1);
+        Self {
+            first: (places > 0).then(|| Box::pin(Chunk::new())),
+            rest: (0..rest).map(|_| Box::pin(Chunk::new())).collect(),
+            pending: Nodes::EMPTY,
+        }
     }
 
     /// A call that was made.
@@ -120,8 +129,12 @@ impl<S: Service<Req>, Req, const WORDS: usize> Slots<S, Req, WORDS> {
         self.pending.insert(place);
     }
 
+    #[inline]
     fn slot(&mut self, place: usize) -> Pin<&mut NodeCall<S, Req>> {
-        self.chunks[place / CHUNK].as_mut().slot(place)
+        match &mut self.first {
+            Some(first) if place < CHUNK => first.as_mut().slot(place),
+            _ => self.rest[place / CHUNK - 1].as_mut().slot(place),
+        }
     }
 
     /// The places whose calls are under way.
@@ -142,7 +155,7 @@ impl<S: Service<Req>, Req, const WORDS: usize> Slots<S, Req, WORDS> {
 
     /// When the calls that are under way were made.
     pub(crate) fn since(&self) -> impl Iterator<Item = Instant> {
-        self.pending.iter().filter_map(|place| match self.peek(place) {
+        self.pending.iter().filter_map(|place| match self.peek(place)? {
             NodeCall::Idle => None,
             NodeCall::Readying { since, .. } | NodeCall::Calling { since, .. } => Some(*since),
         })
@@ -150,12 +163,12 @@ impl<S: Service<Req>, Req, const WORDS: usize> Slots<S, Req, WORDS> {
 
     /// Whether the service at this place is not ready yet, and has not seen the request.
     pub(crate) fn is_waiting(&self, place: usize) -> bool {
-        matches!(self.peek(place), NodeCall::Readying { .. })
+        matches!(self.peek(place), Some(NodeCall::Readying { .. }))
     }
 
-    fn peek(&self, place: usize) -> &NodeCall<S, Req> {
-        let chunk = &self.chunks[place / CHUNK];
-        let slots = [&chunk.a, &chunk.b, &chunk.c, &chunk.d];
-        slots[place % CHUNK]
+    fn peek(&self, place: usize) -> Option<&NodeCall<S, Req>> {
+        let chunk = self.first.iter().chain(&self.rest).nth(place / CHUNK)?;
+        let slots = [&chunk.a, &chunk.b, &chunk.c, &chunk.d, &chunk.e];
+        Some(slots[place % CHUNK])
     }
 }

@@ -1,4 +1,4 @@
-//! What is told of calls, when the features are on.
+//! Metrics and events of calls, when the features are on.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use steadfast_core::parts::Labels;
 #[cfg(not(feature = "metrics"))]
 use steadfast_core::parts::silent::Counters;
 
-use super::course::Course;
+use super::progress::Progress;
 #[cfg(feature = "tracing")]
 use crate::Nodes;
 
@@ -95,13 +95,13 @@ impl Telemetry {
 
     /// A call was decided, or its time has run out.
     #[inline]
-    pub(crate) fn ended<const WORDS: usize>(&self, outcome: Outcome, course: &Course<WORDS>) {
+    pub(crate) fn ended<const WORDS: usize>(&self, outcome: Outcome, progress: &Progress<WORDS>) {
         self.calls.increment(outcome);
         #[cfg(feature = "tracing")]
         if !matches!(outcome, Outcome::Won) {
-            self.failed(outcome, course.no(), course.out());
+            self.failed(outcome, progress.no(), progress.out());
         }
-        let _ = course;
+        let _ = progress;
     }
 
     #[inline]
@@ -109,7 +109,7 @@ impl Telemetry {
         self.requests.increment(cause);
     }
 
-    /// One debug event: who failed, and who was still out. Nothing of the request or the answers.
+    /// One debug event: the nodes that failed, and those that were still out. Nothing of the request or the answers.
     #[cfg(feature = "tracing")]
     fn failed<const WORDS: usize>(&self, outcome: Outcome, no: Nodes<WORDS>, out: Nodes<WORDS>) {
         let outcome = outcome.label();

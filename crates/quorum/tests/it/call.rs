@@ -17,7 +17,7 @@ mod tracing;
 
 use std::time::Duration;
 
-use steadfast_quorum::{Answers, CallError, NodeSet, Plan, QuorumCall, Rule, Threshold};
+use steadfast_quorum::{Answers, CallConfig, CallError, NodeSet, QuorumCall, Rule, Threshold};
 use steadfast_testkit::{BoxError, Control, Probe, Reply};
 use tokio::time::Instant;
 use tower::{Service, ServiceExt};
@@ -34,13 +34,11 @@ fn majority_of(count: usize) -> Threshold {
     Threshold::majority_of(count).unwrap()
 }
 
-type Probes<C, X, L> = (Vec<Control>, QuorumCall<Probe, Plan<C, X, L>>);
-
-/// A call over as many probes as the rule has members, and the other ends of the probes, in the order of the nodes' numbers.
-fn call_over<C, X, L>(rule: impl Rule + Send + Sync + 'static, plan: Plan<C, X, L>) -> Probes<C, X, L> {
+/// A call over as many probes as the rule has members, and the controls of the probes, in the order of the nodes' numbers.
+fn call_over(rule: impl Rule + Send + Sync + 'static, config: CallConfig) -> (Vec<Control>, QuorumCall<Probe>) {
     let probes: Vec<(usize, Probe)> = rule.members().iter().map(|node| (node, Probe::new())).collect();
     let controls = probes.iter().map(|(_, probe)| probe.control()).collect();
-    (controls, QuorumCall::new(rule, probes, plan).unwrap())
+    (controls, QuorumCall::new(rule, probes, config).unwrap())
 }
 
 /// Gives each node its reply.

@@ -6,5 +6,7 @@ mod analysis;
 mod call;
 mod decide;
 mod rules;
+#[cfg(feature = "call")]
+mod shape;
 mod tally;
 mod traps;

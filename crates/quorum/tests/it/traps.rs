@@ -103,7 +103,7 @@ fn any_monotone_rule_is_lost_as_soon_as_the_rest_could_not_win_it() {
 mod of_calls {
     use std::time::Duration;
 
-    use steadfast_quorum::{CallError, Detach, Plan, QuorumCall, Threshold};
+    use steadfast_quorum::{CallConfig, CallError, Detach, DetachConfig, QuorumCall, Threshold};
     use steadfast_testkit::{Control, Probe, Reply};
     use tower::{Service, ServiceExt};
 
@@ -117,7 +117,7 @@ mod of_calls {
     #[tokio::test(start_paused = true)]
     async fn a_node_that_was_not_called_is_no_success() {
         let (nodes, probes) = probes();
-        let mut call = QuorumCall::new(Threshold::of(2, 5).unwrap(), probes, Plan::quorum_first()).unwrap();
+        let mut call = QuorumCall::new(Threshold::of(2, 5).unwrap(), probes, CallConfig::quorum_first()).unwrap();
         nodes.iter().for_each(|node| node.always(Reply::error()));
         nodes[0].always(Reply::echo());
         let lost = call.ready().await.unwrap().call(7).await.unwrap_err();
@@ -127,7 +127,7 @@ mod of_calls {
     #[tokio::test(start_paused = true)]
     async fn what_cannot_be_won_any_more_waits_for_no_further_error() {
         let (nodes, probes) = probes();
-        let mut call = QuorumCall::new(Threshold::of(4, 5).unwrap(), probes, Plan::all_at_once()).unwrap();
+        let mut call = QuorumCall::new(Threshold::of(4, 5).unwrap(), probes, CallConfig::all_at_once()).unwrap();
         nodes.iter().for_each(|node| node.always(Reply::echo().held()));
         nodes[1].always(Reply::error().after(MS));
         nodes[3].always(Reply::error().after(2 * MS));
@@ -137,18 +137,19 @@ mod of_calls {
 
     #[tokio::test(start_paused = true)]
     async fn a_write_is_not_cancelled_at_success_and_a_read_is() {
-        let detach = Detach::new(100 * MS).unwrap();
+        let detach = Detach::new(DetachConfig::new().limit(100 * MS)).unwrap();
         for is_write in [true, false] {
             let (nodes, probes) = probes();
             nodes.iter().for_each(|node| node.always(Reply::echo()));
             nodes[4].always(Reply::echo().after(50 * MS));
             let rule = Threshold::majority_of(5).unwrap();
             if is_write {
-                let mut call = QuorumCall::new(rule, probes, Plan::all_at_once().detach(detach.clone())).unwrap();
+                let mut call =
+                    QuorumCall::new(rule, probes, CallConfig::all_at_once()).unwrap().on_decided(detach.clone());
                 call.ready().await.unwrap().call(7).await.unwrap();
                 detach.idle().await;
             } else {
-                let mut call = QuorumCall::new(rule, probes, Plan::all_at_once()).unwrap();
+                let mut call = QuorumCall::new(rule, probes, CallConfig::all_at_once()).unwrap();
                 call.ready().await.unwrap().call(7).await.unwrap();
             }
             assert_eq!(nodes[4].counts().completed == 1, is_write);

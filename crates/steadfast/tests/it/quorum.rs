@@ -21,7 +21,7 @@ use steadfast::{
     breaker::{BreakerLayer, CircuitOpen},
     cause, guard,
     http::{HttpClassifier, HttpContext},
-    quorum::{CallError, Plan, QuorumCall, Rule, Threshold},
+    quorum::{CallConfig, CallError, QuorumCall, Rule, Threshold},
     retry::RetryLayer,
     timeout::{Elapsed, TimeoutLayer},
 };
@@ -49,9 +49,9 @@ fn node(address: SocketAddr) -> Node {
     BoxCloneService::new(service)
 }
 
-fn call_over(addresses: [SocketAddr; 3]) -> QuorumCall<Node, Plan<HttpClassifier, HttpContext>> {
+fn call_over(addresses: [SocketAddr; 3]) -> QuorumCall<Node, HttpClassifier, HttpContext> {
     let nodes = addresses.map(node).into_iter().enumerate();
-    QuorumCall::new(Threshold::majority_of(3).unwrap(), nodes, Plan::all_at_once().http()).unwrap()
+    QuorumCall::new(Threshold::majority_of(3).unwrap(), nodes, CallConfig::all_at_once()).unwrap().http()
 }
 
 fn request() -> Request<Full<Bytes>> {
@@ -101,7 +101,8 @@ async fn a_status_is_a_vote_and_a_node_that_fails_is_left_alone_by_its_own_break
 #[tokio::test]
 async fn where_nobody_listens_it_is_lost_at_once_and_certainly_was_not_executed() {
     let nodes = [nobody().await, nobody().await, nobody().await].map(node).into_iter().enumerate();
-    let mut call = QuorumCall::new(Threshold::of(1, 3).unwrap(), nodes, Plan::all_at_once().http()).unwrap();
+    let call = QuorumCall::new(Threshold::of(1, 3).unwrap(), nodes, CallConfig::all_at_once()).unwrap();
+    let mut call = call.http();
     let lost = call.ready().await.unwrap().call(request()).await.unwrap_err();
     for (node, error) in lost.answers().errors() {
         assert_eq!(cause::<io::Error>(&**error).unwrap().kind(), io::ErrorKind::ConnectionRefused, "node {node}");
@@ -137,8 +138,8 @@ async fn over_grpc_a_status_is_a_vote() {
         let (channel, _) = server(code, None).await;
         nodes.push((number, ServiceBuilder::new().map_request(to_channel).map_err(BoxError::from).service(channel)));
     }
-    let plan = Plan::all_at_once().grpc();
-    let mut call = QuorumCall::new(Threshold::majority_of(5).unwrap(), nodes.clone(), plan.clone()).unwrap();
+    let over = |rule| QuorumCall::new(rule, nodes.clone(), CallConfig::all_at_once()).unwrap().grpc();
+    let mut call = over(Threshold::majority_of(5).unwrap());
     // A gRPC message without content: not compressed, and no bytes.
     let request = || {
         let request = Request::post("http://nodes/tea.Pot/Fill").header("content-type", "application/grpc");
@@ -146,7 +147,7 @@ async fn over_grpc_a_status_is_a_vote() {
     };
     let answers = call.ready().await.unwrap().call(request()).await.unwrap();
     assert_eq!(answers.yes().to_string(), "{0, 3, 4}");
-    let mut call = QuorumCall::new(Threshold::of(4, 5).unwrap(), nodes, plan).unwrap();
+    let mut call = over(Threshold::of(4, 5).unwrap());
     let lost = call.ready().await.unwrap().call(request()).await.unwrap_err();
     assert_eq!(lost.answers().no().to_string(), "{1, 2}");
     // Bodies cannot be shared between threads, and a `BoxError` must be.
@@ -178,11 +179,11 @@ async fn retries_breakers_and_timeouts_go_round_a_call() {
             .layer(TimeoutLayer::fixed(Duration::from_secs(1)).unwrap())
     };
     // A node has executed it by the time the call is lost: only what may be repeated is. As a `BoxError` …
-    let call = QuorumCall::new(rule(), shy_nodes(), Plan::quorum_first()).unwrap();
+    let call = QuorumCall::new(rule(), shy_nodes(), CallConfig::quorum_first()).unwrap();
     let call = ServiceExt::<u32>::map_err(call, BoxError::from);
     assert_eq!(stack().service(call).oneshot(7).await.unwrap().replies().count(), 2);
     // … and as it is.
-    let call = QuorumCall::new(rule(), shy_nodes(), Plan::quorum_first()).unwrap();
+    let call = QuorumCall::new(rule(), shy_nodes(), CallConfig::quorum_first()).unwrap();
     assert_eq!(guard(stack()).layer(call).oneshot(7).await.unwrap().replies().count(), 2);
 }
 
@@ -191,7 +192,7 @@ async fn a_call_that_is_given_up_from_outside_gives_up_its_nodes() {
     let probes: Vec<_> = (0..3).map(|node| (node, steadfast_testkit::Probe::new())).collect();
     let controls: Vec<_> = probes.iter().map(|(_, probe)| probe.control()).collect();
     controls.iter().for_each(|control| control.always(steadfast_testkit::Reply::echo().held()));
-    let call = QuorumCall::new(Threshold::majority_of(3).unwrap(), probes, Plan::all_at_once()).unwrap();
+    let call = QuorumCall::new(Threshold::majority_of(3).unwrap(), probes, CallConfig::all_at_once()).unwrap();
     let call = ServiceExt::<u32>::map_err(call, BoxError::from);
     let service = TimeoutLayer::fixed(Duration::from_secs(1)).unwrap().layer(call);
     let error = service.oneshot(7).await.unwrap_err();

@@ -1,6 +1,6 @@
-//! The contract of every service, kept by a call over one node by each plan.
+//! The contract of every service, kept by a call over one node by each config.
 
-use steadfast_quorum::{Answers, CallError, Hedge, Plan, QuorumCall, Threshold};
+use steadfast_quorum::{Answers, CallConfig, CallError, Hedge, QuorumCall, Threshold};
 use steadfast_testkit::{BoxError, contract};
 use tower::ServiceExt;
 
@@ -16,16 +16,16 @@ fn error(error: CallError<u32, BoxError>) -> BoxError {
 }
 
 #[test]
-fn a_call_over_one_node_keeps_the_contract_by_every_plan() {
-    let plans = [
-        Plan::all_at_once(),
-        Plan::quorum_first(),
-        Plan::staggered(10 * MS).unwrap(),
-        Plan::hedged(Hedge::new(MS, 10 * MS)).unwrap(),
+fn a_call_over_one_node_keeps_the_contract_by_every_config() {
+    let configs = [
+        CallConfig::all_at_once(),
+        CallConfig::quorum_first(),
+        CallConfig::staggered(10 * MS),
+        CallConfig::hedged(Hedge::new(MS, 10 * MS)),
     ];
-    for plan in plans {
+    for config in configs {
         contract::suite(|probe| {
-            let call = QuorumCall::new(Threshold::of(1, 1).unwrap(), [(0, probe)], plan.clone()).unwrap();
+            let call = QuorumCall::new(Threshold::of(1, 1).unwrap(), [(0, probe)], config.clone()).unwrap();
             ServiceExt::<u32>::map_err(ServiceExt::<u32>::map_response(call, reply), error)
         });
     }
@@ -34,13 +34,14 @@ fn a_call_over_one_node_keeps_the_contract_by_every_plan() {
 #[cfg(feature = "detach")]
 #[tokio::test]
 async fn a_call_that_detaches_keeps_the_contract_but_for_what_it_is_told_to_keep() {
-    use steadfast_quorum::Detach;
-    let detach = Detach::new(MS).unwrap();
+    use steadfast_quorum::{Detach, DetachConfig};
+    let detach = Detach::new(DetachConfig::new().limit(MS)).unwrap();
     detach.shutdown().await;
     contract::suite(|probe| {
         // Shut down, it cancels: what it keeps otherwise is for its own tests.
-        let plan = Plan::all_at_once().detach(detach.clone());
-        let call = QuorumCall::new(Threshold::of(1, 1).unwrap(), [(0, probe)], plan).unwrap();
+        let config = CallConfig::all_at_once();
+        let call = QuorumCall::new(Threshold::of(1, 1).unwrap(), [(0, probe)], config).unwrap();
+        let call = call.on_decided(detach.clone());
         ServiceExt::<u32>::map_err(ServiceExt::<u32>::map_response(call, reply), error)
     });
 }

@@ -1,21 +1,35 @@
 //! What a deadline ends, and what it calls it.
 
-use steadfast_core::{Deadline, Executed, RefusalKind};
-use steadfast_quorum::{CallError, Plan, Threshold};
-use steadfast_testkit::{Readiness, Reply};
+use steadfast_core::{Deadline, DefaultClassifier, Executed, RefusalKind, RequestContext};
+use steadfast_quorum::{CallConfig, CallError, QuorumCall, Threshold};
+use steadfast_testkit::{Control, Probe, Readiness, Reply};
 use tokio::time::Instant;
 use tower::{Service, ServiceExt};
 
 use super::{MS, call_over, calls, live_futures, majority_of, script, set, timed};
 
-fn in_20_ms() -> Plan<steadfast_core::DefaultClassifier, impl Fn(&u32) -> Option<Deadline> + Clone> {
+type Limited = (Vec<Control>, QuorumCall<Probe, DefaultClassifier, At>);
+
+/// Each request has this deadline.
+#[derive(Clone, Copy)]
+struct At(Deadline);
+
+impl RequestContext<u32> for At {
+    fn deadline(&self, _: &u32) -> Option<Deadline> {
+        Some(self.0)
+    }
+}
+
+/// A majority of three, with 20 ms for each call from now.
+fn in_20_ms() -> Limited {
     let deadline = Deadline::at((Instant::now() + 20 * MS).into_std());
-    Plan::all_at_once().context(move |_: &u32| Some(deadline))
+    let (nodes, call) = call_over(majority_of(3), CallConfig::all_at_once());
+    (nodes, call.context(At(deadline)))
 }
 
 #[tokio::test(start_paused = true)]
 async fn time_that_runs_out_is_incomplete_and_not_lost() {
-    let (nodes, mut call) = call_over(majority_of(3), in_20_ms());
+    let (nodes, mut call) = in_20_ms();
     script(&nodes, [Reply::echo().after(MS), Reply::error().after(2 * MS), Reply::echo().after(21 * MS)]);
     let (outcome, took) = timed(&mut call).await;
     let Err(CallError::Incomplete { answers, grounds }) = outcome else { panic!("{outcome:?}") };
@@ -27,10 +41,10 @@ async fn time_that_runs_out_is_incomplete_and_not_lost() {
 
 #[tokio::test(start_paused = true)]
 async fn what_answers_in_time_wins_and_what_is_lost_in_time_is_lost() {
-    let (nodes, mut call) = call_over(majority_of(3), in_20_ms());
+    let (nodes, mut call) = in_20_ms();
     script(&nodes, [Reply::echo().after(MS), Reply::echo().after(19 * MS), Reply::echo().after(21 * MS)]);
     assert_eq!(timed(&mut call).await.1, 19 * MS);
-    let (nodes, mut call) = call_over(majority_of(3), in_20_ms());
+    let (nodes, mut call) = in_20_ms();
     script(&nodes, [Reply::error(), Reply::error().after(19 * MS), Reply::echo().after(21 * MS)]);
     let (outcome, took) = timed(&mut call).await;
     assert!(matches!(outcome, Err(CallError::Lost { .. })) && took == 19 * MS);
@@ -38,7 +52,7 @@ async fn what_answers_in_time_wins_and_what_is_lost_in_time_is_lost() {
 
 #[tokio::test(start_paused = true)]
 async fn a_call_whose_deadline_has_passed_calls_nobody() {
-    let (nodes, mut call) = call_over(majority_of(3), in_20_ms());
+    let (nodes, mut call) = in_20_ms();
     tokio::time::advance(20 * MS).await;
     let (outcome, took) = timed(&mut call).await;
     let Err(CallError::Incomplete { answers, grounds }) = outcome else { panic!("{outcome:?}") };
@@ -49,8 +63,8 @@ async fn a_call_whose_deadline_has_passed_calls_nobody() {
 #[tokio::test(start_paused = true)]
 async fn readiness_inside_the_call_is_within_the_deadline() {
     let deadline = Deadline::at((Instant::now() + 20 * MS).into_std());
-    let plan = Plan::staggered(5 * MS).unwrap().context(move |_: &u32| Some(deadline));
-    let (nodes, mut call) = call_over(Threshold::of(2, 3).unwrap(), plan);
+    let (nodes, call) = call_over(Threshold::of(2, 3).unwrap(), CallConfig::staggered(5 * MS));
+    let mut call = call.context(move |_: &u32| Some(deadline));
     script(&nodes, [Reply::echo(), Reply::echo().after(500 * MS), Reply::echo()]);
     nodes[2].always_ready(Readiness::Pending);
     let (outcome, took) = timed(&mut call).await;
@@ -60,7 +74,7 @@ async fn readiness_inside_the_call_is_within_the_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_there_counts_though_the_deadline_has_passed_meanwhile() {
-    let (nodes, mut call) = call_over(majority_of(3), in_20_ms());
+    let (nodes, mut call) = in_20_ms();
     script(&nodes, [Reply::echo().after(MS), Reply::echo().after(19 * MS), Reply::echo().after(400 * MS)]);
     let mut task = tokio_test::task::spawn(call.ready().await.unwrap().call(7));
     assert!(task.poll().is_pending());

@@ -1,19 +1,24 @@
 //! Losers that finish in the background, and when they do not.
 
-use std::time::Duration;
+use std::{num::NonZeroUsize, time::Duration};
 
-use steadfast_core::{Executed, Grounds, RefusalKind, Snapshot};
-use steadfast_quorum::{Cancel, Detach, Losers, Plan, QuorumCall};
+use steadfast_core::{DefaultClassifier, Executed, Grounds, NoContext, RefusalKind, Snapshot};
+use steadfast_quorum::{CallConfig, Cancel, Detach, DetachConfig, OnDecided, QuorumCall};
 use steadfast_testkit::{Control, Probe, Readiness, Reply};
 use tokio::time::{Instant, sleep};
 use tower::{Service, ServiceExt};
 
 use super::{MS, call_over, live_futures, majority_of, script, since};
 
-type Detaching = QuorumCall<Probe, Plan<steadfast_core::DefaultClassifier, steadfast_core::NoContext, Detach>>;
+type Detaching = QuorumCall<Probe, DefaultClassifier, NoContext, Detach>;
+
+fn within(limit: Duration) -> Detach {
+    Detach::new(DetachConfig::new().limit(limit)).unwrap()
+}
 
 fn detaching(detach: &Detach) -> (Vec<Control>, Detaching) {
-    call_over(majority_of(5), Plan::all_at_once().detach(detach.clone()))
+    let (nodes, call) = call_over(majority_of(5), CallConfig::all_at_once());
+    (nodes, call.on_decided(detach.clone()))
 }
 
 fn completed(nodes: &[Control]) -> u64 {
@@ -22,7 +27,7 @@ fn completed(nodes: &[Control]) -> u64 {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_reaches_every_node_though_a_quorum_was_enough() {
-    let detach = Detach::new(1000 * MS).unwrap();
+    let detach = within(1000 * MS);
     let (nodes, mut call) = detaching(&detach);
     script(&nodes, [1, 2, 3, 40, 50].map(|ms| Reply::echo().after(ms * MS)));
     let start = Instant::now();
@@ -36,7 +41,7 @@ async fn a_write_reaches_every_node_though_a_quorum_was_enough() {
 #[tokio::test(start_paused = true)]
 async fn dropped_at_any_point_a_write_goes_on() {
     for polled in [false, true] {
-        let detach = Detach::new(1000 * MS).unwrap();
+        let detach = within(1000 * MS);
         let (nodes, mut call) = detaching(&detach);
         nodes.iter().for_each(|node| node.always(Reply::echo().after(5 * MS)));
         let mut task = tokio_test::task::spawn(call.ready().await.unwrap().call(7));
@@ -52,7 +57,7 @@ async fn dropped_at_any_point_a_write_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_that_was_lost_goes_on_too() {
-    let detach = Detach::new(1000 * MS).unwrap();
+    let detach = within(1000 * MS);
     let (nodes, mut call) = detaching(&detach);
     script(&nodes, [Reply::error(), Reply::error(), Reply::error(), Reply::echo().after(MS), Reply::echo().after(MS)]);
     call.ready().await.unwrap().call(7).await.unwrap_err();
@@ -62,7 +67,7 @@ async fn a_write_that_was_lost_goes_on_too() {
 
 #[tokio::test(start_paused = true)]
 async fn what_takes_longer_than_the_limit_is_cancelled() {
-    let detach = Detach::new(30 * MS).unwrap();
+    let detach = within(30 * MS);
     let (nodes, mut call) = detaching(&detach);
     script(&nodes, [1, 2, 3, 10, 50].map(|ms| Reply::echo().after(ms * MS)));
     call.ready().await.unwrap().call(7).await.unwrap();
@@ -73,20 +78,19 @@ async fn what_takes_longer_than_the_limit_is_cancelled() {
 
 #[tokio::test(start_paused = true)]
 async fn what_would_be_too_many_is_cancelled() {
-    let detach = Detach::with_most(1000 * MS, 2).unwrap();
+    let detach = Detach::new(DetachConfig::new().limit(1000 * MS).most(NonZeroUsize::new(2).unwrap())).unwrap();
     let (nodes, mut call) = detaching(&detach);
     script(&nodes, [0, 0, 0, 40, 50].map(|ms| Reply::echo().after(ms * MS)));
     for _ in 0..3 {
         call.ready().await.unwrap().call(7).await.unwrap();
     }
     assert_eq!((detach.snapshot().in_flight, detach.snapshot().refused, live_futures(&nodes)), (2, 1, 4));
-    assert_eq!(Detach::with_most(MS, 0).unwrap_err().field, "most");
-    assert_eq!(Detach::new(Duration::ZERO).unwrap_err().field, "limit");
+    assert_eq!(Detach::new(DetachConfig::new().limit(Duration::ZERO)).unwrap_err().field, "limit");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_waits_for_all_and_lets_nobody_in() {
-    let detach = Detach::new(1000 * MS).unwrap();
+    let detach = within(1000 * MS);
     let (nodes, mut call) = detaching(&detach);
     script(&nodes, [0, 0, 0, 40, 50].map(|ms| Reply::echo().after(ms * MS)));
     call.ready().await.unwrap().call(7).await.unwrap();
@@ -100,7 +104,7 @@ async fn a_shutdown_waits_for_all_and_lets_nobody_in() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_the_background_is_counted_and_holds_up_no_shutdown() {
-    let detach = Detach::new(1000 * MS).unwrap();
+    let detach = within(1000 * MS);
     let (nodes, mut call) = detaching(&detach);
     nodes.iter().for_each(|node| node.always(Reply::echo()));
     nodes[4].always(Reply::panic().after(MS));
@@ -112,7 +116,7 @@ async fn a_panic_in_the_background_is_counted_and_holds_up_no_shutdown() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_one_node_leaves_the_writes_of_the_others_alone() {
-    let detach = Detach::new(1000 * MS).unwrap();
+    let detach = within(1000 * MS);
     let (nodes, mut call) = detaching(&detach);
     let soon = |ms: u32| Reply::echo().after(ms * MS);
     // In the background …
@@ -131,7 +135,7 @@ async fn a_panic_of_one_node_leaves_the_writes_of_the_others_alone() {
 #[tokio::test(start_paused = true)]
 async fn a_node_that_is_not_ready_may_yet_execute_what_is_detached() {
     for goes_on in [true, false] {
-        let detach = Detach::new(1000 * MS).unwrap();
+        let detach = within(1000 * MS);
         if !goes_on {
             detach.shutdown().await;
         }
@@ -147,7 +151,7 @@ async fn a_node_that_is_not_ready_may_yet_execute_what_is_detached() {
 
 #[test]
 fn outside_of_a_runtime_it_is_cancelled() {
-    let detach = Detach::new(MS).unwrap();
+    let detach = within(MS);
     detach.let_go(std::future::pending());
     let snapshot = detach.snapshot();
     assert_eq!((snapshot.refused, snapshot.broken, snapshot.in_flight), (1, 0, 0));

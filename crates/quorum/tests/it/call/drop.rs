@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::Pin};
 
-use steadfast_quorum::{Plan, Threshold};
+use steadfast_quorum::{CallConfig, Threshold};
 use steadfast_testkit::{Control, Readiness, Reply};
 use tokio_test::task::spawn;
 use tower::{Service, ServiceExt};
@@ -14,8 +14,8 @@ fn handles(nodes: &[Control]) -> u64 {
 }
 
 /// Lets held answers of five nodes go one by one, and drops the call after `steps` of them.
-async fn dropped_after(steps: usize, plan: Plan) {
-    let (nodes, mut call) = call_over(majority_of(5), plan);
+async fn dropped_after(steps: usize, config: CallConfig) {
+    let (nodes, mut call) = call_over(majority_of(5), config);
     nodes.iter().for_each(|node| node.always(Reply::echo().held()));
     let before = handles(&nodes);
     let future = call.ready().await.unwrap().call(7);
@@ -35,15 +35,15 @@ async fn dropped_after(steps: usize, plan: Plan) {
 #[tokio::test(start_paused = true)]
 async fn dropped_before_its_first_poll_or_after_any_answer_it_cancels_its_nodes() {
     for steps in 0..=3 {
-        dropped_after(steps, Plan::all_at_once()).await;
-        dropped_after(steps, Plan::quorum_first()).await;
-        dropped_after(steps, Plan::staggered(10 * MS).unwrap()).await;
+        dropped_after(steps, CallConfig::all_at_once()).await;
+        dropped_after(steps, CallConfig::quorum_first()).await;
+        dropped_after(steps, CallConfig::staggered(10 * MS)).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn dropped_while_a_node_is_not_ready_it_leaves_no_place_in_line() {
-    let (nodes, mut call) = call_over(majority_of(3), Plan::all_at_once());
+    let (nodes, mut call) = call_over(majority_of(3), CallConfig::all_at_once());
     nodes[0].always_ready(Readiness::Pending);
     nodes[1].always(Reply::echo().held());
     let before = handles(&nodes);
@@ -55,7 +55,7 @@ async fn dropped_while_a_node_is_not_ready_it_leaves_no_place_in_line() {
 
 #[tokio::test(start_paused = true)]
 async fn losers_are_let_go_with_the_decision_and_not_with_the_future() {
-    let (nodes, mut call) = call_over(majority_of(3), Plan::all_at_once());
+    let (nodes, mut call) = call_over(majority_of(3), CallConfig::all_at_once());
     nodes[2].always(Reply::echo().held());
     let mut future = Box::pin(call.ready().await.unwrap().call(7));
     assert!((&mut future).await.is_ok());
@@ -64,7 +64,7 @@ async fn losers_are_let_go_with_the_decision_and_not_with_the_future() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_held_for_nodes_that_are_not_called_is_let_go_with_the_decision() {
-    let (nodes, mut call) = call_over(Threshold::of(1, 3).unwrap(), Plan::quorum_first());
+    let (nodes, mut call) = call_over(Threshold::of(1, 3).unwrap(), CallConfig::quorum_first());
     let before = handles(&nodes);
     let mut future: Pin<Box<dyn Future<Output = _>>> = Box::pin(call.ready().await.unwrap().call(7));
     assert!((&mut future).await.is_ok());
@@ -74,7 +74,7 @@ async fn what_was_held_for_nodes_that_are_not_called_is_let_go_with_the_decision
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_one_node_comes_out_and_cancels_the_others() {
-    let (nodes, mut call) = call_over(majority_of(3), Plan::all_at_once());
+    let (nodes, mut call) = call_over(majority_of(3), CallConfig::all_at_once());
     nodes[0].always(Reply::echo().held());
     nodes[1].always(Reply::panic());
     nodes[2].always(Reply::echo().held());

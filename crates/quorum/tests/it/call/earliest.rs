@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use steadfast_core::{Classify, DefaultClassifier, Executed, Grounds, RefusalKind, Verdict, cause};
-use steadfast_quorum::{CallError, Hedge, Joint, NodesError, Plan, QuorumCall, Threshold};
+use steadfast_quorum::{CallConfig, CallError, Hedge, Joint, QuorumCall, SetupError, Threshold};
 use steadfast_testkit::{BoxError, Probe, Reply};
 use tower::{Service, ServiceExt};
 
@@ -15,7 +15,7 @@ fn after(ms: u32) -> Reply {
 
 #[tokio::test(start_paused = true)]
 async fn three_errors_of_five_lose_it_at_the_third() {
-    let (nodes, mut call) = call_over(majority_of(5), Plan::all_at_once());
+    let (nodes, mut call) = call_over(majority_of(5), CallConfig::all_at_once());
     script(
         &nodes,
         [Reply::error().after(MS), Reply::error().after(2 * MS), Reply::error().after(3 * MS), after(50), after(60)],
@@ -31,9 +31,10 @@ async fn three_errors_of_five_lose_it_at_the_third() {
 
 #[tokio::test(start_paused = true)]
 async fn all_at_once_takes_the_fastest_quorum_q_first_the_slowest_of_one_staggered_in_between() {
-    let plans = [(Plan::all_at_once(), 7), (Plan::quorum_first(), 50), (Plan::staggered(10 * MS).unwrap(), 17)];
-    for (plan, ms) in plans {
-        let (nodes, mut call) = call_over(Threshold::of(2, 3).unwrap(), plan);
+    let configs =
+        [(CallConfig::all_at_once(), 7), (CallConfig::quorum_first(), 50), (CallConfig::staggered(10 * MS), 17)];
+    for (config, ms) in configs {
+        let (nodes, mut call) = call_over(Threshold::of(2, 3).unwrap(), config);
         script(&nodes, [after(5), after(50), after(7)]);
         let (outcome, took) = timed(&mut call).await;
         let answers = outcome.unwrap();
@@ -46,7 +47,7 @@ async fn all_at_once_takes_the_fastest_quorum_q_first_the_slowest_of_one_stagger
 #[tokio::test(start_paused = true)]
 async fn joint_sets_lose_at_two_errors_of_one_half_and_their_common_node_is_called_once() {
     let halves = [set([1, 2, 3]), set([3, 4, 5])].map(|half| Threshold::majority(half).unwrap());
-    let (nodes, mut call) = call_over(Joint::new(halves).unwrap(), Plan::all_at_once());
+    let (nodes, mut call) = call_over(Joint::new(halves).unwrap(), CallConfig::all_at_once());
     script(&nodes, [Reply::error().after(MS), Reply::error().after(2 * MS), after(9), after(9), after(9)]);
     let (outcome, took) = timed(&mut call).await;
     let lost = outcome.unwrap_err();
@@ -57,7 +58,7 @@ async fn joint_sets_lose_at_two_errors_of_one_half_and_their_common_node_is_call
 
 #[tokio::test(start_paused = true)]
 async fn one_more_is_called_at_once_on_each_error_and_no_other() {
-    let (nodes, mut call) = call_over(majority_of(5), Plan::quorum_first());
+    let (nodes, mut call) = call_over(majority_of(5), CallConfig::quorum_first());
     script(&nodes, [after(5), Reply::error().after(2 * MS), after(9), after(4), after(1)]);
     let (outcome, took) = timed(&mut call).await;
     let answers = outcome.unwrap();
@@ -69,7 +70,7 @@ async fn one_more_is_called_at_once_on_each_error_and_no_other() {
 
 #[tokio::test(start_paused = true)]
 async fn errors_that_come_at_once_are_made_up_for_at_once() {
-    let (nodes, mut call) = call_over(majority_of(5), Plan::quorum_first());
+    let (nodes, mut call) = call_over(majority_of(5), CallConfig::quorum_first());
     script(&nodes, [Reply::error(), Reply::error(), after(3), after(3), after(3)]);
     let (outcome, took) = timed(&mut call).await;
     assert_eq!((outcome.unwrap().yes(), took), (set([2, 3, 4]), 3 * MS));
@@ -80,7 +81,7 @@ async fn errors_that_come_at_once_are_made_up_for_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn one_more_is_called_after_each_delay_until_all_are() {
-    let (nodes, mut call) = call_over(Threshold::of(1, 4).unwrap(), Plan::staggered(10 * MS).unwrap());
+    let (nodes, mut call) = call_over(Threshold::of(1, 4).unwrap(), CallConfig::staggered(10 * MS));
     script(&nodes, [after(100), after(100), after(100), after(100)]);
     let start = tokio::time::Instant::now();
     let future = call.ready().await.unwrap().call(7);
@@ -97,7 +98,7 @@ async fn one_more_is_called_after_each_delay_until_all_are() {
 #[tokio::test(start_paused = true)]
 async fn the_delay_is_learned_from_the_latencies_seen() {
     let hedge = Hedge::new(MS, 200 * MS).quantile(0.9).minimum_samples(20);
-    let (nodes, mut call) = call_over(Threshold::of(1, 2).unwrap(), Plan::hedged(hedge).unwrap());
+    let (nodes, mut call) = call_over(Threshold::of(1, 2).unwrap(), CallConfig::hedged(hedge));
     script(&nodes, [after(10), after(10)]);
     for _ in 0..20 {
         timed(&mut call).await.0.unwrap();
@@ -111,7 +112,7 @@ async fn the_delay_is_learned_from_the_latencies_seen() {
 
 #[tokio::test(start_paused = true)]
 async fn a_process_that_was_stopped_calls_one_more_and_not_all_when_it_goes_on() {
-    let (nodes, mut call) = call_over(Threshold::of(1, 5).unwrap(), Plan::staggered(10 * MS).unwrap());
+    let (nodes, mut call) = call_over(Threshold::of(1, 5).unwrap(), CallConfig::staggered(10 * MS));
     nodes.iter().for_each(|node| node.always(after(500)));
     let future = call.ready().await.unwrap().call(7);
     let mut task = tokio_test::task::spawn(future);
@@ -123,7 +124,7 @@ async fn a_process_that_was_stopped_calls_one_more_and_not_all_when_it_goes_on()
 
 #[tokio::test]
 async fn only_a_success_is_a_yes_and_the_classifier_says_what_that_is() {
-    let (nodes, mut call) = call_over(majority_of(3), Plan::all_at_once());
+    let (nodes, mut call) = call_over(majority_of(3), CallConfig::all_at_once());
     script(&nodes, [Reply::value(404), Reply::value(404), Reply::value(503)]);
     assert_eq!(call.ready().await.unwrap().call(7).await.unwrap().yes(), set([0, 1]));
     let judge = |outcome: Result<&u32, &BoxError>| match outcome {
@@ -131,7 +132,8 @@ async fn only_a_success_is_a_yes_and_the_classifier_says_what_that_is() {
         Ok(503) | Err(_) => Verdict::transient(Executed::No),
         Ok(_) => Verdict::Success,
     };
-    let (nodes, mut call) = call_over(majority_of(3), Plan::all_at_once().classify(judge));
+    let (nodes, call) = call_over(majority_of(3), CallConfig::all_at_once());
+    let mut call = call.classify(judge);
     script(&nodes, [Reply::value(404), Reply::echo(), Reply::value(503)]);
     let error = call.ready().await.unwrap().call(7).await.unwrap_err();
     assert_eq!(error.answers().no(), set([0, 2]));
@@ -141,11 +143,11 @@ async fn only_a_success_is_a_yes_and_the_classifier_says_what_that_is() {
 #[tokio::test]
 async fn layers_further_out_read_the_facts_from_the_source_chain() {
     let refuse = || Reply::error_from(|| Grounds::not_executed(RefusalKind::TooMany).into());
-    let (nodes, mut call) = call_over(majority_of(3), Plan::all_at_once());
+    let (nodes, mut call) = call_over(majority_of(3), CallConfig::all_at_once());
     script(&nodes, [Reply::echo().held(), refuse(), refuse()]);
     let error = call.ready().await.unwrap().call(7).await.unwrap_err();
     assert_eq!(error.grounds().executed, Executed::Maybe, "node 0 was called and had not answered");
-    let (nodes, mut q_first) = call_over(majority_of(3), Plan::quorum_first());
+    let (nodes, mut q_first) = call_over(majority_of(3), CallConfig::quorum_first());
     script(&nodes, [refuse(), refuse(), refuse()]);
     let error: BoxError = q_first.ready().await.unwrap().call(7).await.unwrap_err().into();
     assert_eq!(cause::<Grounds>(&*error), Some(&Grounds::not_executed(RefusalKind::TooMany)));
@@ -170,7 +172,8 @@ async fn a_loss_is_the_callers_fault_or_too_much_if_every_no_was() {
             Ok(node) => verdicts[*node as usize - 1],
             Err(_) => failed,
         };
-        let (nodes, mut call) = call_over(majority_of(3), Plan::all_at_once().classify(judge));
+        let (nodes, call) = call_over(majority_of(3), CallConfig::all_at_once());
+        let mut call = call.classify(judge);
         script(&nodes, [Reply::value(0), Reply::value(1), Reply::value(2)]);
         let grounds = call.ready().await.unwrap().call(7).await.unwrap_err().grounds();
         assert_eq!((grounds.kind, grounds.retry_after), (kind, retry_after), "{verdicts:?}");
@@ -180,7 +183,7 @@ async fn a_loss_is_the_callers_fault_or_too_much_if_every_no_was() {
 #[tokio::test(start_paused = true)]
 async fn a_dead_node_costs_each_call_the_usual_delay_and_never_more() {
     let hedge = Hedge::new(MS, Duration::from_secs(2));
-    let (nodes, mut call) = call_over(Threshold::of(2, 3).unwrap(), Plan::hedged(hedge).unwrap());
+    let (nodes, mut call) = call_over(Threshold::of(2, 3).unwrap(), CallConfig::hedged(hedge));
     script(&nodes, [after(10), after(10), after(10)]);
     for _ in 0..50 {
         timed(&mut call).await.0.unwrap();
@@ -196,7 +199,7 @@ async fn a_dead_node_costs_each_call_the_usual_delay_and_never_more() {
 async fn latencies_are_learned_from_when_a_node_is_called_and_from_calls_that_are_dropped() {
     // Node 0 is dead, node 1 takes 10 ms from when it is called.
     let hedge = Hedge::new(MS, 40 * MS).minimum_samples(20);
-    let (nodes, mut call) = call_over(Threshold::of(1, 2).unwrap(), Plan::hedged(hedge).unwrap());
+    let (nodes, mut call) = call_over(Threshold::of(1, 2).unwrap(), CallConfig::hedged(hedge));
     script(&nodes, [Reply::echo().held(), after(10)]);
     for _ in 0..20 {
         assert_eq!(timed(&mut call).await.1, 50 * MS, "the ceiling and 10 ms");
@@ -226,11 +229,11 @@ async fn the_request_is_copied_once_less_than_it_is_sent() {
             Self(std::sync::Arc::clone(&self.0))
         }
     }
-    for (plan, copies) in [(Plan::all_at_once(), 2), (Plan::quorum_first(), 2)] {
+    for (config, copies) in [(CallConfig::all_at_once(), 2), (CallConfig::quorum_first(), 2)] {
         let copied = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let node = tower::service_fn(|_: Request| async { Err::<(), _>(BoxError::from("down")) });
         let nodes = (0..3).map(|number| (number, node));
-        let mut call = QuorumCall::new(Threshold::of(1, 3).unwrap(), nodes, plan).unwrap();
+        let mut call = QuorumCall::new(Threshold::of(1, 3).unwrap(), nodes, config).unwrap();
         let request = Request(std::sync::Arc::clone(&copied));
         call.ready().await.unwrap().call(request).await.unwrap_err();
         assert_eq!(copied.load(std::sync::atomic::Ordering::Relaxed), copies);
@@ -245,7 +248,7 @@ async fn responses_that_cannot_be_shared_are_left_out_of_a_box_error() {
         })
     };
     let nodes = (0..3).map(|number| (number as usize, node(number)));
-    let call = QuorumCall::new(majority_of(3), nodes, Plan::all_at_once()).unwrap();
+    let call = QuorumCall::new(majority_of(3), nodes, CallConfig::all_at_once()).unwrap();
     let error = call.oneshot(()).await.unwrap_err().without_results();
     assert_eq!((error.answers().no(), error.answers().all().len()), (set([1, 2]), 0));
     let error = BoxError::from(error);
@@ -256,11 +259,11 @@ async fn responses_that_cannot_be_shared_are_left_out_of_a_box_error() {
 fn nodes_that_do_not_fit_the_rule_are_refused_by_number() {
     let refused = |nodes: &[usize]| {
         let nodes = nodes.iter().map(|node| (*node, Probe::new()));
-        QuorumCall::new(majority_of(3), nodes, Plan::all_at_once()).unwrap_err()
+        QuorumCall::new(majority_of(3), nodes, CallConfig::all_at_once()).unwrap_err()
     };
-    assert_eq!(refused(&[0, 1, 2, 1]), NodesError::NodeTwice { node: 1 });
-    assert_eq!(refused(&[0, 1, 3]), NodesError::Stranger { node: 3 });
-    assert_eq!(refused(&[1]), NodesError::Missing { nodes: set([0, 2]) });
+    assert_eq!(refused(&[0, 1, 2, 1]), SetupError::NodeTwice { node: 1 });
+    assert_eq!(refused(&[0, 1, 3]), SetupError::Stranger { node: 3 });
+    assert_eq!(refused(&[1]), SetupError::Missing { nodes: set([0, 2]) });
     struct Nobody;
     impl steadfast_quorum::Rule for Nobody {
         fn is_quorum(&self, _: steadfast_quorum::NodeSet) -> bool {
@@ -271,9 +274,19 @@ fn nodes_that_do_not_fit_the_rule_are_refused_by_number() {
             set([])
         }
     }
-    let nobody = QuorumCall::<Probe>::new(Nobody, [], Plan::all_at_once());
-    assert_eq!(nobody.unwrap_err(), NodesError::NoMembers);
-    assert_eq!(Plan::staggered(Duration::ZERO).unwrap_err().field, "delay");
+    let nobody = QuorumCall::<Probe>::new(Nobody, [], CallConfig::all_at_once());
+    assert_eq!(nobody.unwrap_err(), SetupError::NoMembers);
+}
+
+#[test]
+fn a_config_that_cannot_work_is_refused_by_field() {
+    let refused = |config| {
+        let nodes = (0..3).map(|node| (node, Probe::new()));
+        let Err(SetupError::Config(error)) = QuorumCall::new(majority_of(3), nodes, config) else { panic!("refused") };
+        error.field
+    };
+    assert_eq!(refused(CallConfig::staggered(Duration::ZERO)), "delay");
+    assert_eq!(refused(CallConfig::hedged(Hedge::new(2 * MS, MS))), "floor");
 }
 
 #[tokio::test(start_paused = true)]
@@ -283,14 +296,14 @@ async fn more_nodes_than_a_word_holds_can_be_called() {
     let probes: Vec<(usize, Probe)> = (0..100).map(|node| (node, Probe::new())).collect();
     let controls: Vec<_> = probes.iter().map(|(_, probe)| probe.control()).collect();
     controls.iter().enumerate().for_each(|(node, control)| control.always(after(node as u32)));
-    let mut call = QuorumCall::new(rule, probes, Plan::all_at_once()).unwrap();
+    let mut call = QuorumCall::new(rule, probes, CallConfig::all_at_once()).unwrap();
     let answers = call.ready().await.unwrap().call(7).await.unwrap();
     assert_eq!((answers.elapsed(), answers.replies().count()), (50 * MS, 51));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_delay_without_end_is_for_ever() {
-    let (nodes, mut call) = call_over(Threshold::of(1, 2).unwrap(), Plan::staggered(Duration::MAX).unwrap());
+    let (nodes, mut call) = call_over(Threshold::of(1, 2).unwrap(), CallConfig::staggered(Duration::MAX));
     script(&nodes, [after(3_600_000), after(1)]);
     let (outcome, took) = timed(&mut call).await;
     assert_eq!((outcome.unwrap().yes(), took), (set([0]), 3_600_000 * MS));
@@ -298,7 +311,7 @@ async fn a_delay_without_end_is_for_ever() {
 
 #[tokio::test(start_paused = true)]
 async fn calls_that_rotate_give_each_node_its_share_and_go_on_in_turn() {
-    let (nodes, mut call) = call_over(majority_of(5), Plan::quorum_first().rotate());
+    let (nodes, mut call) = call_over(majority_of(5), CallConfig::quorum_first().rotate());
     for _ in 0..10 {
         // Clones take turns too.
         call.clone().ready().await.unwrap().call(7).await.unwrap();

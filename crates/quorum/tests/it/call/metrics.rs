@@ -2,7 +2,7 @@
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use steadfast_core::Deadline;
-use steadfast_quorum::{Plan, Threshold};
+use steadfast_quorum::{CallConfig, Threshold};
 use steadfast_testkit::Reply;
 use tower::{Service, ServiceExt};
 
@@ -31,8 +31,9 @@ fn each_call_is_counted_once_and_each_request_by_its_cause() {
 async fn calls() {
     let now = tokio::time::Instant::now();
     let deadline = move |_: &u32| Some(Deadline::at((now + 100 * MS).into_std()));
-    let plan = Plan::staggered(10 * MS).unwrap().context(deadline).named("users");
-    let (nodes, mut call) = call_over(Threshold::of(2, 3).unwrap(), plan);
+    let config = CallConfig::staggered(10 * MS).named("users");
+    let (nodes, call) = call_over(Threshold::of(2, 3).unwrap(), config);
+    let mut call = call.context(deadline);
     let soon = || Reply::echo().after(MS);
     // Won, with one more after an error; won, with one more after a delay; lost; cancelled; out of time, with one more after
     // a delay.

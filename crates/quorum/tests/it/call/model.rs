@@ -1,9 +1,9 @@
 //! Whom a call has called, what it has heard and when it is decided, against a naive simulation, for random latencies,
-//! failures and plans.
+//! failures and configs.
 
 use proptest::prelude::*;
 use steadfast_core::Deadline;
-use steadfast_quorum::{CallError, Plan, Threshold};
+use steadfast_quorum::{CallConfig, CallError, Threshold};
 use steadfast_testkit::Reply;
 use tokio::time::Instant;
 use tower::{Service, ServiceExt};
@@ -83,13 +83,13 @@ fn simulate(nodes: &[Node], needed: usize, pace: Pace, deadline_ms: u32) -> Seen
 async fn observe(nodes: &[Node], needed: usize, pace: Pace, deadline_ms: u32) -> Seen {
     let start = Instant::now();
     let deadline = Deadline::at((start + deadline_ms * MS).into_std());
-    let plan = match pace {
-        Pace::AllAtOnce => Plan::all_at_once(),
-        Pace::QuorumFirst => Plan::quorum_first(),
-        Pace::Staggered(delay) => Plan::staggered(delay * MS).unwrap(),
+    let config = match pace {
+        Pace::AllAtOnce => CallConfig::all_at_once(),
+        Pace::QuorumFirst => CallConfig::quorum_first(),
+        Pace::Staggered(delay) => CallConfig::staggered(delay * MS),
     };
-    let plan = plan.context(move |_: &u32| Some(deadline));
-    let (controls, mut call) = call_over(Threshold::of(needed, nodes.len()).unwrap(), plan);
+    let (controls, call) = call_over(Threshold::of(needed, nodes.len()).unwrap(), config);
+    let mut call = call.context(move |_: &u32| Some(deadline));
     let replies = nodes.iter().map(|node| {
         let reply = if node.fails { Reply::error() } else { Reply::echo() };
         if node.takes_ms == 0 { reply } else { reply.after(node.takes_ms * MS) }

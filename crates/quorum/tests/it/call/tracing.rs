@@ -1,6 +1,6 @@
 //! The one event there is.
 
-use steadfast_quorum::Plan;
+use steadfast_quorum::CallConfig;
 use steadfast_testkit::{Reply, events};
 use tower::{Service, ServiceExt};
 
@@ -11,7 +11,7 @@ fn a_call_that_came_to_nothing_is_one_debug_event_without_what_was_answered() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     let lines = events(|| {
         runtime.block_on(async {
-            let (nodes, mut call) = call_over(majority_of(3), Plan::all_at_once().named("users"));
+            let (nodes, mut call) = call_over(majority_of(3), CallConfig::all_at_once().named("users"));
             call.ready().await.unwrap().call(7).await.unwrap();
             script(&nodes, [Reply::error(), Reply::echo().held(), Reply::error()]);
             call.ready().await.unwrap().call(7).await.unwrap_err();

@@ -1,45 +1,55 @@
-//! A call under way: the shell round its [`Course`].
+//! A call under way: the shell round its [`Progress`].
 
 use std::{
     mem,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
-use steadfast_core::{Verdict, parts::Alarm};
+use steadfast_core::{
+    Classify, Verdict,
+    parts::{Alarm, Lane},
+};
 use tower_service::Service;
 
 use super::{
-    agenda::Hold,
     answers::{Answer, Answers},
-    course::Course,
-    losers::{Conduct, Stragglers},
+    on_decided::OnDecided,
     pace::{CLOCK, Pace},
+    progress::Progress,
+    shared::Shared,
     slots::{Ended, Slots},
+    stragglers::Stragglers,
     telemetry::{Cause, Outcome},
 };
 use crate::{Decision, Nodes};
 
-/// A call under way. Dropped before it is decided it lets go of its nodes as planned.
-pub(crate) struct Drive<S, Req, P, const WORDS: usize>
+/// A call under way. Dropped before it is decided, it lets go of its nodes in the same way.
+pub(crate) struct Driver<S, Req, C, D, const WORDS: usize>
 where
     S: Service<Req>,
-    P: Conduct<S, Req, WORDS>,
+    D: OnDecided<Stragglers<S, Req, WORDS>>,
 {
-    shared: Hold<P, WORDS>,
+    /// One lane of what all calls share: threads that call do not write the same reference count.
+    shared: Arc<Lane<Shared<WORDS>>>,
+    classifier: C,
+    on_decided: D,
     /// The place of the node that is preferred.
     first: usize,
     slots: Slots<S, Req, WORDS>,
-    /// Those to be polled before the task sleeps, by place.
+    /// The places to be polled before the task sleeps.
     unpolled: Nodes<WORDS>,
     /// Services for nodes that may be called later, by place. Empty if all are called at once.
     reserve: Vec<Option<S>>,
     request: Option<Req>,
-    course: Course<WORDS>,
+    progress: Progress<WORDS>,
     decision: Decision,
     answers: Vec<Answer<S::Response, S::Error>>,
     started: Instant,
+    /// The reading of the clock in this poll, once something has needed one.
+    now: Option<Reading>,
     deadline: Option<Instant>,
     /// How long to wait before one more node is called, and when that is.
     delay: Option<Duration>,
@@ -50,7 +60,15 @@ where
     alarm: Option<Pin<Box<Alarm>>>,
 }
 
-/// Something that the caller may want to know.
+/// A reading of the clock.
+#[derive(Clone, Copy)]
+struct Reading {
+    now: Instant,
+    /// The same, counted from the start of the call.
+    after: Duration,
+}
+
+/// Something that has happened in a call.
 pub(crate) enum Event {
     /// A node has answered.
     Answered,
@@ -60,19 +78,20 @@ pub(crate) enum Event {
     TimeIsOver,
 }
 
-impl<S, Req, P, const WORDS: usize> Drive<S, Req, P, WORDS>
+impl<S, Req, C, D, const WORDS: usize> Driver<S, Req, C, D, WORDS>
 where
     S: Service<Req>,
-    P: Conduct<S, Req, WORDS>,
+    D: OnDecided<Stragglers<S, Req, WORDS>>,
 {
-    /// Nobody is called yet. Without a request nobody ever is.
+    /// No node is called yet. Without a request none ever is.
     pub(crate) fn new(
-        shared: Hold<P, WORDS>,
+        shared: Arc<Lane<Shared<WORDS>>>,
+        behaviours: (C, D),
         request: Option<Req>,
-        started: Instant,
-        deadline: Option<Instant>,
+        (started, deadline): (Instant, Option<Instant>),
         first: usize,
     ) -> Self {
+        let (classifier, on_decided) = behaviours;
         let places = if request.is_some() { shared.order.len() } else { 0 };
         let delay = shared.pace.delay(started);
         Self {
@@ -80,10 +99,11 @@ where
             unpolled: Nodes::EMPTY,
             reserve: Vec::new(),
             request,
-            course: Course::new(shared.absent),
+            progress: Progress::new(shared.absent),
             decision: Decision::Pending,
             answers: Vec::with_capacity(places),
             started,
+            now: None,
             deadline,
             delay,
             // A delay beyond what an instant can hold is for ever.
@@ -91,6 +111,8 @@ where
             is_over: false,
             alarm: None,
             first,
+            classifier,
+            on_decided,
             shared,
         }
     }
@@ -101,7 +123,7 @@ where
         Req: Clone,
     {
         if let Some(request) = copy(&mut self.request, is_last) {
-            self.course.call(self.shared.order[place]);
+            self.progress.call(self.shared.order[place]);
             self.shared.telemetry.called(Cause::Opening);
             self.slots.call(place, service.call(request), self.started);
         }
@@ -113,7 +135,7 @@ where
         Req: Clone,
     {
         if let Some(request) = copy(&mut self.request, is_last) {
-            self.course.call_when_ready(self.shared.order[place]);
+            self.progress.call_when_ready(self.shared.order[place]);
             self.shared.telemetry.called(Cause::Opening);
             self.slots.ready_then_call(place, service, request, self.started);
         }
@@ -126,6 +148,7 @@ where
 
     /// Begins a poll: each call under way is polled once in it.
     pub(crate) fn begin(&mut self) {
+        self.now = None;
         self.unpolled = self.slots.pending();
     }
 
@@ -133,6 +156,7 @@ where
     pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Event>
     where
         Req: Clone,
+        C: Classify<S::Response, S::Error>,
     {
         loop {
             while let Some(place) = self.unpolled.iter().next() {
@@ -143,7 +167,7 @@ where
                 }
                 self.is_out(place);
             }
-            if self.slots.pending().is_empty() && !self.course.called().is_empty() {
+            if self.slots.pending().is_empty() && !self.progress.called().is_empty() {
                 return Poll::Ready(Event::AllAnswered);
             }
             let now = ready!(self.poll_alarm(cx));
@@ -164,29 +188,39 @@ where
             alarm.as_mut().set(next);
             ready!(alarm.as_mut().poll(cx));
         }
-        Poll::Ready(CLOCK.now())
+        // Read anew: the alarm has just looked at the clock, and what was read before it may be too old.
+        self.now = None;
+        Poll::Ready(self.now().now)
+    }
+
+    /// The time of this poll. The clock is read once in each: a reading costs more than polling a node that is ready.
+    fn now(&mut self) -> Reading {
+        *self.now.get_or_insert_with(|| {
+            let now = CLOCK.now();
+            Reading { now, after: now.saturating_duration_since(self.started) }
+        })
     }
 
     fn answered(&mut self, place: usize, ended: Ended<S::Response, S::Error>)
     where
         Req: Clone,
+        C: Classify<S::Response, S::Error>,
     {
-        let now = CLOCK.now();
+        let Reading { now, after } = self.now();
         let Ended { result, since, sent } = ended;
-        let verdict = self.shared.plan.judge(result.as_ref());
+        let verdict = self.classifier.classify(result.as_ref());
         let node = self.shared.order[place];
-        self.course.answered(node, verdict, sent);
-        let after = now.saturating_duration_since(self.started);
+        self.progress.answered(node, verdict, sent);
         self.answers.push(Answer { node, result, verdict, after });
         let is_yes = verdict == Verdict::Success;
         if is_yes {
-            self.shared.pace.answered(now, now.saturating_duration_since(since));
+            self.shared.pace.answered(now, since);
         }
         if self.decision == Decision::Pending {
-            self.decision = self.course.decide(&*self.shared.rule);
+            self.decision = self.progress.decide(&*self.shared.rule);
         }
         if self.decision == Decision::Pending && !is_yes && !self.reserve.is_empty() {
-            let more = self.course.in_its_place(&*self.shared.rule, self.shared.preference(self.first));
+            let more = self.progress.in_its_place(&*self.shared.rule, self.shared.preference(self.first));
             self.call_later(more, now, Cause::Failure);
         }
     }
@@ -198,10 +232,11 @@ where
     {
         let node = self.shared.order[place];
         if !self.slots.is_waiting(place) {
-            self.course.sent(node);
-        } else if self.course.is_unready(node) && self.decision == Decision::Pending && !self.reserve.is_empty() {
-            let more = self.course.in_its_place(&*self.shared.rule, self.shared.preference(self.first));
-            self.call_later(more, CLOCK.now(), Cause::Unready);
+            self.progress.sent(node);
+        } else if self.progress.is_unready(node) && self.decision == Decision::Pending && !self.reserve.is_empty() {
+            let more = self.progress.in_its_place(&*self.shared.rule, self.shared.preference(self.first));
+            let now = self.now().now;
+            self.call_later(more, now, Cause::Unready);
         }
     }
 
@@ -212,7 +247,7 @@ where
         if self.one_more.is_none_or(|one_more| one_more > now) {
             return;
         }
-        let next = self.course.after_delay(self.shared.preference(self.first));
+        let next = self.progress.after_delay(self.shared.preference(self.first));
         // Counted from now: a process that was stopped does not call all at once when it goes on.
         self.one_more = self.delay.and_then(|delay| now.checked_add(delay)).filter(|_| next.is_some());
         if let Some(node) = next {
@@ -235,7 +270,7 @@ where
             let Some(service) = self.reserve[place].take() else { continue };
             let is_last = self.reserve.iter().all(Option::is_none);
             let Some(request) = copy(&mut self.request, is_last) else { continue };
-            self.course.call_when_ready(node);
+            self.progress.call_when_ready(node);
             self.slots.ready_then_call(place, service, request, now);
             self.unpolled.insert(place);
             self.shared.telemetry.called(cause);
@@ -249,7 +284,7 @@ where
 
     /// How many nodes have answered yes.
     pub(crate) fn yes(&self) -> usize {
-        self.course.yes().len()
+        self.progress.yes().len()
     }
 
     /// Takes the answers since the last time.
@@ -257,9 +292,9 @@ where
         mem::take(&mut self.answers)
     }
 
-    /// Time since the start.
-    pub(crate) fn elapsed(&self) -> Duration {
-        CLOCK.now().saturating_duration_since(self.started)
+    /// Time from the start to this poll.
+    pub(crate) fn elapsed(&mut self) -> Duration {
+        self.now().after
     }
 
     /// It is decided: no more nodes are called.
@@ -268,18 +303,18 @@ where
         self.one_more = None;
         self.reserve.clear();
         self.request = None;
-        self.shared.telemetry.ended(outcome, &self.course);
+        self.shared.telemetry.ended(outcome, &self.progress);
     }
 
-    /// Lets go of the nodes that are still out, as planned, and takes the answers that were not taken yet.
+    /// Lets go of the nodes that are still out, and takes the answers that were not taken yet.
     pub(crate) fn finish(&mut self) -> Answers<S::Response, S::Error, WORDS> {
         // The last answer is what decided it, if there was one: its time is known.
         let last = self.answers.last().filter(|_| self.decision.is_final()).map(|answer| answer.after);
         let elapsed = last.unwrap_or_else(|| self.elapsed());
         if self.let_go() {
-            self.course.goes_on();
+            self.progress.goes_on();
         }
-        Answers::new(self.take_answers(), self.course, self.shared.present, elapsed)
+        Answers::new(self.take_answers(), self.progress, self.shared.present, elapsed)
     }
 
     /// Whether they go on without it.
@@ -294,14 +329,14 @@ where
             let out = slots.since().map(|since| now.saturating_duration_since(since));
             out.for_each(|out| self.shared.pace.given_up(now, out));
         }
-        self.shared.plan.let_go(Stragglers::new(slots))
+        self.on_decided.let_go(Stragglers::new(slots))
     }
 }
 
-impl<S, Req, P, const WORDS: usize> Drop for Drive<S, Req, P, WORDS>
+impl<S, Req, C, D, const WORDS: usize> Drop for Driver<S, Req, C, D, WORDS>
 where
     S: Service<Req>,
-    P: Conduct<S, Req, WORDS>,
+    D: OnDecided<Stragglers<S, Req, WORDS>>,
 {
     fn drop(&mut self) {
         if !self.is_over {
@@ -312,14 +347,14 @@ where
 }
 
 /// Nothing in it is pinned in place: the calls and the alarm are in boxes of their own.
-impl<S, Req, P, const WORDS: usize> Unpin for Drive<S, Req, P, WORDS>
+impl<S, Req, C, D, const WORDS: usize> Unpin for Driver<S, Req, C, D, WORDS>
 where
     S: Service<Req>,
-    P: Conduct<S, Req, WORDS>,
+    D: OnDecided<Stragglers<S, Req, WORDS>>,
 {
 }
 
-/// The request, and for the last who needs it the original.
+/// A copy of the request; the last node that needs one gets the original.
 fn copy<Req: Clone>(request: &mut Option<Req>, is_last: bool) -> Option<Req> {
     if is_last { request.take() } else { request.clone() }
 }

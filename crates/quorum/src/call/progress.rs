@@ -1,4 +1,4 @@
-//! Whom to call, and when: the state of a call as plain data. No clock, no services.
+//! Which nodes to call, and when: the state of a call as plain data. No clock, no services.
 
 use std::time::Duration;
 
@@ -6,18 +6,18 @@ use steadfast_core::{Executed, Grounds, RefusalKind, Verdict};
 
 use crate::{Decision, Nodes, Rule};
 
-/// Who was called and what came of it.
+/// Which nodes were called, and what they answered.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Course<const WORDS: usize> {
+pub(crate) struct Progress<const WORDS: usize> {
     called: Nodes<WORDS>,
     yes: Nodes<WORDS>,
     no: Nodes<WORDS>,
-    /// Of those who answered, who may have executed the request.
+    /// Of the nodes that answered: those that may have executed the request.
     executed: Nodes<WORDS>,
-    /// Of those who said no, whose no was the caller's fault, and who had too much to do.
+    /// Of the nodes that said no: those whose no was the caller's fault, and those that had too much to do.
     permanent: Nodes<WORDS>,
     throttled: Nodes<WORDS>,
-    /// Of those who have not answered, who has not been sent the request, and of whom it is known that they are not ready
+    /// Of the nodes that have not answered: those that have not been sent the request, and those that are known not to be ready
     /// for it.
     unsent: Nodes<WORDS>,
     unready: Nodes<WORDS>,
@@ -25,8 +25,8 @@ pub(crate) struct Course<const WORDS: usize> {
     retry_after: Option<Duration>,
 }
 
-impl<const WORDS: usize> Course<WORDS> {
-    /// Nobody is called; those who are absent have failed.
+impl<const WORDS: usize> Progress<WORDS> {
+    /// No node is called; those that are absent have failed.
     pub(crate) const fn new(absent: Nodes<WORDS>) -> Self {
         Self {
             called: Nodes::EMPTY,
@@ -90,7 +90,7 @@ impl<const WORDS: usize> Course<WORDS> {
         self.unsent.insert(node);
     }
 
-    /// A node was found not to be ready. Says whether that is news.
+    /// A node was found not to be ready. Says whether that is known only now.
     pub(crate) fn is_unready(&mut self, node: usize) -> bool {
         self.unready.insert(node)
     }
@@ -101,17 +101,17 @@ impl<const WORDS: usize> Course<WORDS> {
         self.unready.remove(node);
     }
 
-    /// Those who have not been sent the request will be, in the background.
+    /// The nodes that have not been sent the request will be, in the background.
     pub(crate) fn goes_on(&mut self) {
         self.unsent = Nodes::EMPTY;
     }
 
-    /// Who may have executed the request, or may still.
+    /// The nodes that may have executed the request, or may yet.
     pub(crate) fn executed(&self) -> Nodes<WORDS> {
         self.executed | (self.out() - self.unsent)
     }
 
-    /// What a call that is lost is to those further out: the caller's fault if every no was, too much if every no was that.
+    /// What a call that is lost is to the layers further out: the caller's fault if every no was, too much if every no was that.
     pub(crate) fn grounds(&self) -> Grounds {
         let all_are = |these: Nodes<WORDS>| !self.no.is_empty() && self.no == these;
         let kind = if all_are(self.permanent) {
@@ -129,34 +129,34 @@ impl<const WORDS: usize> Course<WORDS> {
         if self.executed().is_empty() { Grounds::not_executed(kind) } else { Grounds::maybe_executed(kind) }
     }
 
-    /// Who was called and has not answered.
+    /// The nodes that were called and have not answered.
     pub(crate) fn out(&self) -> Nodes<WORDS> {
         self.called - self.yes - self.no
     }
 
-    /// Whom to call when a node has failed, or is not ready: the next node in `order`, and as many more as it takes for a
-    /// quorum of those who answered yes and those who are out and ready. Not those of them who would not help.
+    /// The nodes to call when one has failed, or is not ready: the next in `order`, and as many more as it takes for a quorum
+    /// together with the nodes that answered yes and those that are out and ready. Nodes that would not help are left out.
     pub(crate) fn in_its_place(
         &self,
         rule: &dyn Rule<WORDS>,
         order: impl Iterator<Item = usize> + Clone,
     ) -> Nodes<WORDS> {
         let uncalled = order.filter(|node| !self.called.contains(*node));
-        fewest(rule, self.standing(), &uncalled)
+        fewest(rule, self.counted_on(), &uncalled)
     }
 
-    /// Who answered yes, or may soon.
-    fn standing(&self) -> Nodes<WORDS> {
+    /// The nodes that answered yes, or may soon.
+    fn counted_on(&self) -> Nodes<WORDS> {
         self.yes | (self.out() - self.unready)
     }
 
-    /// Whom to call when those who are out take too long: the next node in `order`.
+    /// The node to call when those that are out take too long: the next in `order`.
     pub(crate) fn after_delay(&self, mut order: impl Iterator<Item = usize>) -> Option<usize> {
         order.find(|node| !self.called.contains(*node))
     }
 }
 
-/// Whom to call first: a quorum, of those who are ready if they are one, the first in `order` preferred.
+/// The nodes to call first: a quorum, of ready nodes if they are one, the first in `order` preferred.
 pub(crate) fn opening<const WORDS: usize>(
     rule: &dyn Rule<WORDS>,
     order: impl Iterator<Item = usize> + Clone,
@@ -167,18 +167,18 @@ pub(crate) fn opening<const WORDS: usize>(
     fewest(rule, Nodes::EMPTY, &are_ready.chain(are_not))
 }
 
-/// The first of `more`, and further ones until they make a quorum with those who are `standing`; less those that are not
-/// needed for it, the last tried first.
+/// The first of `more`, and further ones until they make a quorum with the `counted` nodes; less those that the quorum can do
+/// without, the last tried first.
 fn fewest<const WORDS: usize>(
     rule: &dyn Rule<WORDS>,
-    standing: Nodes<WORDS>,
+    counted: Nodes<WORDS>,
     more: &(impl Iterator<Item = usize> + Clone),
 ) -> Nodes<WORDS> {
     let (mut count, mut added) = (0, Nodes::EMPTY);
     for node in more.clone() {
         count += 1;
         added.insert(node);
-        if rule.is_quorum(standing | added) {
+        if rule.is_quorum(counted | added) {
             break;
         }
     }
@@ -187,7 +187,7 @@ fn fewest<const WORDS: usize>(
         let Some(node) = more.clone().nth(place) else { continue };
         let mut fewer = added;
         fewer.remove(node);
-        if !fewer.is_empty() && rule.is_quorum(standing | fewer) {
+        if !fewer.is_empty() && rule.is_quorum(counted | fewer) {
             added = fewer;
         }
     }
@@ -219,22 +219,22 @@ mod tests {
         // Node 0 with any of the others: asking 1 and 2 in vain would not help.
         let rule = Expression::new(Expr::from(3) & Expr::any([0, 1, 2])).unwrap();
         assert_eq!(opening(&rule, [0, 1, 2, 3].into_iter(), NodeSet::ALL), set([0, 3]));
-        let mut course = Course::new(NodeSet::EMPTY);
-        [0, 3].into_iter().for_each(|node| course.call(node));
-        course.answered(0, FAILED, true);
-        assert_eq!(course.in_its_place(&rule, [0, 1, 2, 3].into_iter()), set([1]));
+        let mut progress = Progress::new(NodeSet::EMPTY);
+        [0, 3].into_iter().for_each(|node| progress.call(node));
+        progress.answered(0, FAILED, true);
+        assert_eq!(progress.in_its_place(&rule, [0, 1, 2, 3].into_iter()), set([1]));
     }
 
     #[test]
     fn one_more_is_called_for_each_failure_though_a_hedge_is_out() {
         let rule = Threshold::of(2, 5).unwrap();
         let order = [0, 1, 2, 3, 4];
-        let mut course = Course::new(NodeSet::EMPTY);
-        [0, 1].into_iter().for_each(|node| course.call(node));
-        assert_eq!(course.after_delay(order.into_iter()), Some(2));
-        course.call(2);
-        course.answered(0, FAILED, true);
-        assert_eq!(course.in_its_place(&rule, order.into_iter()), set([3]));
+        let mut progress = Progress::new(NodeSet::EMPTY);
+        [0, 1].into_iter().for_each(|node| progress.call(node));
+        assert_eq!(progress.after_delay(order.into_iter()), Some(2));
+        progress.call(2);
+        progress.answered(0, FAILED, true);
+        assert_eq!(progress.in_its_place(&rule, order.into_iter()), set([3]));
     }
 
     #[test]
@@ -243,32 +243,32 @@ mod tests {
         let rule = Joint::new(halves).unwrap();
         let order = [3, 1, 4, 2, 5];
         assert_eq!(opening(&rule, order.into_iter(), NodeSet::ALL), set([3, 1, 4]));
-        let mut course = Course::new(NodeSet::EMPTY);
-        [3, 1, 4].into_iter().for_each(|node| course.call(node));
-        course.answered(3, FAILED, true);
+        let mut progress = Progress::new(NodeSet::EMPTY);
+        [3, 1, 4].into_iter().for_each(|node| progress.call(node));
+        progress.answered(3, FAILED, true);
         // Without node 3 it takes both others of each half.
-        assert_eq!(course.in_its_place(&rule, order.into_iter()), set([2, 5]));
+        assert_eq!(progress.in_its_place(&rule, order.into_iter()), set([2, 5]));
     }
 
     #[test]
     fn when_all_are_called_there_is_nobody_left() {
         let rule = Threshold::of(1, 1).unwrap();
-        let mut course = Course::new(NodeSet::EMPTY);
-        course.call(0);
-        course.answered(0, FAILED, true);
-        assert_eq!(course.in_its_place(&rule, [0].into_iter()), NodeSet::EMPTY);
-        assert_eq!(course.after_delay([0].into_iter()), None);
-        assert_eq!(course.decide(&rule), Decision::Lost);
+        let mut progress = Progress::new(NodeSet::EMPTY);
+        progress.call(0);
+        progress.answered(0, FAILED, true);
+        assert_eq!(progress.in_its_place(&rule, [0].into_iter()), NodeSet::EMPTY);
+        assert_eq!(progress.after_delay([0].into_iter()), None);
+        assert_eq!(progress.decide(&rule), Decision::Lost);
     }
 
     #[test]
     fn whether_it_may_have_been_executed_is_known_of_each_node() {
-        let mut course = Course::new(NodeSet::EMPTY);
-        course.answered(0, FAILED, true);
-        course.answered(1, Verdict::transient(Executed::Maybe), false);
-        assert!(course.executed().is_empty(), "refused, and failed before it was sent");
-        course.answered(2, Verdict::Permanent, true);
-        course.answered(3, Verdict::Success, true);
-        assert_eq!(course.executed(), set([2, 3]));
+        let mut progress = Progress::new(NodeSet::EMPTY);
+        progress.answered(0, FAILED, true);
+        progress.answered(1, Verdict::transient(Executed::Maybe), false);
+        assert!(progress.executed().is_empty(), "refused, and failed before it was sent");
+        progress.answered(2, Verdict::Permanent, true);
+        progress.answered(3, Verdict::Success, true);
+        assert_eq!(progress.executed(), set([2, 3]));
     }
 }
