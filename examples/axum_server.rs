@@ -2,12 +2,12 @@
 //!
 //! `cargo run --example axum_server`
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use axum::{Router, http::StatusCode, routing::get};
 use steadfast::{
     Backoff,
-    breaker::{BreakerConfig, BreakerLayer, Circuit, State},
+    breaker::{BreakerLayer, Circuit, CircuitConfig, State},
     http::respond,
     timeout::{DeadlineConfig, DeadlineLayer},
 };
@@ -17,7 +17,11 @@ use tower::{BoxError, ServiceBuilder};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
     let open_time = Backoff::constant(Duration::from_millis(300))?;
-    let config = BreakerConfig::new().count_window(10).minimum_calls(5).open_time(open_time).probes(1, 1);
+    let config = CircuitConfig::new()
+        .count_window(10.try_into()?)
+        .minimum_calls(5.try_into()?)
+        .open_time(open_time)
+        .probes(NonZeroU32::MIN, NonZeroU32::MIN);
     let circuit = Circuit::new(config)?;
     // The circuit is made out here: axum applies a layer once for each route, and lazily for each connection.
     let breaker = ServiceBuilder::new().layer(BreakerLayer::new(circuit.clone()).http());

@@ -10,7 +10,7 @@ use std::{
 
 use steadfast::{
     Executed, Refusal, RefusalKind,
-    breaker::{BreakerConfig, BreakerLayer, Circuit, CircuitOpen, State},
+    breaker::{BreakerLayer, Circuit, CircuitConfig, CircuitOpen, State},
     cause,
     retry::{RetryConfig, RetryLayer},
     timeout::TimeoutLayer,
@@ -22,7 +22,8 @@ static CALLS: AtomicU32 = AtomicU32::new(0);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
-    let circuit = Circuit::new(BreakerConfig::new().count_window(10).minimum_calls(5).named("doubler"))?;
+    let config = CircuitConfig::new().count_window(10.try_into()?).minimum_calls(5.try_into()?).named("doubler");
+    let circuit = Circuit::new(config)?;
     // An open circuit says when to come back. A caller who would have to wait longer than this hears so at once.
     let retry = RetryLayer::new(RetryConfig::new().retry_after_limit(Duration::from_millis(500)));
     let service = ServiceBuilder::new()

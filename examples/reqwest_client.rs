@@ -20,7 +20,7 @@ use axum::{
     routing::any,
 };
 use steadfast::{
-    breaker::{BreakerConfig, BreakerLayer, Circuit, CircuitOpen, State},
+    breaker::{BreakerLayer, Circuit, CircuitConfig, CircuitOpen, State},
     cause, guard,
     retry::{RetryConfig, RetryLayer, http::ReplayBody},
     timeout::TimeoutLayer,
@@ -53,7 +53,7 @@ impl Service<Request<ReplayBody<reqwest::Body>>> for Reqwest {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
-    let circuit = Circuit::new(BreakerConfig::new().count_window(10).minimum_calls(5))?;
+    let circuit = Circuit::new(CircuitConfig::new().count_window(10.try_into()?).minimum_calls(5.try_into()?))?;
     // An open circuit says when to come back. A caller who would have to wait longer than this hears so at once.
     let retry = RetryLayer::new(RetryConfig::new().retry_after_limit(Duration::from_millis(500))).http();
     let stack = ServiceBuilder::new()

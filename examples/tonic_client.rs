@@ -15,7 +15,7 @@ use axum::{
 };
 use bytes::{Buf, BufMut, Bytes};
 use steadfast::{
-    breaker::{BreakerConfig, BreakerLayer, Circuit, State},
+    breaker::{BreakerLayer, Circuit, CircuitConfig, State},
     guard,
     retry::{RetryConfig, RetryLayer, http::HttpReplay},
     timeout::TimeoutLayer,
@@ -35,7 +35,7 @@ static CALLS: AtomicU32 = AtomicU32::new(0);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
     let channel = Channel::from_shared(format!("http://{}", server().await?))?.connect_lazy();
-    let circuit = Circuit::new(BreakerConfig::new().count_window(10).minimum_calls(6))?;
+    let circuit = Circuit::new(CircuitConfig::new().count_window(10.try_into()?).minimum_calls(6.try_into()?))?;
     // A gRPC call is a POST. Which methods may be executed twice only the caller knows.
     let reads = |head: &Parts| head.uri.path() == "/shop.Items/Read";
     // An open circuit says when to come back. A caller who would have to wait longer than this hears so at once.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_breaker::{BreakerConfig, BreakerLayer, Circuit};
+use steadfast_breaker::{BreakerLayer, Circuit, CircuitConfig};
 use steadfast_core::{Backoff, Ratio, TimeSource};
 use steadfast_retry::RetryLayer;
 use steadfast_timeout::TimeoutLayer;
@@ -49,7 +49,7 @@ fn failing() -> Vec<Row> {
 fn refused() -> Vec<Row> {
     let refused = |name, subject| Row::new(Family::Ours, Group::Refused, name, subject);
     let forced = breaker(count());
-    forced.circuit().force_open();
+    forced.handle().force_open();
     vec![
         refused("breaker open", over(open(count()), bare_with::<Fault>())),
         refused(
@@ -70,29 +70,29 @@ where
 }
 
 /// The order of the guide: each attempt has its own limit, and the circuit sees each attempt.
-pub(crate) fn stack(config: BreakerConfig) -> (RetryLayer, BreakerLayer, TimeoutLayer) {
+pub(crate) fn stack(config: CircuitConfig) -> (RetryLayer, BreakerLayer, TimeoutLayer) {
     (RetryLayer::default(), breaker(config), adaptive())
 }
 
-pub(crate) fn breaker(config: BreakerConfig) -> BreakerLayer {
+pub(crate) fn breaker(config: CircuitConfig) -> BreakerLayer {
     BreakerLayer::new(Circuit::new(config).expect(VALID))
 }
 
 /// The default.
-pub(crate) fn count() -> BreakerConfig {
-    BreakerConfig::new()
+pub(crate) fn count() -> CircuitConfig {
+    CircuitConfig::new()
 }
 
-pub(crate) fn time(clock: TimeSource) -> BreakerConfig {
+pub(crate) fn time(clock: TimeSource) -> CircuitConfig {
     count().time_window(Duration::from_secs(10), 10).time_source(clock)
 }
 
-fn slow(config: BreakerConfig) -> BreakerConfig {
+fn slow(config: CircuitConfig) -> CircuitConfig {
     config.slow_calls(Duration::from_secs(1), Ratio::HALF)
 }
 
 /// A circuit that has opened by itself, with long to go.
-fn open(config: BreakerConfig) -> BreakerLayer {
+fn open(config: CircuitConfig) -> BreakerLayer {
     let hour = Backoff::constant(Duration::from_secs(3600)).expect(VALID);
     let layer = breaker(config.open_time(hour));
     Calls(layer.layer(service::failing(1))).run(1000);

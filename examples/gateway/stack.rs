@@ -5,7 +5,7 @@ use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 use axum::response::IntoResponse;
 use steadfast::{
     Backoff, Jitter,
-    breaker::{BreakerConfig, BreakerLayer, Circuit, OnOpen},
+    breaker::{BreakerLayer, Circuit, CircuitConfig, OnOpen},
     guard,
     http::CollectLayer,
     retry::{RetryConfig, RetryLayer},
@@ -45,12 +45,12 @@ pub(crate) fn steadfast(upstreams: &[SocketAddr], calls: &Calls) -> Result<(Back
 fn circuit(name: char) -> Result<Circuit, Failure> {
     // Short: callers do not wait for the upstream to come back, the others serve them.
     let open_time = Backoff::exponential(Duration::from_secs(1), Duration::from_millis(1500))?;
-    let config = BreakerConfig::new()
+    let config = CircuitConfig::new()
         .named(name.to_string())
         .consecutive_failures(const { NonZeroU32::new(5).expect("five is not zero") })
         .open_time(open_time.with_jitter(Jitter::Equal))
         // One request at a time is risked on an upstream that has failed.
-        .probes(1, 1)
+        .probes(NonZeroU32::MIN, NonZeroU32::MIN)
         // Not ready while open, so that the round robin passes it over.
         .on_open(OnOpen::NotReady);
     Ok(Circuit::new(config)?)

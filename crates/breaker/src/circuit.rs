@@ -1,25 +1,34 @@
 //! The handle.
 
-use std::future::Future;
+use std::{fmt, sync::Arc};
 
-use steadfast_core::{Classify, ConfigError, DefaultClassifier, Failure, Snapshot, parts::Striped};
+#[cfg(feature = "keyed")]
+use steadfast_core::PerKey;
+use steadfast_core::{
+    Classify, ConfigError, DefaultClassifier, Failure, Select, Selected, Snapshot,
+    parts::{Lane, Splitter, Striped},
+};
 
 use crate::{
-    config::BreakerConfig,
+    config::{CircuitConfig, OnOpen},
     error::CircuitOpen,
+    future::Run,
     permit::Permit,
-    shared::{Refused, Shared},
-    state::{BreakerSnapshot, State},
-    watch::Transitions,
+    shared::Shared,
+    state::{CircuitSnapshot, State},
+    telemetry::Telemetry,
+    transitions::Transitions,
 };
 
 /// A circuit: the state that all clones, layers and services made from it share.
 ///
 /// A layer is made from a circuit and not the other way round, because frameworks apply a layer more than once (axum does so for
 /// each route): state made by the layer would be a circuit for each, and none would ever open.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Circuit {
     shared: Striped<Shared>,
+    /// The settings', at hand for every call of `poll_ready`.
+    on_open: OnOpen,
 }
 
 impl Circuit {
@@ -27,14 +36,47 @@ impl Circuit {
     ///
     /// # Errors
     /// When the configuration cannot work: it names the field and the value.
-    #[expect(clippy::needless_pass_by_value, reason = "a builder is used up where it is built")]
-    pub fn new(config: BreakerConfig) -> Result<Self, ConfigError> {
-        Ok(Self { shared: Striped::try_new(|lanes| Shared::new(&config, lanes))? })
+    #[expect(clippy::needless_pass_by_value, reason = "one config makes one circuit; taking it by value says so")]
+    pub fn new(config: CircuitConfig) -> Result<Self, ConfigError> {
+        let settings = config.check()?;
+        let splitter = config.seed.map_or_else(Splitter::from_entropy, Splitter::seeded);
+        let telemetry = Telemetry::new(&config.name);
+        let shared = Striped::new(|lanes| Shared::new(settings, splitter, telemetry, lanes));
+        Ok(Self { shared, on_open: settings.on_open })
     }
 
-    #[inline]
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.shared
+    /// A circuit for each key (host, route, tenant), made as its key is first seen: at most about `capacity` of them, for the key
+    /// that the function `key` finds in a request. What it returns goes into [`BreakerLayer::new`](crate::BreakerLayer::new).
+    ///
+    /// The circuits share one name in metrics: a key never becomes a label, and the state gauges count circuits by state. Where
+    /// the configuration has a seed, each circuit has one split from it, so that they do not all draw the same open times. All
+    /// threads share a circuit's one reference count.
+    ///
+    /// # Errors
+    /// When the configuration cannot work, or asks for [`OnOpen::NotReady`]: readiness is asked before the key is known.
+    #[cfg(feature = "keyed")]
+    #[expect(clippy::needless_pass_by_value, reason = "as in `new`")]
+    pub fn per_key<K, F>(
+        config: CircuitConfig,
+        capacity: std::num::NonZeroUsize,
+        key: F,
+    ) -> Result<PerKey<K, Self, F>, ConfigError>
+    where
+        K: Eq + std::hash::Hash + Clone,
+    {
+        let settings = config.check()?;
+        let on_open = settings.on_open;
+        let rule = "`Refuse`: readiness is asked before the key is known";
+        ConfigError::require(on_open == OnOpen::Refuse, "on_open", on_open, rule)?;
+        let seeds = config.seed.map(Splitter::seeded);
+        let telemetry = Telemetry::new(&config.name);
+        let make = move || {
+            let seed = seeds.as_ref().map(Splitter::split_seed);
+            let splitter = seed.map_or_else(Splitter::from_entropy, Splitter::seeded);
+            let telemetry = telemetry.of_another();
+            Self { shared: Striped::single(|lanes| Shared::new(settings, splitter, telemetry, lanes)), on_open }
+        };
+        Ok(PerKey::new(capacity, make, key))
     }
 
     /// Lets a call in, or refuses it. Does not wait.
@@ -43,47 +85,38 @@ impl Circuit {
     /// [`CircuitOpen`] while the circuit is open, forced open, or half-open with all its probes under way.
     #[inline]
     pub fn try_admit(&self) -> Result<Permit, CircuitOpen> {
-        self.admit().map_err(CircuitOpen::from)
+        Permit::admit(self.lane()).map_err(CircuitOpen::from)
     }
 
-    // Always: a permit that comes back through memory costs a success more than all the rest of its way.
-    #[inline(always)]
-    pub(crate) fn admit(&self) -> Result<Permit, Refused> {
-        let lane = self.shared.lane();
-        let admission = lane.admit()?;
-        Ok(Permit::new(lane, admission))
-    }
-
-    /// Runs a future under the circuit, without tower. It is not polled when the circuit is open.
+    /// Runs a future under the circuit, without tower. Its outcome is judged as [`BreakerLayer`](crate::BreakerLayer) judges.
     ///
-    /// # Errors
-    /// The future's own error, or [`CircuitOpen`] as one.
-    pub async fn run<F, T, E>(&self, future: F) -> Result<T, E>
+    /// The call is let in at the first poll. When the circuit is open the future is not polled, and fails with [`CircuitOpen`] as
+    /// the error. Dropping it cancels the call.
+    pub fn run<F, T, E>(&self, future: F) -> Run<F, DefaultClassifier>
     where
         F: Future<Output = Result<T, E>>,
         E: Failure + From<CircuitOpen>,
     {
-        self.run_judged(&DefaultClassifier, future).await
+        self.run_judged(future, DefaultClassifier)
     }
 
-    /// Runs a future under the circuit, judged by `classifier`.
-    ///
-    /// # Errors
-    /// The future's own error, or [`CircuitOpen`] as one.
-    pub async fn run_judged<C, F, T, E>(&self, classifier: &C, future: F) -> Result<T, E>
+    /// The same, judged by `classifier`.
+    pub fn run_judged<F, C, T, E>(&self, future: F, classifier: C) -> Run<F, C>
     where
-        C: Classify<T, E>,
         F: Future<Output = Result<T, E>>,
+        C: Classify<T, E>,
         E: From<CircuitOpen>,
     {
-        let mut permit = self.try_admit()?;
-        let mut future = std::pin::pin!(future);
-        let outcome = std::future::poll_fn(|cx| permit.run(|| future.as_mut().poll(cx))).await;
-        permit.record(classifier.classify(outcome.as_ref()));
-        outcome
+        Run::new(Arc::clone(self.lane()), future, classifier)
     }
 
-    /// The state now. An open circuit whose time has passed stays open until somebody calls.
+    /// The name in metrics and events.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.shared.telemetry.name()
+    }
+
+    /// The state now. An open circuit whose time has passed stays open until the next call.
     #[must_use]
     pub fn state(&self) -> State {
         self.shared.state()
@@ -92,7 +125,7 @@ impl Circuit {
     /// The transitions from now on.
     #[must_use]
     pub fn subscribe(&self) -> Transitions {
-        Transitions::new(self)
+        Transitions::new(self.shared.transitions.subscribe())
     }
 
     /// Refuses every call until [`reset`](Self::reset).
@@ -105,8 +138,8 @@ impl Circuit {
         self.shared.command(State::Disabled, false);
     }
 
-    /// Starts afresh, closed. From now on the circuit opens and closes as usual, but refuses nobody: what it would have refused is
-    /// counted as `would_refuse`. Until [`reset`](Self::reset).
+    /// Starts afresh, closed. From now on the circuit opens and closes as usual, but refuses no call: what it would have refused
+    /// is counted as `would_refuse`. Until [`reset`](Self::reset).
     pub fn dry_run(&self) {
         self.shared.command(State::Closed, true);
     }
@@ -115,18 +148,54 @@ impl Circuit {
     pub fn reset(&self) {
         self.shared.command(State::Closed, false);
     }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    #[inline(always)]
+    pub(crate) fn lane(&self) -> &Arc<Lane<Shared>> {
+        self.shared.lane()
+    }
+
+    /// Whether a service is not ready while the circuit would refuse its calls.
+    #[inline]
+    pub(crate) fn may_be_unready(&self) -> bool {
+        self.on_open == OnOpen::NotReady && !self.shared.is_closed()
+    }
+}
+
+/// The circuit of every request.
+impl<Req> Select<Req> for Circuit {
+    type Handle = Self;
+
+    #[inline(always)]
+    fn select(&self, _request: &Req) -> Selected<'_, Self> {
+        Selected::Shared(self)
+    }
+
+    #[inline(always)]
+    fn common(&self) -> Option<&Self> {
+        Some(self)
+    }
 }
 
 impl Snapshot for Circuit {
-    type State = BreakerSnapshot;
+    type State = CircuitSnapshot;
 
-    fn snapshot(&self) -> BreakerSnapshot {
+    fn snapshot(&self) -> CircuitSnapshot {
         self.shared.snapshot()
+    }
+}
+
+impl fmt::Debug for Circuit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Circuit").field("name", &self.name()).field("state", &self.state()).finish_non_exhaustive()
     }
 }
 
 impl Default for Circuit {
     fn default() -> Self {
-        Self::new(BreakerConfig::new()).expect("the defaults are valid")
+        Self::new(CircuitConfig::new()).expect("the defaults are valid")
     }
 }

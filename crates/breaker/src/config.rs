@@ -1,10 +1,10 @@
-//! Configuration: plain data, refused where it cannot work.
+//! Configuration: plain data, checked once.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use steadfast_core::{Backoff, ConfigError, Jitter, Ratio, TimeSource, parts::Buckets};
 
-use crate::{probes::Probes, rules::Rules};
+use crate::{probes::Probes, rules::TripRules};
 
 /// When a circuit opens, for how long, and how it finds out that it may close.
 ///
@@ -24,32 +24,26 @@ use crate::{probes::Probes, rules::Rules};
 /// | time source | tokio's clock | paused tests and simulators work as they are |
 #[derive(Clone, Debug)]
 #[must_use]
-pub struct BreakerConfig {
+pub struct CircuitConfig {
     pub(crate) name: Arc<str>,
     window: WindowChoice,
     failure_ratio: Option<Ratio>,
-    slow: Option<(Duration, Ratio)>,
+    slow_calls: Option<(Duration, Ratio)>,
     consecutive_failures: Option<NonZeroU32>,
-    minimum_calls: u32,
-    pub(crate) open_time: Backoff,
-    probes: (u32, u32),
-    pub(crate) probe_limit: Duration,
-    pub(crate) throttled_fails_probe: bool,
-    pub(crate) on_open: OnOpen,
-    pub(crate) time_source: TimeSource,
+    minimum_calls: NonZeroU32,
+    open_time: Backoff,
+    probes: (NonZeroU32, NonZeroU32),
+    probe_limit: Duration,
+    throttled_fails_probe: bool,
+    on_open: OnOpen,
+    time_source: TimeSource,
     pub(crate) seed: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum WindowChoice {
-    Count(u32),
-    Time(Duration, u32),
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum WindowConfig {
     Count(NonZeroU32),
-    Time(Buckets),
+    Time(Duration, u32),
 }
 
 /// What a service does while its circuit is open.
@@ -58,9 +52,10 @@ pub enum OnOpen {
     /// It is ready, and refuses each call at once with [`CircuitOpen`](crate::CircuitOpen).
     #[default]
     Refuse,
-    /// It is not ready while the circuit is open or all its probes are under way, so that a balancer sends requests elsewhere. Admission
-    /// is still decided in `call`: when the open time is over several handles become ready, and those that find the
-    /// probes taken are refused. Never use it on a full stop: callers would wait out the open time in `poll_ready`.
+    /// It is not ready while the circuit is open or all its probes are under way, so that a balancer sends requests elsewhere.
+    /// Admission is still decided in `call`: when the open time is over several handles become ready, and those that find the
+    /// probes taken are refused. Never use it on a full stop: callers would wait out the open time in `poll_ready`. Circuits
+    /// [for each key](crate::Circuit#method.per_key) refuse it, because readiness is asked before the key is known.
     NotReady,
 }
 
@@ -68,19 +63,22 @@ pub enum OnOpen {
 const LARGEST_COUNT: u32 = 1_000_000;
 const LONGEST_PROBE: Duration = Duration::from_secs(24 * 3600);
 
-impl BreakerConfig {
+impl CircuitConfig {
     /// The defaults.
     pub fn new() -> Self {
+        const fn count(number: u32) -> NonZeroU32 {
+            NonZeroU32::new(number).expect("the defaults are above 0")
+        }
         let open_time = Backoff::exponential(Duration::from_secs(5), Duration::from_secs(60));
         Self {
             name: "default".into(),
-            window: WindowChoice::Count(100),
+            window: WindowChoice::Count(count(100)),
             failure_ratio: Some(Ratio::HALF),
-            slow: None,
+            slow_calls: None,
             consecutive_failures: None,
-            minimum_calls: 20,
+            minimum_calls: count(20),
             open_time: open_time.expect("5 s is above zero and below 60 s").with_jitter(Jitter::Equal),
-            probes: (3, 2),
+            probes: (count(3), count(2)),
             probe_limit: Duration::from_secs(10),
             throttled_fails_probe: false,
             on_open: OnOpen::Refuse,
@@ -90,139 +88,176 @@ impl BreakerConfig {
     }
 
     /// Names the circuit in metrics and events. Not a place for secrets or for anything unbounded.
-    pub fn named(self, name: impl Into<Arc<str>>) -> Self {
-        Self { name: name.into(), ..self }
+    pub fn named(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = name.into();
+        self
     }
 
-    /// Judges by the last `size` calls, exactly.
-    pub fn count_window(self, size: u32) -> Self {
-        Self { window: WindowChoice::Count(size), ..self }
+    /// Judges by the last `size` calls, exactly. At most 1,000,000.
+    pub const fn count_window(mut self, size: NonZeroU32) -> Self {
+        self.window = WindowChoice::Count(size);
+        self
     }
 
-    /// Judges by the calls of the last `length`, in `buckets` steps.
-    pub fn time_window(self, length: Duration, buckets: u32) -> Self {
-        Self { window: WindowChoice::Time(length, buckets), ..self }
+    /// Judges by the calls of the last `length`, in `buckets` steps: 1 to 1024 of 1 ms to 24 h each.
+    pub const fn time_window(mut self, length: Duration, buckets: u32) -> Self {
+        self.window = WindowChoice::Time(length, buckets);
+        self
     }
 
     /// Opens when this share of the calls in the window failed. `None` switches the rule off.
-    pub fn failure_ratio(self, ratio: impl Into<Option<Ratio>>) -> Self {
-        Self { failure_ratio: ratio.into(), ..self }
+    pub fn failure_ratio(mut self, ratio: impl Into<Option<Ratio>>) -> Self {
+        self.failure_ratio = ratio.into();
+        self
     }
 
-    /// Opens when this share of the calls in the window took strictly longer than `longer_than`.
+    /// Opens when this share of the calls in the window took strictly longer than `longer_than`, which is above zero.
     ///
     /// A call that is dropped after that time counts as slow, and a slow probe has failed. Costs two clock reads a call.
-    pub fn slow_calls(self, longer_than: Duration, ratio: Ratio) -> Self {
-        Self { slow: Some((longer_than, ratio)), ..self }
+    pub const fn slow_calls(mut self, longer_than: Duration, ratio: Ratio) -> Self {
+        self.slow_calls = Some((longer_than, ratio));
+        self
     }
 
     /// Opens after this many failures in a row, whatever the minimum of calls.
-    pub fn consecutive_failures(self, limit: NonZeroU32) -> Self {
-        Self { consecutive_failures: Some(limit), ..self }
+    pub const fn consecutive_failures(mut self, limit: NonZeroU32) -> Self {
+        self.consecutive_failures = Some(limit);
+        self
     }
 
-    /// No ratio is judged before the window holds this many calls.
-    pub fn minimum_calls(self, minimum: u32) -> Self {
-        Self { minimum_calls: minimum, ..self }
+    /// No ratio is judged before the window holds this many calls. At most the size of a count window.
+    pub const fn minimum_calls(mut self, minimum: NonZeroU32) -> Self {
+        self.minimum_calls = minimum;
+        self
     }
 
     /// How long the circuit stays open: longer each time it opens again, from the start once it has closed.
-    pub fn open_time(self, backoff: Backoff) -> Self {
-        Self { open_time: backoff, ..self }
+    pub const fn open_time(mut self, backoff: Backoff) -> Self {
+        self.open_time = backoff;
+        self
     }
 
-    /// Half-open, `number` probes pass, and the circuit closes when `required` of them have succeeded.
-    pub fn probes(self, number: u32, required: u32) -> Self {
-        Self { probes: (number, required), ..self }
+    /// Half-open, `number` probes pass, and the circuit closes when `required` of them have succeeded. At most 1,000,000.
+    pub const fn probes(mut self, number: NonZeroU32, required: NonZeroU32) -> Self {
+        self.probes = (number, required);
+        self
     }
 
-    /// A probe that is still under way after this time has failed.
-    pub fn probe_limit(self, limit: Duration) -> Self {
-        Self { probe_limit: limit, ..self }
+    /// A probe that is still under way after this time has failed. Above zero, and at most 24 h.
+    pub const fn probe_limit(mut self, limit: Duration) -> Self {
+        self.probe_limit = limit;
+        self
     }
 
     /// Whether a throttled probe has failed. Throttled calls always count against the failure ratio.
-    pub fn throttled_fails_probe(self, fails: bool) -> Self {
-        Self { throttled_fails_probe: fails, ..self }
+    pub const fn throttled_fails_probe(mut self, fails: bool) -> Self {
+        self.throttled_fails_probe = fails;
+        self
     }
 
     /// What the service does while the circuit is open.
-    pub fn on_open(self, on_open: OnOpen) -> Self {
-        Self { on_open, ..self }
+    pub const fn on_open(mut self, on_open: OnOpen) -> Self {
+        self.on_open = on_open;
+        self
     }
 
     /// Which clock is read. The coarse one suits time windows with buckets of 100 ms and more, not slow-call limits of a
     /// few milliseconds.
-    pub fn time_source(self, time_source: TimeSource) -> Self {
-        Self { time_source, ..self }
+    pub const fn time_source(mut self, time_source: TimeSource) -> Self {
+        self.time_source = time_source;
+        self
     }
 
     /// Makes the jitter of the open time repeatable.
-    pub fn seed(self, seed: u64) -> Self {
-        Self { seed: Some(seed), ..self }
+    pub const fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
     }
 
-    pub(crate) fn window_config(&self) -> Result<WindowConfig, ConfigError> {
-        match self.window {
-            WindowChoice::Count(size) => match NonZeroU32::new(size) {
-                Some(nonzero) if size <= LARGEST_COUNT => Ok(WindowConfig::Count(nonzero)),
-                _ => Err(ConfigError::new("count_window", size, "from 1 to 1000000")),
-            },
-            WindowChoice::Time(length, buckets) => {
+    /// The one place where a configuration is refused.
+    pub(crate) fn check(&self) -> Result<Settings, ConfigError> {
+        let (slow, cap, limit) = (self.slow_calls, self.open_time.cap(), self.probe_limit);
+        let window = self.window.check()?;
+        let rules = self.check_rules(window)?;
+        let positive = slow.is_none_or(|(longer_than, _)| !longer_than.is_zero());
+        ConfigError::require(positive, "slow_calls", slow, "longer than zero")?;
+        ConfigError::require(!cap.is_zero(), "open_time", cap, "above zero")?;
+        let (number, required) = (self.probes.0.get(), self.probes.1.get());
+        ConfigError::require(required <= number, "probes", self.probes, "at least as many as are required")?;
+        ConfigError::require(number <= LARGEST_COUNT, "probes", self.probes, "at most 1000000")?;
+        let within = limit > Duration::ZERO && limit <= LONGEST_PROBE;
+        ConfigError::require(within, "probe_limit", limit, "above zero and at most 24 h")?;
+        Ok(Settings {
+            window,
+            rules,
+            slow_after: slow.map(|(longer_than, _)| nanos(longer_than)),
+            open_time: self.open_time,
+            probes: Probes { number, required },
+            probe_limit: nanos(limit),
+            throttled_fails_probe: self.throttled_fails_probe,
+            on_open: self.on_open,
+            time_source: self.time_source,
+        })
+    }
+
+    fn check_rules(&self, window: WindowConfig) -> Result<TripRules, ConfigError> {
+        let minimum = self.minimum_calls;
+        if let WindowConfig::Count(size) = window {
+            ConfigError::require(minimum <= size, "minimum_calls", minimum, "at most the size of the window")?;
+        }
+        let any = self.failure_ratio.is_some() || self.slow_calls.is_some() || self.consecutive_failures.is_some();
+        let rule = "set, or another rule that can open the circuit";
+        ConfigError::require(any, "failure_ratio", self.failure_ratio, rule)?;
+        Ok(TripRules {
+            failure_ratio: self.failure_ratio,
+            slow_ratio: self.slow_calls.map(|(_, ratio)| ratio),
+            consecutive_failures: self.consecutive_failures,
+            minimum_calls: minimum.get().into(),
+        })
+    }
+}
+
+impl Default for CircuitConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl WindowChoice {
+    fn check(self) -> Result<WindowConfig, ConfigError> {
+        match self {
+            Self::Count(size) => {
+                ConfigError::require(size.get() <= LARGEST_COUNT, "count_window", size, "at most 1000000")?;
+                Ok(WindowConfig::Count(size))
+            }
+            Self::Time(length, buckets) => {
                 Buckets::new(length, buckets).map(WindowConfig::Time).map_err(|error| error.in_field("time_window"))
             }
         }
     }
-
-    pub(crate) fn rules(&self, window: WindowConfig) -> Result<Rules, ConfigError> {
-        let minimum = self.minimum_calls;
-        ConfigError::require(minimum > 0, "minimum_calls", minimum, "at least 1")?;
-        if let WindowConfig::Count(size) = window {
-            ConfigError::require(minimum <= size.get(), "minimum_calls", minimum, "at most the size of the window")?;
-        }
-        let any = self.failure_ratio.is_some() || self.slow.is_some() || self.consecutive_failures.is_some();
-        ConfigError::require(
-            any,
-            "failure_ratio",
-            self.failure_ratio,
-            "set, or another rule that can open the circuit",
-        )?;
-        Ok(Rules {
-            failure_ratio: self.failure_ratio,
-            slow_ratio: self.slow.map(|(_, ratio)| ratio),
-            consecutive_failures: self.consecutive_failures,
-            minimum_calls: minimum.into(),
-        })
-    }
-
-    pub(crate) fn checked_probes(&self) -> Result<Probes, ConfigError> {
-        let (number, required) = self.probes;
-        ConfigError::require(
-            required >= 1 && required <= number,
-            "probes",
-            self.probes,
-            "at least 1 required, of at least as many",
-        )?;
-        ConfigError::require(number <= LARGEST_COUNT, "probes", self.probes, "at most 1000000")?;
-        Ok(Probes { number, required })
-    }
-
-    pub(crate) fn check_times(&self) -> Result<(), ConfigError> {
-        let (cap, limit) = (self.open_time.cap(), self.probe_limit);
-        let slow = self.slow.is_none_or(|(longer_than, _)| !longer_than.is_zero());
-        ConfigError::require(slow, "slow_calls", self.slow, "longer than zero")?;
-        ConfigError::require(!cap.is_zero(), "open_time", cap, "above zero")?;
-        let probe_limit = limit > Duration::ZERO && limit <= LONGEST_PROBE;
-        ConfigError::require(probe_limit, "probe_limit", limit, "above zero and at most 24 h")
-    }
-
-    pub(crate) fn slow_after(&self) -> Option<Duration> {
-        self.slow.map(|(longer_than, _)| longer_than)
-    }
 }
 
-impl Default for BreakerConfig {
-    fn default() -> Self {
-        Self::new()
-    }
+/// A configuration that was checked: nothing made of it fails. Durations are in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) window: WindowConfig,
+    pub(crate) rules: TripRules,
+    pub(crate) slow_after: Option<u64>,
+    pub(crate) open_time: Backoff,
+    pub(crate) probes: Probes,
+    pub(crate) probe_limit: u64,
+    pub(crate) throttled_fails_probe: bool,
+    pub(crate) on_open: OnOpen,
+    pub(crate) time_source: TimeSource,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum WindowConfig {
+    Count(NonZeroU32),
+    Time(Buckets),
+}
+
+/// Limits are at most a year, where configuration bounds them, and 584 years otherwise.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,16 +1,22 @@
-//! The response future.
+//! The futures: of the service, and of the handle without tower.
 
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
 use pin_project_lite::pin_project;
-use steadfast_core::Classify;
+use steadfast_core::{Classify, parts::Lane};
 use tower_service::Service;
 
-use crate::{circuit::Circuit, error::CircuitOpen, permit::Permit, shared::Refused};
+use crate::{
+    circuit::Circuit,
+    error::CircuitOpen,
+    permit::Permit,
+    shared::{Refused, Shared},
+};
 
 pin_project! {
     /// The future of [`Breaker`](crate::Breaker).
@@ -18,6 +24,7 @@ pin_project! {
     /// Dropping it cancels the call. If the inner future panics, the call has failed.
     // Flat, and no enum of unlike variants: the compiler keeps the fields in registers.
     #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F, C> {
         // `None` when the call was refused.
         #[pin]
@@ -35,10 +42,10 @@ impl<F, C> ResponseFuture<F, C> {
     where
         S: Service<Req, Future = F>,
     {
-        match circuit.admit() {
+        match Permit::admit(circuit.lane()) {
             Ok(mut permit) => {
                 let inner = Some(permit.run(|| service.call(request)));
-                Self { inner, permit, refused: Refused::UNTOLD, classifier }
+                Self { inner, permit, refused: Refused::UNTIL_CHANGED, classifier }
             }
             Err(refused) => Self { inner: None, permit: Permit::settled(), refused, classifier },
         }
@@ -56,31 +63,58 @@ where
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Some(inner) = this.inner.as_pin_mut() else { return Poll::Ready(Err(refuse(*this.refused))) };
-        // A match for each arm, and no result of a result: the answer goes from the inner future to the caller untouched.
-        match this.permit.run(|| inner.poll(cx)) {
-            Poll::Ready(Ok(response)) => {
-                let verdict = this.classifier.classify(Ok(&response));
-                this.permit.settle(verdict);
-                Poll::Ready(Ok(response))
-            }
-            Poll::Ready(Err(error)) => {
-                settle_error(this.permit.take(), this.classifier, &error);
-                Poll::Ready(Err(error))
-            }
-            Poll::Pending => Poll::Pending,
+        match this.inner.as_pin_mut() {
+            Some(inner) => this.permit.poll(inner, this.classifier, cx),
+            None => Poll::Ready(Err(refusal(*this.refused))),
         }
     }
 }
 
 #[cold]
 #[inline(never)]
-fn settle_error<C: Classify<Res, Err>, Res, Err>(permit: Permit, classifier: &C, error: &Err) {
-    permit.record(classifier.classify(Err(error)));
+fn refusal<E: From<CircuitOpen>>(refused: Refused) -> E {
+    CircuitOpen::from(refused).into()
 }
 
-#[cold]
-#[inline(never)]
-fn refuse<E: From<CircuitOpen>>(refused: Refused) -> E {
-    CircuitOpen::from(refused).into()
+pin_project! {
+    /// The future of [`Circuit::run`](crate::Circuit::run) and [`Circuit::run_judged`](crate::Circuit::run_judged).
+    ///
+    /// It owns its way to the circuit, and so may be spawned. Dropping it cancels the call. If the inner future panics, the call has
+    /// failed.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Run<F, C> {
+        #[pin]
+        inner: F,
+        // Until the call is let in, or refused.
+        lane: Option<Arc<Lane<Shared>>>,
+        permit: Permit,
+        classifier: C,
+    }
+}
+
+impl<F, C> Run<F, C> {
+    pub(crate) const fn new(lane: Arc<Lane<Shared>>, inner: F, classifier: C) -> Self {
+        Self { inner, lane: Some(lane), permit: Permit::settled(), classifier }
+    }
+}
+
+impl<F, C, T, E> Future for Run<F, C>
+where
+    F: Future<Output = Result<T, E>>,
+    C: Classify<T, E>,
+    E: From<CircuitOpen>,
+{
+    type Output = Result<T, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Some(lane) = this.lane.take() {
+            match Permit::admit(&lane) {
+                Ok(permit) => *this.permit = permit,
+                Err(refused) => return Poll::Ready(Err(refusal(refused))),
+            }
+        }
+        this.permit.poll(this.inner, this.classifier, cx)
+    }
 }

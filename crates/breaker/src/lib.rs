@@ -1,34 +1,31 @@
 #![doc = include_str!("../README.md")]
 
 mod circuit;
+mod closed;
 mod config;
 mod error;
 mod future;
-#[cfg(feature = "keyed")]
-mod keyed;
 mod layer;
+mod outcome;
 mod permit;
 mod probes;
-mod report;
 mod rules;
 mod service;
 mod shared;
 mod state;
 mod sync;
-mod watch;
-mod window;
+mod telemetry;
+mod transitions;
 mod word;
 
-#[cfg(feature = "keyed")]
-pub use crate::keyed::{Circuits, KeyedBreaker, KeyedBreakerLayer};
 pub use crate::{
     circuit::Circuit,
-    config::{BreakerConfig, OnOpen},
+    config::{CircuitConfig, OnOpen},
     error::CircuitOpen,
-    future::ResponseFuture,
+    future::{ResponseFuture, Run},
     layer::BreakerLayer,
     permit::Permit,
     service::Breaker,
-    state::{BreakerSnapshot, Cause, State, Transition},
-    watch::Transitions,
+    state::{Cause, CircuitSnapshot, State, Transition},
+    transitions::Transitions,
 };

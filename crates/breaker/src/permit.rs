@@ -1,12 +1,18 @@
 //! One admission.
 
-use std::{mem, sync::Arc};
+use std::{
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
-use steadfast_core::{Verdict, parts::Lane};
+use steadfast_core::{Classify, Verdict, parts::Lane};
 
 use crate::{
-    report::CallOutcome,
-    shared::{Admission, Outcome, Shared},
+    outcome::{End, Outcome},
+    shared::{Admission, Refused, Shared},
 };
 
 /// A call that was let in. It owes the circuit one verdict; dropping it is the verdict "cancelled".
@@ -24,10 +30,13 @@ pub struct Permit {
     panicked: bool,
 }
 
+// Always inline: what is left of a permit for a plain success is a read of one word. All the rest is out of line, and takes what
+// it needs by value: a permit whose address is taken lives in memory, and with it the future that holds it.
 impl Permit {
     #[inline(always)]
-    pub(crate) fn new(lane: &Arc<Lane<Shared>>, admission: Admission) -> Self {
-        Self { lane: Some(Arc::clone(lane)), admission, panicked: false }
+    pub(crate) fn admit(lane: &Arc<Lane<Shared>>) -> Result<Self, Refused> {
+        let admission = lane.admit()?;
+        Ok(Self { lane: Some(Arc::clone(lane)), admission, panicked: false })
     }
 
     /// A permit that owes nothing.
@@ -36,28 +45,20 @@ impl Permit {
         Self { lane: None, admission: Admission::NONE, panicked: false }
     }
 
-    /// Hands over what this permit owes, and leaves a settled one.
-    #[inline(always)]
-    pub(crate) fn take(&mut self) -> Self {
-        Self { lane: self.lane.take(), ..*self }
-    }
-
     /// Says what became of the call.
     #[inline]
     pub fn record(mut self, verdict: Verdict) {
         self.settle(verdict);
     }
 
-    // Always: what is left of it for a plain success is a read of one word. All the rest is out of line, and takes what it needs by
-    // value: a permit whose address is taken lives in memory, and with it the future that holds it.
     #[inline(always)]
-    pub(crate) fn settle(&mut self, verdict: Verdict) {
+    fn settle(&mut self, verdict: Verdict) {
         // A future polled again after it was ready must not speak twice.
         let Some(lane) = self.lane.take() else { return };
-        if verdict == Verdict::Success && lane.is_unchanged_by_success(self.admission) {
-            lane.report.call(CallOutcome::Success);
+        if verdict == Verdict::Success && lane.settle_success(lane.index(), self.admission) {
+            lane.telemetry.call(Outcome::Success);
         } else {
-            settle(lane, self.admission, verdict);
+            settle(lane, self.admission, End::Judged(verdict));
         }
     }
 
@@ -69,38 +70,48 @@ impl Permit {
         mem::forget(unwinding);
         value
     }
-}
 
-#[cold]
-#[inline(never)]
-#[expect(clippy::needless_pass_by_value, reason = "the caller has no more use for the lane")]
-fn settle(lane: Arc<Lane<Shared>>, admission: Admission, verdict: Verdict) {
-    let (outcome, call) = match verdict {
-        Verdict::Success => (Outcome::Success, CallOutcome::Success),
-        // The service is healthy; the caller is not.
-        Verdict::Permanent => (Outcome::Success, CallOutcome::Permanent),
-        Verdict::Repeatable { .. } => (Outcome::Success, CallOutcome::Repeatable),
-        Verdict::Transient { .. } => (Outcome::Failure, CallOutcome::Failure),
-        Verdict::Throttled { .. } => (Outcome::Throttled, CallOutcome::Throttled),
-        Verdict::Ignored => (Outcome::Nothing { dropped: false }, CallOutcome::Ignored),
-    };
-    finish(&lane, admission, outcome, call);
-}
-
-#[cold]
-#[inline(never)]
-#[expect(clippy::needless_pass_by_value, reason = "the caller has no more use for the lane")]
-fn abandon(lane: Arc<Lane<Shared>>, admission: Admission, panicked: bool) {
-    if panicked {
-        finish(&lane, admission, Outcome::Failure, CallOutcome::Failure);
-    } else {
-        finish(&lane, admission, Outcome::Nothing { dropped: true }, CallOutcome::Cancelled);
+    /// Polls the call that was let in, and gives the verdict when it is ready.
+    ///
+    /// A match for each arm, and no result in a result: the answer goes from the inner future to the caller untouched.
+    #[inline(always)]
+    pub(crate) fn poll<F, C, T, E>(
+        &mut self,
+        inner: Pin<&mut F>,
+        classifier: &C,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, E>>
+    where
+        F: Future<Output = Result<T, E>>,
+        C: Classify<T, E>,
+    {
+        match self.run(|| inner.poll(cx)) {
+            Poll::Ready(Ok(response)) => {
+                let verdict = classifier.classify(Ok(&response));
+                self.settle(verdict);
+                Poll::Ready(Ok(response))
+            }
+            Poll::Ready(Err(error)) => {
+                settle_error(Self { lane: self.lane.take(), ..*self }, classifier, &error);
+                Poll::Ready(Err(error))
+            }
+            Poll::Pending => Poll::Pending,
+        }
     }
 }
 
-fn finish(lane: &Lane<Shared>, admission: Admission, outcome: Outcome, call: CallOutcome) {
-    lane.settle(lane.index(), admission, outcome);
-    lane.report.call(if admission.is_would_refuse() { CallOutcome::WouldRefuse } else { call });
+#[cold]
+#[inline(never)]
+fn settle_error<T, E>(permit: Permit, classifier: &impl Classify<T, E>, error: &E) {
+    permit.record(classifier.classify(Err(error)));
+}
+
+#[cold]
+#[inline(never)]
+#[expect(clippy::needless_pass_by_value, reason = "the caller has no more use for the lane")]
+fn settle(lane: Arc<Lane<Shared>>, admission: Admission, end: End) {
+    lane.settle(lane.index(), admission, end);
+    lane.telemetry.call(if admission.is_would_refuse() { Outcome::WouldRefuse } else { end.outcome() });
 }
 
 /// Dropped only by a panic: on the way of a success it costs nothing.
@@ -116,7 +127,7 @@ impl Drop for Permit {
     #[inline]
     fn drop(&mut self) {
         if let Some(lane) = self.lane.take() {
-            abandon(lane, self.admission, self.panicked);
+            settle(lane, self.admission, if self.panicked { End::Panicked } else { End::Dropped });
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::state::Cause;
 
 /// The rules by which a closed circuit opens. Any one of them is enough.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Rules {
+pub(crate) struct TripRules {
     pub(crate) failure_ratio: Option<Ratio>,
     pub(crate) slow_ratio: Option<Ratio>,
     pub(crate) consecutive_failures: Option<NonZeroU32>,
@@ -16,10 +16,10 @@ pub(crate) struct Rules {
     pub(crate) minimum_calls: u64,
 }
 
-impl Rules {
+impl TripRules {
     /// The rule that says open, if one does. A ratio opens when it is reached, not only when it is exceeded.
-    pub(crate) fn judge(&self, counts: Counts, run: u32) -> Option<Cause> {
-        if self.consecutive_failures.is_some_and(|limit| run >= limit.get()) {
+    pub(crate) fn judge(&self, counts: Counts, failures_in_a_row: u32) -> Option<Cause> {
+        if self.consecutive_failures.is_some_and(|limit| failures_in_a_row >= limit.get()) {
             return Some(Cause::ConsecutiveFailures);
         }
         if counts.total < self.minimum_calls {
@@ -41,15 +41,15 @@ impl Rules {
 mod tests {
     use super::*;
 
-    const RULES: Rules = Rules {
+    const RULES: TripRules = TripRules {
         failure_ratio: Some(Ratio::HALF),
         slow_ratio: Some(Ratio::ONE),
         consecutive_failures: NonZeroU32::new(5),
         minimum_calls: 10,
     };
 
-    fn judge(total: u64, failures: u64, slow: u64, run: u32) -> Option<Cause> {
-        RULES.judge(Counts { total, failures, slow }, run)
+    fn judge(total: u64, failures: u64, slow: u64, failures_in_a_row: u32) -> Option<Cause> {
+        RULES.judge(Counts { total, failures, slow }, failures_in_a_row)
     }
 
     #[test]
@@ -68,7 +68,7 @@ mod tests {
 
     #[test]
     fn a_ratio_of_zero_does_not_open_on_successes() {
-        let rules = Rules { failure_ratio: Some(Ratio::ZERO), ..RULES };
+        let rules = TripRules { failure_ratio: Some(Ratio::ZERO), ..RULES };
         assert_eq!(rules.judge(Counts { total: 100, failures: 0, slow: 0 }, 0), None);
         assert_eq!(rules.judge(Counts { total: 100, failures: 1, slow: 0 }, 0), Some(Cause::FailureRatio));
     }

@@ -7,97 +7,96 @@ use std::{
     time::Duration,
 };
 
-use steadfast_core::{Classify, DefaultClassifier, TimeSource};
+use steadfast_core::{Classify, Select, TimeSource, parts::Waiter};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
 
-use crate::{
-    circuit::Circuit, config::OnOpen, error::CircuitOpen, future::ResponseFuture, shared::Readiness, watch::Watcher,
-};
+use crate::{circuit::Circuit, error::CircuitOpen, future::ResponseFuture, layer::BreakerLayer, shared::Readiness};
 
-/// A service behind a circuit.
+/// A service behind a circuit; `L` is the layer that made it.
 ///
 /// Closed, a request passes and its outcome is counted. Open, it is refused with [`CircuitOpen`] before the inner service is
 /// called. Dropping the response future cancels the call and gives its admission back.
 #[derive(Debug)]
-pub struct Breaker<S, C = DefaultClassifier> {
+pub struct Breaker<S, L = BreakerLayer> {
     inner: S,
-    circuit: Circuit,
-    classifier: C,
-    /// The circuit's, at hand.
-    on_open: OnOpen,
+    layer: L,
     /// Only while not ready, and it belongs to this handle alone.
     waiting: Option<Waiting>,
 }
 
-/// Boxed, and made only when an open circuit keeps a caller of `poll_ready` waiting.
+/// Made only when an open circuit keeps a caller of `poll_ready` waiting.
 #[derive(Debug)]
 struct Waiting {
-    watcher: Watcher,
+    waiter: Waiter,
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S, C> Breaker<S, C> {
-    /// Puts `inner` behind `circuit`.
-    pub fn new(inner: S, circuit: Circuit, classifier: C) -> Self {
-        let on_open = circuit.shared().on_open();
-        Self { inner, circuit, classifier, on_open, waiting: None }
-    }
-
-    /// The circuit.
-    pub const fn circuit(&self) -> &Circuit {
-        &self.circuit
+impl<S, L> Breaker<S, L> {
+    /// Puts `inner` behind the circuit of `layer`.
+    pub const fn new(inner: S, layer: L) -> Self {
+        Self { inner, layer, waiting: None }
     }
 
     /// The service behind the circuit.
-    pub const fn inner(&self) -> &S {
+    pub const fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// Not ready while the circuit would refuse. Woken by the timer or by any change of the circuit, never by itself.
-    // Out of line: inlined, it makes of `poll_ready` a call with a frame of 184 bytes.
-    #[cold]
-    #[inline(never)]
-    fn poll_circuit(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let shared = self.circuit.shared();
-        let waiting = self.waiting.get_or_insert_with(|| Waiting { watcher: Watcher::new(&self.circuit), timer: None });
-        loop {
-            shared.catch_up();
-            let mut readiness = Readiness::Ready;
-            let ready = waiting.watcher.wait_unless(cx, |guarded| {
-                readiness = shared.readiness(guarded);
-                (readiness == Readiness::Ready).then_some(())
-            });
-            if ready.is_some() {
-                self.waiting = None;
-                return Poll::Ready(());
-            }
-            let Readiness::In(left) = readiness else { return Poll::Pending };
-            // The circuit's clock need not be the timer's: set anew each time, and never to less than a timer can tell.
-            let at = Instant::from_std(TimeSource::Tokio.now()) + left.max(SHORTEST_SLEEP);
-            let timer = waiting.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
-            timer.as_mut().reset(at);
-            if timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
+    /// The service behind the circuit, to be changed.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service without its circuit.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+/// Not ready while the circuit would refuse. Woken by the timer or by any change of the circuit, never by itself.
+// Out of line: inlined, it makes of `poll_ready` a call with a frame of 184 bytes.
+#[cold]
+#[inline(never)]
+fn poll_circuit(circuit: &Circuit, slot: &mut Option<Waiting>, cx: &mut Context<'_>) -> Poll<()> {
+    let shared = circuit.shared();
+    let waiting = slot.get_or_insert_with(|| Waiting { waiter: shared.waiters.join(), timer: None });
+    loop {
+        shared.catch_up();
+        let mut readiness = Readiness::Ready;
+        let ready = waiting.waiter.poll(cx, || {
+            readiness = shared.readiness();
+            (readiness == Readiness::Ready).then_some(())
+        });
+        if ready.is_ready() {
+            *slot = None;
+            return Poll::Ready(());
+        }
+        let Readiness::In(left) = readiness else { return Poll::Pending };
+        // The circuit's clock need not be the timer's: set anew each time, and at least 1 ms ahead, tokio's timer resolution.
+        let at = Instant::from_std(TimeSource::Tokio.now()) + left.max(SHORTEST_SLEEP);
+        let timer = waiting.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        timer.as_mut().reset(at);
+        if timer.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
         }
     }
 }
 
-/// The grain of tokio's timers.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 
-impl<S: Clone, C: Clone> Clone for Breaker<S, C> {
+impl<S: Clone, L: Clone> Clone for Breaker<S, L> {
     fn clone(&self) -> Self {
-        Self::new(self.inner.clone(), self.circuit.clone(), self.classifier.clone())
+        Self::new(self.inner.clone(), self.layer.clone())
     }
 }
 
-impl<S, C, Req> Service<Req> for Breaker<S, C>
+impl<S, C, H, Req> Service<Req> for Breaker<S, BreakerLayer<C, H>>
 where
     S: Service<Req>,
     S::Error: From<CircuitOpen>,
     C: Classify<S::Response, S::Error> + Clone,
+    H: Select<Req, Handle = Circuit>,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -105,7 +104,9 @@ where
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        if self.on_open == OnOpen::NotReady && !self.circuit.shared().is_closed() && self.poll_circuit(cx).is_pending()
+        if let Some(circuit) = self.layer.handle.common()
+            && circuit.may_be_unready()
+            && poll_circuit(circuit, &mut self.waiting, cx).is_pending()
         {
             return Poll::Pending;
         }
@@ -116,6 +117,7 @@ where
     // words and read in pairs of words: each read would wait for the writes.
     #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
-        ResponseFuture::call(&self.circuit, &mut self.inner, request, self.classifier.clone())
+        let circuit = self.layer.handle.select(&request);
+        ResponseFuture::call(&circuit, &mut self.inner, request, self.layer.classifier.clone())
     }
 }

@@ -1,12 +1,8 @@
 //! The state all handles of a circuit share: one word for the calls, one lock for the rare rest.
 //!
-//! A call reads [`Hot::word`] when it is admitted and again when it is settled. While the circuit is closed and the window holds
-//! nothing but successes that is all. Everything else (a failure, a transition, a probe) happens under the lock, and
-//! every write to the word's epoch and state does; outside it a success may only count down.
-//!
-//! Orderings. A transition publishes the word with `Release` after what belongs to it (`open_until`); an admission loads it
-//! with `Acquire`, and so sees at least the open time of the state it read. It may see a later one, of a later open state: then
-//! refusing is right as well. A countdown carries no other data, so its exchange needs no ordering of its own.
+//! A call reads the published word when it is admitted and again when it is settled. While the circuit is closed and the window
+//! holds nothing but successes that is all. Everything else (a failure, a transition, a probe) happens under the lock, and every
+//! write to the word's epoch and state does; outside it a success may only count down.
 
 mod admit;
 mod settle;
@@ -15,187 +11,96 @@ mod transit;
 use std::{mem, time::Duration};
 
 use steadfast_core::{
-    Backoff, ConfigError, Counts,
-    parts::{Splitter, Stopwatch, StripedSuccesses},
+    Counts,
+    parts::{Changes, Splitter, Stopwatch, Waiters, Wakers, lock},
 };
 
-pub(crate) use self::{
-    admit::{Admission, Refused},
-    settle::Outcome,
-};
+pub(crate) use self::admit::{Admission, Refused};
 use crate::{
-    config::{BreakerConfig, OnOpen, WindowConfig},
-    probes::{Probes, Round},
-    report::Report,
-    rules::Rules,
-    state::{BreakerSnapshot, State, Transition},
-    sync::{AtomicU64, Mutex, MutexGuard, Ordering},
-    watch::{Wakers, Watchers},
-    window::Window,
-    word::Word,
+    closed::{Closed, Successes},
+    config::Settings,
+    probes::Round,
+    state::{CircuitSnapshot, State, Transition},
+    sync::{Mutex, MutexGuard},
+    telemetry::Telemetry,
+    word::{Published, Word},
 };
 
 #[derive(Debug)]
 pub(crate) struct Shared {
-    hot: Hot,
-    successes: Option<StripedSuccesses>,
-    settings: Settings,
+    published: Published,
+    successes: Successes,
+    pub(crate) settings: Settings,
     /// All times are nanoseconds of this clock.
     clock: Stopwatch,
     splitter: Splitter,
-    pub(crate) report: Report,
+    pub(crate) telemetry: Telemetry,
+    pub(crate) transitions: Changes<Transition>,
+    /// Services that are not ready.
+    pub(crate) waiters: Waiters,
+    // Nothing under the lock can panic half-way: no user code runs there.
     guarded: Mutex<Guarded>,
-}
-
-/// What calls read, away from what the lock writes.
-#[derive(Debug)]
-#[repr(align(128))]
-struct Hot {
-    word: AtomicU64,
-    /// When an open circuit may be probed.
-    open_until: AtomicU64,
-    /// The tick from which a success must look at a time window that holds failures.
-    look_at: AtomicU64,
-}
-
-#[derive(Debug)]
-struct Settings {
-    rules: Rules,
-    slow_after: Option<u64>,
-    window: WindowConfig,
-    open_time: Backoff,
-    probes: Probes,
-    probe_limit: u64,
-    throttled_fails_probe: bool,
-    on_open: OnOpen,
 }
 
 /// What only the holder of the lock sees.
 #[derive(Debug)]
-pub(crate) struct Guarded {
-    window: Window,
-    /// Where the word's countdown began; what is missing from it are successes not yet handed to the window.
-    countdown_from: u32,
-    /// Failures in a row.
-    run: u32,
+struct Guarded {
+    closed: Closed,
     trips: u32,
     open_delay: Duration,
     round: Option<Round>,
-    pub(crate) last: Option<Transition>,
-    /// What must be told once the lock is free.
-    news: Option<Transition>,
-    /// Whether those who wait should look again.
-    stirred: bool,
-    pub(crate) watchers: Watchers,
-}
-
-impl Guarded {
-    pub(crate) fn sequence(&self) -> u64 {
-        self.last.map_or(0, |last| last.sequence)
-    }
+    /// To be told once the lock is free: a transition, and a change after which a call may be let in that was not before.
+    unreported: Option<(Transition, Wakers)>,
+    wake_waiters: bool,
 }
 
 impl Shared {
-    pub(crate) fn new(config: &BreakerConfig, lanes: usize) -> Result<Self, ConfigError> {
-        let window = config.window_config()?;
-        let rules = config.rules(window)?;
-        let probes = config.checked_probes()?;
-        config.check_times()?;
-        let guarded = Guarded {
-            window: Window::new(window),
-            countdown_from: 0,
-            run: 0,
-            trips: 0,
-            open_delay: Duration::ZERO,
-            round: None,
-            last: None,
-            news: None,
-            stirred: false,
-            watchers: Watchers::default(),
-        };
-        let shared = Self {
-            hot: Hot {
-                word: AtomicU64::new(Word::new(0, State::Closed, false).0),
-                open_until: AtomicU64::new(0),
-                look_at: AtomicU64::new(0),
-            },
-            successes: match window {
-                WindowConfig::Count(_) => None,
-                WindowConfig::Time(buckets) => Some(StripedSuccesses::new(buckets, lanes)),
-            },
-            settings: Settings {
-                rules,
-                slow_after: config.slow_after().map(nanos),
-                window,
-                open_time: config.open_time,
-                probes,
-                probe_limit: nanos(config.probe_limit),
-                throttled_fails_probe: config.throttled_fails_probe,
-                on_open: config.on_open,
-            },
-            clock: Stopwatch::start(config.time_source),
-            splitter: config.seed.map_or_else(Splitter::from_entropy, Splitter::seeded),
-            report: Report::new(&config.name),
+    pub(crate) fn new(settings: Settings, splitter: Splitter, telemetry: Telemetry, lanes: usize) -> Self {
+        let (mut closed, successes) = Closed::new(settings.window, lanes);
+        let published = Published::new(Word::new(0, State::Closed, false));
+        published.change_state(closed.restart(&published, &settings.rules, 0, false));
+        let open_delay = Duration::ZERO;
+        let guarded = Guarded { closed, trips: 0, open_delay, round: None, unreported: None, wake_waiters: false };
+        Self {
+            published,
+            successes,
+            settings,
+            clock: Stopwatch::start(settings.time_source),
+            splitter,
+            telemetry,
+            transitions: Changes::new(),
+            waiters: Waiters::new(),
             guarded: Mutex::new(guarded),
-        };
-        shared.begin_closed(&mut shared.lock(), 0, false);
-        Ok(shared)
+        }
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Guarded> {
-        // Nothing under the lock can panic half-way: no user code runs there.
-        self.guarded.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Guarded> {
+        lock(&self.guarded)
     }
 
-    /// Does the work under the lock, then tells what came of it with the lock free again.
+    /// Does the work under the lock, then reports and wakes with the lock free again.
     fn locked<T>(&self, work: impl FnOnce(&mut Guarded) -> T) -> T {
         let mut guarded = self.lock();
         let value = work(&mut guarded);
-        let news = guarded.news.take();
-        let wakers = if mem::take(&mut guarded.stirred) { guarded.watchers.take() } else { Wakers::default() };
+        let (unreported, wake_waiters) = (guarded.unreported.take(), mem::take(&mut guarded.wake_waiters));
         drop(guarded);
-        wakers.wake();
-        if let Some(transition) = news {
-            self.report.transition(transition);
+        // Should a subscriber of events or a waker panic, the other wakers are woken as they are dropped.
+        let waiters = if wake_waiters { self.waiters.take() } else { Wakers::default() };
+        if let Some((transition, subscribers)) = unreported {
+            self.telemetry.transition(transition);
+            subscribers.wake();
         }
+        waiters.wake();
         value
     }
 
-    #[inline]
-    pub(crate) fn now(&self) -> u64 {
+    fn now(&self) -> u64 {
         self.clock.nanos()
-    }
-
-    pub(crate) fn on_open(&self) -> OnOpen {
-        self.settings.on_open
     }
 
     #[inline]
     fn word(&self) -> Word {
-        Word(self.hot.word.load(Ordering::Acquire))
-    }
-
-    fn open_until(&self) -> u64 {
-        self.hot.open_until.load(Ordering::Relaxed)
-    }
-
-    /// Only a slow-call rule needs to know when a call began.
-    #[inline(always)]
-    fn started(&self) -> u64 {
-        if self.settings.slow_after.is_some() { self.started_now() } else { NOT_MEASURED }
-    }
-
-    // Out of line: with the code of the clock in it, `call` is too long to be inlined at a second call site.
-    #[cold]
-    #[inline(never)]
-    fn started_now(&self) -> u64 {
-        self.now()
-    }
-
-    /// Slow is strictly longer.
-    fn is_slow(&self, started: u64, now: u64) -> bool {
-        // What was not measured began in the far future.
-        self.settings.slow_after.is_some_and(|limit| now.saturating_sub(started) > limit)
+        self.published.word()
     }
 
     #[inline]
@@ -214,15 +119,15 @@ impl Shared {
     }
 
     /// Whether a call would be let in now, or what to wait for.
-    pub(crate) fn readiness(&self, guarded: &Guarded) -> Readiness {
-        let (word, now) = (self.word(), self.now());
+    pub(crate) fn readiness(&self) -> Readiness {
+        let (guarded, word, now) = (self.lock(), self.word(), self.now());
         let until = |instant: u64| match instant.checked_sub(now) {
             None | Some(0) => Readiness::Ready,
             Some(left) => Readiness::In(Duration::from_nanos(left)),
         };
         match (word.state(), &guarded.round) {
             _ if word.is_dry_run() => Readiness::Ready,
-            (State::Open, _) => until(self.open_until()),
+            (State::Open, _) => until(self.published.open_until()),
             (State::ForcedOpen, _) => Readiness::OnChange,
             (State::HalfOpen, Some(round)) if !round.has_place(self.settings.probes) => {
                 round.ends(self.settings.probe_limit).map_or(Readiness::Ready, until)
@@ -231,30 +136,22 @@ impl Shared {
         }
     }
 
-    pub(crate) fn snapshot(&self) -> BreakerSnapshot {
+    pub(crate) fn snapshot(&self) -> CircuitSnapshot {
         let now = self.now();
         let guarded = self.lock();
         let word = self.word();
-        let counts = match &guarded.window {
-            _ if !word.is_closed() => Counts::default(),
-            Window::Count(window) => {
-                window.counts_after(guarded.countdown_from.saturating_sub(word.countdown()).into())
-            }
-            Window::Time(window) => {
-                let tick = self.tick(word.epoch(), now);
-                self.counts_in_time(window.counts(tick), tick)
-            }
-        };
-        BreakerSnapshot {
+        let (counts, consecutive_failures) =
+            if word.is_closed() { guarded.closed.counts(word, now) } else { (Counts::default(), 0) };
+        let left = || Duration::from_nanos(self.published.open_until().saturating_sub(now));
+        CircuitSnapshot {
             state: word.state(),
             dry_run: word.is_dry_run(),
             counts,
-            consecutive_failures: if word.streak() { guarded.run } else { 0 },
-            open_for: (word.state() == State::Open)
-                .then(|| Duration::from_nanos(self.open_until().saturating_sub(now))),
+            consecutive_failures,
+            open_for: (word.state() == State::Open).then(left),
             trips: guarded.trips,
             probes_in_flight: guarded.round.as_ref().map_or(0, Round::in_flight),
-            transitions: guarded.sequence(),
+            transitions: self.transitions.sequence(),
         }
     }
 }
@@ -265,12 +162,4 @@ pub(crate) enum Readiness {
     Ready,
     In(Duration),
     OnChange,
-}
-
-/// The start of a call whose duration nobody asks for.
-const NOT_MEASURED: u64 = u64::MAX;
-
-/// Limits are at most a year, where configuration bounds them, and 584 years otherwise.
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

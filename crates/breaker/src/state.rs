@@ -60,7 +60,7 @@ pub enum Cause {
     ProbesFailed,
     /// Probes did not come back in time.
     ProbesOverdue,
-    /// Somebody used the handle.
+    /// The handle was used.
     Commanded,
 }
 
@@ -81,8 +81,8 @@ pub struct Transition {
 /// The state of a circuit as plain data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct BreakerSnapshot {
-    /// The state. An open circuit whose time has passed stays open until somebody calls.
+pub struct CircuitSnapshot {
+    /// The state. An open circuit whose time has passed stays open until the next call.
     pub state: State,
     /// Whether refusals are only counted, not carried out.
     pub dry_run: bool,

@@ -1,22 +1,27 @@
 //! Every interleaving of two threads at the edges of the circuit.
 //!
-//! Not here: a success under a time window against the failure that completes its minimum. That pair rests on the single total order of
-//! sequentially consistent operations, which loom does not model; real threads race for it in `it::traps`.
+//! Not here: a success under a time window against the failure that completes its minimum. That store
+//! buffering rests on the single total order of sequentially consistent operations, which loom does not
+//! model; real threads race for it in `it::traps`.
 //!
 //! Run with `RUSTFLAGS="--cfg steadfast_loom" cargo test --release --test loom`.
 
 #![cfg(steadfast_loom)]
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use loom::thread;
-use steadfast_breaker::{BreakerConfig, Circuit, State};
+use steadfast_breaker::{Circuit, CircuitConfig, State};
 use steadfast_core::{Backoff, Executed, Ratio, Snapshot, Verdict};
 
 const FAILED: Verdict = Verdict::transient(Executed::Maybe);
 
-fn circuit(config: BreakerConfig) -> Circuit {
+const fn n(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).unwrap()
+}
+
+fn circuit(config: CircuitConfig) -> Circuit {
     let hour = Backoff::constant(Duration::from_secs(3600)).unwrap();
     Circuit::new(config.open_time(hour)).unwrap()
 }
@@ -31,7 +36,7 @@ fn call(circuit: &Circuit, verdict: Verdict) {
 #[test]
 fn successes_and_failures_are_all_counted() {
     loom::model(|| {
-        let circuit = circuit(BreakerConfig::new().count_window(8).minimum_calls(8).failure_ratio(Ratio::ONE));
+        let circuit = circuit(CircuitConfig::new().count_window(n(8)).minimum_calls(n(8)).failure_ratio(Ratio::ONE));
         let other = circuit.clone();
         let thread = thread::spawn(move || {
             call(&other, Verdict::Success);
@@ -45,11 +50,12 @@ fn successes_and_failures_are_all_counted() {
     });
 }
 
-/// Whoever comes last completes the minimum: the circuit cannot stay closed because each thought that the other would judge.
+/// The outcome that comes last completes the minimum: the circuit cannot stay closed because each thought that the other would judge.
 #[test]
 fn the_outcome_that_completes_the_minimum_is_judged() {
     loom::model(|| {
-        let circuit = circuit(BreakerConfig::new().count_window(4).minimum_calls(3).failure_ratio(Ratio::percent(33)));
+        let circuit =
+            circuit(CircuitConfig::new().count_window(n(4)).minimum_calls(n(3)).failure_ratio(Ratio::percent(33)));
         let other = circuit.clone();
         let thread = thread::spawn(move || call(&other, FAILED));
         call(&circuit, Verdict::Success);
@@ -63,7 +69,7 @@ fn the_outcome_that_completes_the_minimum_is_judged() {
 #[test]
 fn two_failures_at_the_edge_open_once() {
     loom::model(|| {
-        let circuit = circuit(BreakerConfig::new().count_window(4).minimum_calls(2));
+        let circuit = circuit(CircuitConfig::new().count_window(n(4)).minimum_calls(n(2)));
         let other = circuit.clone();
         let thread = thread::spawn(move || call(&other, FAILED));
         call(&circuit, FAILED);
@@ -77,7 +83,7 @@ fn two_failures_at_the_edge_open_once() {
 #[test]
 fn a_straggler_overtaken_by_a_reset_counts_for_nothing() {
     loom::model(|| {
-        let circuit = circuit(BreakerConfig::new().count_window(4).minimum_calls(4));
+        let circuit = circuit(CircuitConfig::new().count_window(n(4)).minimum_calls(n(4)));
         let straggler = circuit.try_admit().unwrap();
         let other = circuit.clone();
         let thread = thread::spawn(move || {
@@ -95,7 +101,7 @@ fn a_straggler_overtaken_by_a_reset_counts_for_nothing() {
 fn one_place_is_given_to_one_probe() {
     loom::model(|| {
         let at_once = Backoff::constant(Duration::from_nanos(1)).unwrap();
-        let config = BreakerConfig::new().count_window(1).minimum_calls(1).probes(1, 1).open_time(at_once);
+        let config = CircuitConfig::new().count_window(n(1)).minimum_calls(n(1)).probes(n(1), n(1)).open_time(at_once);
         let circuit = Circuit::new(config).unwrap();
         call(&circuit, FAILED);
         let other = circuit.clone();

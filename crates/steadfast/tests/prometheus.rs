@@ -14,7 +14,7 @@ use http::{Request, Response};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use steadfast::{
     ManualWallClock,
-    breaker::{BreakerConfig, BreakerLayer, Circuit},
+    breaker::{BreakerLayer, Circuit, CircuitConfig},
     clock::{Hlc, HlcConfig, HlcLayer, Timestamp},
     quorum::{CallConfig, QuorumCall, Threshold},
     retry::{RetryConfig, RetryLayer},
@@ -84,7 +84,7 @@ async fn exercise() {
     let config = CallConfig::all_at_once().named("stock");
     QuorumCall::new(Threshold::majority_of(3).unwrap(), nodes, config).unwrap().oneshot(()).await.unwrap();
 
-    let circuit = Circuit::new(BreakerConfig::new().named("stock").minimum_calls(2)).unwrap();
+    let circuit = Circuit::new(CircuitConfig::new().named("stock").minimum_calls(2.try_into().unwrap())).unwrap();
     let limit = LimitConfig::quantile(Duration::from_millis(10), Duration::from_millis(20)).named("stock");
     let service = ServiceBuilder::new()
         .layer(RetryLayer::new(RetryConfig::new().retry_after_limit(Duration::ZERO).named("stock")).idempotent())

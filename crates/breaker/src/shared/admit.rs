@@ -2,74 +2,58 @@
 
 use std::time::Duration;
 
-use super::{Guarded, NOT_MEASURED, Shared};
+use super::{Guarded, Shared};
 use crate::{
     error::CircuitOpen,
-    report::CallOutcome,
+    outcome::Outcome,
     state::{Cause, State},
     word::Word,
 };
 
 /// How a call was let in: the word it saw, whose epoch it speaks for, and when it began.
-#[derive(Clone, Copy)]
+///
+/// While that word is closed the end of the call is counted, while it is half-open it decides. In any other state (disabled, or
+/// let in by a dry run that would have refused it) it does not matter.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Admission {
-    word: Word,
+    pub(super) word: Word,
     started: u64,
 }
 
+/// The start of a call whose duration is not asked for.
+const NOT_MEASURED: u64 = u64::MAX;
+
 impl Admission {
     /// Of a call that was not let in.
-    pub(crate) const NONE: Self = Self { word: Word(0), started: NOT_MEASURED };
-
-    /// While closed the outcome is counted, while half-open it decides. In any other state (disabled, or let in by a dry run that
-    /// would have refused it) it does not matter.
-    #[inline]
-    pub(super) const fn state(self) -> State {
-        self.word.state()
-    }
+    pub(crate) const NONE: Self = Self { word: Word::new(0, State::Disabled, false), started: NOT_MEASURED };
 
     /// Let in by a dry run where it would have been refused.
-    #[inline]
     pub(crate) const fn is_would_refuse(self) -> bool {
         self.word.is_dry_run() && matches!(self.word.state(), State::Disabled)
     }
 
+    /// When a call began that a slow-call rule or a probe's limit measures.
     #[inline]
-    pub(super) const fn word(self) -> Word {
-        self.word
-    }
-
-    #[inline]
-    pub(super) const fn epoch(self) -> u64 {
-        self.word.epoch()
-    }
-
-    #[inline]
-    pub(super) const fn started(self) -> u64 {
-        self.started
+    pub(super) const fn started(self) -> Option<u64> {
+        if self.started == NOT_MEASURED { None } else { Some(self.started) }
     }
 }
 
-impl std::fmt::Debug for Admission {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} in epoch {}", self.state(), self.epoch())
-    }
-}
-
-/// How a call was refused: the nanoseconds after which it makes sense to come back. One word, so that a refusal is not carried
-/// through memory until somebody asks for it as an error.
-#[derive(Clone, Copy, Debug)]
+/// How a call was refused: the nanoseconds after which it makes sense to come back, and the largest number where that is not known.
+/// One word, so that a refusal is not carried through memory until it is asked for as an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused(u64);
 
 impl Refused {
-    /// Nobody knows when.
-    pub(crate) const UNTOLD: Self = Self(u64::MAX);
+    pub(crate) const UNTIL_CHANGED: Self = Self(u64::MAX);
 }
 
 impl From<Refused> for CircuitOpen {
-    #[inline]
     fn from(refused: Refused) -> Self {
-        Self::new((refused.0 != Refused::UNTOLD.0).then(|| Duration::from_nanos(refused.0)))
+        match refused {
+            Refused::UNTIL_CHANGED => Self::until_changed(),
+            Refused(nanos) => Self::after(Duration::from_nanos(nanos)),
+        }
     }
 }
 
@@ -83,6 +67,19 @@ impl Shared {
         self.admit_unless_closed(word)
     }
 
+    /// Only a slow-call rule needs to know when a call began.
+    #[inline(always)]
+    fn started(&self) -> u64 {
+        if self.settings.slow_after.is_some() { self.started_now() } else { NOT_MEASURED }
+    }
+
+    // Out of line: with the code of the clock in it, `call` is too long to be inlined at a second call site.
+    #[cold]
+    #[inline(never)]
+    fn started_now(&self) -> u64 {
+        self.now()
+    }
+
     /// Open is decided here without the lock: it is what a client meets most when it is refused.
     ///
     /// Not inlined, so that [`admit`](Self::admit) is short enough to be.
@@ -91,10 +88,10 @@ impl Shared {
     fn admit_unless_closed(&self, word: Word) -> Result<Admission, Refused> {
         let refusal = match word.state() {
             State::Disabled => return Ok(Admission { word, started: NOT_MEASURED }),
-            State::ForcedOpen => Refused::UNTOLD,
+            State::ForcedOpen => Refused::UNTIL_CHANGED,
             State::Open => {
                 let now = self.now();
-                match self.open_until().checked_sub(now) {
+                match self.published.open_until().checked_sub(now) {
                     None | Some(0) => return self.admit_under_lock(now),
                     Some(left) => Refused(left),
                 }
@@ -104,11 +101,13 @@ impl Shared {
         self.refuse(word, refusal)
     }
 
+    /// A call that a dry run lets in where it would have been refused counts for nothing, whatever the state is.
     fn refuse(&self, word: Word, refusal: Refused) -> Result<Admission, Refused> {
         if word.is_dry_run() {
-            return Ok(Admission { word: uncounted(word), started: NOT_MEASURED });
+            let word = Word::new(word.epoch(), State::Disabled, true);
+            return Ok(Admission { word, started: NOT_MEASURED });
         }
-        self.report.call(CallOutcome::Refused);
+        self.telemetry.call(Outcome::Refused);
         Err(refusal)
     }
 
@@ -119,15 +118,17 @@ impl Shared {
         });
         match admission {
             Some(admission) => Ok(admission),
-            None if word.state() == State::Open => self.refuse(word, Refused(self.open_until().saturating_sub(now))),
-            None => self.refuse(word, Refused::UNTOLD),
+            None if word.state() == State::Open => {
+                self.refuse(word, Refused(self.published.open_until().saturating_sub(now)))
+            }
+            None => self.refuse(word, Refused::UNTIL_CHANGED),
         }
     }
 
     /// Makes the transitions that time alone has brought about.
     pub(super) fn advance(&self, guarded: &mut Guarded, now: u64) {
         let word = self.word();
-        if word.state() == State::Open && now >= self.open_until() {
+        if word.state() == State::Open && now >= self.published.open_until() {
             self.half_open(guarded, word);
         } else if guarded.round.as_ref().is_some_and(|round| round.is_overdue(now, self.settings.probe_limit)) {
             self.open(guarded, word, now, Cause::ProbesOverdue);
@@ -138,16 +139,11 @@ impl Shared {
         let word = self.word();
         match (word.state(), &mut guarded.round) {
             (State::Closed | State::Disabled, _) => Some(Admission { word, started: self.started() }),
-            // The time of a probe is always known: it has a limit.
+            // The start of a probe is always known: it has a limit.
             (State::HalfOpen, Some(round)) => {
                 round.admit(self.settings.probes, now).then_some(Admission { word, started: now })
             }
             _ => None,
         }
     }
-}
-
-/// A call that a dry run lets in where it would have been refused speaks for nothing, whatever the state is.
-const fn uncounted(word: Word) -> Word {
-    Word::new(word.epoch(), State::Disabled, true)
 }

@@ -11,11 +11,11 @@ use steadfast_testkit::{Probe, Reply};
 use tokio_test::task::spawn;
 use tower::{BoxError, Layer, Service, service_fn};
 
-use crate::{FAILED, OPEN_TIME, calls, circuit, config};
+use crate::{FAILED, OPEN_TIME, calls, circuit, config, n};
 
 #[tokio::test(start_paused = true)]
 async fn a_dropped_future_gives_its_probe_back() {
-    let circuit = circuit(config().probes(1, 1));
+    let circuit = circuit(config().probes(n(1), n(1)));
     let probe = Probe::new();
     probe.control().always(Reply::value(1).held());
     let mut service = BreakerLayer::new(circuit.clone()).layer(probe);
@@ -37,7 +37,7 @@ async fn a_dropped_future_gives_its_probe_back() {
 #[tokio::test(start_paused = true)]
 async fn a_straggler_cannot_speak_for_a_later_state() {
     for config in [config(), config().time_window(Duration::from_secs(10), 10)] {
-        let circuit = circuit(config.probes(1, 1));
+        let circuit = circuit(config.probes(n(1), n(1)));
         let stragglers: Vec<_> = (0..40).map(|_| circuit.try_admit().unwrap()).collect();
         let mut stragglers = stragglers.into_iter();
         calls(&circuit, 4, FAILED);
@@ -78,7 +78,7 @@ async fn a_call_dropped_after_the_slow_threshold_counts_as_slow() {
 #[tokio::test(start_paused = true)]
 async fn a_probe_dropped_after_the_slow_threshold_has_failed() {
     let limit = Duration::from_millis(100);
-    let circuit = circuit(config().slow_calls(limit, Ratio::HALF).probes(1, 1));
+    let circuit = circuit(config().slow_calls(limit, Ratio::HALF).probes(n(1), n(1)));
     calls(&circuit, 4, FAILED);
     tokio::time::advance(OPEN_TIME).await;
     let probe = circuit.try_admit().unwrap();
@@ -106,7 +106,7 @@ async fn a_service_that_panics_has_failed_and_the_circuit_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_classifier_that_panics_leaks_no_probe() {
-    let circuit = circuit(config().probes(1, 1));
+    let circuit = circuit(config().probes(n(1), n(1)));
     calls(&circuit, 4, FAILED);
     tokio::time::advance(OPEN_TIME).await;
     let classifier = |_: Result<&u32, &BoxError>| -> Verdict { panic!("in the classifier") };

@@ -10,13 +10,13 @@ use std::{
 };
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-use steadfast_breaker::{BreakerLayer, Circuit, Circuits, OnOpen, Permit, State, Transitions};
+use steadfast_breaker::{BreakerLayer, Circuit, OnOpen, Permit, State, Transitions};
 use steadfast_core::{Backoff, Jitter, Ratio, Snapshot, TimeSource, Verdict};
 use steadfast_testkit::Probe;
 use tokio_test::task::spawn;
 use tower::{BoxError, Layer, Service, service_fn};
 
-use crate::{FAILED, OPEN_TIME, call, calls, circuit, config};
+use crate::{FAILED, OPEN_TIME, call, calls, circuit, config, n};
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -24,7 +24,7 @@ fn seconds(seconds: u64) -> Duration {
 
 #[tokio::test(start_paused = true)]
 async fn each_probe_has_the_whole_limit_to_itself() {
-    let circuit = circuit(config().probes(3, 2).probe_limit(seconds(10)));
+    let circuit = circuit(config().probes(n(3), n(2)).probe_limit(seconds(10)));
     calls(&circuit, 4, FAILED);
     tokio::time::advance(OPEN_TIME).await;
     let first = circuit.try_admit().unwrap();
@@ -38,7 +38,7 @@ async fn each_probe_has_the_whole_limit_to_itself() {
 
 #[tokio::test(start_paused = true)]
 async fn a_healthy_service_with_one_call_at_a_time_under_way_closes_its_circuit() {
-    let circuit = circuit(config().probes(3, 3).probe_limit(seconds(10)));
+    let circuit = circuit(config().probes(n(3), n(3)).probe_limit(seconds(10)));
     calls(&circuit, 4, FAILED);
     tokio::time::advance(OPEN_TIME).await;
     // Each answer takes six seconds, and a call comes each five: there is always one under way.
@@ -106,7 +106,7 @@ fn a_waker_that_panics_does_not_lose_the_others() {
 
 #[tokio::test(start_paused = true)]
 async fn a_future_polled_again_after_it_was_ready_does_not_speak_twice() {
-    let circuit = circuit(config().probes(3, 3));
+    let circuit = circuit(config().probes(n(3), n(3)));
     calls(&circuit, 4, FAILED);
     tokio::time::advance(OPEN_TIME).await;
     let layer = BreakerLayer::new(circuit.clone());
@@ -141,7 +141,7 @@ async fn a_call_that_a_dry_run_lets_through_is_one_increment() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hung_probe_does_not_make_a_balancers_service_ready_only_to_refuse() {
-    let circuit = circuit(config().on_open(OnOpen::NotReady).probes(1, 1).probe_limit(seconds(10)));
+    let circuit = circuit(config().on_open(OnOpen::NotReady).probes(n(1), n(1)).probe_limit(seconds(10)));
     let mut service = BreakerLayer::new(circuit.clone()).layer(Probe::new());
     calls(&circuit, 4, FAILED);
     tokio::time::advance(OPEN_TIME).await;
@@ -174,8 +174,9 @@ async fn waiting_on_a_clock_that_lags_behind_the_timer_does_not_spin() {
 async fn calls_that_hang_and_are_dropped_do_not_end_a_run_of_failures() {
     let limit = Duration::from_millis(100);
     let run = 3.try_into().unwrap();
-    let circuit =
-        circuit(config().count_window(100).minimum_calls(100).slow_calls(limit, Ratio::ONE).consecutive_failures(run));
+    let circuit = circuit(
+        config().count_window(n(100)).minimum_calls(n(100)).slow_calls(limit, Ratio::ONE).consecutive_failures(run),
+    );
     calls(&circuit, 2, FAILED);
     let hung = circuit.try_admit().unwrap();
     tokio::time::advance(limit * 2).await;
@@ -190,7 +191,7 @@ async fn calls_that_hang_and_are_dropped_do_not_end_a_run_of_failures() {
 async fn the_minimum_is_completed_to_the_call_under_a_time_window_with_a_failure() {
     for minimum in [2, 3, 10, 1000] {
         let config =
-            config().time_window(seconds(10), 10).minimum_calls(minimum).failure_ratio(Ratio::new(1e-6).unwrap());
+            config().time_window(seconds(10), 10).minimum_calls(n(minimum)).failure_ratio(Ratio::new(1e-6).unwrap());
         let circuit = circuit(config);
         calls(&circuit, 1, FAILED);
         for n in 2..minimum {
@@ -206,9 +207,10 @@ async fn the_minimum_is_completed_to_the_call_under_a_time_window_with_a_failure
 async fn circuits_with_a_seed_draw_open_times_of_their_own_and_the_same_ones_again() {
     let open_time = Backoff::exponential(seconds(5), seconds(60)).unwrap().with_jitter(Jitter::Full);
     let draw = || {
-        let circuits = Circuits::new(config().open_time(open_time).seed(7), 32.try_into().unwrap()).unwrap();
+        let key = |request: &u32| *request;
+        let circuits = Circuit::per_key(config().open_time(open_time).seed(7), 32.try_into().unwrap(), key).unwrap();
         let opened = |key: &u32| {
-            let circuit = circuits.circuit(key);
+            let circuit = circuits.handle(key);
             calls(&circuit, 4, FAILED);
             circuit.snapshot().open_for.unwrap()
         };

@@ -9,23 +9,28 @@ mod keyed;
 mod metrics;
 mod model;
 mod readiness;
+mod shape;
 mod transitions;
 mod traps;
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
-use steadfast_breaker::{BreakerConfig, Circuit};
+use steadfast_breaker::{Circuit, CircuitConfig};
 use steadfast_core::{Backoff, Executed, Verdict};
 
 const FAILED: Verdict = Verdict::transient(Executed::Maybe);
 const OPEN_TIME: Duration = Duration::from_secs(10);
 
-/// A small window and an open time without jitter.
-fn config() -> BreakerConfig {
-    BreakerConfig::new().count_window(10).minimum_calls(4).open_time(Backoff::constant(OPEN_TIME).unwrap())
+const fn n(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).unwrap()
 }
 
-fn circuit(config: BreakerConfig) -> Circuit {
+/// A small window and an open time without jitter.
+fn config() -> CircuitConfig {
+    CircuitConfig::new().count_window(n(10)).minimum_calls(n(4)).open_time(Backoff::constant(OPEN_TIME).unwrap())
+}
+
+fn circuit(config: CircuitConfig) -> Circuit {
     Circuit::new(config).unwrap()
 }
 

@@ -3,10 +3,10 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use proptest::prelude::*;
-use steadfast_breaker::{BreakerConfig, Circuit, State};
+use steadfast_breaker::{Circuit, CircuitConfig, State};
 use steadfast_core::{Backoff, Ratio, Snapshot, TimeSource, Verdict};
 
-use crate::FAILED;
+use crate::{FAILED, n};
 
 const OPEN_FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -58,15 +58,15 @@ proptest! {
         runtime.block_on(async {
             let seconds = u64::from(size);
             let minimum = if timed { minimum } else { minimum.min(size) };
-            let config = BreakerConfig::new()
-                .minimum_calls(minimum)
+            let config = CircuitConfig::new()
+                .minimum_calls(n(minimum))
                 .failure_ratio(Ratio::percent(percent))
                 .consecutive_failures(NonZeroU32::new(run).unwrap())
                 .time_source(TimeSource::Tokio)
                 .open_time(Backoff::constant(OPEN_FOREVER).unwrap());
             let config = match timed {
                 true => config.time_window(Duration::from_secs(seconds), size),
-                false => config.count_window(size),
+                false => config.count_window(n(size)),
             };
             let circuit = Circuit::new(config).unwrap();
             let mut model = Model {

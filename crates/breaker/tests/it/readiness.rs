@@ -14,10 +14,10 @@ use tower::{
     service_fn,
 };
 
-use crate::{FAILED, OPEN_TIME, calls, circuit, config};
+use crate::{FAILED, OPEN_TIME, calls, circuit, config, n};
 
 fn not_ready() -> Circuit {
-    circuit(config().on_open(OnOpen::NotReady).probes(1, 1))
+    circuit(config().on_open(OnOpen::NotReady).probes(n(1), n(1)))
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,10 +3,10 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use futures::StreamExt;
-use steadfast_breaker::{BreakerConfig, Cause, CircuitOpen, State};
+use steadfast_breaker::{Cause, CircuitConfig, CircuitOpen, State};
 use steadfast_core::{Backoff, Executed, Jitter, Ratio, Refusal, Snapshot, Verdict};
 
-use crate::{FAILED, OPEN_TIME, call, calls, circuit, config};
+use crate::{FAILED, OPEN_TIME, call, calls, circuit, config, n};
 
 const THROTTLED: Verdict = Verdict::throttled();
 
@@ -80,7 +80,7 @@ async fn slow_is_strictly_longer_than_the_threshold() {
 #[tokio::test(start_paused = true)]
 async fn consecutive_failures_open_below_the_minimum_and_a_success_breaks_the_run() {
     for config in [config(), config().time_window(Duration::from_secs(10), 10)] {
-        let circuit = circuit(config.minimum_calls(10).consecutive_failures(NonZeroU32::new(3).unwrap()));
+        let circuit = circuit(config.minimum_calls(n(10)).consecutive_failures(NonZeroU32::new(3).unwrap()));
         for _ in 0..2 {
             calls(&circuit, 2, FAILED);
             assert_eq!(circuit.snapshot().consecutive_failures, 2);
@@ -94,7 +94,7 @@ async fn consecutive_failures_open_below_the_minimum_and_a_success_breaks_the_ru
 
 #[tokio::test(start_paused = true)]
 async fn half_open_decides_as_early_as_the_result_is_certain() {
-    let two_of_three = || circuit(config().probes(3, 2));
+    let two_of_three = || circuit(config().probes(n(3), n(2)));
     let circuit = two_of_three();
     calls(&circuit, 4, FAILED);
     tokio::time::advance(OPEN_TIME).await;
@@ -113,7 +113,7 @@ async fn half_open_decides_as_early_as_the_result_is_certain() {
 
 #[tokio::test(start_paused = true)]
 async fn half_open_is_bounded_in_time_by_default() {
-    let circuit = circuit(BreakerConfig::new().open_time(Backoff::constant(OPEN_TIME).unwrap()));
+    let circuit = circuit(CircuitConfig::new().open_time(Backoff::constant(OPEN_TIME).unwrap()));
     calls(&circuit, 20, FAILED);
     tokio::time::advance(OPEN_TIME).await;
     let hung: Vec<_> = (0..3).map(|_| circuit.try_admit().unwrap()).collect();
@@ -187,7 +187,7 @@ async fn ignored_outcomes_are_not_counted_and_release_the_probe() {
 async fn the_open_time_grows_with_each_trip_and_starts_over_on_close() {
     let seconds = Duration::from_secs;
     let backoff = Backoff::exponential(seconds(1), seconds(8)).unwrap().with_jitter(Jitter::None);
-    let circuit = circuit(config().open_time(backoff).probes(1, 1));
+    let circuit = circuit(config().open_time(backoff).probes(n(1), n(1)));
     calls(&circuit, 4, FAILED);
     for expected in [1, 2, 4, 8, 8] {
         assert_eq!(circuit.snapshot().open_for, Some(seconds(expected)));
@@ -208,7 +208,7 @@ async fn commands_are_obeyed_and_self_transitions_are_silent() {
     circuit.reset();
     circuit.force_open();
     circuit.force_open();
-    assert_eq!(circuit.try_admit().unwrap_err(), CircuitOpen::new(None));
+    assert_eq!(circuit.try_admit().unwrap_err(), CircuitOpen::until_changed());
     let first = transitions.changed().await;
     assert_eq!((first.from, first.to, first.cause), (State::Closed, State::ForcedOpen, Cause::Commanded));
     assert_eq!(first.sequence, 1, "closing a closed circuit and forcing a forced one are silent");
@@ -264,18 +264,15 @@ async fn run_works_without_tower_and_does_not_poll_when_open() {
 
 #[test]
 fn bad_configuration_is_refused_by_field_and_value() {
-    let refused = |config: BreakerConfig| {
+    let refused = |config: CircuitConfig| {
         let error = steadfast_breaker::Circuit::new(config).unwrap_err();
         (error.field, error.value)
     };
-    let base = BreakerConfig::new;
-    assert_eq!(refused(base().count_window(0)), ("count_window", "0".into()));
-    assert_eq!(refused(base().count_window(1_000_001)), ("count_window", "1000001".into()));
-    assert_eq!(refused(base().minimum_calls(0)), ("minimum_calls", "0".into()));
-    assert_eq!(refused(base().minimum_calls(101)), ("minimum_calls", "101".into()), "never to be reached");
+    let base = CircuitConfig::new;
+    assert_eq!(refused(base().count_window(n(1_000_001))), ("count_window", "1000001".into()));
+    assert_eq!(refused(base().minimum_calls(n(101))), ("minimum_calls", "101".into()), "never to be reached");
     assert_eq!(refused(base().failure_ratio(None)), ("failure_ratio", "None".into()), "nothing could open it");
-    assert_eq!(refused(base().probes(0, 0)), ("probes", "(0, 0)".into()));
-    assert_eq!(refused(base().probes(2, 3)), ("probes", "(2, 3)".into()));
+    assert_eq!(refused(base().probes(n(2), n(3))), ("probes", "(2, 3)".into()));
     assert_eq!(refused(base().probe_limit(Duration::ZERO)), ("probe_limit", "0ns".into()));
     assert_eq!(refused(base().open_time(Backoff::NONE)), ("open_time", "0ns".into()));
     assert_eq!(refused(base().time_window(Duration::ZERO, 10)), ("time_window", "0ns".into()));

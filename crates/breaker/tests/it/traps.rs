@@ -6,11 +6,11 @@ use steadfast_breaker::{BreakerLayer, CircuitOpen, State};
 use steadfast_core::{Ratio, Refusal, Snapshot, Verdict};
 use tower::{BoxError, Layer, ServiceBuilder, ServiceExt, service_fn};
 
-use crate::{FAILED, OPEN_TIME, call, calls, circuit, config};
+use crate::{FAILED, OPEN_TIME, call, calls, circuit, config, n};
 
 #[tokio::test(start_paused = true)]
 async fn a_count_window_slides_and_does_not_only_grow() {
-    let circuit = circuit(steadfast_breaker::BreakerConfig::new());
+    let circuit = circuit(steadfast_breaker::CircuitConfig::new());
     calls(&circuit, 10_000, Verdict::Success);
     let failures = (1..).find(|_| call(&circuit, FAILED) && circuit.state() == State::Open);
     assert_eq!(failures, Some(50));
@@ -18,7 +18,7 @@ async fn a_count_window_slides_and_does_not_only_grow() {
 
 #[tokio::test(start_paused = true)]
 async fn the_minimum_of_calls_is_obeyed_below_the_window_size() {
-    let circuit = circuit(config().count_window(100).minimum_calls(10));
+    let circuit = circuit(config().count_window(n(100)).minimum_calls(n(10)));
     calls(&circuit, 9, FAILED);
     assert_eq!(circuit.state(), State::Closed);
     calls(&circuit, 1, FAILED);
@@ -37,7 +37,7 @@ async fn an_idle_gap_of_years_costs_a_time_window_nothing_and_forgets_everything
 #[tokio::test(start_paused = true)]
 async fn half_open_admits_exactly_as_many_as_it_should() {
     for number in 1..5 {
-        let circuit = circuit(config().probes(number, 1));
+        let circuit = circuit(config().probes(n(number), n(1)));
         calls(&circuit, 4, FAILED);
         tokio::time::advance(OPEN_TIME).await;
         let probes: Vec<_> = (0..100).filter_map(|_| circuit.try_admit().ok()).collect();
@@ -47,7 +47,7 @@ async fn half_open_admits_exactly_as_many_as_it_should() {
 
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_probe_does_not_close_the_circuit() {
-    let circuit = circuit(config().probes(1, 1));
+    let circuit = circuit(config().probes(n(1), n(1)));
     calls(&circuit, 4, FAILED);
     tokio::time::advance(OPEN_TIME).await;
     (0..100).for_each(|_| drop(circuit.try_admit().unwrap()));
@@ -56,7 +56,7 @@ async fn a_cancelled_probe_does_not_close_the_circuit() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stale_ignored_result_does_not_inflate_the_probes() {
-    let circuit = circuit(config().probes(1, 1));
+    let circuit = circuit(config().probes(n(1), n(1)));
     let stale: Vec<_> = (0..5).map(|_| circuit.try_admit().unwrap()).collect();
     calls(&circuit, 4, FAILED);
     tokio::time::advance(OPEN_TIME).await;
@@ -68,7 +68,7 @@ async fn a_stale_ignored_result_does_not_inflate_the_probes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_of_an_earlier_round_does_not_count_in_a_later_one() {
-    let circuit = circuit(config().probes(1, 1));
+    let circuit = circuit(config().probes(n(1), n(1)));
     calls(&circuit, 4, FAILED);
     tokio::time::advance(OPEN_TIME).await;
     let hung = circuit.try_admit().unwrap();
@@ -134,7 +134,7 @@ async fn a_layer_applied_many_times_is_one_circuit() {
 fn a_crowd_at_the_edge_of_half_open_gets_exactly_its_probes() {
     let open_time = steadfast_core::Backoff::constant(Duration::from_nanos(1)).unwrap();
     for _ in 0..200 {
-        let circuit = circuit(config().open_time(open_time).probes(3, 3));
+        let circuit = circuit(config().open_time(open_time).probes(n(3), n(3)));
         calls(&circuit, 4, FAILED);
         let admitted: usize = std::thread::scope(|scope| {
             let crowd: Vec<_> = (0..4)
@@ -154,7 +154,7 @@ fn a_crowd_at_the_edge_of_half_open_gets_exactly_its_probes() {
 #[test]
 fn eight_threads_lose_no_outcome_in_a_count_window() {
     let run = NonZeroU32::new(1_000_000).unwrap();
-    let circuit = circuit(config().count_window(100_000).failure_ratio(Ratio::ONE).consecutive_failures(run));
+    let circuit = circuit(config().count_window(n(100_000)).failure_ratio(Ratio::ONE).consecutive_failures(run));
     let total = Arc::new(std::sync::atomic::AtomicU64::new(0));
     std::thread::scope(|scope| {
         for thread in 0..8 {
@@ -179,7 +179,7 @@ fn eight_threads_lose_no_outcome_in_a_count_window() {
 fn under_a_time_window_the_outcome_that_completes_the_minimum_is_judged() {
     let barrier = std::sync::Barrier::new(2);
     let circuits: Vec<_> =
-        (0..2_000).map(|_| circuit(config().time_window(Duration::from_secs(36_000), 1).minimum_calls(2))).collect();
+        (0..2_000).map(|_| circuit(config().time_window(Duration::from_secs(36_000), 1).minimum_calls(n(2)))).collect();
     std::thread::scope(|scope| {
         for verdict in [FAILED, Verdict::Success] {
             let (circuits, barrier) = (&circuits, &barrier);

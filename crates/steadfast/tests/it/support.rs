@@ -5,14 +5,15 @@ use std::{net::SocketAddr, time::Duration};
 use axum::Router;
 use steadfast::{
     Backoff,
-    breaker::{BreakerConfig, Circuit},
+    breaker::{Circuit, CircuitConfig},
 };
 use tokio::net::TcpListener;
 
 /// Opens after two failures and stays open for ten minutes.
 pub(crate) fn touchy() -> Circuit {
     let open_time = Backoff::constant(Duration::from_secs(600)).unwrap();
-    Circuit::new(BreakerConfig::new().count_window(10).minimum_calls(2).open_time(open_time)).unwrap()
+    let (window, minimum) = (10.try_into().unwrap(), 2.try_into().unwrap());
+    Circuit::new(CircuitConfig::new().count_window(window).minimum_calls(minimum).open_time(open_time)).unwrap()
 }
 
 /// Serves on a free port until the test's runtime ends.

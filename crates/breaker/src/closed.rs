@@ -1,0 +1,142 @@
+//! The closed state: what is counted, and when it is judged.
+//!
+//! Most calls succeed, and a plain success (not slow) must not take the lock. The two windows keep it off in two ways: a
+//! [count window](count) counts plain successes down in the word, a [time window](time) counts them in stripes. Everything else
+//! is entered here, under the lock, and each entry is judged by the rules at once.
+
+pub(crate) mod count;
+pub(crate) mod time;
+
+use std::sync::Arc;
+
+use steadfast_core::{Counts, parts::Mark};
+
+use self::{
+    count::CountClosed,
+    time::{TimeClosed, TimeSuccesses},
+};
+use crate::{
+    config::WindowConfig,
+    outcome::Entry,
+    rules::TripRules,
+    state::{Cause, State},
+    word::{Published, Word},
+};
+
+/// The part of the closed state behind the lock.
+#[derive(Debug)]
+pub(crate) struct Closed {
+    window: Window,
+    failures_in_a_row: u32,
+}
+
+#[derive(Debug)]
+enum Window {
+    Count(CountClosed),
+    Time(TimeClosed),
+}
+
+/// The part before the lock: how plain successes are counted.
+#[derive(Debug)]
+pub(crate) enum Successes {
+    InWord,
+    InStripes(Arc<TimeSuccesses>),
+}
+
+/// What is asked of a window under the lock.
+trait ClosedWindow {
+    /// Forgets everything.
+    fn clear(&mut self);
+
+    /// Tells plain successes that they count from now on, if they did not so far. Comes before [`take_in`](Self::take_in).
+    fn alert(&self, published: &Published, word: Word) -> Word;
+
+    /// Takes in what plain successes have counted up to `word`, then the mark; says what the window holds.
+    fn take_in(&mut self, word: Word, mark: Option<Mark>, now: u64) -> Counts;
+
+    /// `word` with the countdown that fits what the window holds.
+    fn next_word(&self, word: Word, counts: Counts, minimum_calls: u64) -> Word;
+
+    /// `word` is what calls see from now on.
+    fn published(&mut self, published: &Published, word: Word, now: u64);
+
+    /// What the window holds.
+    fn counts(&self, word: Word, now: u64) -> Counts;
+}
+
+impl Closed {
+    /// Both parts of a closed state that calls come to on `lanes` lanes.
+    pub(crate) fn new(config: WindowConfig, lanes: usize) -> (Self, Successes) {
+        let (window, successes) = match config {
+            WindowConfig::Count(size) => (Window::Count(CountClosed::new(size)), Successes::InWord),
+            WindowConfig::Time(buckets) => {
+                let successes = Arc::new(TimeSuccesses::new(buckets, lanes));
+                (Window::Time(TimeClosed::new(Arc::clone(&successes))), Successes::InStripes(successes))
+            }
+        };
+        (Self { window, failures_in_a_row: 0 }, successes)
+    }
+
+    /// Starts over in a new epoch; the word to publish.
+    pub(crate) fn restart(&mut self, published: &Published, rules: &TripRules, epoch: u64, dry_run: bool) -> Word {
+        self.failures_in_a_row = 0;
+        let word = Word::new(epoch, State::Closed, dry_run);
+        let window = self.window_mut();
+        window.clear();
+        let next = window.next_word(word, Counts::default(), rules.minimum_calls);
+        window.published(published, next, 0);
+        next
+    }
+
+    /// Makes an entry and judges the window; the cause to open, if there is one.
+    ///
+    /// Successes may count meanwhile. Those seen when the entry is made came before it; those that come while the word is being
+    /// published came after it, and the window is judged again with them.
+    pub(crate) fn enter(&mut self, published: &Published, rules: &TripRules, entry: Entry, now: u64) -> Option<Cause> {
+        let mut failures_in_a_row = self.failures_in_a_row;
+        let window = self.window_mut();
+        let mut word = window.alert(published, published.word());
+        if !word.last_failed() {
+            failures_in_a_row = 0;
+        }
+        if let Entry::Answer(mark) = entry {
+            failures_in_a_row = if mark.failed { failures_in_a_row.saturating_add(1) } else { 0 };
+        }
+        let mut counts = window.take_in(word, entry.mark(), now);
+        let cause = loop {
+            if let Some(cause) = rules.judge(counts, failures_in_a_row) {
+                break Some(cause);
+            }
+            let last_failed = failures_in_a_row > 0 && rules.consecutive_failures.is_some();
+            let next = window.next_word(word, counts, rules.minimum_calls).with_last_failed(last_failed);
+            let Err(seen) = published.exchange(word, next) else {
+                window.published(published, next, now);
+                break None;
+            };
+            // A weak exchange may fail over nothing; a success has counted down, or ended the failures in a row, or both.
+            counts = window.take_in(seen, None, now);
+            if seen != word {
+                failures_in_a_row = 0;
+            }
+            word = seen;
+        };
+        self.failures_in_a_row = failures_in_a_row;
+        cause
+    }
+
+    /// What the window holds, and the failures in a row.
+    pub(crate) fn counts(&self, word: Word, now: u64) -> (Counts, u32) {
+        let counts = match &self.window {
+            Window::Count(window) => window.counts(word, now),
+            Window::Time(window) => window.counts(word, now),
+        };
+        (counts, if word.last_failed() { self.failures_in_a_row } else { 0 })
+    }
+
+    fn window_mut(&mut self) -> &mut dyn ClosedWindow {
+        match &mut self.window {
+            Window::Count(window) => window,
+            Window::Time(window) => window,
+        }
+    }
+}

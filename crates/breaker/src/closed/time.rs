@@ -1,0 +1,139 @@
+//! The closed state over the last so many seconds.
+//!
+//! Marked outcomes (failed or slow) are in a window behind the lock, plain successes in stripes before it: each thread writes its
+//! own. The word's bits:
+//!
+//! - *countdown* 0: the window holds no mark. A success is counted in its stripe and changes nothing else.
+//! - *countdown* above 0 with *to minimum*: how many calls the minimum lacks. The success that completes it judges the window.
+//! - *countdown* 1 without *to minimum*: a flag. The minimum is complete, and the window holds marks.
+//! - *last failed*: the last outcome was a failure. The next success ends the failures in a row.
+//!
+//! With marks in the window a success can open the circuit even after the minimum is complete, because the successes before it
+//! age away. So the first success in each bucket judges the window.
+//!
+//! **Store buffering.** A success adds to its stripe, then reads the word. An entry raises the countdown, then sums the stripes.
+//! Both are sequentially consistent, so one of the two sees the other: the sum holds the success, or the success sees that it
+//! must judge.
+
+use std::sync::Arc;
+
+use steadfast_core::{
+    Counts,
+    parts::{Buckets, Mark, StripedSuccesses, Tick, TimeWindow},
+};
+
+use super::ClosedWindow;
+use crate::word::{MAX_COUNTDOWN, Published, Word};
+
+/// The plain successes of a time window.
+#[derive(Debug)]
+pub(crate) struct TimeSuccesses {
+    buckets: Buckets,
+    stripes: StripedSuccesses,
+}
+
+impl TimeSuccesses {
+    pub(super) fn new(buckets: Buckets, lanes: usize) -> Self {
+        Self { buckets, stripes: StripedSuccesses::new(buckets, lanes) }
+    }
+
+    /// Counts one plain success; whether the window must be judged under the lock.
+    ///
+    /// The caller read the clock before the epoch is checked here, so the success lands among its own epoch's ticks even if the
+    /// circuit changes in between.
+    #[inline]
+    pub(crate) fn success(&self, published: &Published, lane: usize, epoch: u64, now: u64) -> bool {
+        if published.word().epoch() != epoch {
+            return false;
+        }
+        let tick = self.tick(epoch, now);
+        self.stripes.add(lane, tick);
+        let word = published.word_after_a_store();
+        !word.is_quiet() && word.epoch() == epoch && must_judge(published, word, tick)
+    }
+
+    /// Each epoch has ticks of its own, a window apart from those of the epoch before: a late success cannot land in the window of the
+    /// next epoch.
+    fn tick(&self, epoch: u64, now: u64) -> Tick {
+        // Two more than a window: one for the bucket that is being filled, one for a clock read just before the transition.
+        Tick(self.buckets.tick_at(now).0 + epoch * (u64::from(self.buckets.number()) + 2))
+    }
+}
+
+#[cold]
+fn must_judge(published: &Published, mut word: Word, tick: Tick) -> bool {
+    let epoch = word.epoch();
+    while word.epoch() == epoch && word.last_failed() {
+        match published.exchange(word, word.with_last_failed(false)) {
+            Ok(()) => word = word.with_last_failed(false),
+            Err(seen) => word = seen,
+        }
+    }
+    let is_first_in_bucket = tick.0 >= published.judge_from();
+    while word.epoch() == epoch && !is_first_in_bucket && word.to_minimum() && word.countdown() > 1 {
+        // The minimum lacks more than this success. What has aged away since only makes it lack more.
+        match published.exchange(word, word.passed()) {
+            Ok(()) => return false,
+            Err(seen) => word = seen,
+        }
+    }
+    is_first_in_bucket || word.to_minimum()
+}
+
+#[derive(Debug)]
+pub(crate) struct TimeClosed {
+    marked: TimeWindow,
+    successes: Arc<TimeSuccesses>,
+}
+
+impl TimeClosed {
+    pub(super) fn new(successes: Arc<TimeSuccesses>) -> Self {
+        Self { marked: TimeWindow::new(successes.buckets), successes }
+    }
+}
+
+impl ClosedWindow for TimeClosed {
+    /// The successes need no clearing: the next epoch has other ticks.
+    fn clear(&mut self) {
+        self.marked.clear();
+    }
+
+    /// Only where the window held no mark: otherwise successes judge it where they must anyway, and if each of those raised the flag
+    /// again, each would be answered by one of every other thread.
+    fn alert(&self, published: &Published, mut word: Word) -> Word {
+        while word.countdown() == 0 {
+            let alerted = word.with_countdown(1, true);
+            match published.exchange(word, alerted) {
+                Ok(()) => word = alerted,
+                Err(seen) => word = seen,
+            }
+        }
+        word
+    }
+
+    fn take_in(&mut self, word: Word, mark: Option<Mark>, now: u64) -> Counts {
+        if let Some(mark) = mark {
+            self.marked.record(self.successes.tick(word.epoch(), now), mark.into());
+        }
+        self.counts(word, now)
+    }
+
+    fn next_word(&self, word: Word, counts: Counts, minimum_calls: u64) -> Word {
+        if counts.failures + counts.slow == 0 {
+            return word.with_countdown(0, false);
+        }
+        let lacking = minimum_calls.saturating_sub(counts.total);
+        let countdown = u32::try_from(lacking).unwrap_or(MAX_COUNTDOWN).clamp(1, MAX_COUNTDOWN);
+        word.with_countdown(countdown, lacking > 0)
+    }
+
+    fn published(&mut self, published: &Published, word: Word, now: u64) {
+        published.set_judge_from(self.successes.tick(word.epoch(), now).0 + 1);
+    }
+
+    fn counts(&self, word: Word, now: u64) -> Counts {
+        let tick = self.successes.tick(word.epoch(), now);
+        let marked = self.marked.counts(tick);
+        Counts { total: marked.total + self.successes.stripes.sum(tick), ..marked }
+    }
+}

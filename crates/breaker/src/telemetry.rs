@@ -1,0 +1,112 @@
+//! What a circuit tells metrics and events, always with its lock free.
+
+use std::sync::Arc;
+
+use steadfast_core::parts::Labels;
+#[cfg(not(feature = "metrics"))]
+use steadfast_core::parts::silent::{Counters, StateGauges};
+#[cfg(feature = "metrics")]
+use steadfast_core::parts::{Counters, StateGauges};
+
+use crate::{
+    outcome::Outcome,
+    state::{State, Transition},
+};
+
+#[derive(Debug)]
+pub(crate) struct Telemetry {
+    shared: Arc<Shared>,
+    /// Each circuit's own: it gives back the state it is in when it is dropped.
+    states: StateGauges<State>,
+}
+
+/// What all circuits of one configuration count together.
+#[derive(Debug)]
+struct Shared {
+    name: Arc<str>,
+    calls: Counters<Outcome>,
+    transitions: Counters<To>,
+}
+
+/// The state that a transition leads to.
+#[derive(Clone, Copy, Debug)]
+struct To(State);
+
+impl Labels for To {
+    const KEY: &'static str = "to";
+    const ALL: &'static [Self] = &[
+        Self(State::Closed),
+        Self(State::Open),
+        Self(State::HalfOpen),
+        Self(State::ForcedOpen),
+        Self(State::Disabled),
+    ];
+
+    fn label(self) -> &'static str {
+        self.0.name()
+    }
+
+    fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl Labels for State {
+    const KEY: &'static str = "state";
+    const ALL: &'static [Self] = &Self::ALL;
+
+    fn label(self) -> &'static str {
+        self.name()
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+impl Telemetry {
+    pub(crate) fn new(name: &Arc<str>) -> Self {
+        let name = || Arc::clone(name);
+        Self::of(Arc::new(Shared {
+            name: name(),
+            calls: Counters::new("steadfast_breaker_calls_total", "breaker", name()),
+            transitions: Counters::new("steadfast_breaker_transitions_total", "breaker", name()),
+        }))
+    }
+
+    /// That of one more circuit with the same counters.
+    #[cfg(feature = "keyed")]
+    pub(crate) fn of_another(&self) -> Self {
+        Self::of(Arc::clone(&self.shared))
+    }
+
+    fn of(shared: Arc<Shared>) -> Self {
+        let states = StateGauges::new("steadfast_breaker_state", "breaker", Arc::clone(&shared.name));
+        Self { shared, states: states.starting_in(State::Closed) }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Counts one call. The first shows the circuit in its first state.
+    #[inline]
+    pub(crate) fn call(&self, outcome: Outcome) {
+        self.shared.calls.increment(outcome);
+        self.states.show();
+    }
+
+    pub(crate) fn transition(&self, transition: Transition) {
+        self.states.change(transition.from, transition.to);
+        self.shared.transitions.increment(To(transition.to));
+        #[cfg(feature = "tracing")]
+        tracing::info!(
+            target: "steadfast::breaker",
+            breaker = self.name(),
+            from = transition.from.name(),
+            to = transition.to.name(),
+            cause = ?transition.cause,
+            "circuit changed its state"
+        );
+    }
+}
