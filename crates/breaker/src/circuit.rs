@@ -119,7 +119,7 @@ impl Circuit {
     /// The state now. An open circuit whose time has passed stays open until the next call.
     #[must_use]
     pub fn state(&self) -> State {
-        self.shared.state()
+        self.shared.word().state()
     }
 
     /// The transitions from now on.
@@ -161,7 +161,7 @@ impl Circuit {
     /// Whether a service is not ready while the circuit would refuse its calls.
     #[inline]
     pub(crate) fn may_be_unready(&self) -> bool {
-        self.on_open == OnOpen::NotReady && !self.shared.is_closed()
+        self.on_open == OnOpen::NotReady && !self.shared.word().is_closed()
     }
 }
 

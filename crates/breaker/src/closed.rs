@@ -7,7 +7,7 @@
 pub(crate) mod count;
 pub(crate) mod time;
 
-use std::sync::Arc;
+use std::{fmt::Debug, sync::Arc};
 
 use steadfast_core::{Counts, parts::Mark};
 
@@ -26,25 +26,12 @@ use crate::{
 /// The part of the closed state behind the lock.
 #[derive(Debug)]
 pub(crate) struct Closed {
-    window: Window,
+    window: Box<dyn ClosedWindow>,
     failures_in_a_row: u32,
 }
 
-#[derive(Debug)]
-enum Window {
-    Count(CountClosed),
-    Time(TimeClosed),
-}
-
-/// The part before the lock: how plain successes are counted.
-#[derive(Debug)]
-pub(crate) enum Successes {
-    InWord,
-    InStripes(Arc<TimeSuccesses>),
-}
-
 /// What is asked of a window under the lock.
-trait ClosedWindow {
+trait ClosedWindow: Debug + Send {
     /// Forgets everything.
     fn clear(&mut self);
 
@@ -65,13 +52,13 @@ trait ClosedWindow {
 }
 
 impl Closed {
-    /// Both parts of a closed state that calls come to on `lanes` lanes.
-    pub(crate) fn new(config: WindowConfig, lanes: usize) -> (Self, Successes) {
-        let (window, successes) = match config {
-            WindowConfig::Count(size) => (Window::Count(CountClosed::new(size)), Successes::InWord),
+    /// With the stripes of the plain successes, where they are not counted in the word.
+    pub(crate) fn new(config: WindowConfig, lanes: usize) -> (Self, Option<Arc<TimeSuccesses>>) {
+        let (window, successes): (Box<dyn ClosedWindow>, _) = match config {
+            WindowConfig::Count(size) => (Box::new(CountClosed::new(size)), None),
             WindowConfig::Time(buckets) => {
                 let successes = Arc::new(TimeSuccesses::new(buckets, lanes));
-                (Window::Time(TimeClosed::new(Arc::clone(&successes))), Successes::InStripes(successes))
+                (Box::new(TimeClosed::new(Arc::clone(&successes))), Some(successes))
             }
         };
         (Self { window, failures_in_a_row: 0 }, successes)
@@ -81,10 +68,9 @@ impl Closed {
     pub(crate) fn restart(&mut self, published: &Published, rules: &TripRules, epoch: u64, dry_run: bool) -> Word {
         self.failures_in_a_row = 0;
         let word = Word::new(epoch, State::Closed, dry_run);
-        let window = self.window_mut();
-        window.clear();
-        let next = window.next_word(word, Counts::default(), rules.minimum_calls);
-        window.published(published, next, 0);
+        self.window.clear();
+        let next = self.window.next_word(word, Counts::default(), rules.minimum_calls);
+        self.window.published(published, next, 0);
         next
     }
 
@@ -93,50 +79,36 @@ impl Closed {
     /// Successes may count meanwhile. Those seen when the entry is made came before it; those that come while the word is being
     /// published came after it, and the window is judged again with them.
     pub(crate) fn enter(&mut self, published: &Published, rules: &TripRules, entry: Entry, now: u64) -> Option<Cause> {
-        let mut failures_in_a_row = self.failures_in_a_row;
-        let window = self.window_mut();
+        let Self { window, failures_in_a_row } = self;
         let mut word = window.alert(published, published.word());
         if !word.last_failed() {
-            failures_in_a_row = 0;
+            *failures_in_a_row = 0;
         }
         if let Entry::Answer(mark) = entry {
-            failures_in_a_row = if mark.failed { failures_in_a_row.saturating_add(1) } else { 0 };
+            *failures_in_a_row = if mark.failed { failures_in_a_row.saturating_add(1) } else { 0 };
         }
         let mut counts = window.take_in(word, entry.mark(), now);
-        let cause = loop {
-            if let Some(cause) = rules.judge(counts, failures_in_a_row) {
-                break Some(cause);
+        loop {
+            if let Some(cause) = rules.judge(counts, *failures_in_a_row) {
+                return Some(cause);
             }
-            let last_failed = failures_in_a_row > 0 && rules.consecutive_failures.is_some();
+            let last_failed = *failures_in_a_row > 0 && rules.consecutive_failures.is_some();
             let next = window.next_word(word, counts, rules.minimum_calls).with_last_failed(last_failed);
             let Err(seen) = published.exchange(word, next) else {
                 window.published(published, next, now);
-                break None;
+                return None;
             };
             // A weak exchange may fail over nothing; a success has counted down, or ended the failures in a row, or both.
             counts = window.take_in(seen, None, now);
             if seen != word {
-                failures_in_a_row = 0;
+                *failures_in_a_row = 0;
             }
             word = seen;
-        };
-        self.failures_in_a_row = failures_in_a_row;
-        cause
+        }
     }
 
     /// What the window holds, and the failures in a row.
     pub(crate) fn counts(&self, word: Word, now: u64) -> (Counts, u32) {
-        let counts = match &self.window {
-            Window::Count(window) => window.counts(word, now),
-            Window::Time(window) => window.counts(word, now),
-        };
-        (counts, if word.last_failed() { self.failures_in_a_row } else { 0 })
-    }
-
-    fn window_mut(&mut self) -> &mut dyn ClosedWindow {
-        match &mut self.window {
-            Window::Count(window) => window,
-            Window::Time(window) => window,
-        }
+        (self.window.counts(word, now), if word.last_failed() { self.failures_in_a_row } else { 0 })
     }
 }

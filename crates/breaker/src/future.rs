@@ -12,7 +12,6 @@ use steadfast_core::{Classify, parts::Lane};
 use tower_service::Service;
 
 use crate::{
-    circuit::Circuit,
     error::CircuitOpen,
     permit::Permit,
     shared::{Refused, Shared},
@@ -36,13 +35,13 @@ pin_project! {
 }
 
 impl<F, C> ResponseFuture<F, C> {
-    /// Calls `service` if `circuit` lets the request in.
+    /// Calls `service` if the circuit of `lane` lets the request in.
     #[inline(always)]
-    pub(crate) fn call<S, Req>(circuit: &Circuit, service: &mut S, request: Req, classifier: C) -> Self
+    pub(crate) fn call<S, Req>(lane: &Arc<Lane<Shared>>, service: &mut S, request: Req, classifier: C) -> Self
     where
         S: Service<Req, Future = F>,
     {
-        match Permit::admit(circuit.lane()) {
+        match Permit::admit(lane) {
             Ok(mut permit) => {
                 let inner = Some(permit.run(|| service.call(request)));
                 Self { inner, permit, refused: Refused::UNTIL_CHANGED, classifier }

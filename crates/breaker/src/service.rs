@@ -118,6 +118,6 @@ where
     #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
         let circuit = self.layer.handle.select(&request);
-        ResponseFuture::call(&circuit, &mut self.inner, request, self.layer.classifier.clone())
+        ResponseFuture::call(circuit.lane(), &mut self.inner, request, self.layer.classifier.clone())
     }
 }

@@ -8,7 +8,7 @@ mod admit;
 mod settle;
 mod transit;
 
-use std::{mem, time::Duration};
+use std::{mem, sync::Arc, time::Duration};
 
 use steadfast_core::{
     Counts,
@@ -17,11 +17,11 @@ use steadfast_core::{
 
 pub(crate) use self::admit::{Admission, Refused};
 use crate::{
-    closed::{Closed, Successes},
+    closed::{Closed, time::TimeSuccesses},
     config::Settings,
     probes::Round,
     state::{CircuitSnapshot, State, Transition},
-    sync::{Mutex, MutexGuard},
+    sync::Mutex,
     telemetry::Telemetry,
     word::{Published, Word},
 };
@@ -29,7 +29,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Shared {
     published: Published,
-    successes: Successes,
+    /// Under a time window. A count window has its successes counted in the word.
+    successes: Option<Arc<TimeSuccesses>>,
     pub(crate) settings: Settings,
     /// All times are nanoseconds of this clock.
     clock: Stopwatch,
@@ -74,13 +75,9 @@ impl Shared {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Guarded> {
-        lock(&self.guarded)
-    }
-
     /// Does the work under the lock, then reports and wakes with the lock free again.
     fn locked<T>(&self, work: impl FnOnce(&mut Guarded) -> T) -> T {
-        let mut guarded = self.lock();
+        let mut guarded = lock(&self.guarded);
         let value = work(&mut guarded);
         let (unreported, wake_waiters) = (guarded.unreported.take(), mem::take(&mut guarded.wake_waiters));
         drop(guarded);
@@ -99,17 +96,8 @@ impl Shared {
     }
 
     #[inline]
-    fn word(&self) -> Word {
+    pub(crate) fn word(&self) -> Word {
         self.published.word()
-    }
-
-    #[inline]
-    pub(crate) fn is_closed(&self) -> bool {
-        self.word().is_closed()
-    }
-
-    pub(crate) fn state(&self) -> State {
-        self.word().state()
     }
 
     /// Makes the transitions that time alone has brought about.
@@ -120,7 +108,7 @@ impl Shared {
 
     /// Whether a call would be let in now, or what to wait for.
     pub(crate) fn readiness(&self) -> Readiness {
-        let (guarded, word, now) = (self.lock(), self.word(), self.now());
+        let (guarded, word, now) = (lock(&self.guarded), self.word(), self.now());
         let until = |instant: u64| match instant.checked_sub(now) {
             None | Some(0) => Readiness::Ready,
             Some(left) => Readiness::In(Duration::from_nanos(left)),
@@ -138,7 +126,7 @@ impl Shared {
 
     pub(crate) fn snapshot(&self) -> CircuitSnapshot {
         let now = self.now();
-        let guarded = self.lock();
+        let guarded = lock(&self.guarded);
         let word = self.word();
         let (counts, consecutive_failures) =
             if word.is_closed() { guarded.closed.counts(word, now) } else { (Counts::default(), 0) };

@@ -8,14 +8,12 @@
 //! (the last outcome was a failure) and *to minimum* belong to the closed state, and what they mean depends on its window: see
 //! [`closed`](crate::closed). While all three are zero the word is *quiet*: a success has nothing to do.
 
-use std::fmt;
-
 use crate::{
     state::State,
     sync::{AtomicU64, Ordering},
 };
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Word(u64);
 
 const STATE: u64 = 0b111;
@@ -95,12 +93,6 @@ impl Word {
     /// The word after one plain success that is only counted. Its countdown is above 0.
     pub(crate) const fn passed(self) -> Self {
         Self((self.0 & !LAST_FAILED) - (1 << COUNTDOWN_SHIFT))
-    }
-}
-
-impl fmt::Debug for Word {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} in epoch {}", self.state(), self.epoch())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Admission, Shared};
 use crate::{
-    closed::{Successes, count, time::TimeSuccesses},
+    closed::{count, time::TimeSuccesses},
     outcome::{Effect, End, Entry},
     probes::Decision,
     state::{Cause, State},
@@ -19,10 +19,8 @@ impl Shared {
             return false;
         }
         match &self.successes {
-            Successes::InWord => word == self.word() && word.is_quiet(),
-            Successes::InStripes(successes) => {
-                word.is_closed() && self.success_in_stripes(successes, lane, word.epoch())
-            }
+            None => word == self.word() && word.is_quiet(),
+            Some(successes) => word.is_closed() && self.success_in_stripes(successes, lane, word.epoch()),
         }
     }
 
@@ -56,12 +54,12 @@ impl Shared {
         let now = || measured.map_or_else(|| self.now(), |(_, now)| now);
         match (end.effect(slow, self.settings.throttled_fails_probe).entry, &self.successes) {
             (Entry::Nothing, _) => {}
-            (Entry::SUCCESS, Successes::InWord) => {
+            (Entry::SUCCESS, None) => {
                 if count::success(&self.published, epoch) {
                     self.enter(epoch, Entry::SUCCESS, now());
                 }
             }
-            (Entry::SUCCESS, Successes::InStripes(successes)) => {
+            (Entry::SUCCESS, Some(successes)) => {
                 let now = now();
                 if successes.success(&self.published, lane, epoch, now) {
                     self.enter(epoch, Entry::Nothing, now);
