@@ -107,7 +107,13 @@ where
                         }
                         verdict => (verdict, Ok(response)),
                     },
-                    Err(error) => (classifier.classify(Err(&error)), Err(error)),
+                    Err(error) => match classifier.classify(Err(&error)) {
+                        Verdict::Success => {
+                            this.call.end(Outcome::Success);
+                            return Poll::Ready(Err(error));
+                        }
+                        verdict => (verdict, Err(error)),
+                    },
                 };
                 match follow(this.call, verdict, output) {
                     Ok(rest) => this.state.set(State::Waiting { rest }),
@@ -121,7 +127,7 @@ where
     }
 }
 
-/// What follows an attempt that was no plain success: a wait, or its own output.
+/// What follows an attempt that was no success: a wait, or its own output.
 #[cold]
 #[inline(never)]
 fn follow<S, C, X, P, Req>(
@@ -133,11 +139,6 @@ where
     S: Service<P::Request> + Clone,
     P: Replay<Req>,
 {
-    if verdict == Verdict::Success {
-        // An error that the classifier takes for a success.
-        call.end(Outcome::Success);
-        return Err(output);
-    }
     let ended = if output.is_ok() { Ended::Response } else { Ended::Error };
     let next = match call.after_failure(verdict, ended) {
         Ok(next) => next,
