@@ -26,9 +26,8 @@ pub trait Classify<Res, Err> {
     /// 200.
     ///
     /// A verdict cannot tell: a 503 and a silence are both a transient failure that may have been
-    /// executed. True for a response, and for an error only when no side but the peer can have made
-    /// it; in doubt false. Unless a classifier knows its errors better, as closures do not, it is
-    /// true for a response only.
+    /// executed. True for a response, and for an error that only the peer can have sent; in doubt
+    /// false. A closure knows no errors: for it only a response is an answer.
     fn answered(&self, outcome: Result<&Res, &Err>) -> bool {
         outcome.is_ok()
     }

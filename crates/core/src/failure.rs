@@ -7,10 +7,21 @@ use crate::{Error, Refusal};
 /// An error the [`DefaultClassifier`](crate::DefaultClassifier) can look into.
 ///
 /// `BoxError`, [`Error<E>`](crate::Error) and every [`Refusal`] are such errors. For an enum of
-/// your own write
-/// `impl Failure for MyError { fn as_error(&self) -> &(dyn std::error::Error + 'static) { self } }`,
-/// or give the layer a classifier of your own. (One blanket implementation over `std::error::Error`
-/// would shut out `BoxError`, which is not an `Error`.)
+/// your own write one line, or give the layer a classifier of your own:
+///
+/// ```
+/// # #[derive(Debug, thiserror::Error)]
+/// # #[error("sold out")]
+/// # struct MyError;
+/// impl steadfast_core::Failure for MyError {
+///     fn as_error(&self) -> &(dyn std::error::Error + 'static) {
+///         self
+///     }
+/// }
+/// ```
+///
+/// (One blanket implementation over `std::error::Error` would shut out `BoxError`, which is not an
+/// `Error`.)
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be looked into by the default classifier",
     note = "write `impl Failure for {Self} {{ fn as_error(&self) -> &(dyn std::error::Error + 'static) {{ self }} }}`",

@@ -4,11 +4,12 @@ use std::{fmt, str::FromStr};
 
 use crate::{Grounds, Refusal, RefusalKind};
 
-/// A number that grows with every holder of a lease. What a lease protects refuses every token below the greatest it has seen,
-/// so that a holder that was paused, and lost its lease without knowing, changes nothing.
+/// A number that grows with every holder of a lease. The resource that the lease protects refuses
+/// every token below the greatest it has seen, so a holder that was paused, and lost its lease
+/// without knowing, changes nothing.
 ///
-/// 63 bits: it fits a signed 64-bit column of a database, and no token closes a resource for ever by being the greatest there is
-/// of 64. Its text is plain digits.
+/// It has 63 bits, which fit a signed 64-bit column of a database. Greater numbers are refused: a
+/// resource that once accepts `u64::MAX` accepts no other token again. Its text is plain digits.
 ///
 /// ```
 /// use steadfast_core::FencingToken;

@@ -29,13 +29,16 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 /// `http::SealResponseLayer`.
 ///
 /// ```
-/// use steadfast_core::{Classify, DefaultClassifier, Executed, Grounds, RefusalKind, SealLayer, Verdict};
+/// use steadfast_core::{Classify, DefaultClassifier, Executed, Grounds};
+/// use steadfast_core::{RefusalKind, SealLayer, Verdict};
 /// use tower::{BoxError, Layer, ServiceExt, service_fn};
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// // Places an order, then meets the open circuit of the mailer.
-/// let handler = service_fn(|()| async { Err::<(), BoxError>(Grounds::not_executed(RefusalKind::Unavailable).into()) });
+/// let open = Grounds::not_executed(RefusalKind::Unavailable);
+/// let handler = service_fn(|()| async { Err::<(), BoxError>(open.into()) });
 /// let error = SealLayer::new().layer(handler).oneshot(()).await.unwrap_err();
-/// assert_eq!(DefaultClassifier.classify(Err::<&(), _>(&error)), Verdict::transient(Executed::Maybe));
+/// let verdict = DefaultClassifier.classify(Err::<&(), _>(&error));
+/// assert_eq!(verdict, Verdict::transient(Executed::Maybe));
 /// # });
 /// ```
 #[derive(Clone, Copy, Debug, Default)]

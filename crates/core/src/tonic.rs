@@ -24,11 +24,13 @@ pub fn status_of(refusal: &dyn Refusal) -> Status {
 /// | code | verdict |
 /// |---|---|
 /// | `OK` | success |
-/// | `UNAVAILABLE`, `DEADLINE_EXCEEDED`, `INTERNAL`, `UNKNOWN`, `DATA_LOSS` | transient, may have been executed |
-/// | `RESOURCE_EXHAUSTED` | throttled, may have been executed: it is also the code for an answer that is too large |
+/// | `UNAVAILABLE`, `DEADLINE_EXCEEDED` | transient, may have been executed |
+/// | `INTERNAL`, `UNKNOWN`, `DATA_LOSS` | transient, may have been executed |
+/// | `RESOURCE_EXHAUSTED` | throttled, may have been executed: also sent for too large an answer |
 /// | `CANCELLED` | ignored |
 /// | `ABORTED` with a pushback | repeatable, may have been executed: a conflict that passes |
-/// | all others, `ABORTED` without a pushback among them (the caller must begin again further out) | permanent |
+/// | `ABORTED` without one | permanent: the caller must begin again further out |
+/// | all others | permanent |
 ///
 /// A status in the trailers is seen when [`CollectLayer`](crate::http::CollectLayer) stands inside
 /// the judging layer. The server's word on when to come back is read from `grpc-retry-pushback-ms`

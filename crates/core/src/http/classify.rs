@@ -16,8 +16,8 @@ use crate::{
 /// | 429 | throttled, not executed, with its `Retry-After` |
 /// | 421, 425 | transient, not executed: the server says it did not process the request |
 /// | 500, 502, 503, 504 and other 5xx | transient, may have been executed, with its `Retry-After` |
-/// | 408, and 409 with a `Retry-After` | repeatable, may have been executed: the service is healthy |
-/// | 501, 505, 506, 510, 511, 409 without a `Retry-After` and other 4xx | permanent: the same request will fare no better |
+/// | 408, 409 with `Retry-After` | repeatable, may have been executed: the service is healthy |
+/// | 501, 505, 506, 510, 511 and other 4xx | permanent: the same request will fare no better |
 ///
 /// "Not executed" is taken back where the response comes from a sealed handler of this process, or
 /// from a refusal that may have come after the call.

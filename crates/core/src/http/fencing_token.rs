@@ -9,8 +9,8 @@ pub const FENCING_TOKEN: HeaderName = HeaderName::from_static("fencing-token");
 
 /// Reads the fencing token of a request; none when it has no such header.
 ///
-/// 1 to 20 digits, bare or quoted. A structured-field integer ends at 15 digits, and tokens made from a clock have 16: a peer that
-/// writes structured fields has to quote them.
+/// 1 to 20 digits, bare or quoted. A structured-field integer ends at 15 digits, and tokens made
+/// from a clock have 16: a peer that writes structured fields has to quote them.
 ///
 /// # Errors
 /// When there are several lines of it, or the one is anything else.

@@ -6,16 +6,18 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{Grounds, Refusal, RefusalKind};
 
-/// `Idempotency-Key`: the server recognises a repeated request by it, so that any method may be sent again.
+/// `Idempotency-Key`: the server recognises a repeated request by it, so that any method may be
+/// sent again.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// The key by which a server recognises a repeated request: 1 to 255 visible ASCII characters.
 ///
-/// On the wire it is a structured-field string (`"8e03978e"`; draft-ietf-httpapi-idempotency-key-header-07), or the bare
-/// characters, as many clients and servers have it. Both spellings of a key are equal. A key is borrowed from its header, except
+/// On the wire it is a structured-field string (`"8e03978e"`;
+/// draft-ietf-httpapi-idempotency-key-header-07), or the bare characters, as many clients and
+/// servers have it. Both spellings of a key are equal. A key is borrowed from its header, except
 /// where the string holds escapes; [`into_owned`](Self::into_owned) makes it outlive the request.
 ///
-/// `Debug` shows the length only: a key can be as good as a password for the response that is stored under it.
+/// `Debug` shows the length only: the holder of a key may be shown the response stored under it.
 ///
 /// ```
 /// use http::HeaderMap;
@@ -50,8 +52,8 @@ impl<'a> IdempotencyKey<'a> {
     /// Reads the key of a request; none when it has no such header.
     ///
     /// # Errors
-    /// When there are several lines of it, or the one is empty (`""` too) or no key. A server refuses such a request: without a
-    /// key it would run, and a repetition of it would run again.
+    /// When there are several lines of it, or the one is empty (`""` too) or no key. A server
+    /// refuses such a request: without a key it would run, and a repetition of it would run again.
     pub fn from_headers(headers: &'a HeaderMap) -> Result<Option<Self>, IdempotencyKeyError> {
         let mut lines = headers.get_all(IDEMPOTENCY_KEY).iter();
         match (lines.next(), lines.next()) {
@@ -61,7 +63,8 @@ impl<'a> IdempotencyKey<'a> {
         }
     }
 
-    /// Reads one header value: a structured-field string without parameters, or the bare characters.
+    /// Reads one header value: a structured-field string without parameters, or the bare
+    /// characters.
     ///
     /// # Errors
     /// When it is neither.
@@ -102,9 +105,11 @@ impl fmt::Debug for IdempotencyKey<'_> {
     }
 }
 
-/// What a structured-field string holds (RFC 9651, section 4.2.5), from what follows its first quotation mark.
+/// What a structured-field string holds (RFC 9651, section 4.2.5), from what follows its first
+/// quotation mark.
 ///
-/// The string must end with the value. None of the characters may be anything but a quotation mark or a backslash after a backslash.
+/// The closing quotation mark ends the value. A backslash escapes a quotation mark or a backslash,
+/// and nothing else.
 fn unquoted(rest: &str) -> Option<Cow<'_, str>> {
     let content = rest.strip_suffix('"')?;
     if !content.contains(['"', '\\']) {

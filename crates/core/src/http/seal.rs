@@ -17,7 +17,7 @@ use crate::{Executed, Grounds};
 /// that the handler passes on says of a request of its own.
 ///
 /// For the handler that does the work, innermost, when it calls other services and may answer with
-/// what it got from them. It takes the [`Grounds`] that [`respond`](super::respond) left out of the
+/// what it got from them. It removes the [`Grounds`] of [`respond`](super::respond) from the
 /// response's extensions, and marks every response of status 400 and above with
 /// [`Executed::Maybe`], which [`HttpClassifier`](super::HttpClassifier) reads: to a layer further
 /// out a passed-on 429 no longer promises that nothing ran. Head and body stay as they are.
