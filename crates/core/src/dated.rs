@@ -20,10 +20,10 @@ impl Dated {
 
     /// `seconds`, as of `tick`. Zero seconds are none.
     #[must_use]
-    pub fn new(tick: impl Into<Tick>, seconds: f64) -> Self {
+    pub fn new(tick: Tick, seconds: f64) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "seven digits are enough")]
         let seconds = seconds as f32;
-        Self(u64::from(lower(tick.into())) << 32 | u64::from(seconds.to_bits()))
+        Self(u64::from(lower(tick)) << 32 | u64::from(seconds.to_bits()))
     }
 
     /// The word as it is stored.
@@ -40,17 +40,16 @@ impl Dated {
 
     /// Other seconds in its place. A straggler that reports an earlier tick makes them no older.
     #[must_use]
-    pub fn renewed(self, tick: impl Into<Tick>, seconds: f64) -> Self {
-        let tick = tick.into();
+    pub fn renewed(self, tick: Tick, seconds: f64) -> Self {
         let newer = self != Self::NONE && self.reaches(tick);
         Self::new(if newer { Tick(self.tick().into()) } else { tick }, seconds)
     }
 
     /// The seconds, unless there are none or they are `window` ticks old or older.
     #[must_use]
-    pub fn seconds(self, tick: impl Into<Tick>, window: u32) -> Option<f64> {
+    pub fn seconds(self, tick: Tick, window: u32) -> Option<f64> {
         let seconds = self.seconds_at_any_age()?;
-        let age = lower(tick.into()).wrapping_sub(self.tick());
+        let age = lower(tick).wrapping_sub(self.tick());
         // A straggler's tick may lie a little before the word's: that is as fresh as can be.
         (age < window || age.wrapping_neg() <= LAG).then_some(seconds)
     }
@@ -65,8 +64,8 @@ impl Dated {
 
     /// Whether it was made at `tick` or, as a straggler sees it, a little later.
     #[must_use]
-    pub fn reaches(self, tick: impl Into<Tick>) -> bool {
-        self.tick().wrapping_sub(lower(tick.into())) <= LAG
+    pub const fn reaches(self, tick: Tick) -> bool {
+        self.tick().wrapping_sub(lower(tick)) <= LAG
     }
 
     const fn tick(self) -> u32 {

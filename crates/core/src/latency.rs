@@ -45,8 +45,7 @@ impl LatencyQuantile {
     }
 
     /// Takes one latency into account, at the tick of its slice.
-    pub fn record(&self, tick: impl Into<Tick>, nanos: u64) {
-        let tick = tick.into();
+    pub fn record(&self, tick: Tick, nanos: u64) {
         self.histogram.record(tick, nanos);
         // Relaxed, here and below: the words are hints on when to evaluate. At worst a result is
         // one evaluation older.
@@ -60,8 +59,7 @@ impl LatencyQuantile {
 
     /// The quantile in seconds, once there are enough samples in the window that ends with `tick`.
     #[must_use]
-    pub fn estimate(&self, tick: impl Into<Tick>) -> Option<f64> {
-        let tick = tick.into();
+    pub fn estimate(&self, tick: Tick) -> Option<f64> {
         let latest = Dated::from_bits(self.latest.load(Ordering::Relaxed));
         let latest = if latest.reaches(tick) { latest } else { self.evaluate(tick) };
         latest.seconds_at_any_age()
@@ -69,8 +67,8 @@ impl LatencyQuantile {
 
     /// How many samples the window that ends with `tick` holds.
     #[must_use]
-    pub fn samples(&self, tick: impl Into<Tick>) -> u64 {
-        self.histogram.counts(tick.into()).iter().sum()
+    pub fn samples(&self, tick: Tick) -> u64 {
+        self.histogram.counts(tick).iter().sum()
     }
 
     #[cold]

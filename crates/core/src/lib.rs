@@ -48,10 +48,6 @@ mod gauge;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "keyed")]
-mod keyed;
-#[cfg(feature = "metrics")]
-mod outcomes;
-#[cfg(feature = "keyed")]
 mod per_key;
 #[cfg(all(test, feature = "metrics", not(steadfast_loom)))]
 mod recorded;
@@ -111,13 +107,9 @@ pub mod parts {
     pub use crate::counters::Counters;
     #[cfg(feature = "metrics")]
     pub use crate::gauge::OwnedGauge;
-    #[cfg(feature = "keyed")]
-    pub use crate::keyed::Keyed;
     #[cfg(steadfast_loom)]
     #[doc(hidden)]
     pub use crate::lock::Lock;
-    #[cfg(feature = "metrics")]
-    pub use crate::outcomes::OutcomeCounters;
     #[cfg(feature = "metrics")]
     pub use crate::state_gauges::StateGauges;
     #[cfg(feature = "time")]

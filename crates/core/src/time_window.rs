@@ -19,12 +19,6 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tick(pub u64);
 
-impl From<u64> for Tick {
-    fn from(number: u64) -> Self {
-        Self(number)
-    }
-}
-
 /// How time is cut into buckets: how many make a window, and how wide each is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Buckets {
