@@ -15,21 +15,28 @@ use crate::{
 macro_rules! rows {
     ($family:ident, $name:expr, $layer:expr, $error:ty, [$($shape:ident by $subject:ident),*]) => {
         vec![$({
-            let inner = $crate::service::bare_for::<$error, { $crate::row::Shape::$shape as usize }>();
-            let subject = $crate::shapes::$subject(tower::Layer::layer(&$layer, inner));
-            $crate::shapes::row($crate::row::Family::$family, $name, $crate::row::Shape::$shape, subject)
+            use $crate::{row::{Family, Shape}, service::bare_for, shapes};
+            let inner = bare_for::<$error, { Shape::$shape as usize }>();
+            let subject = shapes::$subject(tower::Layer::layer(&$layer, inner));
+            shapes::row(Family::$family, $name, Shape::$shape, subject)
         }),*]
     };
 }
 
-/// The shapes without `guard`. Unless said otherwise the inner service's error is a `BoxError`, which
-/// all peers can take.
+/// The shapes without `guard`. Unless said otherwise the inner service's error is a `BoxError`,
+/// which all peers can take.
 macro_rules! unguarded {
     ($family:ident, $name:expr, $layer:expr) => {
         unguarded!($family, $name, $layer, tower::BoxError)
     };
     ($family:ident, $name:expr, $layer:expr, $error:ty) => {
-        rows!($family, $name, $layer, $error, [Loop by calls, Sites by sites, Boxed by boxed, Cloned by clones])
+        rows!(
+            $family,
+            $name,
+            $layer,
+            $error,
+            [Loop by calls, Sites by sites, Boxed by boxed, Cloned by clones]
+        )
     };
 }
 

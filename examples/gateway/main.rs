@@ -1,7 +1,7 @@
 //! A gateway over three upstream processes that are paused, killed and slowed under load: first without Steadfast, then with it.
 //!
 //! ```text
-//! cargo run --release --example gateway               compares, and asserts what it shows; under a minute
+//! cargo run --release --example gateway               compares and asserts; under a minute
 //! cargo run --release --example gateway -- --serve    keeps the gateway up, to be tried with curl
 //! ```
 //!

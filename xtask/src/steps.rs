@@ -111,8 +111,8 @@ fn doc(workspace: &Workspace) -> Result<(), Failure> {
 
 /// Up to the upload. Also of what is not committed yet: before a merge all of it is.
 ///
-/// In a directory that no run has had before. Cargo unpacks a packaged dependency into its home by the
-/// name of that directory and by version, and takes it for what it unpacked the last time.
+/// In a directory that no run has had before. Cargo unpacks a packaged dependency into its home by
+/// the name of that directory and by version, and takes it for what it unpacked the last time.
 fn publish(workspace: &Workspace) -> Result<(), Failure> {
     let once = format!("publish-{:x}", RandomState::new().build_hasher().finish());
     let target = workspace.target().join(once);

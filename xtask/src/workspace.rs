@@ -73,7 +73,8 @@ impl Workspace {
         self.packages.iter().flat_map(of).collect()
     }
 
-    /// The packages whose atomics loom can model, and whether each keeps its models in a test target named `loom`.
+    /// The packages whose atomics loom can model, and whether each keeps its models in a test
+    /// target named `loom`.
     pub(crate) fn with_loom(&self) -> Vec<(String, bool)> {
         let models = |package: &&Value| {
             let dependencies = package["dependencies"].as_array().into_iter().flatten();

@@ -26,7 +26,8 @@ use crate::{
 /// // A wall clock that goes back changes nothing but that the logical half counts.
 /// assert_eq!(clock.tick(Physical::EPOCH), Timestamp::new(wall, 1));
 /// // A peer that is 300 ms ahead is believed, one that is a second ahead is not.
-/// let ahead = |ms: u64| Timestamp::from(Physical::from_unix(Duration::from_millis(1_000_000 + ms)));
+/// let wall_ahead = |ms: u64| Physical::from_unix(Duration::from_millis(1_000_000 + ms));
+/// let ahead = |ms: u64| Timestamp::from(wall_ahead(ms));
 /// assert_eq!(clock.update(wall, ahead(300))?, ahead(300).next());
 /// assert_eq!(clock.update(wall, ahead(1_000)).unwrap_err().excess, Duration::from_millis(500));
 /// // It goes on where another left off.

@@ -16,7 +16,8 @@ use crate::ConfigError;
 /// use std::time::Duration;
 /// use steadfast_core::{Backoff, Jitter, parts::Splitter};
 ///
-/// let backoff = Backoff::exponential(Duration::from_millis(50), Duration::from_secs(2))?.with_jitter(Jitter::Equal);
+/// let backoff = Backoff::exponential(Duration::from_millis(50), Duration::from_secs(2))?
+///     .with_jitter(Jitter::Equal);
 /// let delay = backoff.delay(0, Duration::ZERO, &mut Splitter::seeded(1).split());
 /// assert!((Duration::from_millis(25)..=Duration::from_millis(50)).contains(&delay));
 /// # Ok::<(), steadfast_core::ConfigError>(())

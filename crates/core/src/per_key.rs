@@ -31,7 +31,8 @@ use crate::{Select, Selected};
 /// let capacity = NonZeroUsize::new(1000).unwrap();
 /// // `Arc<()>` stands for a handle.
 /// let per_host = PerKey::new(capacity, || Arc::new(()), |request: &Request| request.host);
-/// let (first, again) = (per_host.select(&Request { host: "a" }), per_host.select(&Request { host: "a" }));
+/// let select = |host| per_host.select(&Request { host }).into_owned();
+/// let (first, again) = (select("a"), select("a"));
 /// assert!(Arc::ptr_eq(&first, &again));
 /// assert!(!Arc::ptr_eq(&first, &per_host.handle(&"b")));
 /// ```

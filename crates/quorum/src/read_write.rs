@@ -17,7 +17,8 @@ use crate::{Dual, IntersectionError, Rule, RuleError, Threshold};
 /// assert_eq!(refused.to_string(), "the quorums {0, 1} and {2, 3, 4} have no node in common");
 ///
 /// // A grid of 2 × 3: a row to read, a column of them to write.
-/// let grid = ReadWrite::of_reads(Expression::new(Expr::any([Expr::all([0, 1, 2]), Expr::all([3, 4, 5])]))?);
+/// let rows = Expr::any([Expr::all([0, 1, 2]), Expr::all([3, 4, 5])]);
+/// let grid = ReadWrite::of_reads(Expression::new(rows)?);
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -146,7 +146,8 @@ impl<C, X, I, W> RetryLayer<C, X, HttpReplay<I, W>> {
     /// use steadfast_retry::{RetryLayer, http::ReplayError};
     /// use tower::{Layer, ServiceExt, service_fn};
     ///
-    /// # tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(async {
+    /// # let mut runtime = tokio::runtime::Builder::new_current_thread();
+    /// # runtime.enable_time().start_paused(true).build().unwrap().block_on(async {
     /// // A client that takes one type of body.
     /// let client = service_fn(|request: Request<BoxBody<bytes::Bytes, ReplayError>>| async {
     ///     let body = request.into_body().collect().await.map_err(std::io::Error::other)?;

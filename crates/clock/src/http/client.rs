@@ -36,7 +36,8 @@ use crate::{Hlc, HybridClock};
 /// use tower::{BoxError, Layer, ServiceExt, service_fn};
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), BoxError> {
-/// let config = HlcConfig::new().max_drift(std::time::Duration::from_millis(250)).named("inventory");
+/// let max_drift = std::time::Duration::from_millis(250);
+/// let config = HlcConfig::new().max_drift(max_drift).named("inventory");
 /// let propagation = Propagation::new(Hlc::system(config)?)
 ///     .header(HeaderName::from_static("x-order"))
 ///     .too_far_ahead(TooFarAhead::Ignore);

@@ -61,7 +61,8 @@ impl<C: PhysicalClock> CachedClock<C> {
     /// ```
     /// # use std::{sync::Arc, time::Duration};
     /// # use steadfast_clock::{CachedClock, Hlc};
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let clock = Arc::new(CachedClock::new(Duration::from_millis(1))?);
     /// tokio::spawn(CachedClock::keep_fresh(&clock));
     /// let hlc = Hlc::new(clock, Default::default())?;

@@ -40,7 +40,9 @@ use crate::{Rule, RuleError};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), BoxError> {
 /// let connect = service_fn(|endpoint: &'static str| async move {
-///     let node = service_fn(move |key: &'static str| async move { Ok::<_, Infallible>(format!("{key} at {endpoint}")) });
+///     let node = service_fn(move |key: &'static str| async move {
+///         Ok::<_, Infallible>(format!("{key} at {endpoint}"))
+///     });
 ///     if endpoint == "c" { Err("unreachable") } else { Ok(node) }
 /// });
 /// let quorum = Quorum::new(connect, Threshold::majority_of, CallConfig::all_at_once())?;

@@ -46,7 +46,8 @@ pub struct Suspicion {
 /// assert_eq!(tally.decide(4, now), Decision::Pending);
 /// let _ = tally.report(Suspicion { observer: 2, suspect: 4, suspected: true, sequence: 1 }, now);
 /// assert_eq!(tally.decide(4, now), Decision::Won);
-/// assert_eq!(tally.decide(4, now + Duration::from_secs(11)), Decision::Pending, "nobody has said so lately");
+/// // No observer has said so lately.
+/// assert_eq!(tally.decide(4, now + Duration::from_secs(11)), Decision::Pending);
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
