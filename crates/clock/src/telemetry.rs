@@ -76,7 +76,6 @@ impl Telemetry {
         }
     }
 
-    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "only the layers ask"))]
     pub(crate) fn name(&self) -> Arc<str> {
         Arc::clone(&self.name)
     }
