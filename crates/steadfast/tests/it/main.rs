@@ -14,3 +14,4 @@ mod own_enum;
 mod own_request;
 mod quorum;
 mod support;
+mod without_tower;
