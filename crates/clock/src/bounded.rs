@@ -6,20 +6,15 @@ use crate::{Interval, PhysicalClock, Uncertainty, Unknown};
 
 /// A wall clock that answers with an [`Interval`] instead of a time.
 ///
-/// # What is promised
-///
 /// If `reading` is what the wall clock says, and `bound` what the source says of its error, then
 /// [`now`](Self::now) is `[reading − bound, reading + bound]`. The true time at which the clock was
-/// read lies in it, **if the bound is honest**: if the wall clock was off by no more than the
-/// bound. Nothing here can check that. A daemon that follows a wrong server keeps a wrong clock
-/// with a small bound.
+/// read lies in it, **if the bound is honest**. Nothing here can check that: a daemon that follows
+/// a wrong server keeps a wrong clock with a small bound. Time goes on while the answer is used:
+/// what has certainly passed stays so; what certainly lies ahead need not.
 ///
-/// Time goes on while the answer is used. What has certainly passed stays so; what certainly lies
-/// ahead need not.
-///
-/// The clock is read [exactly](PhysicalClock::exact) each time. Behind a
-/// [`CoarseClock`](crate::CoarseClock) or a [`CachedClock`](crate::CachedClock) it is the system's
-/// clock, or the one behind the cache, that is read: how old a kept reading is, nobody can promise.
+/// The clock is read [exactly](PhysicalClock::exact) each time, behind a
+/// [`CoarseClock`](crate::CoarseClock) or a [`CachedClock`](crate::CachedClock) too: the age of a
+/// kept reading has no bound.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};

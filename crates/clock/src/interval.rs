@@ -5,15 +5,12 @@ use std::time::{Duration, SystemTime};
 use crate::{Physical, Timestamp};
 
 /// A stretch of time that contains the true time: what a clock says when it also says how wrong it
-/// may be.
-///
-/// Both ends belong to it. The earliest is never after the latest.
+/// may be. Both ends belong to it.
 ///
 /// A moment is an interval without width, and a [`Timestamp`] is the grain of 100 µs in which it
 /// was stamped, so that [`compare`](Self::compare) takes all three. The idea and its use are
-/// TrueTime's: Corbett et al., *Spanner: Google's Globally-Distributed Database*, OSDI 2012,
-/// section 3, where `TT.after(t)` is [`Certainty::After`] and `TT.before(t)` is
-/// [`Certainty::Before`].
+/// TrueTime's (Corbett et al., *Spanner*, OSDI 2012, section 3): `TT.after(t)` is
+/// [`Certainty::After`], `TT.before(t)` is [`Certainty::Before`].
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -90,8 +87,8 @@ impl Interval {
     /// Whether this comes before or after `other`, which is a [`SystemTime`], a [`Timestamp`] or an
     /// interval.
     ///
-    /// A timestamp has passed when the earliest is at or after the end of its grain: its physical
-    /// half is rounded down, so that it may have been stamped at any time within.
+    /// A timestamp has passed when the earliest is at or after the end of its grain, for its
+    /// physical half is rounded down.
     #[must_use]
     pub fn compare(self, other: impl Into<Self>) -> Certainty {
         let other = other.into();
@@ -108,12 +105,10 @@ impl Interval {
     ///
     /// Spanner's start rule: what is stamped no earlier than the latest end is stamped no earlier
     /// than the true time. Give it to [`Hlc::update`](crate::Hlc::update) for a stamp that is
-    /// unique as well. The update is refused, as any stamp from outside is, when the latest end is
-    /// further ahead of the wall clock than the clock's [`max_drift`](crate::HlcConfig::max_drift):
-    /// set that above the largest bound under which commits are to go on. With the defaults a bound
-    /// of 500 ms stops them; nodes that hear of such a stamp need as much, and what their clocks
-    /// differ by. Times outside of what a [`Physical`] can say are cut to it: after 2861 the
-    /// promise ends.
+    /// unique as well. The update is refused when the latest end is further ahead of the wall clock
+    /// than [`max_drift`](crate::HlcConfig::max_drift): set that above the largest bound under
+    /// which commits are to go on (with the defaults a bound of 500 ms stops them), and on the
+    /// nodes that hear of such stamps. Times outside of what a [`Physical`] can say are cut to it.
     #[must_use]
     pub fn latest_stamp(self) -> Timestamp {
         let since_epoch = self.latest.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
@@ -156,7 +151,7 @@ fn earlier(time: SystemTime, by: Duration) -> SystemTime {
 }
 
 /// As far as steps lead that the type can still hold. Its ends differ between systems and have no
-/// name: halving the steps finds them. Nobody's clock comes here.
+/// name: halving the steps finds them.
 fn furthest(from: SystemTime, go: impl Fn(SystemTime, Duration) -> Option<SystemTime>) -> SystemTime {
     let secs = (0..u64::BITS).rev().map(|bit| Duration::from_secs(1 << bit));
     let nanos = (0..30).rev().map(|bit| Duration::from_nanos(1 << bit));

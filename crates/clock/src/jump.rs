@@ -50,7 +50,7 @@ impl Anchor {
     fn take(clock: &impl PhysicalClock, threshold: Duration) -> Option<Self> {
         (0..ATTEMPTS).find_map(|_| {
             let monotonic = clock.monotonic();
-            let wall = clock.fresh();
+            let wall = clock.exact().into();
             let paused = clock.monotonic().saturating_sub(monotonic);
             (paused <= threshold / 2).then_some(Self { wall, monotonic })
         })
@@ -254,11 +254,11 @@ mod tests {
     }
 
     impl PhysicalClock for Interrupted {
-        fn fresh(&self) -> Physical {
+        fn exact(&self) -> SystemTime {
             if self.looks.fetch_update(Relaxed, Relaxed, |looks| looks.checked_sub(1)).is_ok() {
                 (self.interrupt)(&self.clock);
             }
-            self.clock.physical()
+            self.clock.now()
         }
 
         fn monotonic(&self) -> Duration {

@@ -1,10 +1,9 @@
 //! Lamport's logical clock: one counter that orders events without any time.
 //!
 //! L. Lamport: *Time, Clocks, and the Ordering of Events in a Distributed System* (1978). It costs
-//! eight bytes a message. If *e* happened before *f*, then the number of *e* is the smaller one; of
-//! two numbers nobody can tell whether the smaller one happened before, or merely beside. A
-//! [`VectorClock`](crate::VectorClock) can. An [`Hlc`](crate::Hlc) keeps the same promise, and its
-//! numbers are close to wall time.
+//! eight bytes a message. If *e* happened before *f*, then the number of *e* is the smaller one;
+//! the converse does not hold. A [`VectorClock`](crate::VectorClock) tells concurrent events apart,
+//! and the numbers of an [`Hlc`](crate::Hlc) are close to wall time.
 
 use crate::sync::{AtomicU64, Ordering::Relaxed};
 
@@ -33,10 +32,9 @@ pub struct LamportClock {
 }
 
 impl LamportClock {
-    /// What comes from outside must be less than this: 2⁶³.
-    ///
-    /// A clock that counts an event each nanosecond gets there in 292 years, so no honest clock
-    /// does. It needs as long again from there to the end of the word, so ticks never wrap.
+    /// What comes from outside must be less than this: 2⁶³. A clock that counts an event each
+    /// nanosecond gets there in 292 years, and needs as long again to the end of the word: ticks
+    /// never wrap.
     pub const LIMIT: u64 = 1 << 63;
 
     /// A clock whose first event is number 1.
@@ -65,10 +63,9 @@ impl LamportClock {
     /// Numbers the receipt of a message that carries `remote`: one more than the larger of the two,
     /// rule IR2.
     ///
-    /// The limit keeps out garbage: all ones, negative numbers, the bits of a float. It does not
-    /// keep out a peer that lies: a number just below the limit is believed, and the peers of this
-    /// clock then refuse what it says. Where peers may lie, an [`Hlc`](crate::Hlc) has wall time to
-    /// hold them to.
+    /// The limit keeps out garbage: all ones, negative numbers, the bits of a float. A number just
+    /// below it is believed, and the peers of this clock then refuse what it says: where peers may
+    /// lie, an [`Hlc`](crate::Hlc) has wall time to hold them to.
     ///
     /// # Errors
     /// When `remote` is not below [`LIMIT`](Self::LIMIT); the clock stays what it was.

@@ -33,17 +33,9 @@ pub trait PhysicalClock: WallClock {
     }
 
     /// The wall time, read now even where [`now`](WallClock::now) and [`physical`](Self::physical)
-    /// return an older reading.
-    ///
-    /// A [`BoundedClock`](crate::BoundedClock) reads it and nothing else: no [`lag`](Self::lag)
-    /// bounds how old a reading is. A clock of your own that keeps readings must read anew here.
+    /// return an older reading. A clock of your own that keeps readings must read anew here.
     fn exact(&self) -> SystemTime {
         self.now()
-    }
-
-    /// [`exact`](Self::exact) in grains: to be compared with [`monotonic`](Self::monotonic).
-    fn fresh(&self) -> Physical {
-        self.exact().into()
     }
 
     /// Time since some moment on a monotonic clock: what the wall clock should have moved by. Read
@@ -55,12 +47,12 @@ pub trait PhysicalClock: WallClock {
         BootClock::system().now().since_zero()
     }
 
-    /// How far a reading is behind the time at which it is taken, as a rule. Zero for a clock that
+    /// How far a reading is as a rule behind the time at which it is taken. Zero for a clock that
     /// is read anew each time.
     ///
-    /// An estimate, and no bound: a timer interrupt may be late, and who keeps a clock fresh may be
-    /// starved. A peer may be ahead by so much more before it is too far ahead; nothing that must
-    /// be certain depends on it.
+    /// An estimate, and no bound: a timer interrupt may be late, and a task that keeps a clock
+    /// fresh may be starved. A peer may be ahead by so much more before it is too far ahead;
+    /// nothing that must be certain depends on it.
     fn lag(&self) -> Duration {
         Duration::ZERO
     }
@@ -89,10 +81,6 @@ impl<C: PhysicalClock + ?Sized> PhysicalClock for Arc<C> {
 
     fn exact(&self) -> SystemTime {
         (**self).exact()
-    }
-
-    fn fresh(&self) -> Physical {
-        (**self).fresh()
     }
 
     fn monotonic(&self) -> Duration {

@@ -2,19 +2,16 @@
 
 use crate::Timestamp;
 
-/// A node of the system, by a number that no other node has.
-///
-/// Draw it at random from all of `u64` where nobody hands numbers out: among a thousand nodes two
-/// are alike with a probability of 3·10⁻¹⁴.
+/// A node of the system, by a number that no other node has. Drawn at random from all of `u64`, two
+/// among a thousand nodes are alike with a probability of 3·10⁻¹⁴.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u64);
 
 /// A timestamp and the node that gave it out: different for every event of the system.
 ///
-/// Ordered by time, then by node: a total order that everybody agrees on. Between two stamps of the
-/// same time it is arbitrary, for neither happened before the other.
-///
-/// The text form is that of the timestamp, `@`, and 16 hexadecimal digits of the node.
+/// Ordered by time, then by node: a total order that all nodes agree on. Between two stamps of the
+/// same time it is arbitrary, for neither happened before the other. The text form is that of the
+/// timestamp, `@`, and 16 hexadecimal digits of the node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Stamp {
     /// When.

@@ -42,8 +42,8 @@ pub struct HlcState {
 }
 
 impl HlcState {
-    /// A clock that has said nothing yet, and believes stamps up to `max_drift` ahead of the wall
-    /// clock, rounded up to the grain.
+    /// A clock that believes stamps up to `max_drift` ahead of the wall clock, rounded up to the
+    /// grain.
     ///
     /// # Errors
     /// When `max_drift` is not from 1 ms to a day, as in

@@ -10,7 +10,7 @@ use steadfast_core::parts::{Counters, OwnedGauge};
 
 use crate::Jump;
 
-/// Where the wall clock went.
+/// Where the wall clock went: a [`Jump`] without its length.
 #[derive(Clone, Copy, Debug)]
 enum Direction {
     Forward,
@@ -30,15 +30,6 @@ impl Labels for Direction {
 
     fn index(self) -> usize {
         self as usize
-    }
-}
-
-impl From<Jump> for Direction {
-    fn from(jump: Jump) -> Self {
-        match jump {
-            Jump::Forward(_) => Self::Forward,
-            Jump::Back(_) => Self::Back,
-        }
     }
 }
 
@@ -70,7 +61,10 @@ impl Telemetry {
             gauge.set_with(|| Some(lead()));
         }
         if let Some(jump) = jump {
-            self.jumps.increment(jump.into());
+            self.jumps.increment(match jump {
+                Jump::Forward(_) => Direction::Forward,
+                Jump::Back(_) => Direction::Back,
+            });
             #[cfg(feature = "tracing")]
             tracing::warn!(target: "steadfast::clock", clock = &*self.name, ?jump, "the wall clock was set");
         }

@@ -25,9 +25,8 @@ impl Physical {
     /// The last grain, on 16 December 2861.
     pub const MAX: Self = Self((1 << 48) - 1);
 
-    /// The latest a clock accepts from a wall clock or a peer: a year before [`MAX`](Self::MAX).
-    /// What lies between is room that ticks alone would take years to use up, so that no clock ever
-    /// wraps.
+    /// The latest a clock accepts from a wall clock or a peer: a year before [`MAX`](Self::MAX),
+    /// room that ticks alone would take years to use up, so that no clock ever wraps.
     pub const LIMIT: Self = Self(Self::MAX.0 - 365 * 24 * 3600 * Self::PER_SEC);
 
     const PER_SEC: u64 = 10_000;
@@ -98,21 +97,16 @@ impl From<Physical> for SystemTime {
 }
 
 /// A hybrid logical timestamp: 48 bits of wall time and 16 bits that count what happened within one
-/// grain of it.
+/// grain of it. A full logical half carries into the physical one.
 ///
-/// | | |
-/// |---|---|
-/// | physical | grains of 100 µs since the Unix epoch, until December 2861 |
-/// | logical | 0 to 65,535; the next one carries into the physical half |
-/// | order | that of [`to_bits`](Self::to_bits), of the bytes of [`to_be_bytes`](Self::to_be_bytes), and of the text forms |
+/// The order is that of [`to_bits`](Self::to_bits), of the bytes of
+/// [`to_be_bytes`](Self::to_be_bytes), and of both text forms: `2026-11-24T03:59:35.123400Z+00042`,
+/// and [`compact`](Self::compact) in 16 hexadecimal digits. [`FromStr`](std::str::FromStr) reads
+/// both.
 ///
-/// If *e* happened before *f*, and both were stamped by clocks that were told of each other's
-/// messages, then the stamp of *e* is less than that of *f*. The converse does not hold: of two
-/// stamps the smaller one need not have happened before. Two clocks may give out the same
-/// timestamp: a [`Stamp`](crate::Stamp) adds the node.
-///
-/// The text form is `2026-11-24T03:59:35.123400Z+00042`; [`compact`](Self::compact) is 16
-/// hexadecimal digits. [`FromStr`](std::str::FromStr) reads both.
+/// If *e* happened before *f*, and both were stamped by clocks that heard of each other's messages,
+/// then the stamp of *e* is less than that of *f*. The converse does not hold. Two clocks may give
+/// out the same timestamp: a [`Stamp`](crate::Stamp) adds the node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
 

@@ -25,22 +25,22 @@ pub trait Uncertainty: Send + Sync + 'static {
     fn bound(&self) -> Result<Duration, Unknown>;
 }
 
-/// Why nobody can say how wrong the clock is.
+/// Why the error of the clock is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unknown {
     /// The clock is not synchronised, or its error has reached 16 s.
     #[error("the clock is not synchronised")]
     Unsynchronised,
-    /// The kernel was given an estimate that nobody measured, such as zero.
-    #[error("the error of the clock was not measured by who keeps it")]
+    /// The kernel was given an estimate that was not measured, such as zero.
+    #[error("the error of the clock was not measured by the daemon that keeps it")]
     NotMeasured,
     /// A leap second is being inserted, when the wall clock says each time in it twice, or left
     /// out; or is so close that the answer might still be in use.
     #[error("a leap second is close")]
     LeapSecond,
     /// The machine was suspended, and its clock has been set by a coarser one since; the daemon has
-    /// not spoken again.
+    /// not reported again.
     #[error("the machine was suspended, and the error of its clock was not measured since")]
     Suspended,
     /// What the kernel says is not possible.
@@ -57,10 +57,8 @@ pub enum Unknown {
     Other(&'static str),
 }
 
-/// A bound that is known beforehand: of machines whose clocks are kept by somebody who states it.
-///
-/// As in CockroachDB (`--max-offset`). It is a promise of the user's: nothing here notices when a
-/// clock breaks it.
+/// A bound that is known beforehand, of machines whose operator states it, as in CockroachDB
+/// (`--max-offset`). Nothing here notices when a clock breaks it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FixedBound(Duration);
 

@@ -82,22 +82,23 @@ impl VectorClock {
     /// [`CausalityError::Overflow`] when its count would reach [`LIMIT`](Self::LIMIT). The clock
     /// stays what it was.
     pub fn increment(&mut self, node: NodeId) -> Result<Dot, CausalityError> {
-        match self.position(node) {
-            Ok(at) => {
-                let (_, count) = &mut self.entries[at];
-                let next = count.saturating_add(1);
-                if next >= Self::LIMIT {
-                    return Err(CausalityError::Overflow { node });
-                }
-                *count = next;
-                Ok(Dot::new(node, next))
+        let at = match self.position(node) {
+            Ok(at) => at,
+            Err(_) if self.entries.len() >= self.capacity => {
+                return Err(CausalityError::Full { capacity: self.capacity });
             }
-            Err(_) if self.entries.len() >= self.capacity => Err(CausalityError::Full { capacity: self.capacity }),
             Err(at) => {
-                self.entries.insert(at, (node, 1));
-                Ok(Dot::new(node, 1))
+                self.entries.insert(at, (node, 0));
+                at
             }
+        };
+        let (_, count) = &mut self.entries[at];
+        // A new node is below the limit, so no count of zero stays.
+        if *count + 1 >= Self::LIMIT {
+            return Err(CausalityError::Overflow { node });
         }
+        *count += 1;
+        Ok(Dot::new(node, *count))
     }
 
     /// Takes over what `other` knows: for each node the larger count. Commutative, associative and

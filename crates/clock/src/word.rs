@@ -30,8 +30,8 @@ impl Word {
     ///
     /// The first counts, without looking: that cannot fail, so that two threads never undo each
     /// other's work. While the word is at or ahead of the wall clock, which it is for all but the
-    /// first tick of a grain, the count is the timestamp. Otherwise nobody has been given the
-    /// count, others may have built on it, and the second step brings the word up to the wall
+    /// first tick of a grain, the count is the timestamp. Otherwise the count is given to no
+    /// caller, others may have built on it, and the second step brings the word up to the wall
     /// clock.
     #[inline]
     pub(crate) fn tick(&self, wall: Physical) -> Timestamp {
@@ -42,8 +42,8 @@ impl Word {
         if counted >= Timestamp::from(wall) { counted } else { self.catch_up(counted, wall) }
     }
 
-    /// The second step of a tick. Out of line: a clock that is busy needs it once in a grain, and
-    /// the first step is so short that what is made ready for this one shows.
+    /// The second step of a tick. Out of line: a busy clock needs it once in a grain, and the first
+    /// step is so short that its preparation shows.
     #[cold]
     #[inline(never)]
     fn catch_up(&self, counted: Timestamp, wall: Physical) -> Timestamp {
@@ -72,8 +72,8 @@ impl Word {
         Ok(())
     }
 
-    /// Moves the word from what it is to what `next` makes of it, and returns that. Ends when
-    /// nobody interferes: each failed round is another thread's success.
+    /// Compare-and-swap loop: moves the word to what `next` makes of it, and returns that.
+    /// Lock-free: each failed round is another thread's success.
     #[inline]
     fn advance(&self, mut seen: Timestamp, next: impl Fn(Timestamp) -> Timestamp) -> Timestamp {
         loop {

@@ -10,20 +10,18 @@ use std::{
 use super::{HighWater, HighWaterError};
 use crate::Timestamp;
 
-/// The high water in a file of 24 bytes, replaced as a whole: what is read is what was stored last,
+/// The high water in a file of 24 bytes, replaced as a whole: a reader finds what was stored last,
 /// whenever the power went.
 ///
 /// Each mark is written to a second file (`….high-water-new`), flushed to the disk, and renamed
 /// over the first; then the directory is flushed. A third file (`….high-water-lock`) is locked
-/// while the value lives, so that no two clocks share one mark; who removes it removes that
+/// while the value lives, so that no two clocks share one mark; removing it removes that
 /// protection. Symbolic links are followed, and a relative path is resolved, once: when it is
 /// opened.
 ///
-/// A file that is not there is taken for that of a clock that never ran: back it up, or keep it,
-/// with what the clock's stamps are kept in.
-///
-/// Not for network file systems: there a lock may hold on one machine only, or be lost with the
-/// connection, and a flush may not reach the disk.
+/// A file that is not there is taken for that of a clock that never ran: keep it, and back it up,
+/// with what the clock's stamps are kept in. Not for network file systems: there a lock may hold on
+/// one machine only, and a flush may not reach the disk.
 #[derive(Debug)]
 pub struct HighWaterFile {
     path: PathBuf,
@@ -55,8 +53,8 @@ impl HighWaterFile {
     }
 
     fn write(&self, mark: Timestamp) -> io::Result<()> {
-        // What is there was left by a crash, or is a link that somebody put there: it is removed,
-        // and nothing is written through it.
+        // A leftover of a crash, or a link that was put there, is removed: nothing is written
+        // through it.
         match fs::remove_file(&self.new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -81,8 +79,8 @@ impl HighWater for HighWaterFile {
     }
 
     fn store(&self, mark: Timestamp) -> Result<(), HighWaterError> {
-        // Nobody else should have raised it. If somebody did, the lock was removed, and to lower
-        // the mark would lose theirs.
+        // Another clock has raised it only if the lock file was removed; to lower the mark would
+        // lose its.
         if self.load()?.is_some_and(|stored| stored > mark) {
             return Err(HighWaterError::InUse { path: self.path.clone() });
         }

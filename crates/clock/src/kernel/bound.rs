@@ -13,50 +13,47 @@ use crate::{Uncertainty, Unknown, physical::reading};
 /// Needs no privilege. A read of the kernel costs about 1 µs and happens once a second by default;
 /// in between the last bound grows by 500 ppm of the time since then, the most by which Linux lets
 /// a clock be off its rate. Each call reads three clocks, to see whether the machine has slept. No
-/// call waits for another one's read, and no bound is older than two intervals: who finds such a
-/// one reads for itself. A change at the kernel's (the daemon gave up, somebody set the clock) is
+/// call waits for another one's read, and no bound is older than two intervals: a call that finds
+/// an older one reads for itself. A change in the kernel (the daemon gave up, the clock was set) is
 /// seen so much later at the latest.
 ///
 /// # What is taken for a bound, and what is not
 ///
 /// | the kernel says | the answer |
 /// |---|---|
-/// | `STA_UNSYNC` or `TIME_ERROR`, or an error of 16 s and more | [`Unknown::Unsynchronised`]. 16 s is also what a machine says whose clock nobody keeps. |
-/// | `maxerror` 0, or `esterror` 0 | [`Unknown::NotMeasured`]. systemd-timesyncd writes zero into both, to mark the clock as synchronised. |
-/// | `esterror` above `maxerror` | [`Unknown::NotMeasured`]. phc2sys writes zero into `maxerror` alone. |
-/// | `TIME_OOP`; and `TIME_INS`, `TIME_DEL` or `TIME_WAIT` close to midnight, in UTC | [`Unknown::LeapSecond`]. Close is for as long as an answer is used, two intervals, plus the bound and 3 s. |
-/// | what it said before the machine was suspended | [`Unknown::Suspended`], until `maxerror` has fallen. |
+/// | `STA_UNSYNC` or `TIME_ERROR`, or an error of 16 s and more, as after boot | [`Unknown::Unsynchronised`] |
+/// | `maxerror` 0, or `esterror` 0: systemd-timesyncd writes zero into both | [`Unknown::NotMeasured`] |
+/// | `esterror` above `maxerror`: phc2sys writes zero into `maxerror` alone | [`Unknown::NotMeasured`] |
+/// | `TIME_OOP`; `TIME_INS`, `TIME_DEL` or `TIME_WAIT` within two intervals, the bound and 3 s of midnight, UTC | [`Unknown::LeapSecond`] |
+/// | what it said before the machine was suspended | [`Unknown::Suspended`], until `maxerror` has fallen |
 /// | a negative error, another state | [`Unknown::Implausible`] |
 /// | an error of the system call | [`Unknown::Unreadable`] |
-/// | anything else | `maxerror`, plus the part of the last second that the kernel has not counted yet, plus the correction that it is still applying (`offset`) |
+/// | anything else | `maxerror`, the part of the last second that the kernel has not counted yet, and the correction it is still applying (`offset`) |
 ///
-/// The two zeros are the same lie at different ages. The kernel adds 500 µs to `maxerror` each
-/// second (`second_overflow` in `kernel/time/ntp.c`) and never touches `esterror`: a second after
-/// systemd-timesyncd wrote, `maxerror` is a small number that looks like a measurement, and only
-/// `esterror` still tells.
+/// The kernel adds 500 µs to `maxerror` each second (`second_overflow` in `kernel/time/ntp.c`) and
+/// never touches `esterror`: a second after systemd-timesyncd wrote its zeros, `maxerror` looks
+/// like a measurement, and only `esterror` still tells.
 ///
 /// # Suspended machines
 ///
 /// A machine that wakes sets its clock by a hardware clock that may count in whole seconds, and
-/// Linux leaves `maxerror` as it was before the sleep. So from the first call after a sleep on,
-/// which shows in `CLOCK_BOOTTIME` and `CLOCK_MONOTONIC`, nothing is known until the daemon has
-/// spoken: until `maxerror` was seen to fall, which by itself it never does. What this cannot see:
+/// Linux leaves `maxerror` as it was. So from the first call after a sleep on (`CLOCK_BOOTTIME`
+/// against `CLOCK_MONOTONIC`) nothing is known until the daemon has reported: until `maxerror`
+/// fell, which by itself it never does. What this cannot see:
 ///
-/// - A sleep before this value was made, since when the daemon has not spoken.
-/// - A sleep that the kernel does not count, because its hardware clock counts in seconds and none
-///   has passed on it.
-/// - **A virtual machine that is paused, saved and restored, or migrated while it runs.** Its
-///   clocks all stand still together and nothing in it can tell. Its wall clock is then behind by
-///   as long as that took, with a small bound, until the daemon has noticed. Where machines are
-///   treated so, use no bound of the kernel's.
+/// - A sleep before this value was made, since when the daemon has not reported.
+/// - A sleep that the kernel does not count, because its hardware clock counts in seconds.
+/// - **A virtual machine that is paused, saved and restored, or migrated.** Its clocks all stand
+///   still together. Its wall clock is then behind by as long as that took, with a small bound,
+///   until the daemon has noticed. Use no bound of the kernel's on such machines.
 ///
 /// # How honest it is
 ///
-/// As honest as the daemon. chronyd writes half the root delay plus the root dispersion; it must be
-/// set up with `rtcsync`, for without it leaves the clock marked as unsynchronised, and it leaves
-/// out a correction that it slews itself. A daemon that wrote an estimate and was then replaced by
-/// one that does not leaves a bound that nobody measured: this cannot be told from here. An
-/// estimate below 1 µs is written as zero, and is unknown here.
+/// As honest as the daemon. chronyd writes half the root delay plus the root dispersion, leaves out
+/// a correction that it slews itself, and needs `rtcsync`, without which it leaves the clock marked
+/// as unsynchronised. A daemon that wrote an estimate and was then replaced by one that writes none
+/// leaves a bound that was never measured: this cannot be told from here. An estimate below 1 µs is
+/// written as zero, and is unknown here.
 #[derive(Debug)]
 pub struct KernelBound {
     estimate: Estimate,

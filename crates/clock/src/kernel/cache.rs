@@ -171,7 +171,7 @@ mod tests {
     fn a_reader_that_is_held_up_is_replaced_and_does_not_undo_later_answers() {
         let cache = Awake::new(SEC, SEC, Ok(4 * MS));
         let held_up = cache.bound(2 * SEC, || {
-            // A second later somebody else is chosen.
+            // A second later another caller is chosen.
             assert_eq!(cache.bound(3 * SEC, || Err(Unknown::Unsynchronised)), Err(Unknown::Unsynchronised));
             Ok(4 * MS)
         });
@@ -183,7 +183,7 @@ mod tests {
     fn an_answer_older_than_two_intervals_is_not_used_by_anybody() {
         let cache = Awake::new(SEC, SEC, Ok(4 * MS));
         let first = cache.bound(3600 * SEC, || {
-            // Somebody else was chosen, and yet this one reads for itself.
+            // Another caller was chosen, and yet this one reads for itself.
             assert_eq!(cache.bound(3600 * SEC, || Err(Unknown::Unsynchronised)), Err(Unknown::Unsynchronised));
             Err(Unknown::Unsynchronised)
         });

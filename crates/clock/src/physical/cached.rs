@@ -12,11 +12,11 @@ use crate::{Physical, PhysicalClock};
 /// What one task or thread last read from another clock: for many events, where milliseconds do not
 /// matter and there is no [`CoarseClock`](crate::CoarseClock).
 ///
-/// It stands still unless somebody keeps it fresh: with the feature `tokio` a task that runs
-/// `keep_fresh`, or any thread that calls [`refresh`](Self::refresh). When the one who should is
-/// starved, readings are older than [`lag`](PhysicalClock::lag) says; a hybrid clock stays
-/// monotone, and becomes stricter about stamps ahead of it. A [`BoundedClock`](crate::BoundedClock)
-/// [reads the clock behind](PhysicalClock::exact), which costs what that one costs.
+/// It stands still unless it is kept fresh: by a task that runs `keep_fresh` (feature `tokio`), or
+/// a thread that calls [`refresh`](Self::refresh). If that one is starved, readings are older than
+/// [`lag`](PhysicalClock::lag) says; a hybrid clock stays monotone, and becomes stricter about
+/// stamps ahead of it. A [`BoundedClock`](crate::BoundedClock) [reads the clock
+/// behind](PhysicalClock::exact).
 #[derive(Debug)]
 pub struct CachedClock<C = SystemWallClock> {
     grains: AtomicU64,
@@ -51,8 +51,8 @@ impl<C: PhysicalClock> CachedClock<C> {
     }
 
     fn keep(&self, reading: Physical) {
-        // Relaxed, here and below: the word stands for itself. Of two who refresh at once the
-        // earlier reading may win, until the next refresh.
+        // Relaxed, here and below: the word stands for itself. Of two refreshes at once the earlier
+        // reading may win, until the next one.
         self.grains.store(reading.grains(), Ordering::Relaxed);
     }
 
@@ -98,7 +98,7 @@ impl<C: PhysicalClock> PhysicalClock for CachedClock<C> {
         Physical::from_grains(self.grains.load(Ordering::Relaxed))
     }
 
-    /// What the clock behind says now; who reads this one from now on has it too.
+    /// What the clock behind says now. The cache keeps it.
     fn exact(&self) -> SystemTime {
         let reading = self.clock.exact();
         self.keep(reading.into());

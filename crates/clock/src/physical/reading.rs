@@ -4,16 +4,12 @@
 //! the grain, where this way took 25 and either reading alone 24 (a virtual machine on an Intel
 //! Xeon).
 
-#[cfg(target_os = "linux")]
-use self::linux as system;
-#[cfg(not(target_os = "linux"))]
-use self::standard as system;
 #[cfg(feature = "kernel")]
 pub(crate) use self::system::awake;
 pub(super) use self::system::{coarse, exact};
 
 #[cfg(target_os = "linux")]
-mod linux {
+mod system {
     use std::time::Duration;
 
     use rustix::time::{ClockId, clock_gettime};
@@ -79,7 +75,7 @@ mod linux {
 }
 
 #[cfg(not(target_os = "linux"))]
-mod standard {
+mod system {
     use std::time::{Duration, SystemTime};
 
     use steadfast_core::{SystemWallClock, WallClock};
