@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 use steadfast_core::PerKey;
 use steadfast_core::{
     Classify, ConfigError, DefaultClassifier, Failure, Select, Selected, Snapshot,
-    parts::{Lane, Splitter, Striped},
+    parts::{Splitter, Striped},
 };
 
 use crate::{
@@ -16,17 +16,18 @@ use crate::{
     permit::Permit,
     shared::Shared,
     state::{CircuitSnapshot, State},
-    telemetry::Telemetry,
+    telemetry::{Counted, Telemetry},
     transitions::Transitions,
 };
 
 /// A circuit: the state that all clones, layers and services made from it share.
 ///
-/// A layer is made from a circuit and not the other way round, because frameworks apply a layer more than once (axum does so for
-/// each route): state made by the layer would be a circuit for each, and none would ever open.
+/// A layer is made from a circuit and not the other way round, because frameworks apply a layer
+/// more than once (axum does so for each route): state made by the layer would be a circuit for
+/// each, and none would ever open.
 #[derive(Clone)]
 pub struct Circuit {
-    shared: Striped<Shared>,
+    pub(crate) shared: Striped<Shared>,
     /// The settings', at hand for every call of `poll_ready`.
     on_open: OnOpen,
 }
@@ -36,26 +37,27 @@ impl Circuit {
     ///
     /// # Errors
     /// When the configuration cannot work: it names the field and the value.
-    #[expect(clippy::needless_pass_by_value, reason = "one config makes one circuit; taking it by value says so")]
     pub fn new(config: CircuitConfig) -> Result<Self, ConfigError> {
         let settings = config.check()?;
         let splitter = config.seed.map_or_else(Splitter::from_entropy, Splitter::seeded);
-        let telemetry = Telemetry::new(&config.name);
+        let telemetry = Telemetry::new(&Counted::new(config.name));
         let shared = Striped::new(|lanes| Shared::new(settings, splitter, telemetry, lanes));
         Ok(Self { shared, on_open: settings.on_open })
     }
 
-    /// A circuit for each key (host, route, tenant), made as its key is first seen: at most about `capacity` of them, for the key
-    /// that the function `key` finds in a request. What it returns goes into [`BreakerLayer::new`](crate::BreakerLayer::new).
+    /// A circuit for each key (host, route, tenant), made as its key is first seen: at most about
+    /// `capacity` of them, for the key that the function `key` finds in a request. What it returns
+    /// goes into [`BreakerLayer::new`](crate::BreakerLayer::new).
     ///
-    /// The circuits share one name in metrics: a key never becomes a label, and the state gauges count circuits by state. Where
-    /// the configuration has a seed, each circuit has one split from it, so that they do not all draw the same open times. All
-    /// threads share a circuit's one reference count.
+    /// The circuits share one name in metrics: a key never becomes a label, and the state gauges
+    /// count circuits by state. Where the configuration has a seed, each circuit has one split from
+    /// it, so that they do not all draw the same open times. All threads share a circuit's one
+    /// reference count.
     ///
     /// # Errors
-    /// When the configuration cannot work, or asks for [`OnOpen::NotReady`]: readiness is asked before the key is known.
+    /// When the configuration cannot work, or asks for [`OnOpen::NotReady`]: readiness is asked
+    /// before the key is known.
     #[cfg(feature = "keyed")]
-    #[expect(clippy::needless_pass_by_value, reason = "as in `new`")]
     pub fn per_key<K, F>(
         config: CircuitConfig,
         capacity: std::num::NonZeroUsize,
@@ -69,11 +71,11 @@ impl Circuit {
         let rule = "`Refuse`: readiness is asked before the key is known";
         ConfigError::require(on_open == OnOpen::Refuse, "on_open", on_open, rule)?;
         let seeds = config.seed.map(Splitter::seeded);
-        let telemetry = Telemetry::new(&config.name);
+        let counted = Counted::new(config.name);
         let make = move || {
             let seed = seeds.as_ref().map(Splitter::split_seed);
             let splitter = seed.map_or_else(Splitter::from_entropy, Splitter::seeded);
-            let telemetry = telemetry.of_another();
+            let telemetry = Telemetry::new(&counted);
             Self { shared: Striped::single(|lanes| Shared::new(settings, splitter, telemetry, lanes)), on_open }
         };
         Ok(PerKey::new(capacity, make, key))
@@ -82,16 +84,18 @@ impl Circuit {
     /// Lets a call in, or refuses it. Does not wait.
     ///
     /// # Errors
-    /// [`CircuitOpen`] while the circuit is open, forced open, or half-open with all its probes under way.
+    /// [`CircuitOpen`] while the circuit is open, forced open, or half-open with all its probes
+    /// under way.
     #[inline]
     pub fn try_admit(&self) -> Result<Permit, CircuitOpen> {
-        Permit::admit(self.lane()).map_err(CircuitOpen::from)
+        Permit::admit(self.shared.lane()).map_err(CircuitOpen::from)
     }
 
-    /// Runs a future under the circuit, without tower. Its outcome is judged as [`BreakerLayer`](crate::BreakerLayer) judges.
+    /// Runs a future under the circuit, without tower. Its outcome is judged as
+    /// [`BreakerLayer`](crate::BreakerLayer) judges.
     ///
-    /// The call is let in at the first poll. When the circuit is open the future is not polled, and fails with [`CircuitOpen`] as
-    /// the error. Dropping it cancels the call.
+    /// The call is let in at the first poll. When the circuit is open the future is not polled, and
+    /// fails with [`CircuitOpen`] as the error. Dropping it cancels the call.
     pub fn run<F, T, E>(&self, future: F) -> Run<F, DefaultClassifier>
     where
         F: Future<Output = Result<T, E>>,
@@ -107,7 +111,7 @@ impl Circuit {
         C: Classify<T, E>,
         E: From<CircuitOpen>,
     {
-        Run::new(Arc::clone(self.lane()), future, classifier)
+        Run::new(Arc::clone(self.shared.lane()), future, classifier)
     }
 
     /// The name in metrics and events.
@@ -125,7 +129,7 @@ impl Circuit {
     /// The transitions from now on.
     #[must_use]
     pub fn subscribe(&self) -> Transitions {
-        Transitions::new(self.shared.transitions.subscribe())
+        Transitions(self.shared.transitions.subscribe())
     }
 
     /// Refuses every call until [`reset`](Self::reset).
@@ -138,24 +142,16 @@ impl Circuit {
         self.shared.command(State::Disabled, false);
     }
 
-    /// Starts afresh, closed. From now on the circuit opens and closes as usual, but refuses no call: what it would have refused
-    /// is counted as `would_refuse`. Until [`reset`](Self::reset).
+    /// Starts afresh, closed. From now on the circuit opens and closes as usual, but refuses no
+    /// call: what it would have refused is counted as `would_refuse`. Until [`reset`](Self::reset).
     pub fn dry_run(&self) {
         self.shared.command(State::Closed, true);
     }
 
-    /// Closes the circuit, with an empty window and the shortest open time, and lets it work on its own.
+    /// Closes the circuit, with an empty window and the shortest open time, and lets it work on its
+    /// own.
     pub fn reset(&self) {
         self.shared.command(State::Closed, false);
-    }
-
-    pub(crate) fn shared(&self) -> &Shared {
-        &self.shared
-    }
-
-    #[inline(always)]
-    pub(crate) fn lane(&self) -> &Arc<Lane<Shared>> {
-        self.shared.lane()
     }
 
     /// Whether a service is not ready while the circuit would refuse its calls.

@@ -1,8 +1,9 @@
 //! The closed state: what is counted, and when it is judged.
 //!
-//! Most calls succeed, and a plain success (not slow) must not take the lock. The two windows keep it off in two ways: a
-//! [count window](count) counts plain successes down in the word, a [time window](time) counts them in stripes. Everything else
-//! is entered here, under the lock, and each entry is judged by the rules at once.
+//! Most calls succeed, and a plain success (not slow) must not take the lock. The two windows keep
+//! it off in two ways: a [count window](count) counts plain successes down in the word, a [time
+//! window](time) counts them in stripes. Everything else is entered here, under the lock, and each
+//! entry is judged by the rules at once.
 
 pub(crate) mod count;
 pub(crate) mod time;
@@ -35,10 +36,12 @@ trait ClosedWindow: Debug + Send {
     /// Forgets everything.
     fn clear(&mut self);
 
-    /// Tells plain successes that they count from now on, if they did not so far. Comes before [`take_in`](Self::take_in).
+    /// Tells plain successes that they count from now on, if they did not so far. Comes before
+    /// [`take_in`](Self::take_in).
     fn alert(&self, published: &Published, word: Word) -> Word;
 
-    /// Takes in what plain successes have counted up to `word`, then the mark; says what the window holds.
+    /// Takes in what plain successes have counted up to `word`, then the mark; says what the window
+    /// holds.
     fn take_in(&mut self, word: Word, mark: Option<Mark>, now: u64) -> Counts;
 
     /// `word` with the countdown that fits what the window holds.
@@ -76,8 +79,9 @@ impl Closed {
 
     /// Makes an entry and judges the window; the cause to open, if there is one.
     ///
-    /// Successes may count meanwhile. Those seen when the entry is made came before it; those that come while the word is being
-    /// published came after it, and the window is judged again with them.
+    /// Successes may count meanwhile. Those seen when the entry is made came before it; those that
+    /// come while the word is being published came after it, and the window is judged again with
+    /// them.
     pub(crate) fn enter(&mut self, published: &Published, rules: &TripRules, entry: Entry, now: u64) -> Option<Cause> {
         let Self { window, failures_in_a_row } = self;
         let mut word = window.alert(published, published.word());
@@ -98,7 +102,8 @@ impl Closed {
                 window.published(published, next, now);
                 return None;
             };
-            // A weak exchange may fail over nothing; a success has counted down, or ended the failures in a row, or both.
+            // A weak exchange may fail over nothing; a success has counted down, or ended the
+            // failures in a row, or both.
             counts = window.take_in(seen, None, now);
             if seen != word {
                 *failures_in_a_row = 0;

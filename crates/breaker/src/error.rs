@@ -6,8 +6,8 @@ use steadfast_core::{Grounds, Refusal, RefusalKind};
 
 /// The circuit is open: the request was refused and never reached the service.
 ///
-/// `retry_after` in its grounds is what is left of the open time; `None` while probes are under way or the circuit is forced open,
-/// when there is no such time.
+/// `retry_after` in its grounds is what is left of the open time; `None` while probes are under way
+/// or the circuit is forced open, when there is no such time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("circuit open")]
 #[non_exhaustive]

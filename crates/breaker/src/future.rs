@@ -76,16 +76,17 @@ fn refusal<E: From<CircuitOpen>>(refused: Refused) -> E {
 }
 
 pin_project! {
-    /// The future of [`Circuit::run`](crate::Circuit::run) and [`Circuit::run_judged`](crate::Circuit::run_judged).
+    /// The future of [`Circuit::run`](crate::Circuit::run) and
+    /// [`Circuit::run_judged`](crate::Circuit::run_judged).
     ///
-    /// It owns its way to the circuit, and so may be spawned. Dropping it cancels the call. If the inner future panics, the call has
-    /// failed.
+    /// It owns its way to the circuit, and so may be spawned. Dropping it cancels the call. If the
+    /// inner future panics, the call has failed.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct Run<F, C> {
         #[pin]
         inner: F,
-        // Until the call is let in, or refused.
+        // Until the call is let in.
         lane: Option<Arc<Lane<Shared>>>,
         permit: Permit,
         classifier: C,
@@ -108,11 +109,12 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        if let Some(lane) = this.lane.take() {
-            match Permit::admit(&lane) {
+        if let Some(lane) = this.lane {
+            match Permit::admit(lane) {
                 Ok(permit) => *this.permit = permit,
                 Err(refused) => return Poll::Ready(Err(refusal(refused))),
             }
+            *this.lane = None;
         }
         this.permit.poll(this.inner, this.classifier, cx)
     }

@@ -34,7 +34,8 @@ pub(crate) enum Entry {
     Nothing,
     /// An answer of the service, or its panic; the plain mark is a success that was not slow.
     Answer(Mark),
-    /// A slow call that was dropped before its answer: it neither adds to the failures in a row nor ends them.
+    /// A slow call that was dropped before its answer: it neither adds to the failures in a row nor
+    /// ends them.
     Hung,
 }
 
@@ -141,7 +142,8 @@ mod tests {
     const SLOW: Entry = Entry::Answer(Mark { failed: false, slow: true });
     const SLOW_FAILURE: Entry = Entry::Answer(Mark { failed: true, slow: true });
 
-    /// Row by row: the end, its label, what it is in the window and as a probe, and what it is in both when it was slow.
+    /// Row by row: the end, its label, what it is in the window and as a probe, and what it is in
+    /// both when it was slow.
     #[test]
     fn the_table_of_the_readme() {
         use Probe::{Failed, GivenBack, Succeeded};

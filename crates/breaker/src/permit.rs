@@ -17,21 +17,23 @@ use crate::{
 
 /// A call that was let in. It owes the circuit one verdict; dropping it is the verdict "cancelled".
 ///
-/// It carries the epoch it was let in under: what it says after the circuit has changed its state changes nothing. A cancelled call
-/// counts for nothing, gives its place among the probes to another, and counts as slow if it had been under way
-/// for longer than a slow call may take.
+/// It carries the epoch it was let in under: what it says after the circuit has changed its state
+/// changes nothing. A cancelled call counts for nothing, gives its place among the probes to
+/// another, and counts as slow if it had been under way for longer than a slow call may take.
 #[derive(Debug)]
 #[must_use = "dropping a permit says that the call was cancelled"]
 pub struct Permit {
-    /// `None` once the verdict is given, so that dropping a settled permit is a look at one pointer.
+    /// `None` once the verdict is given, so that dropping a settled permit is a look at one
+    /// pointer.
     lane: Option<Arc<Lane<Shared>>>,
     admission: Admission,
     /// The code of the service panicked.
     panicked: bool,
 }
 
-// Always inline: what is left of a permit for a plain success is a read of one word. All the rest is out of line, and takes what
-// it needs by value: a permit whose address is taken lives in memory, and with it the future that holds it.
+// Always inline: what is left of a permit for a plain success is a read of one word. All the rest
+// is out of line, and takes what it needs by value: a permit whose address is taken lives in
+// memory, and with it the future that holds it.
 impl Permit {
     #[inline(always)]
     pub(crate) fn admit(lane: &Arc<Lane<Shared>>) -> Result<Self, Refused> {
@@ -62,7 +64,8 @@ impl Permit {
         }
     }
 
-    /// Runs code of the service under this permit. If it panics, the call has failed: a service that panics is not healthy.
+    /// Runs code of the service under this permit. If it panics, the call has failed: a service
+    /// that panics is not healthy.
     #[inline(always)]
     pub(crate) fn run<T>(&mut self, code: impl FnOnce() -> T) -> T {
         let unwinding = Unwinding(&mut self.panicked);
@@ -73,7 +76,8 @@ impl Permit {
 
     /// Polls the call that was let in, and gives the verdict when it is ready.
     ///
-    /// A match for each arm, and no result in a result: the answer goes from the inner future to the caller untouched.
+    /// A match for each arm, and no result in a result: the answer goes from the inner future to
+    /// the caller untouched.
     #[inline(always)]
     pub(crate) fn poll<F, C, T, E>(
         &mut self,

@@ -7,10 +7,12 @@ pub(crate) struct Probes {
     pub(crate) required: u32,
 }
 
-/// One round. Every probe that is admitted is settled exactly once: it succeeds, fails, or gives its place back.
+/// One round. Every probe that is admitted is settled exactly once: it succeeds, fails, or gives
+/// its place back.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Round {
-    /// When each probe under way began, in nanoseconds of the circuit's clock. At most as many as a round has probes.
+    /// When each probe under way began, in nanoseconds of the circuit's clock. At most as many as a
+    /// round has probes.
     under_way: Vec<u64>,
     successes: u32,
     failures: u32,
@@ -37,8 +39,8 @@ impl Round {
         u32::try_from(self.under_way.len()).unwrap_or(u32::MAX)
     }
 
-    /// When the oldest probe under way will have been so for longer than `limit`. Without any under way a round may wait for callers as
-    /// long as it takes.
+    /// When the oldest probe under way will have been so for longer than `limit`. Without any under
+    /// way a round may wait for callers as long as it takes.
     pub(crate) fn ends(&self, limit: u64) -> Option<u64> {
         self.under_way.iter().min().map(|began| began.saturating_add(limit))
     }

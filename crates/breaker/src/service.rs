@@ -15,8 +15,9 @@ use crate::{circuit::Circuit, error::CircuitOpen, future::ResponseFuture, layer:
 
 /// A service behind a circuit; `L` is the layer that made it.
 ///
-/// Closed, a request passes and its outcome is counted. Open, it is refused with [`CircuitOpen`] before the inner service is
-/// called. Dropping the response future cancels the call and gives its admission back.
+/// Closed, a request passes and its outcome is counted. Open, it is refused with [`CircuitOpen`]
+/// before the inner service is called. Dropping the response future cancels the call and gives its
+/// admission back.
 #[derive(Debug)]
 pub struct Breaker<S, L = BreakerLayer> {
     inner: S,
@@ -54,12 +55,13 @@ impl<S, L> Breaker<S, L> {
     }
 }
 
-/// Not ready while the circuit would refuse. Woken by the timer or by any change of the circuit, never by itself.
+/// Not ready while the circuit would refuse. Woken by the timer or by any change of the circuit,
+/// never by itself.
 // Out of line: inlined, it makes of `poll_ready` a call with a frame of 184 bytes.
 #[cold]
 #[inline(never)]
 fn poll_circuit(circuit: &Circuit, slot: &mut Option<Waiting>, cx: &mut Context<'_>) -> Poll<()> {
-    let shared = circuit.shared();
+    let shared = &*circuit.shared;
     let waiting = slot.get_or_insert_with(|| Waiting { waiter: shared.waiters.join(), timer: None });
     loop {
         shared.catch_up();
@@ -73,8 +75,9 @@ fn poll_circuit(circuit: &Circuit, slot: &mut Option<Waiting>, cx: &mut Context<
             return Poll::Ready(());
         }
         let Readiness::In(left) = readiness else { return Poll::Pending };
-        // The circuit's clock need not be the timer's: set anew each time, and at least 1 ms ahead, tokio's timer resolution.
-        let at = Instant::from_std(TimeSource::Tokio.now()) + left.max(SHORTEST_SLEEP);
+        // The circuit's clock need not be the timer's: set anew each time, and at least 1 ms ahead,
+        // tokio's timer resolution.
+        let at = Instant::from_std(TimeSource::Tokio.now()) + left.max(Duration::from_millis(1));
         let timer = waiting.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
         timer.as_mut().reset(at);
         if timer.as_mut().poll(cx).is_pending() {
@@ -82,8 +85,6 @@ fn poll_circuit(circuit: &Circuit, slot: &mut Option<Waiting>, cx: &mut Context<
         }
     }
 }
-
-const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
 
 impl<S: Clone, L: Clone> Clone for Breaker<S, L> {
     fn clone(&self) -> Self {
@@ -113,11 +114,12 @@ where
         self.inner.poll_ready(cx)
     }
 
-    // Always: at a second call site the compiler would leave it a function, whose future comes back through memory, written in
-    // words and read in pairs of words: each read would wait for the writes.
+    // Always: at a second call site the compiler would leave it a function, whose future comes back
+    // through memory, written in words and read in pairs of words: each read would wait for the
+    // writes.
     #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
         let circuit = self.layer.handle.select(&request);
-        ResponseFuture::call(circuit.lane(), &mut self.inner, request, self.layer.classifier.clone())
+        ResponseFuture::call(circuit.shared.lane(), &mut self.inner, request, self.layer.classifier.clone())
     }
 }

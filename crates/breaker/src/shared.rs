@@ -1,8 +1,9 @@
 //! The state all handles of a circuit share: one word for the calls, one lock for the rare rest.
 //!
-//! A call reads the published word when it is admitted and again when it is settled. While the circuit is closed and the window
-//! holds nothing but successes that is all. Everything else (a failure, a transition, a probe) happens under the lock, and every
-//! write to the word's epoch and state does; outside it a success may only count down.
+//! A call reads the published word when it is admitted and again when it is settled. While the
+//! circuit is closed and the window holds nothing but successes that is all. Everything else (a
+//! failure, a transition, a probe) happens under the lock, and every write to the word's epoch and
+//! state does; outside it a success may only count down.
 
 mod admit;
 mod settle;
@@ -50,7 +51,8 @@ struct Guarded {
     trips: u32,
     open_delay: Duration,
     round: Option<Round>,
-    /// To be told once the lock is free: a transition, and a change after which a call may be let in that was not before.
+    /// To be told once the lock is free: a transition, and a change after which a call may be let
+    /// in that was not before.
     unreported: Option<(Transition, Wakers)>,
     wake_waiters: bool,
 }
@@ -81,7 +83,8 @@ impl Shared {
         let value = work(&mut guarded);
         let (unreported, wake_waiters) = (guarded.unreported.take(), mem::take(&mut guarded.wake_waiters));
         drop(guarded);
-        // Should a subscriber of events or a waker panic, the other wakers are woken as they are dropped.
+        // Should a subscriber of events or a waker panic, the other wakers are woken as they are
+        // dropped.
         let waiters = if wake_waiters { self.waiters.take() } else { Wakers::default() };
         if let Some((transition, subscribers)) = unreported {
             self.telemetry.transition(transition);
@@ -91,6 +94,9 @@ impl Shared {
         value
     }
 
+    // Out of line: with the code of the clock in it, `call` is too long to be inlined at a second
+    // call site.
+    #[inline(never)]
     fn now(&self) -> u64 {
         self.clock.nanos()
     }

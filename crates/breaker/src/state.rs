@@ -74,7 +74,8 @@ pub struct Transition {
     pub to: State,
     /// Why.
     pub cause: Cause,
-    /// How many transitions this circuit has made, this one included. A gap between two that were seen tells how many were missed.
+    /// How many transitions this circuit has made, this one included. A gap between two that were
+    /// seen tells how many were missed.
     pub sequence: u64,
 }
 

@@ -13,19 +13,28 @@ use crate::{
     state::{State, Transition},
 };
 
+/// What a circuit shows of itself.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
-    shared: Arc<Shared>,
+    counted: Arc<Counted>,
     /// Each circuit's own: it gives back the state it is in when it is dropped.
     states: StateGauges<State>,
 }
 
 /// What all circuits of one configuration count together.
 #[derive(Debug)]
-struct Shared {
+pub(crate) struct Counted {
     name: Arc<str>,
     calls: Counters<Outcome>,
     transitions: Counters<To>,
+}
+
+impl Counted {
+    pub(crate) fn new(name: Arc<str>) -> Arc<Self> {
+        let calls = Counters::new("steadfast_breaker_calls_total", "breaker", Arc::clone(&name));
+        let transitions = Counters::new("steadfast_breaker_transitions_total", "breaker", Arc::clone(&name));
+        Arc::new(Self { name, calls, transitions })
+    }
 }
 
 /// The state that a transition leads to.
@@ -65,40 +74,25 @@ impl Labels for State {
 }
 
 impl Telemetry {
-    pub(crate) fn new(name: &Arc<str>) -> Self {
-        let name = || Arc::clone(name);
-        Self::of(Arc::new(Shared {
-            name: name(),
-            calls: Counters::new("steadfast_breaker_calls_total", "breaker", name()),
-            transitions: Counters::new("steadfast_breaker_transitions_total", "breaker", name()),
-        }))
-    }
-
-    /// That of one more circuit with the same counters.
-    #[cfg(feature = "keyed")]
-    pub(crate) fn of_another(&self) -> Self {
-        Self::of(Arc::clone(&self.shared))
-    }
-
-    fn of(shared: Arc<Shared>) -> Self {
-        let states = StateGauges::new("steadfast_breaker_state", "breaker", Arc::clone(&shared.name));
-        Self { shared, states: states.starting_in(State::Closed) }
+    pub(crate) fn new(counted: &Arc<Counted>) -> Self {
+        let states = StateGauges::new("steadfast_breaker_state", "breaker", Arc::clone(&counted.name));
+        Self { counted: Arc::clone(counted), states: states.starting_in(State::Closed) }
     }
 
     pub(crate) fn name(&self) -> &str {
-        &self.shared.name
+        &self.counted.name
     }
 
     /// Counts one call. The first shows the circuit in its first state.
     #[inline]
     pub(crate) fn call(&self, outcome: Outcome) {
-        self.shared.calls.increment(outcome);
+        self.counted.calls.increment(outcome);
         self.states.show();
     }
 
     pub(crate) fn transition(&self, transition: Transition) {
         self.states.change(transition.from, transition.to);
-        self.shared.transitions.increment(To(transition.to));
+        self.counted.transitions.increment(To(transition.to));
         #[cfg(feature = "tracing")]
         tracing::info!(
             target: "steadfast::breaker",

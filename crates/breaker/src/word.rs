@@ -4,9 +4,10 @@
 //! | epoch: 34 | countdown: 24 | dry run | last failed | to minimum | state: 3 |
 //! ```
 //!
-//! The epoch is new after every transition, so a call admitted under one epoch cannot speak in another. Countdown, *last failed*
-//! (the last outcome was a failure) and *to minimum* belong to the closed state, and what they mean depends on its window: see
-//! [`closed`](crate::closed). While all three are zero the word is *quiet*: a success has nothing to do.
+//! The epoch is new after every transition, so a call admitted under one epoch cannot speak in
+//! another. Countdown, *last failed* (the last outcome was a failure) and *to minimum* belong to
+//! the closed state, and what they mean depends on its window: see [`closed`](crate::closed). While
+//! all three are zero the word is *quiet*: a success has nothing to do.
 
 use crate::{
     state::State,
@@ -37,7 +38,8 @@ impl Word {
         self.0 >> EPOCH_SHIFT
     }
 
-    /// The epoch after this one. After 2^34 transitions, 198 days of one each millisecond, it begins again.
+    /// The epoch after this one. After 2^34 transitions, 198 days of one each millisecond, it
+    /// begins again.
     pub(crate) const fn next_epoch(self) -> u64 {
         (self.epoch() + 1) & (u64::MAX >> EPOCH_SHIFT)
     }
@@ -106,12 +108,15 @@ const fn code(state: State) -> u64 {
     }
 }
 
-/// What the holder of the lock publishes to calls that take none, on cache lines apart from what the lock writes.
+/// What the holder of the lock publishes to calls that take none, on cache lines apart from what
+/// the lock writes.
 ///
-/// Orderings. A transition publishes the word with `Release` after what belongs to it (`open_until`); an admission loads it with
-/// `Acquire`, and so sees at least the open time of the state it read. It may see a later one, of a later open state: then
-/// refusing is right as well. A countdown carries no other data, so its exchange needs no ordering of its own; it is sequentially
-/// consistent for the store buffering of a time window (see [`closed::time`](crate::closed)).
+/// Orderings. A transition publishes the word with `Release` after what belongs to it
+/// (`open_until`); an admission loads it with `Acquire`, and so sees at least the open time of the
+/// state it read. It may see a later one, of a later open state: then refusing is right as well. A
+/// countdown carries no other data, so its exchange needs no ordering of its own; it is
+/// sequentially consistent for the store buffering of a time window (see
+/// [`closed::time`](crate::closed)).
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Published {
@@ -144,8 +149,9 @@ impl Published {
 
     /// Changes the state. Pairs with the `Acquire` load of an admission.
     ///
-    /// An exchange and not a store: a success that is counting down at this moment is then ordered on one side of it for every
-    /// reader (and for loom, whose plain stores are not ordered with exchanges).
+    /// An exchange and not a store: a success that is counting down at this moment is then ordered
+    /// on one side of it for every reader (and for loom, whose plain stores are not ordered with
+    /// exchanges).
     pub(crate) fn change_state(&self, word: Word) {
         self.word.swap(word.0, Ordering::AcqRel);
     }

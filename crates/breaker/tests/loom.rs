@@ -1,8 +1,8 @@
 //! Every interleaving of two threads at the edges of the circuit.
 //!
-//! Not here: a success under a time window against the failure that completes its minimum. That store
-//! buffering rests on the single total order of sequentially consistent operations, which loom does not
-//! model; real threads race for it in `it::traps`.
+//! Not here: a success under a time window against the failure that completes its minimum. That
+//! store buffering rests on the single total order of sequentially consistent operations, which
+//! loom does not model; real threads race for it in `it::traps`.
 //!
 //! Run with `RUSTFLAGS="--cfg steadfast_loom" cargo test --release --test loom`.
 
@@ -50,7 +50,8 @@ fn successes_and_failures_are_all_counted() {
     });
 }
 
-/// The outcome that comes last completes the minimum: the circuit cannot stay closed because each thought that the other would judge.
+/// The outcome that comes last completes the minimum: the circuit cannot stay closed because each
+/// thought that the other would judge.
 #[test]
 fn the_outcome_that_completes_the_minimum_is_judged() {
     loom::model(|| {

@@ -2,13 +2,15 @@
 //!
 //! The window is behind the lock, and plain successes count down in the word. Its bits:
 //!
-//! - *countdown*: how many further plain successes can still change what the window holds. At 0 a success reads the word and
-//!   writes nothing, because a full window without a mark is not changed by one more success.
-//! - *to minimum*: the countdown ends where the window holds the minimum of calls. The success that completes it is entered under
-//!   the lock and judged; the others are only counted.
+//! - *countdown*: how many further plain successes can still change what the window holds. At 0 a
+//!   success reads the word and writes nothing, because a full window without a mark is not changed
+//!   by one more success.
+//! - *to minimum*: the countdown ends where the window holds the minimum of calls. The success that
+//!   completes it is entered under the lock and judged; the others are only counted.
 //! - *last failed*: the last outcome was a failure. The next success ends the failures in a row.
 //!
-//! What is missing from the countdown since it was published are successes not yet handed to the window.
+//! What is missing from the countdown since it was published are successes not yet handed to the
+//! window.
 
 use std::num::NonZeroU32;
 
@@ -27,7 +29,8 @@ pub(crate) struct CountClosed {
     countdown_from: u32,
 }
 
-/// Counts one plain success; whether it must be entered under the lock instead, because it completes the minimum of calls.
+/// Counts one plain success; whether it must be entered under the lock instead, because it
+/// completes the minimum of calls.
 pub(crate) fn success(published: &Published, epoch: u64) -> bool {
     let mut word = published.word();
     while word.epoch() == epoch && !word.is_quiet() {

@@ -1,19 +1,22 @@
 //! The closed state over the last so many seconds.
 //!
-//! Marked outcomes (failed or slow) are in a window behind the lock, plain successes in stripes before it: each thread writes its
-//! own. The word's bits:
+//! Marked outcomes (failed or slow) are in a window behind the lock, plain successes in stripes
+//! before it: each thread writes its own. The word's bits:
 //!
-//! - *countdown* 0: the window holds no mark. A success is counted in its stripe and changes nothing else.
-//! - *countdown* above 0 with *to minimum*: how many calls the minimum lacks. The success that completes it judges the window.
-//! - *countdown* 1 without *to minimum*: a flag. The minimum is complete, and the window holds marks.
+//! - *countdown* 0: the window holds no mark. A success is counted in its stripe and changes
+//!   nothing else.
+//! - *countdown* above 0 with *to minimum*: how many calls the minimum lacks. The success that
+//!   completes it judges the window.
+//! - *countdown* 1 without *to minimum*: a flag. The minimum is complete, and the window holds
+//!   marks.
 //! - *last failed*: the last outcome was a failure. The next success ends the failures in a row.
 //!
-//! With marks in the window a success can open the circuit even after the minimum is complete, because the successes before it
-//! age away. So the first success in each bucket judges the window.
+//! With marks in the window a success can open the circuit even after the minimum is complete,
+//! because the successes before it age away. So the first success in each bucket judges the window.
 //!
-//! **Store buffering.** A success adds to its stripe, then reads the word. An entry raises the countdown, then sums the stripes.
-//! Both are sequentially consistent, so one of the two sees the other: the sum holds the success, or the success sees that it
-//! must judge.
+//! **Store buffering.** A success adds to its stripe, then reads the word. An entry raises the
+//! countdown, then sums the stripes. Both are sequentially consistent, so one of the two sees the
+//! other: the sum holds the success, or the success sees that it must judge.
 
 use std::sync::Arc;
 
@@ -39,8 +42,8 @@ impl TimeSuccesses {
 
     /// Counts one plain success; whether the window must be judged under the lock.
     ///
-    /// The caller read the clock before the epoch is checked here, so the success lands among its own epoch's ticks even if the
-    /// circuit changes in between.
+    /// The caller read the clock before the epoch is checked here, so the success lands among its
+    /// own epoch's ticks even if the circuit changes in between.
     #[inline]
     pub(crate) fn success(&self, published: &Published, lane: usize, epoch: u64, now: u64) -> bool {
         if published.word().epoch() != epoch {
@@ -52,10 +55,11 @@ impl TimeSuccesses {
         !word.is_quiet() && word.epoch() == epoch && must_judge(published, word, tick)
     }
 
-    /// Each epoch has ticks of its own, a window apart from those of the epoch before: a late success cannot land in the window of the
-    /// next epoch.
+    /// Each epoch has ticks of its own, a window apart from those of the epoch before: a late
+    /// success cannot land in the window of the next epoch.
     fn tick(&self, epoch: u64, now: u64) -> Tick {
-        // Two more than a window: one for the bucket that is being filled, one for a clock read just before the transition.
+        // Two more than a window: one for the bucket that is being filled, one for a clock read
+        // just before the transition.
         Tick(self.buckets.tick_at(now).0 + epoch * (u64::from(self.buckets.number()) + 2))
     }
 }
@@ -71,7 +75,8 @@ fn must_judge(published: &Published, mut word: Word, tick: Tick) -> bool {
     }
     let is_first_in_bucket = tick.0 >= published.judge_from();
     while word.epoch() == epoch && !is_first_in_bucket && word.to_minimum() && word.countdown() > 1 {
-        // The minimum lacks more than this success. What has aged away since only makes it lack more.
+        // The minimum lacks more than this success. What has aged away since only makes it lack
+        // more.
         match published.exchange(word, word.passed()) {
             Ok(()) => return false,
             Err(seen) => word = seen,
@@ -98,8 +103,8 @@ impl ClosedWindow for TimeClosed {
         self.marked.clear();
     }
 
-    /// Only where the window held no mark: otherwise successes judge it where they must anyway, and if each of those raised the flag
-    /// again, each would be answered by one of every other thread.
+    /// Only where the window held no mark: otherwise successes judge it where they must anyway, and
+    /// if each of those raised the flag again, each would be answered by one of every other thread.
     fn alert(&self, published: &Published, mut word: Word) -> Word {
         while word.countdown() == 0 {
             let alerted = word.with_countdown(1, true);

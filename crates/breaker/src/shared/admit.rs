@@ -12,8 +12,9 @@ use crate::{
 
 /// How a call was let in: the word it saw, whose epoch it speaks for, and when it began.
 ///
-/// While that word is closed the end of the call is counted, while it is half-open it decides. In any other state (disabled, or
-/// let in by a dry run that would have refused it) it does not matter.
+/// While that word is closed the end of the call is counted, while it is half-open it decides. In
+/// any other state (disabled, or let in by a dry run that would have refused it) it does not
+/// matter.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Admission {
     pub(super) word: Word,
@@ -39,8 +40,9 @@ impl Admission {
     }
 }
 
-/// How a call was refused: the nanoseconds after which it makes sense to come back, and the largest number where that is not known.
-/// One word, so that a refusal is not carried through memory until it is asked for as an error.
+/// How a call was refused: the nanoseconds after which it makes sense to come back, and the largest
+/// number where that is not known. One word, so that a refusal is not carried through memory until
+/// it is asked for as an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused(u64);
 
@@ -70,58 +72,54 @@ impl Shared {
     /// Only a slow-call rule needs to know when a call began.
     #[inline(always)]
     fn started(&self) -> u64 {
-        if self.settings.slow_after.is_some() { self.started_now() } else { NOT_MEASURED }
-    }
-
-    // Out of line: with the code of the clock in it, `call` is too long to be inlined at a second call site.
-    #[cold]
-    #[inline(never)]
-    fn started_now(&self) -> u64 {
-        self.now()
+        if self.settings.slow_after.is_some() { self.now() } else { NOT_MEASURED }
     }
 
     /// Open is decided here without the lock: it is what a client meets most when it is refused.
-    ///
-    /// Not inlined, so that [`admit`](Self::admit) is short enough to be.
+    // Out of line, so that `admit` is short enough to be inlined.
     #[cold]
     #[inline(never)]
     fn admit_unless_closed(&self, word: Word) -> Result<Admission, Refused> {
-        let refusal = match word.state() {
-            State::Disabled => return Ok(Admission { word, started: NOT_MEASURED }),
-            State::ForcedOpen => Refused::UNTIL_CHANGED,
-            State::Open => {
-                let now = self.now();
-                match self.published.open_until().checked_sub(now) {
-                    None | Some(0) => return self.admit_under_lock(now),
-                    Some(left) => Refused(left),
-                }
-            }
-            State::Closed | State::HalfOpen => return self.admit_under_lock(self.now()),
-        };
-        self.refuse(word, refusal)
+        match word.state() {
+            State::Disabled => Ok(Admission { word, started: NOT_MEASURED }),
+            // Without a time to come back, the clock need not be read.
+            State::ForcedOpen => self.refuse(word, 0),
+            State::Open => match self.now() {
+                now if now < self.published.open_until() => self.refuse(word, now),
+                now => self.admit_under_lock(now),
+            },
+            State::Closed | State::HalfOpen => self.admit_under_lock(self.now()),
+        }
     }
 
-    /// A call that a dry run lets in where it would have been refused counts for nothing, whatever the state is.
-    fn refuse(&self, word: Word, refusal: Refused) -> Result<Admission, Refused> {
+    /// A call that a dry run lets in all the same counts for nothing, whatever the state is.
+    fn refuse(&self, word: Word, now: u64) -> Result<Admission, Refused> {
         if word.is_dry_run() {
             let word = Word::new(word.epoch(), State::Disabled, true);
             return Ok(Admission { word, started: NOT_MEASURED });
         }
         self.telemetry.call(Outcome::Refused);
-        Err(refusal)
+        Err(match word.state() {
+            State::Open => Refused(self.published.open_until().saturating_sub(now)),
+            _ => Refused::UNTIL_CHANGED,
+        })
     }
 
     fn admit_under_lock(&self, now: u64) -> Result<Admission, Refused> {
-        let (word, admission) = self.locked(|guarded| {
+        let (word, started) = self.locked(|guarded| {
             self.advance(guarded, now);
-            (self.word(), self.admit_guarded(guarded, now))
+            let word = self.word();
+            let started = match (word.state(), &mut guarded.round) {
+                (State::Closed | State::Disabled, _) => Some(self.started()),
+                // The start of a probe is always known: it has a limit.
+                (State::HalfOpen, Some(round)) => round.admit(self.settings.probes, now).then_some(now),
+                _ => None,
+            };
+            (word, started)
         });
-        match admission {
-            Some(admission) => Ok(admission),
-            None if word.state() == State::Open => {
-                self.refuse(word, Refused(self.published.open_until().saturating_sub(now)))
-            }
-            None => self.refuse(word, Refused::UNTIL_CHANGED),
+        match started {
+            Some(started) => Ok(Admission { word, started }),
+            None => self.refuse(word, now),
         }
     }
 
@@ -132,18 +130,6 @@ impl Shared {
             self.half_open(guarded, word);
         } else if guarded.round.as_ref().is_some_and(|round| round.is_overdue(now, self.settings.probe_limit)) {
             self.open(guarded, word, now, Cause::ProbesOverdue);
-        }
-    }
-
-    fn admit_guarded(&self, guarded: &mut Guarded, now: u64) -> Option<Admission> {
-        let word = self.word();
-        match (word.state(), &mut guarded.round) {
-            (State::Closed | State::Disabled, _) => Some(Admission { word, started: self.started() }),
-            // The start of a probe is always known: it has a limit.
-            (State::HalfOpen, Some(round)) => {
-                round.admit(self.settings.probes, now).then_some(Admission { word, started: now })
-            }
-            _ => None,
         }
     }
 }

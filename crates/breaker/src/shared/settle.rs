@@ -11,7 +11,8 @@ use crate::{
 impl Shared {
     /// Takes in a success where that needs no lock and no look at the rules; whether it did.
     ///
-    /// Under a count window that is where the word is still the one the call was admitted under, and nothing waits for a success.
+    /// Under a count window that is where the word is still the one the call was admitted under,
+    /// and nothing waits for a success.
     #[inline(always)]
     pub(crate) fn settle_success(&self, lane: usize, admission: Admission) -> bool {
         let word = admission.word;
@@ -20,18 +21,21 @@ impl Shared {
         }
         match &self.successes {
             None => word == self.word() && word.is_quiet(),
-            Some(successes) => word.is_closed() && self.success_in_stripes(successes, lane, word.epoch()),
+            Some(successes) if word.is_closed() => {
+                self.success_in_stripes(successes, lane, word.epoch(), None);
+                true
+            }
+            Some(_) => false,
         }
     }
 
-    // Out of line: it carries the code of the clock.
+    // Out of line: it carries the code of the clock, which is read here unless it has been.
     #[inline(never)]
-    fn success_in_stripes(&self, successes: &TimeSuccesses, lane: usize, epoch: u64) -> bool {
-        let now = self.now();
+    fn success_in_stripes(&self, successes: &TimeSuccesses, lane: usize, epoch: u64, now: Option<u64>) {
+        let now = now.unwrap_or_else(|| self.clock.nanos());
         if successes.success(&self.published, lane, epoch, now) {
             self.enter(epoch, Entry::Nothing, now);
         }
-        true
     }
 
     /// Takes in the end of an admitted call, exactly once for each admission.
@@ -47,25 +51,16 @@ impl Shared {
         }
     }
 
+    /// Reads the clock once, and not at all for a plain success under a count window.
     fn settle_closed(&self, lane: usize, admission: Admission, end: End) {
-        let (epoch, measured) = (admission.word.epoch(), admission.started().map(|started| (started, self.now())));
-        let slow = measured.is_some_and(|(started, now)| self.is_slow(started, now));
-        // One reading of the clock, and none for a plain success under a count window.
-        let now = || measured.map_or_else(|| self.now(), |(_, now)| now);
+        let epoch = admission.word.epoch();
+        let now = admission.started().map(|_| self.now());
+        let slow = admission.started().zip(now).is_some_and(|(started, now)| self.is_slow(started, now));
         match (end.effect(slow, self.settings.throttled_fails_probe).entry, &self.successes) {
             (Entry::Nothing, _) => {}
-            (Entry::SUCCESS, None) => {
-                if count::success(&self.published, epoch) {
-                    self.enter(epoch, Entry::SUCCESS, now());
-                }
-            }
-            (Entry::SUCCESS, Some(successes)) => {
-                let now = now();
-                if successes.success(&self.published, lane, epoch, now) {
-                    self.enter(epoch, Entry::Nothing, now);
-                }
-            }
-            (entry, _) => self.enter(epoch, entry, now()),
+            (Entry::SUCCESS, Some(successes)) => self.success_in_stripes(successes, lane, epoch, now),
+            (Entry::SUCCESS, None) if !count::success(&self.published, epoch) => {}
+            (entry, _) => self.enter(epoch, entry, now.unwrap_or_else(|| self.now())),
         }
     }
 

@@ -186,7 +186,8 @@ async fn calls_that_hang_and_are_dropped_do_not_end_a_run_of_failures() {
     assert_eq!(circuit.state(), State::Open);
 }
 
-/// Under a time window that holds a failure the successes count down to the minimum; only the one that completes it judges.
+/// Under a time window that holds a failure the successes count down to the minimum; only the one
+/// that completes it judges.
 #[tokio::test(start_paused = true)]
 async fn the_minimum_is_completed_to_the_call_under_a_time_window_with_a_failure() {
     for minimum in [2, 3, 10, 1000] {

@@ -1,10 +1,11 @@
-//! The shape every crate of the house has: a configuration, a handle that checks it, a layer, a service.
-//! Most of it is checked by the compiler.
+//! The shape every crate of the house has: a configuration, a handle that checks it, a layer, a
+//! service. Most of it is checked by the compiler.
 
 use std::{
     future::{Future, Ready, pending, ready},
     io,
     num::NonZeroUsize,
+    task::Poll,
     time::Duration,
 };
 
@@ -135,6 +136,19 @@ async fn a_future_is_let_in_when_it_is_first_polled() {
     tokio::time::advance(crate::OPEN_TIME).await;
     drop(circuit.run(pending::<Result<(), BoxError>>()));
     assert_eq!((circuit.state(), circuit.snapshot().probes_in_flight), (State::Open, 0));
+}
+
+/// A future that was refused must not reach the service when it is polled once more.
+#[tokio::test(start_paused = true)]
+async fn a_refused_future_that_is_polled_again_asks_again() {
+    let circuit = circuit(config());
+    circuit.force_open();
+    let mut run = tokio_test::task::spawn(circuit.run(async { Ok::<_, BoxError>(7) }));
+    for _ in 0..2 {
+        assert!(matches!(run.poll(), Poll::Ready(Err(error)) if error.is::<CircuitOpen>()));
+    }
+    circuit.reset();
+    assert!(matches!(run.poll(), Poll::Ready(Ok(7))));
 }
 
 #[test]

@@ -115,7 +115,8 @@ async fn calls_timed_out_inside_the_breaker_are_failures() {
     assert_eq!(circuit.state(), State::Open);
 }
 
-/// axum applies a layer once for each route and each connection; all of them must meet at one circuit.
+/// axum applies a layer once for each route and each connection; all of them must meet at one
+/// circuit.
 #[tokio::test(start_paused = true)]
 async fn a_layer_applied_many_times_is_one_circuit() {
     let circuit = circuit(config());
@@ -129,7 +130,8 @@ async fn a_layer_applied_many_times_is_one_circuit() {
     assert_eq!(error.downcast_ref::<CircuitOpen>().unwrap().retry_after(), Some(OPEN_TIME));
 }
 
-/// Only the first of many threads that find the open time over may start the round, and exactly n pass.
+/// Only the first of many threads that find the open time over may start the round, and exactly n
+/// pass.
 #[test]
 fn a_crowd_at_the_edge_of_half_open_gets_exactly_its_probes() {
     let open_time = steadfast_core::Backoff::constant(Duration::from_nanos(1)).unwrap();
@@ -160,7 +162,8 @@ fn eight_threads_lose_no_outcome_in_a_count_window() {
         for thread in 0..8 {
             let (circuit, total) = (circuit.clone(), Arc::clone(&total));
             scope.spawn(move || {
-                // From 1, with a success: eight first calls that all fail could be a window of nothing but failures.
+                // From 1, with a success: eight first calls that all fail could be a window of
+                // nothing but failures.
                 for n in 1..=10_000 {
                     let failed = n % (thread + 2) == 0;
                     total.fetch_add(u64::from(failed), std::sync::atomic::Ordering::Relaxed);
@@ -174,7 +177,8 @@ fn eight_threads_lose_no_outcome_in_a_count_window() {
     assert_eq!(counts.failures, total.load(std::sync::atomic::Ordering::Relaxed));
 }
 
-/// Under a time window a success writes only its stripe: it must see the flag that a failure raises, or be summed by it.
+/// Under a time window a success writes only its stripe: it must see the flag that a failure
+/// raises, or be summed by it.
 #[test]
 fn under_a_time_window_the_outcome_that_completes_the_minimum_is_judged() {
     let barrier = std::sync::Barrier::new(2);
@@ -194,7 +198,8 @@ fn under_a_time_window_the_outcome_that_completes_the_minimum_is_judged() {
     assert!(circuits.iter().all(|circuit| circuit.state() == State::Open));
 }
 
-/// Classifiers and wakers are user code: they run with the lock free, and may use the circuit themselves.
+/// Classifiers and wakers are user code: they run with the lock free, and may use the circuit
+/// themselves.
 #[tokio::test(start_paused = true)]
 async fn classifiers_and_wakers_may_use_the_circuit() {
     struct Curious(steadfast_breaker::Circuit, std::sync::atomic::AtomicU32);

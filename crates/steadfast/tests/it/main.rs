@@ -6,6 +6,7 @@ mod axum_routes;
 mod boxed;
 mod clock;
 mod collect;
+mod convention;
 mod foreign;
 mod grpc;
 mod grpc_retry;
