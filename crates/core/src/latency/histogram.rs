@@ -254,7 +254,7 @@ mod loom_tests {
     use super::*;
 
     #[test]
-    fn whoever_sees_a_tick_sees_its_slice_cleared_and_one_of_two_claims_it() {
+    fn a_thread_that_reads_a_tick_reads_its_slice_as_cleared_and_one_of_two_claims_it() {
         loom::model(|| {
             let slice = Arc::new(Slice::new(2));
             assert!(slice.claim(Tick(1)));
