@@ -100,16 +100,16 @@ impl LimitConfig {
     /// | | default | why |
     /// |---|---|---|
     /// | `quantile` | 0.99 | the tail that is still normal |
-    /// | `factor` | 2 | twice the slowest of a hundred calls is not going to be normal |
-    /// | `window` | 60 s | a quantile even at one request a second, and yet it follows a day's tides |
+    /// | `factor` | 2 | twice the slowest of a hundred is not going to be normal |
+    /// | `window` | 60 s | a quantile at one request a second, and still a day's tides |
     /// | `minimum_samples` | 20 | with fewer, the quantile is a single call |
     /// | `cold_start` | the ceiling | a limit that knows nothing should not give up early |
     pub const fn quantile(floor: Duration, ceiling: Duration) -> MultipleOf<Quantile> {
         MultipleOf::new(Kind::Quantile(0.99), 2.0, floor, ceiling)
     }
 
-    /// Gives a request a multiple of a moving average of latencies: `clamp(average × factor, floor,
-    /// ceiling)`.
+    /// Gives a request a multiple of a moving average of latencies:
+    /// `clamp(average × factor, floor, ceiling)`.
     ///
     /// It follows a change sooner than a quantile and needs a few bytes where that needs kilobytes.
     /// It knows nothing of the spread, so the factor has to. The average is forgotten when a whole
@@ -118,15 +118,15 @@ impl LimitConfig {
     /// | | default | why |
     /// |---|---|---|
     /// | `weight` | 1/8 | TCP's gain: the last eight samples make two thirds of the average |
-    /// | `factor` | 4 | an exponential tail passes four times its mean twice in a hundred |
+    /// | `factor` | 4 | an exponential tail passes four means twice in a hundred |
     /// | `window`, `minimum_samples`, `cold_start` | 60 s, 20, the ceiling | as for the quantile |
     pub const fn ewma(floor: Duration, ceiling: Duration) -> MultipleOf<Ewma> {
         MultipleOf::new(Kind::Ewma { weight: 0.125 }, 4.0, floor, ceiling)
     }
 
-    /// Gives a request TCP's retransmission timeout (RFC 6298): `clamp(SRTT + max(G, 4 × RTTVAR),
-    /// floor, ceiling)`, doubled by each expiry of the current one, up to the ceiling, until a
-    /// fresh sample comes.
+    /// Gives a request TCP's retransmission timeout (RFC 6298):
+    /// `clamp(SRTT + max(G, 4 × RTTVAR), floor, ceiling)`, doubled by each expiry of the current one,
+    /// up to the ceiling, until a fresh sample comes.
     ///
     /// A sample is fresh when its request is not a retry (Karn's rule), as the request's
     /// [`RequestContext`](steadfast_core::RequestContext) tells. An answer found after its limit,

@@ -1,11 +1,7 @@
 //! The handle of a limit.
 
-#[cfg(feature = "keyed")]
-use std::{hash::Hash, num::NonZeroUsize};
 use std::{sync::Arc, time::Duration};
 
-#[cfg(feature = "keyed")]
-use steadfast_core::PerKey;
 use steadfast_core::{
     Classify, ConfigError, DefaultClassifier, Failure, Select, Selected, Snapshot,
     parts::{Lane, Striped},
@@ -75,17 +71,17 @@ impl TimeLimit {
     #[cfg(feature = "keyed")]
     pub fn per_key<K, F>(
         config: impl Into<LimitConfig>,
-        capacity: NonZeroUsize,
+        capacity: std::num::NonZeroUsize,
         key: F,
-    ) -> Result<PerKey<K, Self, F>, ConfigError>
+    ) -> Result<steadfast_core::PerKey<K, Self, F>, ConfigError>
     where
-        K: Eq + Hash + Clone,
+        K: Eq + std::hash::Hash + Clone,
     {
         let config = config.into();
         let settings = config.check()?;
         let telemetry = Arc::new(Telemetry::new(config.name, false));
         let shared = move |_| Shared::new(settings, Arc::clone(&telemetry));
-        Ok(PerKey::new(capacity, move || Self { shared: Striped::single(&shared) }, key))
+        Ok(steadfast_core::PerKey::new(capacity, move || Self { shared: Striped::single(&shared) }, key))
     }
 
     /// What a request that begins to wait now is given. Reads the clock.
