@@ -34,8 +34,8 @@ impl DetachConfig {
         self
     }
 
-    /// How long a task may take; then it is cancelled. Without a limit a task that never ends keeps its place, and
-    /// [`Detach::shutdown`] waits for it.
+    /// How long a task may take; then it is cancelled. Without a limit a task that never ends keeps
+    /// its place, and [`Detach::shutdown`] waits for it.
     pub const fn limit(mut self, limit: Duration) -> Self {
         self.limit = Some(limit);
         self
@@ -48,14 +48,15 @@ impl Default for DetachConfig {
     }
 }
 
-/// Runs work in the background that nothing waits for any more: writes that every node should get, a handler whose client has
-/// gone, a lease that is kept alive.
+/// Runs work in the background that nothing waits for any more: writes that every node should get,
+/// a handler whose client has gone, a lease that is kept alive.
 ///
-/// Bounded in number, and in time if the config says so. A handle: clones share the bounds. Before a program ends it waits for
-/// the work: [`shutdown`](Self::shutdown).
+/// Bounded in number, and in time if the config says so. A handle: clones share the bounds. Before
+/// a program ends it waits for the work: [`shutdown`](Self::shutdown).
 ///
-/// The work runs as tasks of the tokio runtime in which its place was reserved; a limit needs that runtime's timer. Outside of
-/// a runtime no place is given. A task that panics, or whose runtime ends, gives its place back like any other.
+/// The work runs as tasks of the tokio runtime in which its place was reserved; a limit needs that
+/// runtime's timer. Outside of a runtime no place is given. A task that panics, or whose runtime
+/// ends, gives its place back like any other.
 ///
 /// ```
 /// use std::time::Duration;
@@ -130,7 +131,8 @@ impl Detach {
     /// Reserves a place for work to come. Dropped without work, the place is given back.
     ///
     /// # Errors
-    /// When all places are taken, after [`shutdown`](Self::shutdown), and outside of a tokio runtime. Counted as refused.
+    /// When all places are taken, after [`shutdown`](Self::shutdown), and outside of a tokio
+    /// runtime. Counted as refused.
     pub fn reserve(&self) -> Result<Place, ReserveError> {
         // The runtime first: a place that no task can use is not taken.
         let Ok(runtime) = Handle::try_current() else { return Err(self.places.refuse(ReserveError::NoRuntime)) };
@@ -149,17 +151,18 @@ impl Detach {
         Ok(())
     }
 
-    /// Gives out no more places, and waits until all tasks have ended and all places are given back. A place that was reserved
-    /// before may still be used.
+    /// Gives out no more places, and waits until all tasks have ended and all places are given
+    /// back. A place that was reserved before may still be used.
     ///
-    /// With a limit it takes at most that long after the last place was used. Dropping the future ends the wait and nothing
-    /// else.
+    /// With a limit it takes at most that long after the last place was used. Dropping the future
+    /// ends the wait and nothing else.
     pub async fn shutdown(&self) {
         self.places.shut_down();
         self.idle().await;
     }
 
-    /// Waits until no task is under way and no place is reserved. Dropping the future ends the wait.
+    /// Waits until no task is under way and no place is reserved. Dropping the future ends the
+    /// wait.
     pub async fn idle(&self) {
         self.places.idle().await;
     }
@@ -189,15 +192,16 @@ pub struct Place {
 }
 
 impl Place {
-    /// Runs `work` in the background. It is cancelled at the limit, if there is one. If the runtime has ended since, `work` is
-    /// dropped here, and counted as broken.
+    /// Runs `work` in the background. It is cancelled at the limit, if there is one. If the runtime
+    /// has ended since, `work` is dropped here, and counted as broken.
     pub fn spawn<F>(self, work: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let Self { mut ticket, runtime, limit } = self;
         ticket.begin();
-        // In this order: whenever both are dropped together, what the work held is gone before its place is given back.
+        // In this order: whenever both are dropped together, what the work held is gone before its
+        // place is given back.
         let task = (work, ticket);
         runtime.spawn(async move {
             let (work, mut ticket) = task;
@@ -359,7 +363,8 @@ mod tests {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(detach.shutdown());
     }
 
-    /// Threads reserve, use and drop places until the shutdown: not one place comes after it, and not one is lost.
+    /// Threads reserve, use and drop places until the shutdown: not one place comes after it, and
+    /// not one is lost.
     #[test]
     fn a_shutdown_that_races_with_reservations_loses_none() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();

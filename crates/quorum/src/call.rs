@@ -7,6 +7,7 @@ mod error;
 mod future;
 mod levels;
 mod make;
+mod node;
 mod on_decided;
 mod pace;
 mod progress;

@@ -2,11 +2,11 @@
 
 use crate::{Decision, Nodes, Rule, Threshold};
 
-/// The rule whose quorums are the sets that have a node in common with every quorum of another: those whose "no" makes it
-/// lost.
+/// The rule whose quorums are the sets that have a node in common with every quorum of another:
+/// those whose "no" makes it lost.
 ///
-/// Made by [`Rule::dual`]. The dual of a majority of an odd number is itself, that of all is any, that of a grid's columns
-/// is its rows.
+/// Made by [`Rule::dual`]. The dual of a majority of an odd number is itself, that of all is any,
+/// that of a grid's columns is its rows.
 ///
 /// ```
 /// use steadfast_quorum::{NodeSet, Rule, Threshold};

@@ -6,7 +6,7 @@ use crate::Nodes;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RuleError {
-    /// A rule over nobody. It would be won before anybody was asked, or never; neither is what anybody means.
+    /// A rule without members. It would be won before any node was asked, or never.
     #[error("a rule needs at least one member")]
     NoMembers,
     /// A node has a number that the set cannot hold.

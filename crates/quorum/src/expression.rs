@@ -5,10 +5,11 @@ mod table;
 
 pub use compiled::Expression;
 
-/// A rule as one writes it down: nodes, all of several, any of them, so many of them, each again an expression.
+/// A rule as one writes it down: nodes, all of several, any of them, so many of them, each again an
+/// expression.
 ///
-/// Grids and hierarchies are built from these. It becomes a rule by [`Expression::new`]. (M. Whittaker et al.: *Read-Write
-/// Quorum Systems Made Practical*, PaPoC 2021.)
+/// Grids and hierarchies are built from these. It becomes a rule by [`Expression::new`]. (M.
+/// Whittaker et al.: *Read-Write Quorum Systems Made Practical*, PaPoC 2021.)
 ///
 /// ```
 /// use steadfast_quorum::{Expr, Expression, NodeSet, Rule};
@@ -60,8 +61,8 @@ impl Expr {
         Self(Term::Choose { needed: of.len() / 2 + 1, of })
     }
 
-    /// A grid of so many rows and columns, numbered row by row: all of one row and one node of each row. Any two such have a
-    /// node in common.
+    /// A grid of so many rows and columns, numbered row by row: all of one row and one node of each
+    /// row. Any two such have a node in common.
     ///
     /// (S. Y. Cheung, M. H. Ammar, M. Ahamad: *The Grid Protocol*, 1992, with rows for columns.)
     #[must_use]

@@ -1,12 +1,12 @@
 //! Several rules at once.
 
-use crate::{AnalysisError, IntersectionError, Nodes, Rule, RuleError, Threshold, search::meet};
+use crate::{AnalysisError, Decision, IntersectionError, Nodes, Rule, RuleError, Threshold, search::meet};
 
-/// A quorum of each of several rules at once: how a group changes its members without a moment at which two majorities could
-/// decide apart.
+/// A quorum of each of several rules at once: how a group changes its members without a moment at
+/// which two majorities could decide apart.
 ///
-/// Each rule counts by itself, and a node that is in several counts in each. (D. Ongaro, J. Ousterhout: *In Search of an
-/// Understandable Consensus Algorithm*, 2014, section 6.)
+/// Each rule counts by itself, and a node that is in several counts in each. (D. Ongaro, J.
+/// Ousterhout: *In Search of an Understandable Consensus Algorithm*, 2014, section 6.)
 ///
 /// ```
 /// use steadfast_quorum::{Decision, Joint, NodeSet, Rule, Threshold};
@@ -28,8 +28,9 @@ impl<R> Joint<R> {
     /// All of these. For rules of different types, take `Box<dyn Rule>`.
     ///
     /// # Errors
-    /// When there are none. (etcd takes an empty configuration for won, because that leaves a joint one to its other half.
-    /// Here one who leaves a joint configuration goes back to a plain rule.)
+    /// When there are none. (etcd takes an empty configuration for won, because that leaves a joint
+    /// one to its other half. Here a group that leaves a joint configuration goes back to a plain
+    /// rule.)
     pub fn new(rules: impl IntoIterator<Item = R>) -> Result<Self, RuleError> {
         let rules: Box<[R]> = rules.into_iter().collect();
         if rules.is_empty() { Err(RuleError::NoMembers) } else { Ok(Self { rules }) }
@@ -49,15 +50,15 @@ impl<R: Rule<WORDS>, const WORDS: usize> Rule<WORDS> for Joint<R> {
         self.rules.iter().fold(true, |all, rule| all & rule.is_quorum(nodes))
     }
 
+    /// Won when each rule is, lost when one is.
     #[inline]
-    fn are_quorums(&self, sets: [Nodes<WORDS>; 2]) -> [bool; 2] {
-        let [mut all_one, mut all_other] = [true, true];
-        for rule in &self.rules {
-            let [one, other] = rule.are_quorums(sets);
-            all_one &= one;
-            all_other &= other;
+    fn decide(&self, yes: Nodes<WORDS>, no: Nodes<WORDS>) -> Decision {
+        let decide = |rule: &R| rule.decide(yes, no);
+        match &*self.rules {
+            // The old rule and the new one, as in most: without a loop.
+            [old, new] => decide(old).min(decide(new)),
+            rules => rules.iter().map(decide).fold(Decision::Won, Decision::min),
         }
-        [all_one, all_other]
     }
 
     fn members(&self) -> Nodes<WORDS> {
@@ -71,7 +72,8 @@ impl<R: Rule<WORDS>, const WORDS: usize> Rule<WORDS> for Joint<R> {
         }
     }
 
-    /// To block all of them it is enough to block one. One that nobody is a quorum of already cannot be blocked.
+    /// To block all of them it is enough to block one. A rule by which no node at all is a quorum
+    /// cannot be blocked.
     fn resilience(&self) -> Result<usize, AnalysisError> {
         let blockable = self.rules.iter().filter(|rule| !rule.is_quorum(Nodes::EMPTY));
         let least = blockable.map(Rule::resilience).collect::<Result<Vec<usize>, _>>()?.into_iter().min();

@@ -7,10 +7,11 @@ use std::{
 
 use crate::RuleError;
 
-/// A set of nodes, numbered from 0 up to 64 times `WORDS`. One bit a node; a plain value without an allocation.
+/// A set of nodes, numbered from 0 up to 64 times `WORDS`. One bit a node; a plain value without an
+/// allocation.
 ///
-/// [`NodeSet`] is the set of one word, for up to 64 nodes. A larger one costs its words: `Nodes<4>` holds 256 nodes in 32
-/// bytes.
+/// [`NodeSet`] is the set of one word, for up to 64 nodes. A larger one costs its words: `Nodes<4>`
+/// holds 256 nodes in 32 bytes.
 ///
 /// ```
 /// use steadfast_quorum::{NodeSet, Nodes};
@@ -64,7 +65,8 @@ impl<const WORDS: usize> Nodes<WORDS> {
         Self::of(0..count)
     }
 
-    /// Adds a node, and says whether it is new. One that is not below [`CAPACITY`](Self::CAPACITY) is never in the set.
+    /// Adds a node, and says whether it is new. One that is not below [`CAPACITY`](Self::CAPACITY)
+    /// is never in the set.
     #[inline]
     pub fn insert(&mut self, node: usize) -> bool {
         let fits = node < Self::CAPACITY;
@@ -101,8 +103,8 @@ impl<const WORDS: usize> Nodes<WORDS> {
 
     /// Whether at least so many nodes are in each of several sets; `count` is not 0.
     ///
-    /// Where the processor does not count bits (x86-64 does not, unless it is told to leave the oldest behind), it is
-    /// quicker to take away all but the last of a few.
+    /// Where the processor does not count bits (x86-64 does not, unless it is told to leave the
+    /// oldest behind), it is quicker to take away all but the last of a few.
     #[inline]
     pub(crate) fn have_at_least<const SETS: usize>(sets: [Self; SETS], count: usize) -> [bool; SETS] {
         const FEW: usize = 4;

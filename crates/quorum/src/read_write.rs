@@ -4,8 +4,9 @@ use crate::{Dual, IntersectionError, Rule, RuleError, Threshold};
 
 /// A rule for reads and one for writes of which it is proven that every read meets every write.
 ///
-/// That a read sees the last write is all that it proves. Two writes need not meet: whoever decides on the order of writes
-/// by a quorum of them asks [`Rule::intersects`] of the write rule with itself.
+/// That a read sees the last write is all that it proves. Two writes need not meet: a program that
+/// decides on the order of writes by a quorum of them asks [`Rule::intersects`] of the write rule
+/// with itself.
 ///
 /// ```
 /// use steadfast_quorum::{Expr, Expression, IntersectionError, NodeSet, ReadWrite, Threshold};
@@ -67,7 +68,8 @@ impl ReadWrite<Threshold> {
     /// Reads by `read` of `count` nodes, writes by `write` of them: r, w and n.
     ///
     /// # Errors
-    /// When r + w is not above n, with quorums that miss each other; or when there cannot be such a count.
+    /// When r + w is not above n, with quorums that miss each other; or when there cannot be such a
+    /// count.
     pub fn counts(read: usize, write: usize, count: usize) -> Result<Self, ReadWriteError> {
         Ok(Self::new(Threshold::of(read, count)?, Threshold::of(write, count)?)?)
     }

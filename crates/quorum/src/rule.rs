@@ -1,6 +1,6 @@
 //! What a quorum is.
 
-use std::{fmt, hint::select_unpredictable};
+use std::fmt;
 
 use crate::{
     AnalysisError, Dual, IntersectionError, Nodes, Threshold,
@@ -9,8 +9,9 @@ use crate::{
 
 /// Which sets of nodes may decide.
 ///
-/// The one method a rule must have is [`is_quorum`](Self::is_quorum); everything else follows from it. A rule is
-/// **monotone**: a set with a quorum in it is a quorum. What follows is wrong for a rule that is not.
+/// The one method a rule must have is [`is_quorum`](Self::is_quorum); everything else follows from
+/// it. A rule is **monotone**: a set with a quorum in it is a quorum. What follows is wrong for a
+/// rule that is not.
 ///
 /// ```
 /// use steadfast_quorum::{Decision, NodeSet, Rule};
@@ -50,27 +51,21 @@ pub trait Rule<const WORDS: usize = 1> {
 
     /// Whether it is won, lost or open once these nodes have voted yes and those no.
     ///
-    /// As early as it is certain: won when `yes` is a quorum; lost when it would not be one if all others still voted yes. A
-    /// node in both has voted yes. As votes come in, neither outcome ever turns.
+    /// As early as it is certain: won when `yes` is a quorum; lost when it would not be one if all
+    /// others still voted yes. A node in both has voted yes. As votes come in, neither outcome ever
+    /// turns.
     #[inline]
     fn decide(&self, yes: Nodes<WORDS>, no: Nodes<WORDS>) -> Decision {
-        let [won, open] = self.are_quorums([yes, yes | !no]);
-        Decision::of(won, open)
-    }
-
-    /// Whether each of two sets is a quorum, what strangers they hold left out. For rules that answer two questions sooner
-    /// together than one after the other.
-    #[inline]
-    fn are_quorums(&self, sets: [Nodes<WORDS>; 2]) -> [bool; 2] {
         let members = self.members();
-        sets.map(|nodes| self.is_quorum(nodes & members))
+        Decision::of(self.is_quorum(yes & members), self.is_quorum((yes | !no) & members))
     }
 
-    /// The highest index that a quorum has acknowledged: `acknowledged[node]` is how far each node has come.
+    /// The highest index that a quorum has acknowledged: `acknowledged[node]` is how far each node
+    /// has come.
     ///
-    /// With the indexes up to which each node has stored a log, it is the index up to which the log is committed (in Raft,
-    /// if the entry is of the leader's term). `None` if all the nodes of the slice are no quorum: nothing is committed.
-    /// Looks at each node once for each different index.
+    /// With the indexes up to which each node has stored a log, it is the index up to which the log
+    /// is committed (in Raft, if the entry is of the leader's term). `None` if all the nodes of the
+    /// slice are no quorum: nothing is committed. Looks at each node once for each different index.
     fn committed_index(&self, acknowledged: &[u64]) -> Option<u64> {
         let members = self.members();
         let acknowledged = &acknowledged[..acknowledged.len().min(Nodes::<WORDS>::CAPACITY)];
@@ -89,10 +84,12 @@ pub trait Rule<const WORDS: usize = 1> {
         }
     }
 
-    /// All quorums that are none without any one of their nodes, the smallest sets of failed nodes looked at first.
+    /// All quorums that are none without any one of their nodes, the smallest sets of failed nodes
+    /// looked at first.
     ///
     /// # Errors
-    /// When it would have to look at more than `limit` sets of failed nodes. There may be exponentially many.
+    /// When it would have to look at more than `limit` sets of failed nodes. There may be
+    /// exponentially many.
     fn minimal_quorums(&self, limit: usize) -> Result<Vec<Nodes<WORDS>>, AnalysisError> {
         Search::new(self, limit).quorums().collect()
     }
@@ -100,8 +97,8 @@ pub trait Rule<const WORDS: usize = 1> {
     /// How many nodes may fail, whichever they are, so that a quorum is left.
     ///
     /// # Errors
-    /// When not even all members are a quorum, or when it would have to look at more than [`SEARCH_LIMIT`] sets of failed
-    /// nodes.
+    /// When not even all members are a quorum, or when it would have to look at more than
+    /// [`SEARCH_LIMIT`] sets of failed nodes.
     fn resilience(&self) -> Result<usize, AnalysisError> {
         match self.as_threshold() {
             Some(threshold) => Ok(threshold.members().len() - threshold.needed()),
@@ -109,12 +106,13 @@ pub trait Rule<const WORDS: usize = 1> {
         }
     }
 
-    /// Whether every quorum of this rule has a node in common with every quorum of the other: what reads and writes must
-    /// have, and what any rule must have with itself if two decisions are not to contradict each other.
+    /// Whether every quorum of this rule has a node in common with every quorum of the other: what
+    /// reads and writes must have, and what any rule must have with itself if two decisions are not
+    /// to contradict each other.
     ///
     /// # Errors
-    /// A quorum of each that have no node in common; or when it would have to look at more than [`SEARCH_LIMIT`] sets of
-    /// failed nodes.
+    /// A quorum of each that have no node in common; or when it would have to look at more than
+    /// [`SEARCH_LIMIT`] sets of failed nodes.
     fn intersects(&self, other: &dyn Rule<WORDS>) -> Result<(), IntersectionError<WORDS>> {
         if let (Some(one), Some(other)) = (self.as_threshold(), other.as_threshold()) {
             return one.meets(&other);
@@ -122,9 +120,11 @@ pub trait Rule<const WORDS: usize = 1> {
         meet(self, other)
     }
 
-    /// The rule whose quorums are the sets that have a node in common with every quorum of this one.
+    /// The rule whose quorums are the sets that have a node in common with every quorum of this
+    /// one.
     ///
-    /// A rule and its dual always [intersect](Self::intersects): the dual is the weakest rule that does.
+    /// A rule and its dual always [intersect](Self::intersects): the dual is the weakest rule that
+    /// does.
     fn dual(self) -> Dual<Self>
     where
         Self: Sized,
@@ -133,28 +133,35 @@ pub trait Rule<const WORDS: usize = 1> {
     }
 }
 
-/// How many sets of failed nodes are looked at before a search gives up. Enough for any rule over 16 nodes, and for many
-/// over more; some megabytes and some tens of milliseconds.
+/// How many sets of failed nodes are looked at before a search gives up. Enough for any rule over
+/// 16 nodes, and for many over more; some megabytes and some tens of milliseconds.
 pub const SEARCH_LIMIT: usize = 1 << 16;
 
-/// What votes say so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What votes say so far. Lost is less than pending, and pending less than won: of several
+/// questions that must all be won, the least decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Decision {
-    /// A quorum has voted yes, whatever is still to come.
-    Won,
     /// No quorum can vote yes any more, whatever is still to come.
     Lost,
     /// It depends on what is still to come.
     Pending,
+    /// A quorum has voted yes, whatever is still to come.
+    Won,
 }
 
 impl Decision {
-    /// What it is when the votes for yes are a quorum or not, and all that may still vote yes with them are one or not.
+    /// What it is when the votes for yes are a quorum or not, and all that may still vote yes with
+    /// them are one or not.
     ///
-    /// Nobody foresees votes, and a branch that is guessed wrong takes longer than most rules take to answer: none here.
+    /// Votes cannot be foreseen, and a branch that is guessed wrong takes longer than most rules
+    /// take to answer. There is none here: the sum is the number of the variant.
     #[inline]
-    pub(crate) fn of(won: bool, open: bool) -> Self {
-        select_unpredictable(won, Self::Won, select_unpredictable(open, Self::Pending, Self::Lost))
+    pub(crate) const fn of(won: bool, open: bool) -> Self {
+        match won as u8 + (won | open) as u8 {
+            0 => Self::Lost,
+            1 => Self::Pending,
+            _ => Self::Won,
+        }
     }
 
     /// Whether it is won or lost.
@@ -195,11 +202,6 @@ macro_rules! forward {
             #[inline]
             fn decide(&self, yes: Nodes<WORDS>, no: Nodes<WORDS>) -> Decision {
                 (**self).decide(yes, no)
-            }
-
-            #[inline]
-            fn are_quorums(&self, sets: [Nodes<WORDS>; 2]) -> [bool; 2] {
-                (**self).are_quorums(sets)
             }
 
             fn committed_index(&self, acknowledged: &[u64]) -> Option<u64> {

@@ -1,9 +1,10 @@
-//! The quorums of a rule of which nothing is known but which sets are some.
+//! The quorums of a rule, found by asking it which sets are quorums and nothing else.
 //!
-//! Reiter's hitting-set tree (R. Reiter: *A Theory of Diagnosis from First Principles*, Artificial Intelligence 32, 1987):
-//! begin with no failed node. If the others hold a quorum, find a minimal one in them, and go on with each of its nodes
-//! failed as well. Every minimal quorum is found: as long as the one at hand is another, it has a node that is not in the
-//! one sought, and with that node failed the sought one is still there. Where the others hold none, the failed nodes block
+//! Reiter's hitting-set tree (R. Reiter: *A Theory of Diagnosis from First Principles*, Artificial
+//! Intelligence 32, 1987): begin with no failed node. If the others hold a quorum, find a minimal
+//! one in them, and go on with each of its nodes failed as well. Every minimal quorum is found: as
+//! long as the one at hand is another, it has a node that is not in the one sought, and with that
+//! node failed the sought one is still there. Where the others hold none, the failed nodes block
 //! the rule. Breadth first, the first that block are the fewest.
 //!
 //! Only nodes that are in some minimal quorum ever fail, so nodes that change nothing cost nothing.
@@ -62,7 +63,7 @@ impl<'a, R: Rule<WORDS> + ?Sized, const WORDS: usize> Search<'a, R, WORDS> {
                 return failed.checked_sub(1).ok_or(AnalysisError::NoQuorum);
             }
         }
-        // Nobody is a quorum already: all may fail.
+        // No node at all is a quorum already: all may fail.
         Ok(self.rule.members().len())
     }
 
@@ -97,8 +98,8 @@ impl<'a, R: Rule<WORDS> + ?Sized, const WORDS: usize> Search<'a, R, WORDS> {
     }
 }
 
-/// Whether every quorum of one rule has a node in common with every quorum of the other: found out from the other's side if
-/// that one has few quorums where this one has many.
+/// Whether every quorum of one rule has a node in common with every quorum of the other: found out
+/// from the other's side if that one has few quorums where this one has many.
 pub(crate) fn meet<R, Q, const WORDS: usize>(one: &R, other: &Q) -> Result<(), IntersectionError<WORDS>>
 where
     R: Rule<WORDS> + ?Sized,

@@ -3,14 +3,12 @@
 use crate::{Decision, Nodes, Rule};
 
 mod by_value;
-mod election;
 mod newest;
 mod roll;
 mod suspicion;
 
 pub use {
     by_value::ValueTally,
-    election::{Election, ElectionError},
     newest::NewestTally,
     roll::{Cast, Roll},
     suspicion::{Suspicion, SuspicionTally},
@@ -18,8 +16,8 @@ pub use {
 
 /// Votes of nodes for or against one thing.
 ///
-/// The first vote of a node sticks, and only members vote; whatever else comes in is ignored, and both said and counted. So
-/// messages may be lost, late and duplicated as they like.
+/// The first vote of a node sticks, and only members vote; whatever else comes in is ignored, and
+/// both said and counted. So messages may be lost, late and duplicated as they like.
 ///
 /// ```
 /// use steadfast_quorum::{Cast, Decision, Tally, Threshold};
@@ -41,7 +39,7 @@ pub struct Tally<R, const WORDS: usize = 1> {
 }
 
 impl<R: Rule<WORDS>, const WORDS: usize> Tally<R, WORDS> {
-    /// Nobody has voted.
+    /// No node has voted.
     #[must_use]
     pub fn new(rule: R) -> Self {
         Self { roll: Roll::new(rule.members()), rule, yes: Nodes::EMPTY }
@@ -69,19 +67,19 @@ impl<R: Rule<WORDS>, const WORDS: usize> Tally<R, WORDS> {
         &self.rule
     }
 
-    /// Who has voted yes.
+    /// The nodes that have voted yes.
     #[must_use]
     pub const fn yes(&self) -> Nodes<WORDS> {
         self.yes
     }
 
-    /// Who has voted no.
+    /// The nodes that have voted no.
     #[must_use]
     pub fn no(&self) -> Nodes<WORDS> {
         self.roll.voted() - self.yes
     }
 
-    /// Who may vote, who has, and what was ignored.
+    /// Which nodes may vote, which have, and how many votes were ignored.
     #[must_use]
     pub const fn roll(&self) -> &Roll<WORDS> {
         &self.roll

@@ -1,8 +1,9 @@
 //! So many of the members, whichever they are.
 
-use crate::{IntersectionError, NodeSet, Nodes, Rule, RuleError};
+use crate::{Decision, IntersectionError, NodeSet, Nodes, Rule, RuleError};
 
-/// So many of the members, whichever they are: majorities, read-one and write-all, Byzantine quorums.
+/// So many of the members, whichever they are: majorities, read-one and write-all, Byzantine
+/// quorums.
 ///
 /// ```
 /// use steadfast_quorum::{Decision, NodeSet, Rule, Threshold};
@@ -34,7 +35,8 @@ impl<const WORDS: usize> Threshold<WORDS> {
         Ok(Self { members, needed })
     }
 
-    /// More than half of the members: ⌊n/2⌋ + 1, for even numbers too. Any two have a node in common.
+    /// More than half of the members: ⌊n/2⌋ + 1, for even numbers too. Any two have a node in
+    /// common.
     ///
     /// # Errors
     /// When there are no members.
@@ -58,9 +60,9 @@ impl<const WORDS: usize> Threshold<WORDS> {
         Self::new(1, members)
     }
 
-    /// A Byzantine dissemination quorum, for data that vouches for itself, such as by a signature: ⌈(n + f + 1) / 2⌉ of n
-    /// members, f of which may lie. Any two have a node in common that does not lie, and one is left when f do not answer.
-    /// 2f + 1 only if n = 3f + 1.
+    /// A Byzantine dissemination quorum, for data that vouches for itself, such as by a signature:
+    /// ⌈(n + f + 1) / 2⌉ of n members, f of which may lie. Any two have a node in common that does
+    /// not lie, and one is left when f do not answer. 2f + 1 only if n = 3f + 1.
     ///
     /// D. Malkhi, M. Reiter: *Byzantine Quorum Systems*, Distributed Computing 11, 1998.
     ///
@@ -70,9 +72,9 @@ impl<const WORDS: usize> Threshold<WORDS> {
         Self::byzantine(members, faults, 3, 1)
     }
 
-    /// A Byzantine masking quorum, for data that does not vouch for itself: ⌈(n + 2f + 1) / 2⌉ of n members, f of which may
-    /// lie. Any two have 2f + 1 nodes in common, so that those that do not lie outvote those that do, and one is left when f
-    /// do not answer.
+    /// A Byzantine masking quorum, for data that does not vouch for itself: ⌈(n + 2f + 1) / 2⌉ of n
+    /// members, f of which may lie. Any two have 2f + 1 nodes in common, so that those that do not
+    /// lie outvote those that do, and one is left when f do not answer.
     ///
     /// D. Malkhi, M. Reiter: *Byzantine Quorum Systems*, Distributed Computing 11, 1998.
     ///
@@ -98,7 +100,8 @@ impl<const WORDS: usize> Threshold<WORDS> {
         self.needed
     }
 
-    /// [`Rule::intersects`], calculated: two quorums are kept apart best by taking first what the other rule does not know.
+    /// [`Rule::intersects`], calculated: two quorums are kept apart best by taking first what the
+    /// other rule does not know.
     pub(crate) fn meets(&self, other: &Self) -> Result<(), IntersectionError<WORDS>> {
         let common = self.members & other.members;
         let first = self.avoiding(common);
@@ -144,9 +147,11 @@ impl<const WORDS: usize> Rule<WORDS> for Threshold<WORDS> {
         is_quorum
     }
 
+    /// Both questions in one count.
     #[inline]
-    fn are_quorums(&self, sets: [Nodes<WORDS>; 2]) -> [bool; 2] {
-        Nodes::have_at_least(sets.map(|nodes| nodes & self.members), self.needed)
+    fn decide(&self, yes: Nodes<WORDS>, no: Nodes<WORDS>) -> Decision {
+        let [won, open] = Nodes::have_at_least([yes, yes | !no].map(|nodes| nodes & self.members), self.needed);
+        Decision::of(won, open)
     }
 
     fn members(&self) -> Nodes<WORDS> {

@@ -1,10 +1,11 @@
 //! Nodes whose votes count differently.
 
-use crate::{Nodes, Rule, RuleError, Threshold};
+use crate::{Decision, Nodes, Rule, RuleError, Threshold};
 
-/// So much weight, whoever brings it: nodes whose votes count differently.
+/// So much weight, from any nodes: for nodes whose votes count differently.
 ///
-/// A member of weight zero may vote and changes nothing. (D. Gifford: *Weighted Voting for Replicated Data*, SOSP 1979.)
+/// A member of weight zero may vote and changes nothing. (D. Gifford: *Weighted Voting for
+/// Replicated Data*, SOSP 1979.)
 ///
 /// ```
 /// use steadfast_quorum::{NodeSet, Rule, Weighted};
@@ -18,7 +19,7 @@ use crate::{Nodes, Rule, RuleError, Threshold};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Weighted<const WORDS: usize = 1> {
     members: Nodes<WORDS>,
-    /// By node; zero for those who are no members.
+    /// By node; zero for nodes that are no members.
     weights: Box<[u32]>,
     needed: u64,
 }
@@ -55,8 +56,8 @@ impl<const WORDS: usize> Weighted<WORDS> {
 }
 
 impl<const WORDS: usize> Weighted<WORDS> {
-    /// What several sets weigh, in one pass over all weights: how long it takes depends on no vote, so that nothing is
-    /// guessed wrong.
+    /// What several sets weigh, in one pass over all weights: how long it takes depends on no vote,
+    /// so that nothing is guessed wrong.
     #[inline]
     fn weigh<const SETS: usize>(&self, sets: [Nodes<WORDS>; SETS]) -> [u64; SETS] {
         let mut sums = [0; SETS];
@@ -73,7 +74,8 @@ impl Weighted {
     /// `needed` of the weight of all. Nodes below 64; [`wide`](Weighted::wide) takes more.
     ///
     /// # Errors
-    /// When there are no members, a node is named twice or too large, or `needed` is not from 1 to the weight of all.
+    /// When there are no members, a node is named twice or too large, or `needed` is not from 1 to
+    /// the weight of all.
     pub fn new(needed: u64, weights: impl IntoIterator<Item = (usize, u32)>) -> Result<Self, RuleError> {
         Self::wide(needed, weights)
     }
@@ -96,9 +98,11 @@ impl<const WORDS: usize> Rule<WORDS> for Weighted<WORDS> {
         weight >= self.needed
     }
 
+    /// Both questions in one pass.
     #[inline]
-    fn are_quorums(&self, sets: [Nodes<WORDS>; 2]) -> [bool; 2] {
-        self.weigh(sets).map(|weight| weight >= self.needed)
+    fn decide(&self, yes: Nodes<WORDS>, no: Nodes<WORDS>) -> Decision {
+        let [won, open] = self.weigh([yes, yes | !no]).map(|weight| weight >= self.needed);
+        Decision::of(won, open)
     }
 
     fn members(&self) -> Nodes<WORDS> {

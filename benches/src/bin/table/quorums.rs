@@ -32,9 +32,9 @@ const GATES: [(&str, f64, f64); 6] = [
     ("decide, joint 5 + 5", 4.0, 0.0),
     ("decide, grid of 3 × 3", 20.0, 0.0),
     ("decide, hierarchy of 3 × 3", 20.0, 0.0),
-    // One allocation a node.
-    ("call, 3 of 5 services, all at once", 1000.0, 5.0),
-    ("call, 3 of 5 services, quorum first", 1000.0, 5.0),
+    // One allocation for the nodes' calls, one for their answers, one for the nodes in reserve.
+    ("call, 3 of 5 services, all at once", 1000.0, 2.0),
+    ("call, 3 of 5 services, quorum first", 1000.0, 3.0),
 ];
 
 pub(crate) fn gates(table: &[Entry]) -> String {

@@ -1,4 +1,5 @@
-//! The places of a [`Detach`](super::Detach): how many are taken, and who waits until none is. No runtime, no clock.
+//! The places of a [`Detach`](super::Detach): how many are taken, and who waits until none is. No
+//! runtime, no clock.
 
 #[cfg(not(steadfast_loom))]
 use std::sync::Mutex;
@@ -151,7 +152,8 @@ mod loom {
         ticket.end(End::Finished);
     }
 
-    /// The last ticket falls before the wait, between its look and its registration, or after it: the wait sees it, or is woken.
+    /// The last ticket falls before the wait, between its look and its registration, or after it:
+    /// the wait sees it, or is woken.
     #[test]
     fn the_last_ticket_ends_the_wait() {
         model(|| {
@@ -194,7 +196,8 @@ mod loom {
         });
     }
 
-    /// Of two threads that want the last place one gets it, and a place that is dropped unused can be had again.
+    /// Of two threads that want the last place one gets it, and a place that is dropped unused can
+    /// be had again.
     #[test]
     fn a_place_is_given_to_one_at_a_time() {
         model(|| {

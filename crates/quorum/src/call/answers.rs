@@ -15,10 +15,11 @@ pub struct Answer<Res, Err> {
     pub node: usize,
     /// Its response or its error.
     pub result: Result<Res, Err>,
-    /// How the [classifier](crate::QuorumCall::classify) judged it. [`Verdict::Success`] is a vote for yes, anything else one for
-    /// no.
+    /// How the [classifier](crate::QuorumCall::classify) judged it. [`Verdict::Success`] is a vote
+    /// for yes, anything else one for no.
     pub verdict: Verdict,
-    /// When it came, counted from the start of the call. Answers that one poll finds share one reading of the clock.
+    /// When it came, counted from the start of the call. Answers that one poll finds share one
+    /// reading of the clock.
     pub after: Duration,
 }
 
@@ -81,7 +82,8 @@ impl<Res, Err, const WORDS: usize> Answers<Res, Err, WORDS> {
         yes.filter_map(|answer| Some((answer.node, answer.result.ok()?)))
     }
 
-    /// The errors, by node. A response that was judged a failure is no error: see [`all`](Self::all).
+    /// The errors, by node. A response that was judged a failure is no error: see
+    /// [`all`](Self::all).
     pub fn errors(&self) -> impl Iterator<Item = (usize, &Err)> {
         self.answers.iter().filter_map(|answer| Some((answer.node, answer.result.as_ref().err()?)))
     }
@@ -98,7 +100,8 @@ impl<Res, Err, const WORDS: usize> Answers<Res, Err, WORDS> {
         self.progress.no()
     }
 
-    /// The nodes that were called and had not answered: cancelled since, or [detached](crate::OnDecided).
+    /// The nodes that were called and had not answered: cancelled since, or
+    /// [detached](crate::OnDecided).
     #[must_use]
     pub fn out(&self) -> Nodes<WORDS> {
         self.progress.out()
@@ -150,7 +153,8 @@ impl<Res, Err, const WORDS: usize> fmt::Debug for Answers<Res, Err, WORDS> {
 }
 
 impl<Res, Err, const WORDS: usize> fmt::Display for Answers<Res, Err, WORDS> {
-    /// Which nodes did what, without the groups that are empty: `{0, 1} failed, {2} still out, after 2s`.
+    /// Which nodes did what, without the groups that are empty: `{0, 1} failed, {2} still out,
+    /// after 2s`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let groups = [
             (self.yes(), "answered"),

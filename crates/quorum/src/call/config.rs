@@ -38,24 +38,26 @@ pub(crate) struct Settings {
 }
 
 impl CallConfig {
-    /// Calls every node at once: the lowest latency, for the most requests. For writes, which all nodes should get anyway.
+    /// Calls every node at once: the lowest latency, for the most requests. For writes, which all
+    /// nodes should get anyway.
     pub const fn all_at_once() -> Self {
         Self::new(PaceConfig::AllAtOnce)
     }
 
-    /// Calls a quorum, the nodes that were named first preferred, and one more at once on each failure: the fewest requests.
-    /// One slow node holds up a call for as long as it is slow.
+    /// Calls a quorum, the nodes that were named first preferred, and one more at once on each
+    /// failure: the fewest requests. One slow node holds up a call for as long as it is slow.
     pub const fn quorum_first() -> Self {
         Self::new(PaceConfig::QuorumFirst)
     }
 
-    /// Calls a quorum, one more at once on each failure, and one more after each `delay`, which is above zero.
+    /// Calls a quorum, one more at once on each failure, and one more after each `delay`, which is
+    /// above zero.
     pub const fn staggered(delay: Duration) -> Self {
         Self::new(PaceConfig::Staggered(delay))
     }
 
-    /// Calls a quorum, one more at once on each failure, and one more after each delay, which is learned from the latencies of
-    /// the nodes. Clones of a call learn together.
+    /// Calls a quorum, one more at once on each failure, and one more after each delay, which is
+    /// learned from the latencies of the nodes. Clones of a call learn together.
     pub const fn hedged(hedge: Hedge) -> Self {
         Self::new(PaceConfig::Hedged(hedge))
     }
@@ -64,9 +66,9 @@ impl CallConfig {
         Self { pace, name: None, rotates: false }
     }
 
-    /// Each call prefers the node after the one that the call before preferred, so that all nodes get their share where not all
-    /// are called. All clones of a call take turns together. Without it every call prefers the nodes that were named first, such
-    /// as those that are near.
+    /// Each call prefers the node after the one that the call before preferred, so that all nodes
+    /// get their share where not all are called. All clones of a call take turns together. Without
+    /// it every call prefers the nodes that were named first, such as those that are near.
     pub const fn rotate(mut self) -> Self {
         self.rotates = true;
         self

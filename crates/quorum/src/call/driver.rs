@@ -55,8 +55,8 @@ where
     delay: Option<Duration>,
     one_more: Option<Instant>,
     is_over: bool,
-    /// In a box, made by the first wait: only calls that wait for the network anyway pay for it, and nothing here has to be
-    /// pinned.
+    /// In a box, made by the first wait: only calls that wait for the network anyway pay for it,
+    /// and nothing here has to be pinned.
     alarm: Option<Pin<Box<Alarm>>>,
 }
 
@@ -188,12 +188,14 @@ where
             alarm.as_mut().set(next);
             ready!(alarm.as_mut().poll(cx));
         }
-        // Read anew: the alarm has just looked at the clock, and what was read before it may be too old.
+        // Read anew: the alarm has just looked at the clock, and what was read before it may be too
+        // old.
         self.now = None;
         Poll::Ready(self.now().now)
     }
 
-    /// The time of this poll. The clock is read once in each: a reading costs more than polling a node that is ready.
+    /// The time of this poll. The clock is read once in each: a reading costs more than polling a
+    /// node that is ready.
     fn now(&mut self) -> Reading {
         *self.now.get_or_insert_with(|| {
             let now = CLOCK.now();
@@ -225,7 +227,8 @@ where
         }
     }
 
-    /// The node at this place has not answered. If that is because it is not ready, others stand in for it.
+    /// The node at this place has not answered. If that is because it is not ready, others stand in
+    /// for it.
     fn is_out(&mut self, place: usize)
     where
         Req: Clone,

@@ -9,27 +9,35 @@ use crate::Nodes;
 
 /// A call that did not get its quorum, with all that was answered until then.
 ///
-/// Its source is its [`Grounds`], by which the layers further out know it. `Incomplete` is *timed out*. `Lost` is what all
-/// the nodes' failures were: *unacceptable* if each was the caller's fault, *too many* if each node had too much to do,
-/// otherwise *unavailable*, and comes back when the first of them does. The request was not executed only if that is certain
-/// of each node. The errors of the nodes are not in the chain, for they are several: see [`Answers::errors`].
+/// Its source is its [`Grounds`], by which the layers further out know it. `Incomplete` is *timed
+/// out*. `Lost` is what all the nodes' failures were: *unacceptable* if each was the caller's
+/// fault, *too many* if each node had too much to do, otherwise *unavailable*, and comes back when
+/// the first of them does. The request was not executed only if that is certain of each node. The
+/// errors of the nodes are not in the chain, for they are several: see [`Answers::errors`].
 ///
-/// Where responses cannot be shared between threads, as bodies of HTTP mostly cannot, a `BoxError` is made of
-/// [`without_results`](Self::without_results).
+/// Where responses cannot be shared between threads, as bodies of HTTP mostly cannot, a `BoxError`
+/// is made of [`without_results`](Self::without_results).
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError<Res, Err, const WORDS: usize = 1> {
-    /// So many nodes have failed that there can be no quorum any more. Reported as soon as that is certain.
+    /// So many nodes have failed that there can be no quorum any more. Reported as soon as that is
+    /// certain.
+    #[error("no quorum is possible any more: {answers}")]
     Lost {
         /// What was answered.
         answers: Answers<Res, Err, WORDS>,
         /// The facts, as any layer further out reads them.
+        #[source]
         grounds: Grounds,
     },
-    /// The deadline has passed before it was decided. With the nodes that were still out it might have been won.
+    /// The deadline has passed before it was decided. With the nodes that were still out it might
+    /// have been won.
+    #[error("no quorum in time: {answers}")]
     Incomplete {
         /// What was answered.
         answers: Answers<Res, Err, WORDS>,
         /// The facts, as any layer further out reads them.
+        #[source]
         grounds: Grounds,
     },
 }
@@ -59,7 +67,8 @@ impl<Res, Err, const WORDS: usize> CallError<Res, Err, WORDS> {
         answers
     }
 
-    /// The same without the responses and the errors of the nodes: only which nodes failed or were out, and when.
+    /// The same without the responses and the errors of the nodes: only which nodes failed or were
+    /// out, and when.
     #[must_use]
     pub fn without_results(self) -> CallError<(), (), WORDS> {
         match self {
@@ -85,22 +94,6 @@ impl<Res, Err, const WORDS: usize> fmt::Debug for CallError<Res, Err, WORDS> {
             Self::Incomplete { .. } => "Incomplete",
         };
         f.debug_struct(name).field("answers", self.answers()).field("grounds", &self.grounds()).finish()
-    }
-}
-
-impl<Res, Err, const WORDS: usize> fmt::Display for CallError<Res, Err, WORDS> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Lost { answers, .. } => write!(f, "no quorum is possible any more: {answers}"),
-            Self::Incomplete { answers, .. } => write!(f, "no quorum in time: {answers}"),
-        }
-    }
-}
-
-impl<Res, Err, const WORDS: usize> Error for CallError<Res, Err, WORDS> {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        let (Self::Lost { grounds, .. } | Self::Incomplete { grounds, .. }) = self;
-        Some(grounds)
     }
 }
 

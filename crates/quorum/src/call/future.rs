@@ -19,8 +19,8 @@ use super::{
 };
 use crate::Decision;
 
-/// The future of a [`QuorumCall`](crate::QuorumCall): the answers, at the earliest moment at which a quorum has said yes or
-/// none can any more.
+/// The future of a [`QuorumCall`](crate::QuorumCall): the answers, at the earliest moment at which
+/// a quorum has said yes or none can any more.
 ///
 /// Dropping it cancels the calls of nodes that are under way, or [detaches](OnDecided) them.
 pub struct QuorumFuture<S, Req, C, D, const WORDS: usize = 1>

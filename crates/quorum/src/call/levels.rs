@@ -50,12 +50,14 @@ impl<Res, Err> fmt::Debug for Reached<Res, Err> {
     }
 }
 
-/// The levels of one call, as they are reached: one, quorum, all. Made by [`QuorumCall::levels`](crate::QuorumCall::levels).
+/// The levels of one call, as they are reached: one, quorum, all. Made by
+/// [`QuorumCall::levels`](crate::QuorumCall::levels).
 ///
-/// Ends with an error if the quorum cannot be reached, or not in time; the error holds what was answered since the level
-/// before. After the quorum it ends at the deadline, without [`Level::All`], and [`into_answers`](Self::into_answers) has
-/// what came last. A caller that knows enough drops it: that cancels the calls of nodes that are still out, or
-/// [detaches](OnDecided) them. (R. Guerraoui, M. Pavlovic, D.-A. Seredinschi: *Incremental Consistency Guarantees for
+/// Ends with an error if the quorum cannot be reached, or not in time; the error holds what was
+/// answered since the level before. After the quorum it ends at the deadline, without
+/// [`Level::All`], and [`into_answers`](Self::into_answers) has what came last. A caller that knows
+/// enough drops it: that cancels the calls of nodes that are still out, or [detaches](OnDecided)
+/// them. (R. Guerraoui, M. Pavlovic, D.-A. Seredinschi: *Incremental Consistency Guarantees for
 /// Replicated Objects*, OSDI 2016.)
 pub struct Levels<S, Req, C, D, const WORDS: usize = 1>
 where
@@ -79,8 +81,8 @@ where
         Self { driver, reached: None, is_complete: false, is_done: false }
     }
 
-    /// Ends it, and takes what was answered since the last level. The calls of nodes that are still out are cancelled or
-    /// detached.
+    /// Ends it, and takes what was answered since the last level. The calls of nodes that are still
+    /// out are cancelled or detached.
     #[must_use]
     pub fn into_answers(mut self) -> Answers<S::Response, S::Error, WORDS> {
         self.stop()

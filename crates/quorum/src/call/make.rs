@@ -24,13 +24,15 @@ use super::{
 };
 use crate::{Rule, RuleError};
 
-/// Makes a [`QuorumCall`] from a list of endpoints: a make-service over one that makes the service of an endpoint. Behaviours
-/// are given to the call that it makes.
+/// Makes a [`QuorumCall`] from a list of endpoints: a make-service over one that makes the service
+/// of an endpoint. Behaviours are given to the call that it makes.
 ///
-/// Endpoints are the nodes from 0 in their order. All are made at once. It is done when all are; or when a quorum is, and the
-/// others have failed or taken longer than its [`patience`](Self::patience). Those are [absent](QuorumCall::absent) from the
-/// call, for good: where nodes that are down now should take part later, let the inner make-service connect lazily. Until a
-/// quorum is made it waits for as long as that takes: put a timeout round it, or round the inner make-service.
+/// Endpoints are the nodes from 0 in their order. All are made at once. It is done when all are; or
+/// when a quorum is, and the others have failed or taken longer than its
+/// [`patience`](Self::patience). Those are [absent](QuorumCall::absent) from the call, for good:
+/// where nodes that are down now should take part later, let the inner make-service connect lazily.
+/// Until a quorum is made it waits for as long as that takes: put a timeout round it, or round the
+/// inner make-service.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -60,14 +62,14 @@ pub struct Quorum<M, F> {
     patience: Duration,
 }
 
-/// What is connected to at all is connected to within a few round trips and a lost packet or two: TCP sends again after 1 s
-/// and after 3 s.
+/// What is connected to at all is connected to within a few round trips and a lost packet or two:
+/// TCP sends again after 1 s and after 3 s.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl<M, F> Quorum<M, F> {
     /// Services by `make`, the rule over so many nodes by `rule`, such as
-    /// [`Threshold::majority_of`](crate::Threshold::majority_of), calls by `config`. Calls that it makes learn latencies
-    /// together.
+    /// [`Threshold::majority_of`](crate::Threshold::majority_of), calls by `config`. Calls that it
+    /// makes learn latencies together.
     ///
     /// # Errors
     /// When the config cannot work.
@@ -181,8 +183,8 @@ pin_project! {
 }
 
 pin_project! {
-    /// The future of [`Quorum`]: a call over all endpoints, or over as many as are a quorum. Dropping it cancels all that is
-    /// being made.
+    /// The future of [`Quorum`]: a call over all endpoints, or over as many as are a quorum.
+    /// Dropping it cancels all that is being made.
     pub struct MakeFuture<M, T>
     where
         M: Service<T>,

@@ -1,10 +1,10 @@
 //! What becomes of the nodes' calls that are under way when the call is decided.
 
-/// What becomes of the nodes' calls that are under way when a call is decided, or dropped: [`Cancel`], or `Detach` with the
-/// feature of that name.
+/// What becomes of the nodes' calls that are under way when a call is decided, or dropped:
+/// [`Cancel`], or `Detach` with the feature of that name.
 pub trait OnDecided<F> {
-    /// Takes the calls that are under way, and says whether they go on. Runs inside the poll that decides the call, or inside
-    /// the drop of one that is undecided.
+    /// Takes the calls that are under way, and says whether they go on. Runs inside the poll that
+    /// decides the call, or inside the drop of one that is undecided.
     fn let_go(&self, stragglers: F) -> bool;
 }
 
@@ -20,8 +20,8 @@ impl<F> OnDecided<F> for Cancel {
     }
 }
 
-/// Finishes the nodes' calls in the background: for writes. One place holds all calls of nodes that one call leaves behind.
-/// Without a place they are cancelled.
+/// Finishes the nodes' calls in the background: for writes. One place holds all calls of nodes that
+/// one call leaves behind. Without a place they are cancelled.
 #[cfg(feature = "detach")]
 impl<F> OnDecided<F> for steadfast_core::Detach
 where

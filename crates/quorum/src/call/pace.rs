@@ -44,9 +44,10 @@ impl Pace {
         }
     }
 
-    /// A node was given up after it had been `out` for so long. Where that is longer than the delay, a latency of just the
-    /// delay is recorded: no more is known. With no sample at all slow nodes would never be seen, and the delay would shrink to
-    /// what the fast ones take; with a longer one, a single dead node would drive the delay of all calls up to the ceiling.
+    /// A node was given up after it had been `out` for so long. Where that is longer than the
+    /// delay, a latency of just the delay is recorded: no more is known. With no sample at all slow
+    /// nodes would never be seen, and the delay would shrink to what the fast ones take; with a
+    /// longer one, a single dead node would drive the delay of all calls up to the ceiling.
     pub(crate) fn given_up(&self, now: Instant, out: Duration) {
         if let Self::Hedged(learned) = self
             && let Some(delay) = learned.learned(now)
@@ -58,10 +59,11 @@ impl Pace {
     }
 }
 
-/// How long a call waits before it calls one more node: a quantile of the latencies seen, within bounds.
+/// How long a call waits before it calls one more node: a quantile of the latencies seen, within
+/// bounds.
 ///
-/// At a quantile of 0.95, one call of a node in twenty is followed by a call of one node more. (J. Dean, L. A. Barroso: *The
-/// Tail at Scale*, Communications of the ACM 56, 2013.)
+/// At a quantile of 0.95, one call of a node in twenty is followed by a call of one node more. (J.
+/// Dean, L. A. Barroso: *The Tail at Scale*, Communications of the ACM 56, 2013.)
 ///
 /// | | default | why |
 /// |---|---|---|
@@ -74,7 +76,8 @@ impl Pace {
 pub struct Hedge(QuantileConfig);
 
 impl Hedge {
-    /// The defaults, between `floor` and `ceiling`: the floor above zero, the ceiling at most an hour.
+    /// The defaults, between `floor` and `ceiling`: the floor above zero, the ceiling at most an
+    /// hour.
     pub const fn new(floor: Duration, ceiling: Duration) -> Self {
         Self(QuantileConfig::new(0.95, floor, ceiling))
     }
@@ -162,8 +165,8 @@ mod tests {
         let now = CLOCK.now();
         (0..100).for_each(|_| pace.answered(now + 10 * MS, now));
         let delay = pace.delay(now).unwrap();
-        // The slow tenth is given up whenever it takes longer than the delay. Without samples of it only the fast nine tenths
-        // would count.
+        // The slow tenth is given up whenever it takes longer than the delay. Without samples of it
+        // only the fast nine tenths would count.
         for _ in 0..1000 {
             (0..9).for_each(|_| pace.answered(now + 3 * MS, now));
             pace.given_up(now, 30 * MS);

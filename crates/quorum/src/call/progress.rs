@@ -14,11 +14,12 @@ pub(crate) struct Progress<const WORDS: usize> {
     no: Nodes<WORDS>,
     /// Of the nodes that answered: those that may have executed the request.
     executed: Nodes<WORDS>,
-    /// Of the nodes that said no: those whose no was the caller's fault, and those that had too much to do.
+    /// Of the nodes that said no: those whose no was the caller's fault, and those that had too
+    /// much to do.
     permanent: Nodes<WORDS>,
     throttled: Nodes<WORDS>,
-    /// Of the nodes that have not answered: those that have not been sent the request, and those that are known not to be ready
-    /// for it.
+    /// Of the nodes that have not answered: those that have not been sent the request, and those
+    /// that are known not to be ready for it.
     unsent: Nodes<WORDS>,
     unready: Nodes<WORDS>,
     /// The soonest that a node said it makes sense to come back.
@@ -111,7 +112,8 @@ impl<const WORDS: usize> Progress<WORDS> {
         self.executed | (self.out() - self.unsent)
     }
 
-    /// What a call that is lost is to the layers further out: the caller's fault if every no was, too much if every no was that.
+    /// What a call that is lost is to the layers further out: the caller's fault if every no was,
+    /// too much if every no was that.
     pub(crate) fn grounds(&self) -> Grounds {
         let all_are = |these: Nodes<WORDS>| !self.no.is_empty() && self.no == these;
         let kind = if all_are(self.permanent) {
@@ -134,8 +136,9 @@ impl<const WORDS: usize> Progress<WORDS> {
         self.called - self.yes - self.no
     }
 
-    /// The nodes to call when one has failed, or is not ready: the next in `order`, and as many more as it takes for a quorum
-    /// together with the nodes that answered yes and those that are out and ready. Nodes that would not help are left out.
+    /// The nodes to call when one has failed, or is not ready: the next in `order`, and as many
+    /// more as it takes for a quorum together with the nodes that answered yes and those that are
+    /// out and ready. Nodes that would not help are left out.
     pub(crate) fn in_its_place(
         &self,
         rule: &dyn Rule<WORDS>,
@@ -156,7 +159,8 @@ impl<const WORDS: usize> Progress<WORDS> {
     }
 }
 
-/// The nodes to call first: a quorum, of ready nodes if they are one, the first in `order` preferred.
+/// The nodes to call first: a quorum, of ready nodes if they are one, the first in `order`
+/// preferred.
 pub(crate) fn opening<const WORDS: usize>(
     rule: &dyn Rule<WORDS>,
     order: impl Iterator<Item = usize> + Clone,
@@ -167,8 +171,8 @@ pub(crate) fn opening<const WORDS: usize>(
     fewest(rule, Nodes::EMPTY, &are_ready.chain(are_not))
 }
 
-/// The first of `more`, and further ones until they make a quorum with the `counted` nodes; less those that the quorum can do
-/// without, the last tried first.
+/// The first of `more`, and further ones until they make a quorum with the `counted` nodes; less
+/// those that the quorum can do without, the last tried first.
 fn fewest<const WORDS: usize>(
     rule: &dyn Rule<WORDS>,
     counted: Nodes<WORDS>,
@@ -182,7 +186,8 @@ fn fewest<const WORDS: usize>(
             break;
         }
     }
-    // From behind, without a list: a rule over few nodes is asked sooner than memory for one is found.
+    // From behind, without a list: a rule over few nodes is asked sooner than memory for one is
+    // found.
     for place in (0..count).rev() {
         let Some(node) = more.clone().nth(place) else { continue };
         let mut fewer = added;

@@ -1,7 +1,7 @@
 //! The service.
 
 use std::{
-    fmt, mem,
+    fmt,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -17,6 +17,7 @@ use super::{
     error::{CallError, SetupError},
     future::QuorumFuture,
     levels::Levels,
+    node::{Node, NodeState},
     on_decided::{Cancel, OnDecided},
     pace::{CLOCK, Pace},
     progress::{Progress, opening},
@@ -26,25 +27,28 @@ use super::{
 };
 use crate::{Nodes, Rule};
 
-/// Sends a request to several nodes, and answers once a quorum of them has, or once none can any more.
+/// Sends a request to several nodes, and answers once a quorum of them has, or once none can any
+/// more.
 ///
-/// One service for each node. The [config](CallConfig) says which nodes it calls when. On the call itself stand behaviours: `C`
-/// judges answers ([`classify`](Self::classify)), `X` reads a request's deadline ([`context`](Self::context)), `D` takes the
-/// nodes' calls that are under way when the call is decided ([`on_decided`](Self::on_decided)). A tower service itself: retries,
-/// breakers and timeouts go round it, and round each node's service inside. It has several inner services and so no `get_ref`:
-/// see [`nodes`](Self::nodes).
+/// One service for each node. The [config](CallConfig) says which nodes it calls when. On the call
+/// itself stand behaviours: `C` judges answers ([`classify`](Self::classify)), `X` reads a
+/// request's deadline ([`context`](Self::context)), `D` takes the nodes' calls that are under way
+/// when the call is decided ([`on_decided`](Self::on_decided)). A tower service itself: retries,
+/// breakers and timeouts go round it, and round each node's service inside. It has several inner
+/// services and so no `get_ref`: see [`nodes`](Self::nodes).
 ///
-/// **Readiness.** It is ready once one of its nodes is. A node that is not ready does not hold up the others: its readiness is
-/// awaited inside the call, within the deadline, and where not all nodes are called, others are called in its place. Put
-/// `tower::load_shed` round nodes that should rather fail. No node is held while another is waited for, so that calls over the
-/// same nodes never wait for each other in a circle. It fails only when so many nodes fail their readiness at once that no
-/// quorum is left; they are asked again the next time.
+/// **Readiness.** It is ready once one of its nodes is. A node that is not ready does not hold up
+/// the others: its readiness is awaited inside the call, within the deadline, and where not all
+/// nodes are called, others are called in its place. Put `tower::load_shed` round nodes that should
+/// rather fail. No node is held while another is waited for, so that calls over the same nodes
+/// never wait for each other in a circle. It fails only when so many nodes fail their readiness at
+/// once that no quorum is left; they are asked again the next time.
 ///
-/// **Cancellation.** Dropping the future, or deciding the call, cancels the nodes' calls that are under way, or
-/// [detaches](OnDecided) them.
+/// **Cancellation.** Dropping the future, or deciding the call, cancels the nodes' calls that are
+/// under way, or [detaches](OnDecided) them.
 ///
-/// **Panics.** A panic of a node's service is the panic of the call. A call that has to wait for its deadline or for its delay
-/// panics outside of a tokio runtime with its timer enabled.
+/// **Panics.** A panic of a node's service is the panic of the call. A call that has to wait for
+/// its deadline or for its delay panics outside of a tokio runtime with its timer enabled.
 ///
 /// ```
 /// use steadfast_quorum::{CallConfig, QuorumCall, Threshold};
@@ -76,72 +80,13 @@ pub struct QuorumCall<S, C = DefaultClassifier, X = NoContext, D = Cancel, const
     on_decided: D,
 }
 
-struct Node<S> {
-    service: S,
-    state: NodeState,
-}
-
-/// What a node's instance has been asked.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum NodeState {
-    /// Nothing: it holds nothing, and waits in no line.
-    Fresh,
-    /// Whether it is ready, and it was not: it may wait in line.
-    Asked,
-    /// It is ready, and holds what it takes.
-    Ready,
-}
-
-impl<S> Node<S> {
-    const fn new(service: S) -> Self {
-        Self { service, state: NodeState::Fresh }
-    }
-
-    /// Asks whether it is ready, unless it has said so. An instance that failed is replaced: it must not be asked again.
-    fn poll_ready<Req>(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>>
-    where
-        S: Service<Req> + Clone,
-    {
-        if self.state == NodeState::Ready {
-            return Poll::Ready(Ok(()));
-        }
-        let polled = self.service.poll_ready(cx);
-        match &polled {
-            Poll::Ready(Ok(())) => self.state = NodeState::Ready,
-            Poll::Ready(Err(_)) => drop(self.renew()),
-            Poll::Pending => self.state = NodeState::Asked,
-        }
-        polled
-    }
-
-    /// Puts a fresh instance in the place of this one, which it gives out.
-    fn renew(&mut self) -> S
-    where
-        S: Clone,
-    {
-        self.state = NodeState::Fresh;
-        let fresh = self.service.clone();
-        mem::replace(&mut self.service, fresh)
-    }
-
-    /// Gives up what its instance holds, and its place in line.
-    fn release(&mut self)
-    where
-        S: Clone,
-    {
-        if self.state != NodeState::Fresh {
-            drop(self.renew());
-        }
-    }
-}
-
 impl<S, const WORDS: usize> QuorumCall<S, DefaultClassifier, NoContext, Cancel, WORDS> {
-    /// Calls `nodes`, each by its number in the rule. Those named first are preferred where not all are called, unless the
-    /// config [rotates](CallConfig::rotate).
+    /// Calls `nodes`, each by its number in the rule. Those named first are preferred where not all
+    /// are called, unless the config [rotates](CallConfig::rotate).
     ///
     /// # Errors
-    /// When the config cannot work, the rule has no members, a node has two services or is no member of it, or a member has no
-    /// service.
+    /// When the config cannot work, the rule has no members, a node has two services or is no
+    /// member of it, or a member has no service.
     pub fn new(
         rule: impl Rule<WORDS> + Send + Sync + 'static,
         nodes: impl IntoIterator<Item = (usize, S)>,
@@ -185,26 +130,29 @@ impl<S, const WORDS: usize> QuorumCall<S, DefaultClassifier, NoContext, Cancel, 
 }
 
 impl<S, C, X, D, const WORDS: usize> QuorumCall<S, C, X, D, WORDS> {
-    /// Judges answers by `classifier`. Only a success is a vote for yes; anything else is one for no.
+    /// Judges answers by `classifier`. Only a success is a vote for yes; anything else is one for
+    /// no.
     ///
-    /// Where a node that answers "there is none" has answered, such as with 404, the classifier calls that a success. It sees
-    /// what the service gives back: a body that is to be read and understood before it counts is read inside the node's service.
+    /// Where a node that answers "there is none" has answered, such as with 404, the classifier
+    /// calls that a success. It sees what the service gives back: a body that is to be read and
+    /// understood before it counts is read inside the node's service.
     #[must_use]
     pub fn classify<C2>(self, classifier: C2) -> QuorumCall<S, C2, X, D, WORDS> {
         let Self { nodes, first, shared, context, on_decided, .. } = self;
         QuorumCall { nodes, first, shared, classifier, context, on_decided }
     }
 
-    /// Reads a request's deadline by `context`. A closure `Fn(&Req) -> Option<Deadline>` will do. When it has passed, the call
-    /// ends with [`CallError::Incomplete`]; a call whose deadline has passed already calls no node.
+    /// Reads a request's deadline by `context`. A closure `Fn(&Req) -> Option<Deadline>` will do.
+    /// When it has passed, the call ends with [`CallError::Incomplete`]; a call whose deadline has
+    /// passed already calls no node.
     #[must_use]
     pub fn context<X2>(self, context: X2) -> QuorumCall<S, C, X2, D, WORDS> {
         let Self { nodes, first, shared, classifier, on_decided, .. } = self;
         QuorumCall { nodes, first, shared, classifier, context, on_decided }
     }
 
-    /// For HTTP: the deadline from the request's extensions, answers judged by their status. A classifier of your own comes
-    /// after it.
+    /// For HTTP: the deadline from the request's extensions, answers judged by their status. A
+    /// classifier of your own comes after it.
     #[cfg(feature = "http")]
     #[must_use]
     pub fn http(
@@ -213,8 +161,8 @@ impl<S, C, X, D, const WORDS: usize> QuorumCall<S, C, X, D, WORDS> {
         self.classify(steadfast_core::http::HttpClassifier).context(steadfast_core::http::HttpContext)
     }
 
-    /// For gRPC: the deadline from the request's extensions, answers judged by their status. A classifier of your own comes
-    /// after it.
+    /// For gRPC: the deadline from the request's extensions, answers judged by their status. A
+    /// classifier of your own comes after it.
     #[cfg(feature = "tonic")]
     #[must_use]
     pub fn grpc(
@@ -223,9 +171,9 @@ impl<S, C, X, D, const WORDS: usize> QuorumCall<S, C, X, D, WORDS> {
         self.classify(steadfast_core::tonic::GrpcClassifier).context(steadfast_core::http::HttpContext)
     }
 
-    /// Hands the nodes' calls that are under way when the call is decided to `on_decided`: [`Cancel`], as it is for reads; or,
-    /// with the feature `detach`, a `Detach`, which finishes them in the background: for writes. Give that a limit, for a node
-    /// may never answer.
+    /// Hands the nodes' calls that are under way when the call is decided to `on_decided`:
+    /// [`Cancel`], as it is for reads; or, with the feature `detach`, a `Detach`, which finishes
+    /// them in the background: for writes. Give that a limit, for a node may never answer.
     #[must_use]
     pub fn on_decided<D2>(self, on_decided: D2) -> QuorumCall<S, C, X, D2, WORDS> {
         let Self { nodes, first, shared, classifier, context, .. } = self;
@@ -237,15 +185,15 @@ impl<S, C, X, D, const WORDS: usize> QuorumCall<S, C, X, D, WORDS> {
         self.shared.order.iter().copied().zip(self.nodes.iter().map(|node| &node.service))
     }
 
-    /// The members that have no service, because [`Quorum`](crate::Quorum) could not make one. They count as failed from the
-    /// start.
+    /// The members that have no service, because [`Quorum`](crate::Quorum) could not make one. They
+    /// count as failed from the start.
     #[must_use]
     pub fn absent(&self) -> Nodes<WORDS> {
         self.shared.absent
     }
 
-    /// Makes a call that reports each level it reaches: one, quorum, all. It goes on after the quorum until every node that
-    /// was called has answered, or until it is dropped.
+    /// Makes a call that reports each level it reaches: one, quorum, all. It goes on after the
+    /// quorum until every node that was called has answered, or until it is dropped.
     ///
     /// As with `call`, ask for readiness first.
     pub fn levels<Req>(&mut self, request: Req) -> Levels<S, Req, C, D, WORDS>
@@ -306,8 +254,9 @@ impl<S, C, X, D, const WORDS: usize> QuorumCall<S, C, X, D, WORDS> {
     }
 }
 
-/// Instances for the nodes that are not called yet, by place. The instances that were asked are let go: one that holds a permit,
-/// or stands in line for one, would keep other calls from it, and this call first of all.
+/// Instances for the nodes that are not called yet, by place. The instances that were asked are let
+/// go: one that holds a permit, or stands in line for one, would keep other calls from it, and this
+/// call first of all.
 fn reserve<S: Clone, const WORDS: usize>(
     nodes: &mut [Node<S>],
     order: &[usize],
@@ -362,14 +311,16 @@ where
                 }
                 Poll::Pending => {}
             }
-            // Where a quorum is called first, the other nodes are not asked for what will not be used.
+            // Where a quorum is called first, the other nodes are not asked for what will not be
+            // used.
             if !matches!(shared.pace, Pace::AllAtOnce) && shared.rule.is_quorum(ready) {
                 break;
             }
         }
         if !ready.is_empty() {
-            // The others are awaited inside the call, and those that failed fail again there, where their errors are kept. To
-            // hold some nodes here while waiting for more would be a deadlock with another handle that does the same.
+            // The others are awaited inside the call, and those that failed fail again there, where
+            // their errors are kept. To hold some nodes here while waiting for more would be a
+            // deadlock with another handle that does the same.
             Poll::Ready(Ok(()))
         } else if shared.rule.is_quorum(!progress.no()) {
             Poll::Pending

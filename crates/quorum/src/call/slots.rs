@@ -11,8 +11,8 @@ use tower_service::Service;
 
 use crate::Nodes;
 
-/// How many calls share an allocation: all of the usual numbers of nodes, three and five. A call over three nodes pays for five:
-/// futures of many kilobytes belong in boxes of their own.
+/// How many calls share an allocation: all of the usual numbers of nodes, three and five. A call
+/// over three nodes pays for five: futures of many kilobytes belong in boxes of their own.
 const CHUNK: usize = 5;
 
 pin_project! {
@@ -58,14 +58,16 @@ impl<S: Service<Req>, Req> NodeCall<S, Req> {
         }
         let NodeCallProjection::Calling { future, since } = self.as_mut().project() else { return Poll::Pending };
         let (result, since) = (ready!(future.poll(cx)), *since);
-        // What the call held is dropped now that it has answered, not with the slowest of the others.
+        // What the call held is dropped now that it has answered, not with the slowest of the
+        // others.
         self.set(Self::Idle);
         Poll::Ready(Ended { result, since, sent: true })
     }
 }
 
 pin_project! {
-    /// Five calls in one allocation. Elements of a slice cannot be pinned one by one without unsafe code; fields can.
+    /// Five calls in one allocation. Elements of a slice cannot be pinned one by one without unsafe
+    /// code; fields can.
     struct Chunk<S, Req>
     where
         S: Service<Req>,

@@ -14,8 +14,8 @@ use super::slots::Slots;
 
 /// The nodes' calls that are still under way when a call is decided, or dropped.
 ///
-/// A future that is ready when all of them have ended. Their responses are dropped. Dropping the future cancels them. When one
-/// of them panics, the panic is resumed once the others have ended.
+/// A future that is ready when all of them have ended. Their responses are dropped. Dropping the
+/// future cancels them. When one of them panics, the panic is resumed once the others have ended.
 pub struct Stragglers<S: Service<Req>, Req, const WORDS: usize = 1> {
     slots: Slots<S, Req, WORDS>,
     panic: Option<Box<dyn Any + Send>>,
@@ -45,7 +45,8 @@ impl<S: Service<Req>, Req, const WORDS: usize> Future for Stragglers<S, Req, WOR
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         for place in this.slots.pending() {
-            // A call that panics is not polled again: no code sees the state in which the panic left it.
+            // A call that panics is not polled again: no code sees the state in which the panic
+            // left it.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(this.slots.poll(place, cx)))) {
                 this.panic = Some(panic);
             }

@@ -109,7 +109,8 @@ impl Telemetry {
         self.requests.increment(cause);
     }
 
-    /// One debug event: the nodes that failed, and those that were still out. Nothing of the request or the answers.
+    /// One debug event: the nodes that failed, and those that were still out. Nothing of the
+    /// request or the answers.
     #[cfg(feature = "tracing")]
     fn failed<const WORDS: usize>(&self, outcome: Outcome, no: Nodes<WORDS>, out: Nodes<WORDS>) {
         let outcome = outcome.label();

@@ -83,11 +83,12 @@ impl<const WORDS: usize> Expression<WORDS> {
 }
 
 impl Expression {
-    /// The rule this expression describes, over nodes below 64; [`wide`](Expression::wide) takes more.
+    /// The rule this expression describes, over nodes below 64; [`wide`](Expression::wide) takes
+    /// more.
     ///
     /// # Errors
-    /// When something is to be chosen from nothing, or more than there is; when a node stands twice in the same *all*, *any*
-    /// or *choose*, or is too large; when it nests more than 32 deep.
+    /// When something is to be chosen from nothing, or more than there is; when a node stands twice
+    /// in the same *all*, *any* or *choose*, or is too large; when it nests more than 32 deep.
     pub fn new(expr: impl Into<Expr>) -> Result<Self, RuleError> {
         Self::wide(expr)
     }
@@ -142,7 +143,8 @@ mod tests {
     #[test]
     fn the_table_knows_what_the_gates_say() {
         let site = |first: usize| Expr::choose(2, first..first + 3);
-        // Three gates and a node: once at numbers that the table holds, once at some that it does not.
+        // Three gates and a node: once at numbers that the table holds, once at some that it does
+        // not.
         let expr = |first: usize| Expr::choose(3, [site(first + 3), site(first), site(first + 6), (first + 1).into()]);
         let (low, high) = (Expression::new(expr(0)).unwrap(), Expression::new(expr(50)).unwrap());
         for set in 0..1 << 9 {

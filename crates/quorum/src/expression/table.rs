@@ -6,12 +6,13 @@ use crate::{Nodes, Rule};
 
 /// A bit for each set of nodes: whether it is a quorum. Empty if there are too many sets.
 ///
-/// To look an answer up takes no branch that depends on votes, which nobody foresees: guessing one wrong takes longer than
-/// the answer.
+/// To look an answer up takes no branch that depends on votes: they cannot be foreseen, and a
+/// branch that is guessed wrong takes longer than the answer.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Table(Box<[u64]>);
 
-/// A grid of 3 × 4, or three sites of four. Each node more doubles the table: 512 bytes for so many.
+/// A grid of 3 × 4, or three sites of four. Each node more doubles the table: 512 bytes for so
+/// many.
 const MOST_NODES: usize = 12;
 
 impl Table {

@@ -3,12 +3,12 @@
 use std::fmt;
 
 use super::{Cast, Roll};
-use crate::{Decision, Nodes, Rule};
+use crate::{Decision, IntersectionError, Nodes, Rule};
 
 /// Votes of nodes for values: a value is chosen once a quorum has voted for it.
 ///
-/// With a threshold of f + 1 it is the answer of at least one node that does not lie, if at most f do. Where two values
-/// could both get a quorum, the first that does is chosen, and stays so.
+/// With a threshold of f + 1 it is the answer of at least one node that does not lie, if at most f
+/// do. Where two values could both get a quorum, the first that does is chosen, and stays so.
 ///
 /// ```
 /// use steadfast_quorum::{Decision, Threshold, ValueTally};
@@ -31,10 +31,38 @@ pub struct ValueTally<V, R, const WORDS: usize = 1> {
 }
 
 impl<V: Eq, R: Rule<WORDS>, const WORDS: usize> ValueTally<V, R, WORDS> {
-    /// Nobody has voted.
+    /// No node has voted.
     #[must_use]
     pub fn new(rule: R) -> Self {
         Self { roll: Roll::new(rule.members()), rule, values: Vec::new(), chosen: None }
+    }
+
+    /// The votes of one term for its leader: no two candidates can both be elected, in whatever
+    /// order votes come.
+    ///
+    /// Give it the votes of that term only. At most one is elected as long as no node votes for two
+    /// candidates in one term, not even after a restart: a node stores its vote before it sends it.
+    /// When the votes are split, it is lost, and the next term has a tally of its own. (D. Ongaro,
+    /// J. Ousterhout: *In Search of an Understandable Consensus Algorithm*, 2014, section 5.2.)
+    ///
+    /// ```
+    /// use steadfast_quorum::{Decision, Threshold, ValueTally};
+    ///
+    /// let mut term = ValueTally::election(Threshold::majority_of(5)?)?;
+    /// let _ = (term.vote(0, "ada"), term.vote(1, "ada"), term.vote(2, "bob"));
+    /// assert_eq!(term.decide(), Decision::Pending);
+    /// let _ = (term.vote(3, "bob"), term.vote(4, "cyn"));
+    /// assert_eq!(term.decide(), Decision::Lost, "the votes are split");
+    /// assert!(ValueTally::<&str, _>::election(Threshold::of(2, 4)?).is_err(), "two could be elected");
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Two quorums of the rule that have no node in common, so that two candidates could both be
+    /// elected; or when that cannot be found out.
+    pub fn election(rule: R) -> Result<Self, IntersectionError<WORDS>> {
+        rule.intersects(&&rule)?;
+        Ok(Self::new(rule))
     }
 
     /// Takes a node's vote for a value.
@@ -63,7 +91,8 @@ impl<V: Eq, R: Rule<WORDS>, const WORDS: usize> ValueTally<V, R, WORDS> {
         }
     }
 
-    /// Won once a value is chosen; lost once none can be any more, neither one that was voted for nor another.
+    /// Won once a value is chosen; lost once none can be any more, neither one that was voted for
+    /// nor another.
     #[must_use]
     pub fn decide(&self) -> Decision {
         if self.chosen.is_some() {
@@ -81,12 +110,12 @@ impl<V: Eq, R: Rule<WORDS>, const WORDS: usize> ValueTally<V, R, WORDS> {
         self.chosen.map(|index| &self.values[index].0)
     }
 
-    /// Every value that was voted for, and by whom, in the order of the first votes.
+    /// Every value that was voted for, and the nodes that did, in the order of the first votes.
     pub fn values(&self) -> impl Iterator<Item = (&V, Nodes<WORDS>)> {
         self.values.iter().map(|(value, voters)| (value, *voters))
     }
 
-    /// Who may vote, who has, and what was ignored.
+    /// Which nodes may vote, which have, and how many votes were ignored.
     #[must_use]
     pub const fn roll(&self) -> &Roll<WORDS> {
         &self.roll

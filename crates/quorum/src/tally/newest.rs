@@ -7,10 +7,10 @@ use crate::{Decision, Nodes, Rule};
 
 /// Values that nodes hold, each with a stamp: once a quorum has replied, the newest is known.
 ///
-/// Anything ordered is a stamp: a version, a hybrid timestamp with its node, an `Option` of one for nodes that hold nothing.
-/// A stamp stands for one write: of two values under the same stamp the first is kept. If every read quorum
-/// [meets](crate::Rule::intersects) every write quorum, then the newest that a quorum holds is at least the last one whose
-/// write was acknowledged.
+/// Anything ordered is a stamp: a version, a hybrid timestamp with its node, an `Option` of one for
+/// nodes that hold nothing. A stamp stands for one write: of two values under the same stamp the
+/// first is kept. If every read quorum [meets](crate::Rule::intersects) every write quorum, then
+/// the newest that a quorum holds is at least the last one whose write was acknowledged.
 ///
 /// ```
 /// use steadfast_quorum::{Decision, NewestTally, NodeSet, Threshold};
@@ -28,12 +28,12 @@ pub struct NewestTally<S, V, R, const WORDS: usize = 1> {
     roll: Roll<WORDS>,
     replied: Nodes<WORDS>,
     newest: Option<(S, V)>,
-    /// Who holds the newest.
+    /// The nodes that hold the newest.
     current: Nodes<WORDS>,
 }
 
 impl<S: Ord, V, R: Rule<WORDS>, const WORDS: usize> NewestTally<S, V, R, WORDS> {
-    /// Nobody has replied.
+    /// No node has replied.
     #[must_use]
     pub fn new(rule: R) -> Self {
         let roll = Roll::new(rule.members());
@@ -84,22 +84,22 @@ impl<S: Ord, V, R: Rule<WORDS>, const WORDS: usize> NewestTally<S, V, R, WORDS> 
         self.newest
     }
 
-    /// Who replied with the newest.
+    /// The nodes that replied with the newest.
     ///
-    /// A read that answers before these are a quorum for writes may be followed by one that meets none of them, and goes
-    /// back to an older value: write the newest back first.
+    /// A read that answers before these are a quorum for writes may be followed by one that meets
+    /// none of them, and goes back to an older value: write the newest back first.
     #[must_use]
     pub const fn current(&self) -> Nodes<WORDS> {
         self.current
     }
 
-    /// Who replied with something older.
+    /// The nodes that replied with something older.
     #[must_use]
     pub fn stale(&self) -> Nodes<WORDS> {
         self.replied - self.current
     }
 
-    /// Who may vote, who has, and what was ignored.
+    /// Which nodes may reply, which have, and how many replies were ignored.
     #[must_use]
     pub const fn roll(&self) -> &Roll<WORDS> {
         &self.roll

@@ -1,4 +1,4 @@
-//! Who may vote, and who has.
+//! Which nodes may vote, and which have.
 
 use crate::Nodes;
 
@@ -13,13 +13,12 @@ pub enum Cast {
     Repeated,
     /// Ignored: the node is no member.
     Stranger,
-    /// Ignored: the vote is for another term.
-    OtherTerm,
     /// Ignored: a node cannot judge itself.
     OfItself,
 }
 
-/// The members, those of them who have voted, and what was ignored. A node that has failed has voted too.
+/// The members, those that have voted, and how many votes were ignored. A node that has failed has
+/// voted too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Roll<const WORDS: usize = 1> {
     members: Nodes<WORDS>,
@@ -47,19 +46,19 @@ impl<const WORDS: usize> Roll<WORDS> {
         }
     }
 
-    /// Who may vote.
+    /// The nodes that may vote.
     #[must_use]
     pub const fn members(&self) -> Nodes<WORDS> {
         self.members
     }
 
-    /// Who has voted.
+    /// The nodes that have voted.
     #[must_use]
     pub const fn voted(&self) -> Nodes<WORDS> {
         self.voted
     }
 
-    /// Which members have not voted.
+    /// The members that have not voted.
     #[must_use]
     pub fn open(&self) -> Nodes<WORDS> {
         self.members - self.voted

@@ -1,4 +1,4 @@
-//! Whether a node is dead, by those who watch it.
+//! Whether a node is dead, by the nodes that watch it.
 
 use std::{
     collections::BTreeMap,
@@ -10,26 +10,28 @@ use steadfast_core::ConfigError;
 use super::Cast;
 use crate::{Decision, Nodes, Rule};
 
-/// What one node says of another: plain data, for any failure detector to fill in and for any wire to carry.
+/// What one node says of another: plain data, for any failure detector to fill in and for any wire
+/// to carry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Suspicion {
-    /// Who says it.
+    /// The node that says it.
     pub observer: usize,
-    /// Of whom.
+    /// The node it speaks of.
     pub suspect: usize,
     /// Whether the observer takes the suspect for dead.
     pub suspected: bool,
-    /// Grows with each report of the observer's on the suspect, so that a late one does not stand for a newer one. An
-    /// observer that restarts begins above what it used before, such as at its wall clock; or it is not heard until its last
-    /// report is eight times as old as a report may be.
+    /// Grows with each report of the observer's on the suspect, so that a late one does not stand
+    /// for a newer one. An observer that restarts begins above what it used before, such as at its
+    /// wall clock; or it is not heard until its last report is eight times as old as a report may
+    /// be.
     pub sequence: u64,
 }
 
 /// What observers say of each other: a node is dead when a quorum of observers takes it for dead.
 ///
-/// A node cannot judge itself, and one observer cannot tell a dead node from a broken link of its own. Unlike votes, reports
-/// change: the newest of each observer counts, and none counts once it is older than `max_age`: whoever does not report has
-/// no say.
+/// A node cannot judge itself, and one observer cannot tell a dead node from a broken link of its
+/// own. Unlike votes, reports change: the newest of each observer counts, and none counts once it
+/// is older than `max_age`: an observer that stops reporting loses its vote.
 ///
 /// Holds at most one report for each pair of members.
 ///
@@ -59,8 +61,8 @@ pub struct SuspicionTally<R, const WORDS: usize = 1> {
     reports: BTreeMap<(usize, usize), Report>,
 }
 
-/// How many times as long as a report counts its sequence is remembered: a message that was held up for longer than this is
-/// taken for an observer that began anew.
+/// How many times as long as a report counts its sequence is remembered: a message that was held up
+/// for longer than this is taken for an observer that began anew.
 const FORGET: u32 = 8;
 
 #[derive(Clone, Copy, Debug)]
@@ -71,8 +73,8 @@ struct Report {
 }
 
 impl<R: Rule<WORDS>, const WORDS: usize> SuspicionTally<R, WORDS> {
-    /// No reports. A report counts for `max_age` after it was received: several times as long as observers take from one to
-    /// the next.
+    /// No reports. A report counts for `max_age` after it was received: several times as long as
+    /// observers take from one to the next.
     ///
     /// # Errors
     /// When `max_age` is zero.
@@ -98,8 +100,8 @@ impl<R: Rule<WORDS>, const WORDS: usize> SuspicionTally<R, WORDS> {
         Cast::Counted
     }
 
-    /// Won if the suspect is dead by a quorum of observers; lost if so many say that it lives, of late, that no quorum can
-    /// say otherwise; else pending. The suspect itself has no vote.
+    /// Won if the suspect is dead by a quorum of observers; lost if so many say that it lives, of
+    /// late, that no quorum can say otherwise; else pending. The suspect itself has no vote.
     #[must_use]
     pub fn decide(&self, suspect: usize, now: Instant) -> Decision {
         let mut alive = self.observers(suspect, now, false);
@@ -117,7 +119,7 @@ impl<R: Rule<WORDS>, const WORDS: usize> SuspicionTally<R, WORDS> {
         dead
     }
 
-    /// Who has said of a node of late that it is dead, or that it is not.
+    /// The nodes that have said of this one of late that it is dead, or that it is not.
     #[must_use]
     pub fn observers(&self, suspect: usize, now: Instant, suspected: bool) -> Nodes<WORDS> {
         let mut observers = Nodes::EMPTY;

@@ -5,7 +5,8 @@ use steadfast_quorum::{Decision, NodeSet};
 
 use crate::rules::{Subject, all};
 
-/// Won if those who voted yes are a quorum; lost if none would be, however those still to come might vote.
+/// Won if the nodes that voted yes are a quorum; lost if none would be, however the nodes still to
+/// come might vote.
 fn by_definition(subject: &Subject, yes: u64, no: u64) -> Decision {
     let open = ((1 << subject.nodes) - 1) & !yes & !no;
     let mut possible = false;

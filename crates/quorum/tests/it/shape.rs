@@ -1,5 +1,6 @@
-//! The shape that every crate has, as far as a call over several services can have it: config, then a service whose behaviours
-//! are type parameters. No handle, for calls share nothing but through clones; no layer, for a layer has one inner service.
+//! The shape that every crate has, as far as a call over several services can have it: config, then
+//! a service whose behaviours are type parameters. No handle, for calls share nothing but through
+//! clones; no layer, for a layer has one inner service.
 
 use std::{io, num::NonZeroUsize, time::Duration};
 

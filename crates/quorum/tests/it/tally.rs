@@ -7,8 +7,8 @@ use std::{
 
 use proptest::prelude::*;
 use steadfast_quorum::{
-    Cast, Decision, Election, ElectionError, Expr, Expression, NewestTally, NodeSet, Nodes, Suspicion, SuspicionTally,
-    Tally, Threshold, ValueTally,
+    Cast, Decision, Expr, Expression, IntersectionError, NewestTally, NodeSet, Nodes, Suspicion, SuspicionTally, Tally,
+    Threshold, ValueTally,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -81,23 +81,22 @@ fn nodes_that_hold_nothing_reply_too_and_are_repaired() {
 
 #[test]
 fn a_rule_that_could_elect_two_is_refused_with_both_their_voters() {
-    let refused = Election::<&str, _>::new(1, Threshold::of(2, 4).unwrap()).unwrap_err();
-    assert_eq!(refused, ElectionError::Disjoint { first: set([0, 1]), second: set([2, 3]) });
+    let refused = ValueTally::<&str, _>::election(Threshold::of(2, 4).unwrap()).unwrap_err();
+    assert_eq!(refused, IntersectionError::Disjoint { first: set([0, 1]), second: set([2, 3]) });
     let rows = Expression::new(Expr::any([Expr::all([0, 1]), Expr::all([2, 3])])).unwrap();
-    assert!(Election::<&str, _>::new(1, rows).is_err());
-    assert!(Election::<&str, _>::new(1, Expression::new(Expr::grid(3, 3)).unwrap()).is_ok());
+    assert!(ValueTally::<&str, _>::election(rows).is_err());
+    assert!(ValueTally::<&str, _>::election(Expression::new(Expr::grid(3, 3)).unwrap()).is_ok());
 }
 
 #[test]
-fn a_leader_is_elected_by_votes_of_this_term_alone() {
-    let mut election = Election::new(7, majority_of(3)).unwrap();
-    assert_eq!([election.vote(0, 6, 1), election.vote(1, 8, 1)], [Cast::OtherTerm; 2]);
-    assert_eq!(election.vote(0, 7, 1), Cast::Counted);
-    assert_eq!(election.vote(0, 7, 2), Cast::Repeated, "a node votes once in a term");
-    assert_eq!(election.abstain(1), Cast::Counted);
-    assert_eq!(election.leader(), None);
-    assert_eq!(election.vote(2, 7, 1), Cast::Counted);
-    assert_eq!((election.leader(), election.decide(), election.term()), (Some(&1), Decision::Won, 7));
+fn a_leader_is_elected_by_a_quorum_whose_nodes_vote_once() {
+    let mut election = ValueTally::election(majority_of(3)).unwrap();
+    assert_eq!(election.vote(0, 1), Cast::Counted);
+    assert_eq!(election.vote(0, 2), Cast::Repeated, "a node votes once in a term");
+    assert_eq!(election.fail(1), Cast::Counted);
+    assert_eq!(election.chosen(), None);
+    assert_eq!(election.vote(2, 1), Cast::Counted);
+    assert_eq!((election.chosen(), election.decide()), (Some(&1), Decision::Won));
 }
 
 fn report(observer: usize, suspect: usize, suspected: bool, sequence: u64) -> Suspicion {
@@ -147,7 +146,8 @@ fn whoever_does_not_report_has_no_say_and_may_begin_anew() {
 }
 
 proptest! {
-    /// Votes in any order, with doubles and strangers, are those of a map that keeps the first of each.
+    /// Votes in any order, with doubles and strangers, are those of a map that keeps the first of
+    /// each.
     #[test]
     fn a_tally_of_values_is_a_map_of_first_votes(
         votes in prop::collection::vec((0..8_usize, prop::option::of(0..3_u8)), 0..20),
@@ -171,7 +171,7 @@ proptest! {
             }
             let votes_for = |value| first.values().filter(|vote| **vote == Some(value)).count();
             chosen = chosen.or_else(|| (0..3_u8).find(|value| votes_for(*value) >= needed));
-            // A value nobody has voted for yet can still get all who are open.
+            // A value without a vote yet can still get all nodes that are open.
             let most = (0..4_u8).map(|value| votes_for(value) + 6 - first.len()).max().unwrap();
             let decided = match chosen {
                 Some(_) => Decision::Won,

@@ -206,7 +206,8 @@ async fn latencies_are_learned_from_when_a_node_is_called_and_from_calls_that_ar
     }
     let took = timed(&mut call).await.1;
     assert!(took <= 22 * MS, "{took:?}");
-    // A call given up from outside tells that its nodes take no less: 3 ms would be learned from the others alone.
+    // A call given up from outside tells that its nodes take no less: 3 ms would be learned from
+    // the others alone.
     script(&nodes, [after(3), after(3)]);
     for _ in 0..400 {
         timed(&mut call).await.0.unwrap();

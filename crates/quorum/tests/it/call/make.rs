@@ -8,7 +8,8 @@ use tower::{Service, ServiceExt, service_fn};
 
 use super::{MS, set, since};
 
-/// Makes a service for each endpoint, which is the time that takes in milliseconds; odd ones fail after it.
+/// Makes a service for each endpoint, which is the time that takes in milliseconds; odd ones fail
+/// after it.
 async fn connect(ms: u64) -> Result<impl Service<u32, Response = u64, Error = Infallible> + Clone, String> {
     sleep(Duration::from_millis(ms)).await;
     let service = service_fn(move |_: u32| async move { Ok::<_, Infallible>(ms) });

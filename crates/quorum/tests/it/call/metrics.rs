@@ -35,8 +35,8 @@ async fn calls() {
     let (nodes, call) = call_over(Threshold::of(2, 3).unwrap(), config);
     let mut call = call.context(deadline);
     let soon = || Reply::echo().after(MS);
-    // Won, with one more after an error; won, with one more after a delay; lost; cancelled; out of time, with one more after
-    // a delay.
+    // Won, with one more after an error; won, with one more after a delay; lost; cancelled; out of
+    // time, with one more after a delay.
     script(&nodes, [soon(), Reply::error(), soon()]);
     call.ready().await.unwrap().call(7).await.unwrap();
     script(&nodes, [soon(), Reply::echo().after(20 * MS), soon()]);

@@ -1,5 +1,5 @@
-//! Whom a call has called, what it has heard and when it is decided, against a naive simulation, for random latencies,
-//! failures and configs.
+//! Whom a call has called, what it has heard and when it is decided, against a naive simulation,
+//! for random latencies, failures and configs.
 
 use proptest::prelude::*;
 use steadfast_core::Deadline;
@@ -31,8 +31,8 @@ enum End {
     Incomplete,
 }
 
-/// What came of a call: how and when it ended, who said yes and no in which order, and how many nodes the request was sent
-/// to.
+/// What came of a call: how and when it ended, which nodes said yes and no in which order, and how
+/// many nodes the request was sent to.
 type Seen = (End, u32, Vec<usize>, Vec<usize>, u64);
 
 /// Event by event, one millisecond after the other.

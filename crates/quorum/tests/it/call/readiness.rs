@@ -1,4 +1,4 @@
-//! A node that is not ready holds nobody up.
+//! A node that is not ready does not hold up the others.
 
 use std::{task::Poll, time::Duration};
 
@@ -104,7 +104,8 @@ async fn a_call_does_not_wait_for_a_permit_that_its_own_handle_holds() {
     let (outcome, took) = tokio::time::timeout(HOUR, timed(&mut call)).await.unwrap();
     assert_eq!((outcome.unwrap().yes(), took), (set([0, 2]), 5 * MS));
     busy.await.unwrap().unwrap();
-    // Nodes 1 and 2 are asked, for they come before node 3, and not called: it takes node 3 and one of them.
+    // Nodes 1 and 2 are asked, for they come before node 3, and not called: it takes node 3 and one
+    // of them.
     let (nodes, services) = one_at_a_time(4);
     let rule = Expression::new(Expr::from(3) & Expr::any([0, 1, 2])).unwrap();
     let mut call = limited(rule, &services, CallConfig::quorum_first());
@@ -129,7 +130,8 @@ async fn calls_that_want_the_same_nodes_never_wait_for_each_other_in_a_circle() 
     for config in [CallConfig::all_at_once(), CallConfig::quorum_first().rotate(), CallConfig::staggered(MS)] {
         for needed in [2, 3] {
             let (nodes, services) = one_at_a_time(3);
-            // Some fail, so that others are turned to; all give way, so that calls meet at every point.
+            // Some fail, so that others are turned to; all give way, so that calls meet at every
+            // point.
             let replies = (0..2400).map(|n| if n % 5 == 0 { Reply::error() } else { Reply::echo() }.after(n % 3 * MS));
             nodes.iter().for_each(|node| node.script(replies.clone()));
             let call = limited(Threshold::of(needed, 3).unwrap(), &services, config.clone());
@@ -153,7 +155,8 @@ async fn handles_that_wait_for_the_same_nodes_get_them_in_turn() {
     let (_, services) = one_at_a_time(2);
     let mut first = limited(Threshold::of(2, 2).unwrap(), &services, CallConfig::all_at_once());
     let mut second = first.clone();
-    // Both nodes are taken while the first handle asks; node 1 comes free for it, node 0 for the second.
+    // Both nodes are taken while the first handle asks; node 1 comes free for it, node 0 for the
+    // second.
     let mut busy = [services[0].clone(), services[1].clone()];
     busy[0].ready().await.unwrap();
     busy[1].ready().await.unwrap();
@@ -176,7 +179,8 @@ async fn a_node_that_is_not_ready_is_stood_in_for_by_the_next() {
     nodes[3].always_ready(Readiness::Pending);
     let (outcome, took) = tokio::time::timeout(HOUR, timed(&mut call)).await.unwrap();
     assert_eq!((outcome.unwrap().yes(), took), (set([1, 2, 4]), Duration::ZERO));
-    // The same when it is called because of a delay, and without anybody having asked for readiness.
+    // The same when it is called because of a delay, and without anybody having asked for
+    // readiness.
     let (nodes, mut call) = call_over(Threshold::of(1, 3).unwrap(), CallConfig::staggered(10 * MS));
     nodes[0].always(Reply::echo().held());
     nodes[1].always_ready(Readiness::Pending);
@@ -228,8 +232,8 @@ async fn the_instance_that_waits_in_line_is_the_one_that_is_called() {
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_waits_in_line_does_not_keep_the_place_it_gave_to_a_call() {
-    // A quorum of two is ready, the third waits for its permit inside the call; when that is over, nobody must hold the
-    // permit.
+    // A quorum of two is ready, the third waits for its permit inside the call; when that is over,
+    // no handle must hold the permit.
     let (nodes, services) = one_at_a_time(3);
     let mut call = limited(majority_of(3), &services, CallConfig::all_at_once());
     let mut other = services[2].clone();
