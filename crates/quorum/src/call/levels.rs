@@ -90,6 +90,8 @@ where
 
     pub(super) fn stop(&mut self) -> Answers<S::Response, S::Error, WORDS> {
         self.is_done = true;
+        // The clock was last read in a poll that may be long ago.
+        self.driver.begin();
         self.driver.finish()
     }
 

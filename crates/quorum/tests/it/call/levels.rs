@@ -103,3 +103,14 @@ async fn after_the_quorum_no_more_are_called() {
     assert_eq!(seen(&levels), [(Level::One, vec![1], 15), (Level::Quorum, vec![], 15), (Level::All, vec![0], 100)]);
     assert_eq!(calls(&nodes), [1, 1, 0]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_taken_later_says_how_long_it_took_until_then() {
+    let (nodes, mut call) = call_over(majority_of(3), CallConfig::all_at_once());
+    nodes[1].always(Reply::echo().held());
+    nodes[2].always(Reply::echo().held());
+    let mut levels = call.ready().await.unwrap().levels(7);
+    assert_eq!(levels.next().await.unwrap().unwrap().level, Level::One);
+    tokio::time::advance(30 * MS).await;
+    assert_eq!(levels.into_answers().elapsed(), 30 * MS);
+}
