@@ -22,9 +22,8 @@ use crate::{
 
 /// A circuit: the state that all clones, layers and services made from it share.
 ///
-/// A layer is made from a circuit and not the other way round, because frameworks apply a layer
-/// more than once (axum does so for each route): state made by the layer would be a circuit for
-/// each, and none would ever open.
+/// A layer is made from a circuit and not the other way round: frameworks apply a layer more than
+/// once (axum for each route), and of the circuits it would make none would ever open.
 #[derive(Clone)]
 pub struct Circuit {
     pub(crate) shared: Striped<Shared>,
@@ -50,13 +49,11 @@ impl Circuit {
     /// goes into [`BreakerLayer::new`](crate::BreakerLayer::new).
     ///
     /// The circuits share one name in metrics: a key never becomes a label, and the state gauges
-    /// count circuits by state. Where the configuration has a seed, each circuit has one split from
-    /// it, so that they do not all draw the same open times. All threads share a circuit's one
-    /// reference count.
+    /// count circuits by state. Of a seed each circuit has a split of its own, so that they do not
+    /// all draw the same open times. All threads share a circuit's one reference count.
     ///
     /// # Errors
-    /// When the configuration cannot work, or asks for [`OnOpen::NotReady`]: readiness is asked
-    /// before the key is known.
+    /// When the configuration cannot work, or asks for [`OnOpen::NotReady`].
     #[cfg(feature = "keyed")]
     pub fn per_key<K, F>(
         config: CircuitConfig,
@@ -84,8 +81,7 @@ impl Circuit {
     /// Lets a call in, or refuses it. Does not wait.
     ///
     /// # Errors
-    /// [`CircuitOpen`] while the circuit is open, forced open, or half-open with all its probes
-    /// under way.
+    /// [`CircuitOpen`] while it is open, forced open, or half-open with all its probes under way.
     #[inline]
     pub fn try_admit(&self) -> Result<Permit, CircuitOpen> {
         Permit::admit(self.shared.lane()).map_err(CircuitOpen::from)
@@ -148,8 +144,7 @@ impl Circuit {
         self.shared.command(State::Closed, true);
     }
 
-    /// Closes the circuit, with an empty window and the shortest open time, and lets it work on its
-    /// own.
+    /// Closes the circuit, with an empty window and the shortest open time.
     pub fn reset(&self) {
         self.shared.command(State::Closed, false);
     }

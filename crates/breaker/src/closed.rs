@@ -36,12 +36,10 @@ trait ClosedWindow: Debug + Send {
     /// Forgets everything.
     fn clear(&mut self);
 
-    /// Tells plain successes that they count from now on, if they did not so far. Comes before
-    /// [`take_in`](Self::take_in).
+    /// Before a mark is taken in: tells plain successes that they count, if they did not so far.
     fn alert(&self, published: &Published, word: Word) -> Word;
 
-    /// Takes in what plain successes have counted up to `word`, then the mark; says what the window
-    /// holds.
+    /// Takes in what plain successes have counted up to `word`, then the mark. What it then holds.
     fn take_in(&mut self, word: Word, mark: Option<Mark>, now: u64) -> Counts;
 
     /// `word` with the countdown that fits what the window holds.
@@ -79,9 +77,8 @@ impl Closed {
 
     /// Makes an entry and judges the window; the cause to open, if there is one.
     ///
-    /// Successes may count meanwhile. Those seen when the entry is made came before it; those that
-    /// come while the word is being published came after it, and the window is judged again with
-    /// them.
+    /// Successes may count meanwhile. Those seen when the entry is made came before it, those that
+    /// come while the word is being published after it: the window is judged again with them.
     pub(crate) fn enter(&mut self, published: &Published, rules: &TripRules, entry: Entry, now: u64) -> Option<Cause> {
         let Self { window, failures_in_a_row } = self;
         let mut word = window.alert(published, published.word());
@@ -102,8 +99,7 @@ impl Closed {
                 window.published(published, next, now);
                 return None;
             };
-            // A weak exchange may fail over nothing; a success has counted down, or ended the
-            // failures in a row, or both.
+            // Over nothing, as a weak exchange may, or over a success: it ends failures in a row.
             counts = window.take_in(seen, None, now);
             if seen != word {
                 *failures_in_a_row = 0;

@@ -55,9 +55,8 @@ pub enum OnOpen {
     /// It is not ready while the circuit is open or all its probes are under way, so that a
     /// balancer sends requests elsewhere. Admission is still decided in `call`: when the open time
     /// is over several handles become ready, and those that find the probes taken are refused.
-    /// Never use it on a full stop: callers would wait out the open time in `poll_ready`. Circuits
-    /// [for each key](crate::Circuit#method.per_key) refuse it, because readiness is asked before
-    /// the key is known.
+    /// Never use it on a full stop: callers would wait out the open time in `poll_ready`. Not for
+    /// circuits by key: readiness is asked before the key is known.
     NotReady,
 }
 
@@ -101,8 +100,7 @@ impl CircuitConfig {
         self
     }
 
-    /// Judges by the calls of the last `length`, in `buckets` steps: 1 to 1024 of 1 ms to 24 h
-    /// each.
+    /// Judges by the calls of the last `length`, in 1 to 1024 `buckets` of 1 ms to 24 h each.
     pub const fn time_window(mut self, length: Duration, buckets: u32) -> Self {
         self.window = WindowChoice::Time(length, buckets);
         self
@@ -114,11 +112,11 @@ impl CircuitConfig {
         self
     }
 
-    /// Opens when this share of the calls in the window took strictly longer than `longer_than`,
-    /// which is above zero.
+    /// Opens when this share of the calls in the window took strictly longer than `longer_than` >
+    /// 0.
     ///
-    /// A call that is dropped after that time counts as slow, and a slow probe has failed. Costs
-    /// two clock reads a call.
+    /// A call dropped after that time counts as slow, a slow probe has failed. Reads the clock
+    /// twice.
     pub const fn slow_calls(mut self, longer_than: Duration, ratio: Ratio) -> Self {
         self.slow_calls = Some((longer_than, ratio));
         self
@@ -130,22 +128,19 @@ impl CircuitConfig {
         self
     }
 
-    /// No ratio is judged before the window holds this many calls. At most the size of a count
-    /// window.
+    /// No ratio is judged before the window holds this many calls, at most a count window's size.
     pub const fn minimum_calls(mut self, minimum: NonZeroU32) -> Self {
         self.minimum_calls = minimum;
         self
     }
 
-    /// How long the circuit stays open: longer each time it opens again, from the start once it has
-    /// closed.
+    /// How long the circuit stays open: longer each time, from the start once it has closed.
     pub const fn open_time(mut self, backoff: Backoff) -> Self {
         self.open_time = backoff;
         self
     }
 
-    /// Half-open, `number` probes pass, and the circuit closes when `required` of them have
-    /// succeeded. At most 1,000,000.
+    /// Half-open, `number` probes (at most 1,000,000) pass, and `required` successes close.
     pub const fn probes(mut self, number: NonZeroU32, required: NonZeroU32) -> Self {
         self.probes = (number, required);
         self
@@ -157,8 +152,7 @@ impl CircuitConfig {
         self
     }
 
-    /// Whether a throttled probe has failed. Throttled calls always count against the failure
-    /// ratio.
+    /// Whether a throttled probe has failed. Throttled calls always count as failures.
     pub const fn throttled_fails_probe(mut self, fails: bool) -> Self {
         self.throttled_fails_probe = fails;
         self

@@ -5,14 +5,12 @@ use tower_layer::Layer;
 
 use crate::{circuit::Circuit, service::Breaker};
 
-/// Puts a service behind a circuit. Every service made by this layer and its clones shares the one
-/// circuit.
+/// Puts a service behind a circuit, which all services made by this layer and its clones share.
 ///
 /// Generic over the classifier `C`, of which [`DefaultClassifier`] counts every response as a
 /// success and every error as a failure unless it says otherwise, and over what chooses the circuit
 /// of a request: `H` is a [`Circuit`], the `PerKey` made by
-/// [`Circuit::per_key`](Circuit#method.per_key), or a [`Select`](steadfast_core::Select) of your
-/// own.
+/// [`Circuit::per_key`](Circuit#method.per_key), or your own [`Select`](steadfast_core::Select).
 #[derive(Clone, Debug)]
 pub struct BreakerLayer<C = DefaultClassifier, H = Circuit> {
     pub(crate) handle: H,

@@ -34,8 +34,7 @@ pub(crate) enum Entry {
     Nothing,
     /// An answer of the service, or its panic; the plain mark is a success that was not slow.
     Answer(Mark),
-    /// A slow call that was dropped before its answer: it neither adds to the failures in a row nor
-    /// ends them.
+    /// A slow call that was dropped: it neither adds to the failures in a row nor ends them.
     Hung,
 }
 

@@ -23,8 +23,7 @@ use crate::{
 #[derive(Debug)]
 #[must_use = "dropping a permit says that the call was cancelled"]
 pub struct Permit {
-    /// `None` once the verdict is given, so that dropping a settled permit is a look at one
-    /// pointer.
+    /// `None` once the verdict is given: dropping a settled permit is a look at one pointer.
     lane: Option<Arc<Lane<Shared>>>,
     admission: Admission,
     /// The code of the service panicked.
@@ -64,8 +63,7 @@ impl Permit {
         }
     }
 
-    /// Runs code of the service under this permit. If it panics, the call has failed: a service
-    /// that panics is not healthy.
+    /// Runs code of the service. If it panics, the call has failed: such a service is not healthy.
     #[inline(always)]
     pub(crate) fn run<T>(&mut self, code: impl FnOnce() -> T) -> T {
         let unwinding = Unwinding(&mut self.panicked);
@@ -76,8 +74,7 @@ impl Permit {
 
     /// Polls the call that was let in, and gives the verdict when it is ready.
     ///
-    /// A match for each arm, and no result in a result: the answer goes from the inner future to
-    /// the caller untouched.
+    /// Each arm judges for itself: the answer goes from the inner future to the caller untouched.
     #[inline(always)]
     pub(crate) fn poll<F, C, T, E>(
         &mut self,

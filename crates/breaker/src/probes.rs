@@ -7,8 +7,7 @@ pub(crate) struct Probes {
     pub(crate) required: u32,
 }
 
-/// One round. Every probe that is admitted is settled exactly once: it succeeds, fails, or gives
-/// its place back.
+/// One round. Every admitted probe is settled once: it succeeds, fails, or gives its place back.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Round {
     /// When each probe under way began, in nanoseconds of the circuit's clock. At most as many as a

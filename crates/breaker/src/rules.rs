@@ -12,14 +12,12 @@ pub(crate) struct TripRules {
     pub(crate) failure_ratio: Option<Ratio>,
     pub(crate) slow_ratio: Option<Ratio>,
     pub(crate) consecutive_failures: Option<NonZeroU32>,
-    /// Below this many outcomes in the window no ratio says anything. It does not bind the
-    /// consecutive rule.
+    /// Below this many outcomes in the window no ratio says anything. Not for the consecutive rule.
     pub(crate) minimum_calls: u64,
 }
 
 impl TripRules {
-    /// The rule that says open, if one does. A ratio opens when it is reached, not only when it is
-    /// exceeded.
+    /// The rule that says open, if one does. A ratio opens when it is reached.
     pub(crate) fn judge(&self, counts: Counts, failures_in_a_row: u32) -> Option<Cause> {
         if self.consecutive_failures.is_some_and(|limit| failures_in_a_row >= limit.get()) {
             return Some(Cause::ConsecutiveFailures);
@@ -27,8 +25,7 @@ impl TripRules {
         if counts.total < self.minimum_calls {
             return None;
         }
-        // A ratio of zero asks for at least one such call: a circuit must not open on nothing but
-        // successes.
+        // A ratio of zero asks for one such call: a circuit must not open on successes alone.
         let reached = |ratio: Option<Ratio>, part| part > 0 && ratio.is_some_and(|r| r.is_reached(part, counts.total));
         if reached(self.failure_ratio, counts.failures) {
             Some(Cause::FailureRatio)

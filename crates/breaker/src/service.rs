@@ -16,8 +16,7 @@ use crate::{circuit::Circuit, error::CircuitOpen, future::ResponseFuture, layer:
 /// A service behind a circuit; `L` is the layer that made it.
 ///
 /// Closed, a request passes and its outcome is counted. Open, it is refused with [`CircuitOpen`]
-/// before the inner service is called. Dropping the response future cancels the call and gives its
-/// admission back.
+/// before the inner service is called. Dropping the response future cancels the call.
 #[derive(Debug)]
 pub struct Breaker<S, L = BreakerLayer> {
     inner: S,
@@ -75,8 +74,8 @@ fn poll_circuit(circuit: &Circuit, slot: &mut Option<Waiting>, cx: &mut Context<
             return Poll::Ready(());
         }
         let Readiness::In(left) = readiness else { return Poll::Pending };
-        // The circuit's clock need not be the timer's: set anew each time, and at least 1 ms ahead,
-        // tokio's timer resolution.
+        // The circuit's clock need not be the timer's: set anew, and by tokio's resolution at
+        // least.
         let at = Instant::from_std(TimeSource::Tokio.now()) + left.max(Duration::from_millis(1));
         let timer = waiting.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
         timer.as_mut().reset(at);
@@ -115,8 +114,7 @@ where
     }
 
     // Always: at a second call site the compiler would leave it a function, whose future comes back
-    // through memory, written in words and read in pairs of words: each read would wait for the
-    // writes.
+    // through memory, written in words and read in pairs of them: reads would wait for the writes.
     #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
         let circuit = self.layer.handle.select(&request);

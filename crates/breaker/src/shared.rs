@@ -51,8 +51,7 @@ struct Guarded {
     trips: u32,
     open_delay: Duration,
     round: Option<Round>,
-    /// To be told once the lock is free: a transition, and a change after which a call may be let
-    /// in that was not before.
+    /// To be told once the lock is free: a transition, and that a call may be let in again.
     unreported: Option<(Transition, Wakers)>,
     wake_waiters: bool,
 }
@@ -83,8 +82,7 @@ impl Shared {
         let value = work(&mut guarded);
         let (unreported, wake_waiters) = (guarded.unreported.take(), mem::take(&mut guarded.wake_waiters));
         drop(guarded);
-        // Should a subscriber of events or a waker panic, the other wakers are woken as they are
-        // dropped.
+        // Should an event's subscriber or a waker panic, the other wakers are woken by their drop.
         let waiters = if wake_waiters { self.waiters.take() } else { Wakers::default() };
         if let Some((transition, subscribers)) = unreported {
             self.telemetry.transition(transition);
@@ -94,8 +92,7 @@ impl Shared {
         value
     }
 
-    // Out of line: with the code of the clock in it, `call` is too long to be inlined at a second
-    // call site.
+    // Out of line: with the clock's code in it, `call` would be too long to be inlined twice.
     #[inline(never)]
     fn now(&self) -> u64 {
         self.clock.nanos()

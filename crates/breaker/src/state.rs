@@ -74,8 +74,7 @@ pub struct Transition {
     pub to: State,
     /// Why.
     pub cause: Cause,
-    /// How many transitions this circuit has made, this one included. A gap between two that were
-    /// seen tells how many were missed.
+    /// How many transitions the circuit has made, this one included. A gap tells of missed ones.
     pub sequence: u64,
 }
 

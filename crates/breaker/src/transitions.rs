@@ -12,8 +12,7 @@ use crate::state::Transition;
 
 /// The transitions of a circuit as they happen: a stream without end.
 ///
-/// A slow reader sees the latest transition and misses those between; [`Transition::sequence`]
-/// tells how many. Nothing is queued.
+/// A slow reader misses those before the latest; [`Transition::sequence`] tells how many.
 #[derive(Debug)]
 pub struct Transitions(pub(crate) Subscription<Transition>);
 

@@ -31,15 +31,15 @@ pub(crate) const MAX_COUNTDOWN: u32 = (1 << 24) - 1;
 impl Word {
     pub(crate) const fn new(epoch: u64, state: State, dry_run: bool) -> Self {
         let dry_run = if dry_run { DRY_RUN } else { 0 };
-        Self(epoch << EPOCH_SHIFT | dry_run | code(state))
+        // The states are numbered in the order of `state` below.
+        Self(epoch << EPOCH_SHIFT | dry_run | state as u64)
     }
 
     pub(crate) const fn epoch(self) -> u64 {
         self.0 >> EPOCH_SHIFT
     }
 
-    /// The epoch after this one. After 2^34 transitions, 198 days of one each millisecond, it
-    /// begins again.
+    /// The next epoch. After 2^34, 198 days of a transition each millisecond, they begin again.
     pub(crate) const fn next_epoch(self) -> u64 {
         (self.epoch() + 1) & (u64::MAX >> EPOCH_SHIFT)
     }
@@ -98,18 +98,7 @@ impl Word {
     }
 }
 
-const fn code(state: State) -> u64 {
-    match state {
-        State::Closed => 0,
-        State::Open => 1,
-        State::HalfOpen => 2,
-        State::ForcedOpen => 3,
-        State::Disabled => 4,
-    }
-}
-
-/// What the holder of the lock publishes to calls that take none, on cache lines apart from what
-/// the lock writes.
+/// What the lock's holder publishes to calls that take none, on cache lines of its own.
 ///
 /// Orderings. A transition publishes the word with `Release` after what belongs to it
 /// (`open_until`); an admission loads it with `Acquire`, and so sees at least the open time of the
@@ -150,8 +139,7 @@ impl Published {
     /// Changes the state. Pairs with the `Acquire` load of an admission.
     ///
     /// An exchange and not a store: a success that is counting down at this moment is then ordered
-    /// on one side of it for every reader (and for loom, whose plain stores are not ordered with
-    /// exchanges).
+    /// on one side of it for every reader (and for loom, which orders no store with exchanges).
     pub(crate) fn change_state(&self, word: Word) {
         self.word.swap(word.0, Ordering::AcqRel);
     }

@@ -9,8 +9,7 @@
 //!   completes it is entered under the lock and judged; the others are only counted.
 //! - *last failed*: the last outcome was a failure. The next success ends the failures in a row.
 //!
-//! What is missing from the countdown since it was published are successes not yet handed to the
-//! window.
+//! What is missing from the countdown since then are successes that the window has yet to take in.
 
 use std::num::NonZeroU32;
 
@@ -29,8 +28,7 @@ pub(crate) struct CountClosed {
     countdown_from: u32,
 }
 
-/// Counts one plain success; whether it must be entered under the lock instead, because it
-/// completes the minimum of calls.
+/// Counts one plain success; or says that it completes the minimum, and must be entered instead.
 pub(crate) fn success(published: &Published, epoch: u64) -> bool {
     let mut word = published.word();
     while word.epoch() == epoch && !word.is_quiet() {

@@ -58,8 +58,7 @@ impl TimeSuccesses {
     /// Each epoch has ticks of its own, a window apart from those of the epoch before: a late
     /// success cannot land in the window of the next epoch.
     fn tick(&self, epoch: u64, now: u64) -> Tick {
-        // Two more than a window: one for the bucket that is being filled, one for a clock read
-        // just before the transition.
+        // Two more than a window: the bucket being filled, a clock read just before the transition.
         Tick(self.buckets.tick_at(now).0 + epoch * (u64::from(self.buckets.number()) + 2))
     }
 }
@@ -75,8 +74,7 @@ fn must_judge(published: &Published, mut word: Word, tick: Tick) -> bool {
     }
     let is_first_in_bucket = tick.0 >= published.judge_from();
     while word.epoch() == epoch && !is_first_in_bucket && word.to_minimum() && word.countdown() > 1 {
-        // The minimum lacks more than this success. What has aged away since only makes it lack
-        // more.
+        // The minimum lacks more than this success, and still more if something has aged away.
         match published.exchange(word, word.passed()) {
             Ok(()) => return false,
             Err(seen) => word = seen,

@@ -12,9 +12,8 @@ use crate::{
 
 /// How a call was let in: the word it saw, whose epoch it speaks for, and when it began.
 ///
-/// While that word is closed the end of the call is counted, while it is half-open it decides. In
-/// any other state (disabled, or let in by a dry run that would have refused it) it does not
-/// matter.
+/// If that word is closed the end of the call is counted, if half-open it decides. Otherwise
+/// (disabled, or let in by a dry run where it would have been refused) it does not matter.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Admission {
     pub(super) word: Word,

@@ -11,8 +11,7 @@ use crate::{
 impl Shared {
     /// Takes in a success where that needs no lock and no look at the rules; whether it did.
     ///
-    /// Under a count window that is where the word is still the one the call was admitted under,
-    /// and nothing waits for a success.
+    /// Under a count window: the word is as the call was let in, and nothing waits for a success.
     #[inline(always)]
     pub(crate) fn settle_success(&self, lane: usize, admission: Admission) -> bool {
         let word = admission.word;

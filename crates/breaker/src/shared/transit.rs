@@ -31,8 +31,7 @@ impl Shared {
         self.change_state(guarded, word, State::Closed, dry_run, cause);
     }
 
-    /// Sets the state by hand. To the state it is in already is no transition; a circuit closed by
-    /// hand starts afresh.
+    /// Sets the state by hand. To the same state is no transition; closed by hand starts afresh.
     pub(crate) fn command(&self, to: State, dry_run: bool) {
         self.locked(|guarded| {
             let word = self.word();

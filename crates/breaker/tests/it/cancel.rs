@@ -98,7 +98,7 @@ async fn a_service_that_panics_has_failed_and_the_circuit_goes_on() {
         catch_unwind(AssertUnwindSafe(|| drop(in_call.call(1)))).unwrap_err();
         let mut future = spawn(in_poll.call(1));
         catch_unwind(AssertUnwindSafe(|| future.poll())).unwrap_err();
-        // The runtime drops the future later, when nobody is panicking any more.
+        // The runtime drops the future later, when no thread is panicking any more.
         drop(future);
     }
     assert_eq!(circuit.state(), State::Open, "4 failures of 4");

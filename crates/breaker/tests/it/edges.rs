@@ -241,5 +241,5 @@ async fn a_handle_forgets_what_it_waited_for_once_the_circuit_is_closed() {
     task.enter(|cx, _| assert_eq!(service.poll_ready(cx).map(|ready| ready.is_ok()), Poll::Ready(true)));
     circuit.force_open();
     assert!(!call(&circuit, Verdict::Success));
-    assert!(!task.is_woken(), "nobody waits any more");
+    assert!(!task.is_woken(), "no service waits any more");
 }

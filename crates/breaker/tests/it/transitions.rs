@@ -117,7 +117,7 @@ async fn half_open_is_bounded_in_time_by_default() {
     calls(&circuit, 20, FAILED);
     tokio::time::advance(OPEN_TIME).await;
     let hung: Vec<_> = (0..3).map(|_| circuit.try_admit().unwrap()).collect();
-    assert_eq!(circuit.try_admit().unwrap_err().retry_after(), None, "nobody knows when a probe comes back");
+    assert_eq!(circuit.try_admit().unwrap_err().retry_after(), None, "a probe has no time to come back");
     tokio::time::advance(Duration::from_secs(10)).await;
     assert!(circuit.try_admit().is_err());
     assert_eq!(circuit.state(), State::Open, "probes that hang have failed");
@@ -129,7 +129,7 @@ async fn half_open_is_bounded_in_time_by_default() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_half_open_circuit_that_nobody_calls_waits_for_ever() {
+async fn a_half_open_circuit_without_calls_waits_for_ever() {
     let circuit = circuit(config());
     calls(&circuit, 4, FAILED);
     tokio::time::advance(OPEN_TIME).await;
@@ -223,7 +223,7 @@ async fn commands_are_obeyed_and_self_transitions_are_silent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dry_run_refuses_nobody_and_changes_state_all_the_same() {
+async fn a_dry_run_refuses_no_call_and_changes_state_all_the_same() {
     let circuit = circuit(config());
     circuit.dry_run();
     calls(&circuit, 4, FAILED);

@@ -1,13 +1,11 @@
-//! Lines of the convention in which a handle meets the requests of a framework, or another handle.
+//! A keyed handle over the requests of a framework, as the convention writes it.
 
-use std::{future::Future, io, num::NonZeroUsize, time::Duration};
+use std::num::NonZeroUsize;
 
 use http::{Request, Response, StatusCode};
 use steadfast::{
-    ConfigError, Error, Failure, Grounds, RefusalKind,
+    ConfigError,
     breaker::{BreakerLayer, Circuit, CircuitConfig, CircuitOpen},
-    cause,
-    timeout::{Elapsed, LimitConfig, TimeLimit},
 };
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt, service_fn};
 
@@ -42,42 +40,4 @@ async fn a_circuit_for_each_host_judges_responses_by_their_status() {
         assert_eq!(service.clone().oneshot(call()).await.unwrap().status(), 500);
     }
     assert!(service.oneshot(call()).await.unwrap_err().is::<CircuitOpen>());
-}
-
-/// An error type of the user's own.
-#[derive(Debug, thiserror::Error)]
-enum Mine {
-    #[error(transparent)]
-    Open(#[from] CircuitOpen),
-    #[error(transparent)]
-    Late(#[from] Elapsed),
-}
-
-impl Failure for Mine {
-    fn as_error(&self) -> &(dyn std::error::Error + 'static) {
-        self
-    }
-}
-
-/// Twice too late, then refused.
-async fn hang<E>() -> E
-where
-    E: Failure + From<CircuitOpen> + From<Elapsed>,
-{
-    let circuit = Circuit::new(CircuitConfig::new().minimum_calls(2.try_into().unwrap())).unwrap();
-    let limit = TimeLimit::new(LimitConfig::fixed(Duration::from_millis(10))).unwrap();
-    let call = || -> std::pin::Pin<Box<dyn Future<Output = Result<(), E>> + Send>> { Box::pin(std::future::pending()) };
-    for _ in 0..2 {
-        let late = circuit.run(limit.run(call())).await.unwrap_err();
-        assert_eq!(cause::<Grounds>(late.as_error()).map(|grounds| grounds.kind), Some(RefusalKind::TimedOut));
-    }
-    circuit.run(limit.run(call())).await.unwrap_err()
-}
-
-#[tokio::test(start_paused = true)]
-async fn futures_run_under_a_circuit_and_a_limit_without_tower() {
-    let open = CircuitOpen::until_changed().to_string();
-    assert_eq!(hang::<BoxError>().await.to_string(), open);
-    assert!(matches!(hang::<Mine>().await, Mine::Open(_)));
-    assert!(matches!(hang::<Error<io::Error>>().await, Error::Refused(_)));
 }
