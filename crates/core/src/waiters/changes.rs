@@ -54,9 +54,11 @@ impl<T: Clone> Changes<T> {
         latest.sequence += 1;
         let displaced = latest.value.replace(value);
         drop(latest);
-        // Its drop may be the caller's code.
+        let wakers = self.waiters.take();
+        // Its drop may be the caller's code. The wakers come first: should it panic, they are woken
+        // all the same.
         drop(displaced);
-        self.waiters.take()
+        wakers
     }
 
     /// The latest value, if there has been one.
@@ -132,8 +134,13 @@ impl<T: Clone> Subscription<T> {
 #[cfg(not(steadfast_loom))]
 #[cfg(test)]
 mod tests {
+    use std::{
+        panic::{AssertUnwindSafe, catch_unwind},
+        sync::atomic::{AtomicBool, Ordering},
+        task::{Wake, Waker},
+    };
+
     use futures::FutureExt;
-    use std::task::Waker;
 
     use super::*;
 
@@ -170,6 +177,38 @@ mod tests {
         assert!(reader.changed().boxed_local().poll_unpin(&mut cx).is_pending());
         changes.publish(1).wake();
         assert_eq!(reader.changed().now_or_never(), Some(1));
+    }
+
+    #[test]
+    fn a_displaced_value_that_panics_in_its_drop_keeps_no_reader_asleep() {
+        #[derive(Clone)]
+        struct Fragile {
+            panics: bool,
+        }
+
+        impl Drop for Fragile {
+            fn drop(&mut self) {
+                assert!(!self.panics, "in a drop");
+            }
+        }
+
+        #[derive(Default)]
+        struct Woken(AtomicBool);
+
+        impl Wake for Woken {
+            fn wake(self: Arc<Self>) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+
+        let changes = Changes::new();
+        changes.publish(Fragile { panics: true }).wake();
+        let (mut reader, woken) = (changes.subscribe(), Arc::new(Woken::default()));
+        let waker = Arc::clone(&woken).into();
+        assert!(reader.poll_changed(&Context::from_waker(&waker)).is_pending());
+        catch_unwind(AssertUnwindSafe(|| changes.publish(Fragile { panics: false }))).unwrap_err();
+        assert!(woken.0.load(Ordering::Relaxed));
+        assert!(reader.poll_changed(&Context::from_waker(&waker)).is_ready());
     }
 
     #[test]
