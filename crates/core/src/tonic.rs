@@ -12,10 +12,25 @@ use crate::{
     status::static_status,
 };
 
+/// What a server says about when to come back (gRFC A6).
+const PUSHBACK: &str = "grpc-retry-pushback-ms";
+
 /// The status a refusal becomes: its kind's code, and its own words.
+///
+/// A conflict that passes and a request that took too long to arrive say when to come back, in
+/// `grpc-retry-pushback-ms`: `ABORTED` without it is final to the caller. The status in a refusal's
+/// source chain has its code only.
 #[must_use]
 pub fn status_of(refusal: &dyn Refusal) -> Status {
-    Status::new(static_status(refusal.kind()).code(), refusal.to_string())
+    let mut status = Status::new(static_status(refusal.kind()).code(), refusal.to_string());
+    if let Verdict::Repeatable { retry_after, .. } = refusal.grounds().into() {
+        // Rounded up: a client that obeys must not be early.
+        let after_ms = retry_after.unwrap_or_default().as_nanos().div_ceil(1_000_000);
+        // The header has 32 bits, one of them for the sign.
+        let after_ms = i32::try_from(after_ms).unwrap_or(i32::MAX);
+        status.metadata_mut().insert(PUSHBACK, after_ms.into());
+    }
+    status
 }
 
 /// Judges a gRPC call by its status, whether it comes as an error or in the response head, an error
@@ -88,10 +103,9 @@ fn judge_status(status: &Status) -> Verdict {
     }
 }
 
-/// When the server asks to be tried again (gRFC A6): milliseconds in 32 bits, which is at most 50
-/// days.
+/// When the server asks to be tried again: milliseconds in 32 bits, which is at most 50 days.
 fn pushback(status: &Status) -> Option<Duration> {
-    let value = status.metadata().get("grpc-retry-pushback-ms")?.to_str().ok()?;
+    let value = status.metadata().get(PUSHBACK)?.to_str().ok()?;
     value.parse().ok().map(|ms: u32| Duration::from_millis(ms.into()))
 }
 
@@ -183,6 +197,47 @@ mod tests {
         assert_eq!(aborted("0").retry_after(), Some(Duration::ZERO));
         assert_eq!(aborted("-1"), Verdict::Permanent);
         assert_eq!(aborted("soon"), Verdict::Permanent);
+    }
+
+    #[test]
+    fn a_refusal_over_the_wire_is_judged_as_it_is_in_the_process() {
+        #[derive(Clone, Copy, Debug, thiserror::Error)]
+        #[error("refused")]
+        struct Refused {
+            #[source]
+            grounds: Grounds,
+        }
+
+        impl Refusal for Refused {
+            fn grounds(&self) -> Grounds {
+                self.grounds
+            }
+        }
+
+        let verdict = |kind, retry_after| {
+            let grounds = Grounds::maybe_executed(kind).with_retry_after(retry_after);
+            let response: Response<()> = GrpcStatus.render(&Refused { grounds });
+            let over_the_wire = Status::from_header_map(response.headers()).unwrap();
+            let judged = GrpcClassifier.classify(Err::<&Response<()>, _>(&over_the_wire));
+            // For the others a status has no word on when to come back.
+            let repeatable = matches!(judged, Verdict::Repeatable { .. });
+            assert_eq!(repeatable, matches!(Verdict::from(grounds), Verdict::Repeatable { .. }), "{kind}");
+            judged
+        };
+        let ms = Duration::from_millis;
+        let repeatable = |after| Verdict::Repeatable { executed: Executed::Maybe, retry_after: Some(after) };
+        assert_eq!(verdict(RefusalKind::Conflict, Some(Duration::from_micros(1_500))), repeatable(ms(2)));
+        assert_eq!(verdict(RefusalKind::Conflict, Some(Duration::ZERO)), repeatable(ms(0)));
+        assert_eq!(verdict(RefusalKind::Conflict, Some(Duration::MAX)), repeatable(ms(i32::MAX.unsigned_abs().into())));
+        assert_eq!(verdict(RefusalKind::Conflict, None), Verdict::Permanent);
+        assert_eq!(verdict(RefusalKind::RequestTimeout, None), repeatable(ms(0)));
+        assert_eq!(verdict(RefusalKind::RequestTimeout, Some(ms(7))), repeatable(ms(7)));
+        for kind in [RefusalKind::Unavailable, RefusalKind::TimedOut] {
+            assert_eq!(verdict(kind, Some(ms(7))), Verdict::transient(Executed::Maybe));
+        }
+        for kind in [RefusalKind::Stale, RefusalKind::Malformed, RefusalKind::NotHolder] {
+            assert_eq!(verdict(kind, Some(ms(7))), Verdict::Permanent);
+        }
     }
 
     #[test]
