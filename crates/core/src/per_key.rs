@@ -6,8 +6,8 @@ use quick_cache::sync::Cache;
 
 use crate::{Select, Selected};
 
-/// Puts each request behind the handle of its key: a breaker for each host, a limit for each route,
-/// a budget for each tenant.
+/// Puts each request behind the handle of its key: a circuit for each host, a limit for each route
+/// or tenant.
 ///
 /// A handle is made when its key is first seen; requests of one new key that come at once all get
 /// the same. At the capacity, a key that was not used lately is forgotten, whatever its handle had

@@ -54,6 +54,9 @@ impl Bounds {
     }
 
     /// `seconds`, or the bound next to them. What is no duration, such as a NaN, is the ceiling.
+    ///
+    /// # Panics
+    /// When the floor is above the ceiling, which [`check`](Self::check) refuses.
     #[must_use]
     pub fn clamp(self, seconds: f64) -> Duration {
         match Duration::try_from_secs_f64(seconds) {

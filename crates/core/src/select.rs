@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-/// Chooses the handle of each request: the circuit, the limit, the budget that it is put behind.
+/// Chooses the handle of each request: the circuit, the limit that it is put behind.
 ///
 /// A handle chooses itself for every request, so a layer is made of one handle as it is;
 /// [`PerKey`](crate::PerKey) (feature `keyed`) keeps one for each host, route or tenant. A type of
