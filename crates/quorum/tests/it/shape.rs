@@ -2,7 +2,7 @@
 //! a service whose behaviours are type parameters. No handle, for calls share nothing but through
 //! clones; no layer, for a layer has one inner service.
 
-use std::{io, num::NonZeroUsize, time::Duration};
+use std::{io, time::Duration};
 
 use futures::future::{Ready, ready};
 use steadfast_core::{DefaultClassifier, NoContext};
@@ -69,7 +69,7 @@ fn held() -> Result<Held, SetupError> {
 fn detach() -> steadfast_quorum::Detach {
     use steadfast_core::Snapshot;
     use steadfast_quorum::{Detach, DetachConfig, DetachSnapshot};
-    const FIGURES: DetachConfig = DetachConfig::new().limit(Duration::from_secs(1)).most(NonZeroUsize::MIN);
+    const FIGURES: DetachConfig = DetachConfig::new().limit(Duration::from_secs(1)).most(std::num::NonZeroUsize::MIN);
     let detach = Detach::new(FIGURES).unwrap();
     assert_eq!(detach.snapshot(), DetachSnapshot::default());
     detach
