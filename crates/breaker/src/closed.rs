@@ -113,3 +113,74 @@ impl Closed {
         (self.window.counts(word, now), if word.last_failed() { self.failures_in_a_row } else { 0 })
     }
 }
+
+#[cfg(not(steadfast_loom))]
+#[cfg(test)]
+mod tests {
+    use std::{num::NonZeroU32, time::Duration};
+
+    use steadfast_core::{Ratio, parts::Buckets};
+
+    use super::*;
+
+    const RULES: TripRules = TripRules {
+        failure_ratio: Some(Ratio::ONE),
+        slow_ratio: None,
+        consecutive_failures: NonZeroU32::new(9),
+        minimum_calls: 3,
+    };
+    const FAILURE: Entry = Entry::Answer(Mark { failed: true, slow: false });
+
+    fn closed(config: WindowConfig) -> (Published, Closed, Option<Arc<TimeSuccesses>>) {
+        let (mut closed, successes) = Closed::new(config, 1);
+        let published = Published::new(Word::new(0, State::Closed, false));
+        published.change_state(closed.restart(&published, &RULES, 0, false));
+        (published, closed, successes)
+    }
+
+    fn bits(published: &Published) -> (u32, bool, bool) {
+        let word = published.word();
+        (word.countdown(), word.to_minimum(), word.last_failed())
+    }
+
+    #[test]
+    fn the_bits_of_a_count_window() {
+        let (published, mut closed, _) = closed(WindowConfig::Count(NonZeroU32::new(5).unwrap()));
+        assert_eq!(bits(&published), (3, true, false), "the minimum of calls");
+        assert!(!count::success(&published, 0) && !count::success(&published, 0));
+        assert!(count::success(&published, 0), "it completes the minimum");
+        assert_eq!(closed.enter(&published, &RULES, Entry::SUCCESS, 0), None);
+        assert_eq!(bits(&published), (2, false, false), "until the window is full");
+        assert_eq!(closed.enter(&published, &RULES, FAILURE, 0), None);
+        assert_eq!(bits(&published), (5, false, true), "until the failure has left");
+        for left in (0..5).rev() {
+            assert!(!count::success(&published, 0));
+            assert_eq!(bits(&published), (left, false, false));
+        }
+        assert!(published.word().is_quiet());
+        assert_eq!(closed.counts(published.word(), 0).0, Counts { total: 5, failures: 0, slow: 0 });
+    }
+
+    #[test]
+    fn the_bits_of_a_time_window() {
+        let second = Duration::from_secs(1);
+        let buckets = Buckets::new(10 * second, 10).unwrap();
+        let (published, mut closed, successes) = closed(WindowConfig::Time(buckets));
+        let successes = successes.unwrap();
+        assert!(published.word().is_quiet(), "without a mark");
+        assert_eq!(closed.enter(&published, &RULES, FAILURE, 0), None);
+        assert_eq!(bits(&published), (2, true, true), "what the minimum lacks");
+        assert!(!successes.success(&published, 0, 0, 0));
+        assert_eq!(bits(&published), (1, true, false));
+        assert!(successes.success(&published, 0, 0, 0), "it completes the minimum");
+        assert_eq!(closed.enter(&published, &RULES, Entry::Nothing, 0), None);
+        assert_eq!(bits(&published), (1, false, false), "a flag");
+        assert!(!successes.success(&published, 0, 0, 0), "judged in this bucket already");
+        let next = 1_100_000_000;
+        assert!(successes.success(&published, 0, 0, next), "the first in its bucket");
+        let aged = 20 * next;
+        assert_eq!(closed.enter(&published, &RULES, Entry::Nothing, aged), None);
+        assert!(published.word().is_quiet(), "the mark has left");
+        assert!(!successes.success(&published, 0, 1, aged), "a straggler");
+    }
+}

@@ -1,5 +1,7 @@
 //! What a real Prometheus exporter shows.
 
+use std::num::NonZeroUsize;
+
 use metrics_exporter_prometheus::PrometheusBuilder;
 use steadfast_breaker::Circuit;
 use steadfast_core::{Executed, Verdict};
@@ -40,4 +42,31 @@ fn every_call_is_one_increment_and_the_gauges_return_to_zero() {
     metrics::with_local_recorder(&recorder, || drop(circuit));
     let text = scrape.render();
     assert!(text.contains("steadfast_breaker_state{breaker=\"orders\",state=\"open\"} 0"), "{text}");
+}
+
+#[test]
+fn circuits_by_key_are_counted_together_and_a_forgotten_one_gives_its_state_back() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let scrape = recorder.handle();
+    let shown = |line: &str, value: u32| {
+        let (text, line) = (scrape.render(), format!("steadfast_breaker_{line}}} {value}"));
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    };
+    metrics::with_local_recorder(&recorder, || {
+        let key = |request: &u32| *request;
+        let circuits = Circuit::per_key(config().named("hosts"), NonZeroUsize::new(50).unwrap(), key).unwrap();
+        calls(&circuits.handle(&0), 4, FAILED);
+        calls(&circuits.handle(&1), 1, Verdict::Success);
+        shown("calls_total{breaker=\"hosts\",outcome=\"failure\"", 4);
+        shown("calls_total{breaker=\"hosts\",outcome=\"success\"", 1);
+        shown("transitions_total{breaker=\"hosts\",to=\"open\"", 1);
+        shown("state{breaker=\"hosts\",state=\"open\"", 1);
+        shown("state{breaker=\"hosts\",state=\"closed\"", 1);
+        // Each of these is asked for twice, and so is in use while the first two are not.
+        (2..1_000).for_each(|key| (0..2).for_each(|_| calls(&circuits.handle(&key), 1, Verdict::Success)));
+        shown("state{breaker=\"hosts\",state=\"open\"", 0);
+        shown("state{breaker=\"hosts\",state=\"closed\"", circuits.len().try_into().unwrap());
+        drop(circuits);
+        shown("state{breaker=\"hosts\",state=\"closed\"", 0);
+    });
 }
