@@ -26,16 +26,16 @@ use super::{
 };
 use crate::{Decision, Nodes};
 
+/// [`OnDecided::let_go`], found where its bound is known: so the futures need none.
+type LetGo<S, Req, D, const WORDS: usize> = fn(&D, Stragglers<S, Req, WORDS>) -> bool;
+
 /// A call under way. Dropped before it is decided, it lets go of its nodes in the same way.
-pub(crate) struct Driver<S, Req, C, D, const WORDS: usize>
-where
-    S: Service<Req>,
-    D: OnDecided<Stragglers<S, Req, WORDS>>,
-{
+pub(crate) struct Driver<S: Service<Req>, Req, C, D, const WORDS: usize> {
     /// One lane of what all calls share: threads that call do not write the same reference count.
     shared: Arc<Lane<Shared<WORDS>>>,
     classifier: C,
     on_decided: D,
+    let_go: LetGo<S, Req, D, WORDS>,
     /// The place of the node that is preferred.
     first: usize,
     slots: Slots<S, Req, WORDS>,
@@ -78,11 +78,7 @@ pub(crate) enum Event {
     TimeIsOver,
 }
 
-impl<S, Req, C, D, const WORDS: usize> Driver<S, Req, C, D, WORDS>
-where
-    S: Service<Req>,
-    D: OnDecided<Stragglers<S, Req, WORDS>>,
-{
+impl<S: Service<Req>, Req, C, D, const WORDS: usize> Driver<S, Req, C, D, WORDS> {
     /// No node is called yet. Without a request none ever is.
     pub(crate) fn new(
         shared: Arc<Lane<Shared<WORDS>>>,
@@ -90,7 +86,10 @@ where
         request: Option<Req>,
         (started, deadline): (Instant, Option<Instant>),
         first: usize,
-    ) -> Self {
+    ) -> Self
+    where
+        D: OnDecided<Stragglers<S, Req, WORDS>>,
+    {
         let (classifier, on_decided) = behaviours;
         let places = if request.is_some() { shared.order.len() } else { 0 };
         let delay = shared.pace.delay(started);
@@ -113,6 +112,7 @@ where
             first,
             classifier,
             on_decided,
+            let_go: D::let_go,
             shared,
         }
     }
@@ -332,15 +332,11 @@ where
             let out = slots.since().map(|since| now.saturating_duration_since(since));
             out.for_each(|out| self.shared.pace.given_up(now, out));
         }
-        self.on_decided.let_go(Stragglers::new(slots))
+        (self.let_go)(&self.on_decided, Stragglers::new(slots))
     }
 }
 
-impl<S, Req, C, D, const WORDS: usize> Drop for Driver<S, Req, C, D, WORDS>
-where
-    S: Service<Req>,
-    D: OnDecided<Stragglers<S, Req, WORDS>>,
-{
+impl<S: Service<Req>, Req, C, D, const WORDS: usize> Drop for Driver<S, Req, C, D, WORDS> {
     fn drop(&mut self) {
         if !self.is_over {
             self.shared.telemetry.cancelled();
@@ -350,12 +346,7 @@ where
 }
 
 /// Nothing in it is pinned in place: the calls and the alarm are in boxes of their own.
-impl<S, Req, C, D, const WORDS: usize> Unpin for Driver<S, Req, C, D, WORDS>
-where
-    S: Service<Req>,
-    D: OnDecided<Stragglers<S, Req, WORDS>>,
-{
-}
+impl<S: Service<Req>, Req, C, D, const WORDS: usize> Unpin for Driver<S, Req, C, D, WORDS> {}
 
 /// A copy of the request; the last node that needs one gets the original.
 fn copy<Req: Clone>(request: &mut Option<Req>, is_last: bool) -> Option<Req> {

@@ -13,8 +13,6 @@ use super::{
     answers::Answers,
     driver::{Driver, Event},
     error::CallError,
-    on_decided::OnDecided,
-    stragglers::Stragglers,
     telemetry::Outcome,
 };
 use crate::Decision;
@@ -22,20 +20,12 @@ use crate::Decision;
 /// The future of a [`QuorumCall`](crate::QuorumCall): the answers, at the earliest moment at which
 /// a quorum has said yes or none can any more.
 ///
-/// Dropping it cancels the calls of nodes that are under way, or [detaches](OnDecided) them.
-pub struct QuorumFuture<S, Req, C, D, const WORDS: usize = 1>
-where
-    S: Service<Req>,
-    D: OnDecided<Stragglers<S, Req, WORDS>>,
-{
+/// Dropping it cancels the calls of nodes that are under way, or [detaches](crate::OnDecided) them.
+pub struct QuorumFuture<S: Service<Req>, Req, C, D, const WORDS: usize = 1> {
     driver: Driver<S, Req, C, D, WORDS>,
 }
 
-impl<S, Req, C, D, const WORDS: usize> QuorumFuture<S, Req, C, D, WORDS>
-where
-    S: Service<Req>,
-    D: OnDecided<Stragglers<S, Req, WORDS>>,
-{
+impl<S: Service<Req>, Req, C, D, const WORDS: usize> QuorumFuture<S, Req, C, D, WORDS> {
     pub(super) const fn new(driver: Driver<S, Req, C, D, WORDS>) -> Self {
         Self { driver }
     }
@@ -46,7 +36,6 @@ where
     S: Service<Req>,
     Req: Clone,
     C: Classify<S::Response, S::Error>,
-    D: OnDecided<Stragglers<S, Req, WORDS>>,
 {
     type Output = Result<Answers<S::Response, S::Error, WORDS>, CallError<S::Response, S::Error, WORDS>>;
 
@@ -72,11 +61,7 @@ where
     }
 }
 
-impl<S, Req, C, D, const WORDS: usize> fmt::Debug for QuorumFuture<S, Req, C, D, WORDS>
-where
-    S: Service<Req>,
-    D: OnDecided<Stragglers<S, Req, WORDS>>,
-{
+impl<S: Service<Req>, Req, C, D, const WORDS: usize> fmt::Debug for QuorumFuture<S, Req, C, D, WORDS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("QuorumFuture").field("decision", &self.driver.decision()).finish_non_exhaustive()
     }

@@ -15,8 +15,6 @@ use super::{
     answers::{Answer, Answers},
     driver::{Driver, Event},
     error::CallError,
-    on_decided::OnDecided,
-    stragglers::Stragglers,
     telemetry::Outcome,
 };
 use crate::Decision;
@@ -56,14 +54,10 @@ impl<Res, Err> fmt::Debug for Reached<Res, Err> {
 /// Ends with an error if the quorum cannot be reached, or not in time; the error holds what was
 /// answered since the level before. After the quorum it ends at the deadline, without
 /// [`Level::All`], and [`into_answers`](Self::into_answers) has what came last. A caller that knows
-/// enough drops it: that cancels the calls of nodes that are still out, or [detaches](OnDecided)
-/// them. (R. Guerraoui, M. Pavlovic, D.-A. Seredinschi: *Incremental Consistency Guarantees for
-/// Replicated Objects*, OSDI 2016.)
-pub struct Levels<S, Req, C, D, const WORDS: usize = 1>
-where
-    S: Service<Req>,
-    D: OnDecided<Stragglers<S, Req, WORDS>>,
-{
+/// enough drops it: that cancels the calls of nodes that are still out, or
+/// [detaches](crate::OnDecided) them. (R. Guerraoui, M. Pavlovic, D.-A. Seredinschi: *Incremental
+/// Consistency Guarantees for Replicated Objects*, OSDI 2016.)
+pub struct Levels<S: Service<Req>, Req, C, D, const WORDS: usize = 1> {
     driver: Driver<S, Req, C, D, WORDS>,
     /// The last level that was given out.
     reached: Option<Level>,
@@ -72,11 +66,7 @@ where
     is_done: bool,
 }
 
-impl<S, Req, C, D, const WORDS: usize> Levels<S, Req, C, D, WORDS>
-where
-    S: Service<Req>,
-    D: OnDecided<Stragglers<S, Req, WORDS>>,
-{
+impl<S: Service<Req>, Req, C, D, const WORDS: usize> Levels<S, Req, C, D, WORDS> {
     pub(super) const fn new(driver: Driver<S, Req, C, D, WORDS>) -> Self {
         Self { driver, reached: None, is_complete: false, is_done: false }
     }
@@ -121,7 +111,6 @@ where
     S: Service<Req>,
     Req: Clone,
     C: Classify<S::Response, S::Error>,
-    D: OnDecided<Stragglers<S, Req, WORDS>>,
 {
     type Item = Result<Reached<S::Response, S::Error>, CallError<S::Response, S::Error, WORDS>>;
 
@@ -158,11 +147,7 @@ where
     }
 }
 
-impl<S, Req, C, D, const WORDS: usize> fmt::Debug for Levels<S, Req, C, D, WORDS>
-where
-    S: Service<Req>,
-    D: OnDecided<Stragglers<S, Req, WORDS>>,
-{
+impl<S: Service<Req>, Req, C, D, const WORDS: usize> fmt::Debug for Levels<S, Req, C, D, WORDS> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Levels").field("reached", &self.reached).finish_non_exhaustive()
     }
