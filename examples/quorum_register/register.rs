@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use axum::http::{Request, Response, StatusCode};
 use steadfast::{
-    Classify, Deadline, Verdict,
+    Classify, Deadline, Detach, DetachConfig, Verdict,
     clock::{Hlc, NodeId, Stamp},
     http::{HttpClassifier, HttpContext},
-    quorum::{Answers, CallConfig, Detach, DetachConfig, Hedge, NewestTally, QuorumCall, ReadWrite, Rule, Threshold},
+    quorum::{Answers, CallConfig, Hedge, NewestTally, QuorumCall, ReadWrite, Rule, Threshold},
 };
 use tokio::time::Instant;
 use tower::ServiceExt;

@@ -32,5 +32,3 @@ pub use crate::{
     threshold::Threshold,
     weighted::Weighted,
 };
-#[cfg(feature = "detach")]
-pub use steadfast_core::{Detach, DetachConfig, DetachSnapshot, Place, ReserveError};

@@ -12,11 +12,17 @@ pub use steadfast_core::http;
 pub use steadfast_core::tonic;
 #[doc(inline)]
 pub use steadfast_core::{
-    Attempt, Backoff, Classify, ConfigError, Deadline, DefaultClassifier, Error, EveryError, Executed, Failure,
-    FencingToken, FencingTokenError, Grounds, Guard, Jitter, ManualWallClock, MapErr, NoContext, Ratio, Refusal,
-    RefusalKind, RequestContext, SealLayer, Sealed, Select, Selected, Snapshot, SystemWallClock, TimeSource, Verdict,
-    WallClock, cause, guard, parts::Splitter,
+    Attempt, Backoff, Classify, ConfigError, Counts, Deadline, DefaultClassifier, Error, EveryError, Executed, Failure,
+    FencingToken, FencingTokenError, Grounds, Guard, Jitter, ManualWallClock, MapErr, MapErrFuture, NoContext, Ratio,
+    Refusal, RefusalKind, RequestContext, Seal, SealFuture, SealLayer, Sealed, Select, Selected, Snapshot,
+    SystemWallClock, TimeSource, Verdict, WallClock, cause, causes, guard, parts::Splitter,
 };
+#[cfg(feature = "boot")]
+#[doc(inline)]
+pub use steadfast_core::{BootClock, BootInstant, BootWait, ManualBootClock};
+#[cfg(feature = "detach")]
+#[doc(inline)]
+pub use steadfast_core::{Detach, DetachConfig, DetachSnapshot, Place, ReserveError};
 
 #[cfg(feature = "breaker")]
 #[doc(inline)]

@@ -35,7 +35,7 @@ struct Held {
     #[cfg(feature = "http")]
     _over_http: QuorumCall<Node, steadfast_core::http::HttpClassifier, steadfast_core::http::HttpContext>,
     #[cfg(feature = "detach")]
-    _writes: QuorumCall<Node, DefaultClassifier, NoContext, steadfast_quorum::Detach>,
+    _writes: QuorumCall<Node, DefaultClassifier, NoContext, steadfast_core::Detach>,
     _wide: QuorumCall<Node, DefaultClassifier, NoContext, Cancel, 4>,
 }
 
@@ -66,9 +66,8 @@ fn held() -> Result<Held, SetupError> {
 }
 
 #[cfg(feature = "detach")]
-fn detach() -> steadfast_quorum::Detach {
-    use steadfast_core::Snapshot;
-    use steadfast_quorum::{Detach, DetachConfig, DetachSnapshot};
+fn detach() -> steadfast_core::Detach {
+    use steadfast_core::{Detach, DetachConfig, DetachSnapshot, Snapshot};
     const FIGURES: DetachConfig = DetachConfig::new().limit(Duration::from_secs(1)).most(std::num::NonZeroUsize::MIN);
     let detach = Detach::new(FIGURES).unwrap();
     assert_eq!(detach.snapshot(), DetachSnapshot::default());

@@ -103,7 +103,8 @@ fn any_monotone_rule_is_lost_as_soon_as_the_rest_could_not_win_it() {
 mod of_calls {
     use std::time::Duration;
 
-    use steadfast_quorum::{CallConfig, CallError, Detach, DetachConfig, QuorumCall, Threshold};
+    use steadfast_core::{Detach, DetachConfig};
+    use steadfast_quorum::{CallConfig, CallError, QuorumCall, Threshold};
     use steadfast_testkit::{Control, Probe, Reply};
     use tower::{Service, ServiceExt};
 

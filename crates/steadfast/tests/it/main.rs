@@ -14,5 +14,6 @@ mod http2;
 mod own_enum;
 mod own_request;
 mod quorum;
+mod reach;
 mod support;
 mod without_tower;

@@ -34,7 +34,7 @@ fn a_call_over_one_node_keeps_the_contract_by_every_config() {
 #[cfg(feature = "detach")]
 #[tokio::test]
 async fn a_call_that_detaches_keeps_the_contract_but_for_what_it_is_told_to_keep() {
-    use steadfast_quorum::{Detach, DetachConfig};
+    use steadfast_core::{Detach, DetachConfig};
     let detach = Detach::new(DetachConfig::new().limit(MS)).unwrap();
     detach.shutdown().await;
     contract::suite(|probe| {

@@ -2,8 +2,8 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use steadfast_core::{DefaultClassifier, Executed, Grounds, NoContext, RefusalKind, Snapshot};
-use steadfast_quorum::{CallConfig, Cancel, Detach, DetachConfig, OnDecided, QuorumCall};
+use steadfast_core::{DefaultClassifier, Detach, DetachConfig, Executed, Grounds, NoContext, RefusalKind, Snapshot};
+use steadfast_quorum::{CallConfig, Cancel, OnDecided, QuorumCall};
 use steadfast_testkit::{Control, Probe, Readiness, Reply};
 use tokio::time::{Instant, sleep};
 use tower::{Service, ServiceExt};
