@@ -14,6 +14,9 @@ use crate::{
     telemetry::Outcome,
 };
 
+/// What the panic says when a future is polled that has returned its output.
+const AFTER_ITS_END: &str = "polled after it had ended";
+
 /// Owes the limit exactly one outcome. Dropped without one, the call was cancelled.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -64,7 +67,11 @@ impl Call {
     }
 
     /// The call has to wait. When it is to be given up, unless never.
+    ///
+    /// # Panics
+    /// When the call has ended: a fused future, polled again, would begin a second one.
     pub(crate) fn wait(&mut self) -> Option<Instant> {
+        assert!(!matches!(self.phase, Phase::Ended), "{AFTER_ITS_END}");
         if self.deadline.is_none() && self.limit.is_endless() {
             return None;
         }
@@ -92,10 +99,11 @@ impl Call {
     }
 
     /// The time is over.
+    ///
+    /// # Panics
+    /// When the call has ended, which leaves its timer set.
     pub(crate) fn timed_out(&mut self) -> Elapsed {
-        let Phase::Waiting { since, limit, cut } = self.phase else {
-            unreachable!("only a call that waits has a timer")
-        };
+        let Phase::Waiting { since, limit, cut } = self.phase else { panic!("{AFTER_ITS_END}") };
         self.phase = Phase::Ended;
         // The timer has just fired: its instant is near enough, and saves reading the clock.
         let now = Deadline::after(since, limit).instant();
@@ -115,7 +123,7 @@ impl Call {
     /// # Panics
     /// When the call was made: its future was polled after it had ended.
     pub(crate) fn refusal(&mut self) -> Elapsed {
-        assert!(matches!(self.phase, Phase::Refused), "polled after it had ended");
+        assert!(matches!(self.phase, Phase::Refused), "{AFTER_ITS_END}");
         self.phase = Phase::Ended;
         Elapsed::before_the_call()
     }

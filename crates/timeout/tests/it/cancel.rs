@@ -163,6 +163,28 @@ async fn a_future_polled_after_its_end_panics_and_tells_no_lie() {
     assert!(catch_unwind(AssertUnwindSafe(|| call.poll())).is_err());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_fused_future_polled_after_its_end_begins_no_second_call() {
+    for latency in [None, Some(20 * MS)] {
+        let limit = warm().await;
+        let answer = async move {
+            if let Some(latency) = latency {
+                tokio::time::sleep(latency).await;
+            }
+        };
+        let mut call = tokio_test::task::spawn(limit.run(ok(answer).fuse()));
+        let at_once = call.poll().is_ready();
+        tokio::time::advance(20 * MS).await;
+        assert!(at_once || call.poll().is_ready());
+        let before = limit.snapshot();
+        // Its timer, if it has one, is due.
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(catch_unwind(AssertUnwindSafe(|| call.poll())).is_err(), "{latency:?}");
+        drop(call);
+        assert_eq!(limit.snapshot(), before, "{latency:?}");
+    }
+}
+
 #[tokio::test]
 async fn calls_on_many_threads_are_all_counted() {
     let limit = adaptive();
