@@ -89,7 +89,7 @@ pub(crate) enum Settings {
 
 impl LimitConfig {
     /// Gives every request `limit`, which must be above zero. With [`Duration::MAX`] a request may
-    /// wait for ever, unless it has a deadline.
+    /// wait for ever, unless it has a deadline: no timer is set, and no gauge shows the limit.
     pub const fn fixed(limit: Duration) -> Self {
         Self { rule: Rule::Fixed(limit), name: None }
     }

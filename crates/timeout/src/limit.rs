@@ -9,7 +9,7 @@ use steadfast_core::{
 
 use crate::{
     call::Call,
-    config::LimitConfig,
+    config::{LimitConfig, Settings},
     error::Elapsed,
     future::ResponseFuture,
     shared::{CLOCK, Shared},
@@ -55,7 +55,9 @@ impl TimeLimit {
     pub fn new(config: impl Into<LimitConfig>) -> Result<Self, ConfigError> {
         let config = config.into();
         let settings = config.check()?;
-        let telemetry = Arc::new(Telemetry::new(config.name, true));
+        // There is no number of seconds to show where a request may wait for ever.
+        let gauge = !matches!(settings, Settings::Fixed(Duration::MAX));
+        let telemetry = Arc::new(Telemetry::new(config.name, gauge));
         Ok(Self { shared: Striped::new(|_| Shared::new(settings, telemetry)) })
     }
 

@@ -2,7 +2,7 @@
 
 use std::{error::Error, time::Duration};
 
-use steadfast_core::{Executed, Grounds, Refusal, RefusalKind, Snapshot, cause};
+use steadfast_core::{Deadline, Executed, Grounds, Refusal, RefusalKind, Snapshot, cause};
 use steadfast_timeout::{Elapsed, LimitConfig, TimeLimit, TimeoutLayer};
 use tokio::time::Instant;
 use tower::{BoxError, Layer, ServiceExt, service_fn};
@@ -102,4 +102,22 @@ async fn a_limit_is_named_by_its_configuration_and_its_clones_are_the_same_limit
         assert_eq!((limit.name(), limit.snapshot().samples), ("stock", 1));
     }
     assert_eq!(TimeoutLayer::adaptive(10 * MS, 5000 * MS).unwrap().handle().name(), "default");
+}
+
+#[test]
+fn a_limit_without_end_needs_no_timer_and_ends_by_the_deadline_alone() {
+    let limit = fixed(Duration::MAX);
+    // No runtime: a timer would panic.
+    let mut call = tokio_test::task::spawn(limit.run(never()));
+    assert!(call.poll().is_pending() && call.poll().is_pending());
+    drop(call);
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let layer = TimeoutLayer::new(limit).context(|&deadline: &Deadline| Some(deadline));
+        let service = layer.layer(service_fn(|_: Deadline| never()));
+        let start = Instant::now();
+        let late = service.oneshot(Deadline::after(start.into_std(), 100 * MS)).await;
+        assert_eq!((late, Instant::now() - start), (Err(Elapsed::after(100 * MS)), 100 * MS));
+    });
 }

@@ -100,6 +100,23 @@ fn a_limit_without_a_name_has_no_gauge() {
     });
 }
 
+#[test]
+fn a_limit_without_end_has_no_gauge_with_a_deadline_or_without() {
+    recorded(async |gauge| {
+        let layer = TimeoutLayer::new(named("endless", Duration::MAX)).context(|&deadline: &Option<Deadline>| deadline);
+        let service = layer.layer(service_fn(|_: Option<Deadline>| async {
+            tokio::time::sleep(MS).await;
+            Ok::<_, BoxError>(())
+        }));
+        let now = tokio::time::Instant::now().into_std();
+        for deadline in [None, Some(Deadline::after(now, 100 * MS)), Some(Deadline::after(now, Duration::MAX))] {
+            service.clone().oneshot(deadline).await.unwrap();
+            assert_eq!(gauge("endless"), None, "{deadline:?}");
+        }
+        assert_eq!(layer.handle().limit(), Duration::MAX);
+    });
+}
+
 #[cfg(feature = "keyed")]
 #[test]
 fn limits_by_key_count_under_one_name_and_have_no_gauge() {
