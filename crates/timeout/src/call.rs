@@ -1,7 +1,7 @@
 //! One call, from when it begins to wait to its one outcome.
 
 use std::{
-    mem,
+    fmt, mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -18,7 +18,6 @@ use crate::{
 const AFTER_ITS_END: &str = "polled after it had ended";
 
 /// Owes the limit exactly one outcome. Dropped without one, the call was cancelled.
-#[derive(Debug)]
 pub(crate) struct Call {
     limit: Arc<Lane<Shared>>,
     deadline: Option<Deadline>,
@@ -167,5 +166,15 @@ impl Drop for Call {
         if matches!(self.phase, Phase::Fresh | Phase::Waiting { .. }) {
             self.cancelled();
         }
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("limit", &self.limit.telemetry.name())
+            .field("deadline", &self.deadline)
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,7 @@
 //! The total deadline of a request.
 
 use std::{
+    fmt,
     sync::Arc,
     task::{Context, Poll},
     time::Duration,
@@ -37,7 +38,7 @@ use crate::{
 /// When a request is refused before the service is called, the service stays ready: what it holds
 /// for that, such as a permit of a concurrency limit, stays with the service until its next call,
 /// or until it is dropped.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DeadlineLayer {
     config: DeadlineConfig,
     endless: Striped<Shared>,
@@ -132,6 +133,12 @@ impl DeadlineLayer {
 
     fn lane(&self) -> Arc<Lane<Shared>> {
         Arc::clone(self.endless.lane())
+    }
+}
+
+impl fmt::Debug for DeadlineLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeadlineLayer").field("config", &self.config).finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,6 @@
 //! The handle of a limit.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use steadfast_core::{
     Classify, ConfigError, DefaultClassifier, Failure, Select, Selected, Snapshot,
@@ -41,7 +41,7 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct TimeLimit {
     shared: Striped<Shared>,
 }
@@ -173,5 +173,11 @@ impl Snapshot for TimeLimit {
 
     fn snapshot(&self) -> LimitSnapshot {
         self.shared.snapshot(CLOCK.now())
+    }
+}
+
+impl fmt::Debug for TimeLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TimeLimit").field("name", &self.name()).field("limit", &self.limit()).finish_non_exhaustive()
     }
 }

@@ -127,6 +127,24 @@ fn deadlines_have_it_too() {
 }
 
 #[test]
+fn debug_output_is_a_line_whatever_was_learned() {
+    let limit = TimeLimit::new(LimitConfig::quantile(MS, 5000 * MS).named("stock")).unwrap();
+    (0..100).for_each(|_| limit.record(50 * MS));
+    let shown = format!("{limit:?}");
+    assert!(shown.starts_with("TimeLimit { name: \"stock\", limit: 100."), "{shown}");
+    let layer = TimeoutLayer::new(limit.clone());
+    for shown in [format!("{:?}", layer.layer(())), format!("{:?}", limit.run(never()))] {
+        assert!(shown.contains("stock") && shown.len() < 200, "{shown}");
+    }
+    #[cfg(feature = "http")]
+    {
+        use steadfast_timeout::{DeadlineConfig, DeadlineLayer};
+        let shown = format!("{:?}", DeadlineLayer::new(DeadlineConfig::new().total(MS)).unwrap());
+        assert!(shown.contains("1ms") && shown.len() < 200, "{shown}");
+    }
+}
+
+#[test]
 fn what_runs_without_tower_has_a_name_and_can_be_spawned() {
     let limit = crate::fixed(MS);
     let _run: ResponseFuture<Ready<Result<(), Elapsed>>, DefaultClassifier> = limit.run(ready(Ok(())));
