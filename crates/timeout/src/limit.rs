@@ -124,8 +124,9 @@ impl TimeLimit {
         self.run_judged(future, DefaultClassifier)
     }
 
-    /// As [`run`](Self::run), with the outcome judged by `classifier`, which is not asked about a
-    /// future that was ready at once.
+    /// As [`run`](Self::run), with the outcome judged by `classifier`, which is asked only where the
+    /// latency may be a sample: not about a future that was ready at once, nor where the limit is
+    /// fixed.
     pub fn run_judged<F, T, E, C>(&self, future: F, classifier: C) -> ResponseFuture<F, C>
     where
         F: Future<Output = Result<T, E>>,
