@@ -162,9 +162,13 @@ impl BootClock {
     /// # Cancellation
     /// Safe: it holds nothing but a timer.
     ///
+    /// It belongs to the runtime that polls it first, and goes on in another one when that has shut
+    /// down.
+    ///
     /// # Panics
     /// The future, when it must wait on the system's or tokio's clock outside of a tokio runtime
-    /// with its timer enabled; with the feature `timerfd` on Linux also when I/O is not enabled.
+    /// with its timer enabled, or in one that is shut down; with the feature `timerfd` on Linux also
+    /// when I/O is not enabled.
     #[must_use = "futures do nothing unless polled"]
     pub fn wait_until(&self, at: BootInstant) -> BootWait {
         BootWait::new(self.clone(), at)

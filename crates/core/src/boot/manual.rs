@@ -82,6 +82,9 @@ impl ManualBootClock {
     /// The look at the time and the registration are one step under the lock, so that an `advance`
     /// on another thread falls before both or after both: no wake-up is lost between them.
     pub(super) fn poll(&self, at: BootInstant, place: &mut Option<Place>, cx: &mut Context<'_>) -> Poll<()> {
+        // Cloned and dropped outside the lock, here and below: a waker may look at the clock, or be
+        // the last handle of a task that holds another wait for it.
+        let waker = cx.waker().clone();
         let mut state = self.lock();
         if state.now >= at {
             return Poll::Ready(());
@@ -90,9 +93,7 @@ impl ManualBootClock {
             state.next += 1;
             (at, state.next)
         });
-        let before = state.waiting.insert(place, cx.waker().clone());
-        // Outside the lock, here and below: a waker may be the last handle of a task, and the task
-        // may hold another wait for this clock.
+        let before = state.waiting.insert(place, waker);
         drop(state);
         drop(before);
         Poll::Pending

@@ -10,7 +10,7 @@ mod kernel {
     use std::{
         os::fd::OwnedFd,
         sync::atomic::{AtomicUsize, Ordering::Relaxed},
-        task::{Context, Poll, ready},
+        task::{Context, Poll},
     };
 
     use rustix::time::{
@@ -40,10 +40,9 @@ mod kernel {
             Some(Self { descriptor, _permit: permit })
         }
 
-        /// Ready when it has rung, or rings no more because its runtime is gone: `false`.
-        pub(in crate::boot) fn poll(&self, cx: &mut Context<'_>) -> Poll<bool> {
-            let ready = ready!(self.descriptor.poll_read_ready(cx));
-            Poll::Ready(ready.map(|mut guard| guard.clear_ready()).is_ok())
+        /// Ready when it has rung, or rings no more because its runtime is gone.
+        pub(in crate::boot) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+            self.descriptor.poll_read_ready(cx).map(drop)
         }
     }
 
@@ -96,7 +95,7 @@ mod none {
             None
         }
 
-        pub(in crate::boot) const fn poll(&self, _: &mut Context<'_>) -> Poll<bool> {
+        pub(in crate::boot) const fn poll(&self, _: &mut Context<'_>) -> Poll<()> {
             match *self {}
         }
     }

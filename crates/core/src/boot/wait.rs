@@ -45,7 +45,8 @@ pin_project! {
 enum Timer {
     Unset,
     Kernel(KernelTimer),
-    Alarm,
+    /// Due at a moment on tokio's clock; `None` when it is to be set.
+    Alarm(Option<Instant>),
 }
 
 impl BootWait {
@@ -69,6 +70,7 @@ impl Future for BootWait {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         let at = *this.at;
+        let mut is_renewed = false;
         // Ends: each round either sets a timer or found one that rang.
         loop {
             let step = match &this.clock.source {
@@ -81,24 +83,34 @@ impl Future for BootWait {
                 return Poll::Ready(());
             }
             match this.timer {
-                Timer::Kernel(timer) => {
-                    if ready!(timer.poll(cx)) {
-                        continue;
-                    }
-                }
-                Timer::Alarm => ready!(this.alarm.as_mut().poll(cx)),
                 Timer::Unset => {
-                    if let Source::System = &this.clock.source
-                        && let Some(timer) = KernelTimer::until(at)
-                    {
-                        *this.timer = Timer::Kernel(timer);
-                        continue;
+                    let kernel = matches!(this.clock.source, Source::System).then(|| KernelTimer::until(at)).flatten();
+                    *this.timer = kernel.map_or(Timer::Alarm(None), Timer::Kernel);
+                }
+                Timer::Kernel(timer) => {
+                    // It rings once: what is left, should the clock not be there yet, is the
+                    // alarm's.
+                    ready!(timer.poll(cx));
+                    *this.timer = Timer::Alarm(None);
+                }
+                Timer::Alarm(None) => {
+                    let now = Instant::now();
+                    let due = now.checked_add(remaining.min(step)).unwrap_or(now + LOOK_EVERY);
+                    this.alarm.as_mut().set(due.into_std());
+                    *this.timer = Timer::Alarm(Some(due));
+                }
+                Timer::Alarm(Some(due)) => {
+                    ready!(this.alarm.as_mut().poll(cx));
+                    // A runtime that shuts down rings all its timers, and those that are set later.
+                    if Instant::now() < *due {
+                        assert!(!is_renewed, "the tokio runtime of this wait is shut down");
+                        is_renewed = true;
+                        // The next one belongs to the runtime that polls now.
+                        Pin::set(&mut this.alarm, Alarm::new());
                     }
+                    *this.timer = Timer::Alarm(None);
                 }
             }
-            let now = Instant::now().into_std();
-            this.alarm.as_mut().set(now.checked_add(remaining.min(step)).unwrap_or(now + LOOK_EVERY));
-            *this.timer = Timer::Alarm;
         }
     }
 }
@@ -301,5 +313,55 @@ mod tests {
         wait.await;
         let took = Instant::now() - start;
         assert!(took < 6 * SEC + SEC / 2, "{took:?}");
+    }
+
+    /// The crowd takes all timers of the kernel's, so that the last wait is of the other kind.
+    #[test]
+    fn a_wait_goes_on_in_another_runtime_when_its_own_is_gone() {
+        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let clock = BootClock::system();
+        let at = clock.now().saturating_add(SEC / 2);
+        let mut waits = [at, at].map(|at| Box::pin(clock.wait_until(at)));
+        let mut crowd: Vec<_> = (0..100).map(|_| Box::pin(clock.wait_until(BootInstant::MAX))).collect();
+        let own = runtime();
+        own.block_on(async {
+            let [first, last] = &mut waits;
+            assert!(first.as_mut().now_or_never().is_none());
+            crowd.iter_mut().for_each(|wait| assert!(wait.as_mut().now_or_never().is_none()));
+            assert!(last.as_mut().now_or_never().is_none());
+        });
+        drop(own);
+        for mut wait in waits {
+            let polls = AtomicUsize::new(0);
+            runtime().block_on(poll_fn(|cx| {
+                polls.fetch_add(1, Ordering::Relaxed);
+                let before = BootClock::system().now();
+                let polled = wait.as_mut().poll(cx);
+                let took = BootClock::system().now().saturating_duration_since(before);
+                assert!(took < 100 * MS, "{took:?} in one poll");
+                polled
+            }));
+            assert!(BootClock::system().now() >= at && polls.into_inner() < 10);
+        }
+    }
+
+    /// It would turn in one poll until the moment comes.
+    #[test]
+    fn a_wait_in_a_runtime_that_is_shut_down_panics() {
+        for clock in [BootClock::system(), BootClock::tokio()] {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+            let (handle, at) = (runtime.handle().clone(), clock.now().saturating_add(60 * SEC));
+            let (started, is_waiting) = std::sync::mpsc::channel();
+            let wait = async move {
+                let mut wait = pin!(clock.wait_until(at));
+                assert!(wait.as_mut().now_or_never().is_none());
+                started.send(()).unwrap();
+                wait.await;
+            };
+            let blocked = thread::spawn(move || handle.block_on(wait));
+            is_waiting.recv().unwrap();
+            runtime.shutdown_background();
+            assert!(blocked.join().is_err());
+        }
     }
 }
