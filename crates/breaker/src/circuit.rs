@@ -125,7 +125,7 @@ impl Circuit {
     /// The transitions from now on.
     #[must_use]
     pub fn subscribe(&self) -> Transitions {
-        Transitions(self.shared.transitions.subscribe())
+        Transitions::new(self.shared.lane())
     }
 
     /// Refuses every call until [`reset`](Self::reset).

@@ -70,3 +70,24 @@ fn circuits_by_key_are_counted_together_and_a_forgotten_one_gives_its_state_back
         shown("state{breaker=\"hosts\",state=\"closed\"", 0);
     });
 }
+
+/// A program that only watches a circuit still shows it.
+#[test]
+fn a_subscriber_keeps_its_circuit_alive_and_shown() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let scrape = recorder.handle();
+    let shown = |value: u32| {
+        let line = format!("steadfast_breaker_state{{breaker=\"watched\",state=\"open\"}} {value}");
+        let text = scrape.render();
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    };
+    metrics::with_local_recorder(&recorder, || {
+        let circuit = Circuit::new(config().named("watched")).unwrap();
+        let transitions = circuit.subscribe();
+        calls(&circuit, 4, FAILED);
+        drop(circuit);
+        shown(1);
+        drop(transitions);
+        shown(0);
+    });
+}

@@ -58,6 +58,38 @@ async fn waiters_are_woken_by_a_probe_that_is_given_back_and_by_commands() {
     task.enter(|cx, _| assert_ready_ok!(service.poll_ready(cx)));
 }
 
+/// Each handle waits for itself, with a waker of its own: the one probe lets one through, and what
+/// becomes of it wakes the rest, once each.
+#[tokio::test(start_paused = true)]
+async fn each_of_several_services_is_woken_and_none_is_left_behind() {
+    let circuit = not_ready();
+    let layer = BreakerLayer::new(circuit.clone());
+    let mut services: Vec<_> = (0..5).map(|_| (layer.layer(Probe::new()), spawn(()))).collect();
+    calls(&circuit, 4, FAILED);
+    for (service, task) in &mut services {
+        task.enter(|cx, _| assert_pending!(service.poll_ready(cx)));
+    }
+    tokio::time::sleep(OPEN_TIME).await;
+    assert!(services.iter().all(|(_, task)| task.is_woken()), "by its own timer");
+    let (mut first, mut task) = services.remove(0);
+    task.enter(|cx, _| assert_ready_ok!(first.poll_ready(cx)));
+    let probe = first.call(5);
+    for (service, task) in &mut services {
+        task.enter(|cx, _| assert_pending!(service.poll_ready(cx)));
+        assert!(!task.is_woken(), "the probe is under way");
+    }
+    let (gone, gone_task) = services.pop().unwrap();
+    drop(gone);
+    assert!(probe.await.is_ok());
+    assert!(!gone_task.is_woken(), "it has left");
+    assert_eq!(circuit.state(), State::Closed);
+    for (service, task) in &mut services {
+        assert!(task.is_woken());
+        task.enter(|cx, _| assert_ready_ok!(service.poll_ready(cx)));
+        assert!(!task.is_woken());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_waiter_dropped_while_waiting_leaves_nothing_behind() {
     let circuit = not_ready();
