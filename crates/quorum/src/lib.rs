@@ -28,7 +28,7 @@ pub use crate::{
     nodes::{Iter, NodeSet, Nodes},
     read_write::{ReadWrite, ReadWriteError},
     rule::{Decision, Rule, SEARCH_LIMIT},
-    tally::{Cast, NewestTally, Roll, Suspicion, SuspicionTally, Tally, ValueTally},
+    tally::{Cast, Election, NewestTally, Roll, Suspicion, SuspicionTally, Tally, ValueTally},
     threshold::Threshold,
     weighted::Weighted,
 };

@@ -3,12 +3,14 @@
 use crate::{Decision, Nodes, Rule};
 
 mod by_value;
+mod election;
 mod newest;
 mod roll;
 mod suspicion;
 
 pub use {
     by_value::ValueTally,
+    election::Election,
     newest::NewestTally,
     roll::{Cast, Roll},
     suspicion::{Suspicion, SuspicionTally},

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::{Cast, Roll};
-use crate::{Decision, IntersectionError, Nodes, Rule};
+use crate::{Decision, Nodes, Rule};
 
 /// Votes of nodes for values: a value is chosen once a quorum has voted for it.
 ///
@@ -35,34 +35,6 @@ impl<V: Eq, R: Rule<WORDS>, const WORDS: usize> ValueTally<V, R, WORDS> {
     #[must_use]
     pub fn new(rule: R) -> Self {
         Self { roll: Roll::new(rule.members()), rule, values: Vec::new(), chosen: None }
-    }
-
-    /// The votes of one term for its leader: no two candidates can both be elected, in whatever
-    /// order votes come.
-    ///
-    /// Give it the votes of that term only. At most one is elected as long as no node votes for two
-    /// candidates in one term, not even after a restart: a node stores its vote before it sends it.
-    /// When the votes are split, it is lost, and the next term has a tally of its own. (D. Ongaro,
-    /// J. Ousterhout: *In Search of an Understandable Consensus Algorithm*, 2014, section 5.2.)
-    ///
-    /// ```
-    /// use steadfast_quorum::{Decision, Threshold, ValueTally};
-    ///
-    /// let mut term = ValueTally::election(Threshold::majority_of(5)?)?;
-    /// let _ = (term.vote(0, "ada"), term.vote(1, "ada"), term.vote(2, "bob"));
-    /// assert_eq!(term.decide(), Decision::Pending);
-    /// let _ = (term.vote(3, "bob"), term.vote(4, "cyn"));
-    /// assert_eq!(term.decide(), Decision::Lost, "the votes are split");
-    /// assert!(ValueTally::<&str, _>::election(Threshold::of(2, 4)?).is_err(), "two could be elected");
-    /// # Ok::<_, Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// Two quorums of the rule that have no node in common, so that two candidates could both be
-    /// elected; or when that cannot be found out.
-    pub fn election(rule: R) -> Result<Self, IntersectionError<WORDS>> {
-        rule.intersects(&&rule)?;
-        Ok(Self::new(rule))
     }
 
     /// Takes a node's vote for a value.

@@ -13,6 +13,8 @@ pub enum Cast {
     Repeated,
     /// Ignored: the node is no member.
     Stranger,
+    /// Ignored: the vote is one of another term.
+    OtherTerm,
     /// Ignored: a node cannot judge itself.
     OfItself,
 }

@@ -7,8 +7,8 @@ use std::{
 
 use proptest::prelude::*;
 use steadfast_quorum::{
-    Cast, Decision, Expr, Expression, IntersectionError, NewestTally, NodeSet, Nodes, Suspicion, SuspicionTally, Tally,
-    Threshold, ValueTally,
+    Cast, Decision, Election, Expr, Expression, IntersectionError, NewestTally, NodeSet, Nodes, Suspicion,
+    SuspicionTally, Tally, Threshold, ValueTally,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -81,22 +81,24 @@ fn nodes_that_hold_nothing_reply_too_and_are_repaired() {
 
 #[test]
 fn a_rule_that_could_elect_two_is_refused_with_both_their_voters() {
-    let refused = ValueTally::<&str, _>::election(Threshold::of(2, 4).unwrap()).unwrap_err();
+    let refused = Election::<&str, _>::new(1, Threshold::of(2, 4).unwrap()).unwrap_err();
     assert_eq!(refused, IntersectionError::Disjoint { first: set([0, 1]), second: set([2, 3]) });
     let rows = Expression::new(Expr::any([Expr::all([0, 1]), Expr::all([2, 3])])).unwrap();
-    assert!(ValueTally::<&str, _>::election(rows).is_err());
-    assert!(ValueTally::<&str, _>::election(Expression::new(Expr::grid(3, 3)).unwrap()).is_ok());
+    assert!(Election::<&str, _>::new(1, rows).is_err());
+    assert!(Election::<&str, _>::new(1, Expression::new(Expr::grid(3, 3)).unwrap()).is_ok());
 }
 
 #[test]
-fn a_leader_is_elected_by_a_quorum_whose_nodes_vote_once() {
-    let mut election = ValueTally::election(majority_of(3)).unwrap();
-    assert_eq!(election.vote(0, 1), Cast::Counted);
-    assert_eq!(election.vote(0, 2), Cast::Repeated, "a node votes once in a term");
+fn a_leader_is_elected_by_votes_of_this_term_alone_and_each_node_votes_once() {
+    let mut election = Election::new(7, majority_of(3)).unwrap();
+    assert_eq!([election.vote(0, 6, 1), election.vote(1, 8, 1)], [Cast::OtherTerm; 2]);
+    assert_eq!((election.tally().roll().open(), election.decide()), (set([0, 1, 2]), Decision::Pending));
+    assert_eq!(election.vote(0, 7, 1), Cast::Counted, "a late vote of another term has not used up the node's own");
+    assert_eq!(election.vote(0, 7, 2), Cast::Repeated, "a node votes once in a term");
     assert_eq!(election.fail(1), Cast::Counted);
-    assert_eq!(election.chosen(), None);
-    assert_eq!(election.vote(2, 1), Cast::Counted);
-    assert_eq!((election.chosen(), election.decide()), (Some(&1), Decision::Won));
+    assert_eq!(election.leader(), None);
+    assert_eq!(election.vote(2, 7, 1), Cast::Counted);
+    assert_eq!((election.leader(), election.decide(), election.term()), (Some(&1), Decision::Won, 7));
 }
 
 fn report(observer: usize, suspect: usize, suspected: bool, sequence: u64) -> Suspicion {
