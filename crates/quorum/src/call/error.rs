@@ -11,8 +11,9 @@ use crate::Nodes;
 ///
 /// Its source is its [`Grounds`], by which the layers further out know it. `Incomplete` is *timed
 /// out*. `Lost` is what all the nodes' failures were: *unacceptable* if each was the caller's
-/// fault, *too many* if each node had too much to do, otherwise *unavailable*, and comes back when
-/// the first of them does. The request was not executed only if that is certain of each node. The
+/// fault, *conflict* or *request timeout*, both repeatable, if none counts against a node and some may
+/// pass, *too many* if each node had too much to do, otherwise *unavailable*, and comes back when the
+/// first of them does. The request was not executed only if that is certain of each node. The
 /// errors of the nodes are not in the chain, for they are several: see [`Answers::errors`].
 ///
 /// Where responses cannot be shared between threads, as bodies of HTTP mostly cannot, a `BoxError`

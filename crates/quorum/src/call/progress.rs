@@ -14,9 +14,10 @@ pub(crate) struct Progress<const WORDS: usize> {
     no: Nodes<WORDS>,
     /// Of the nodes that answered: those that may have executed the request.
     executed: Nodes<WORDS>,
-    /// Of the nodes that said no: those whose no was the caller's fault, and those that had too
-    /// much to do.
+    /// Of the nodes that said no: those whose no was the caller's fault, those that may say yes to
+    /// the same request later, and those that had too much to do.
     permanent: Nodes<WORDS>,
+    repeatable: Nodes<WORDS>,
     throttled: Nodes<WORDS>,
     /// Of the nodes that have not answered: those that have not been sent the request, and those
     /// that are known not to be ready for it.
@@ -35,6 +36,7 @@ impl<const WORDS: usize> Progress<WORDS> {
             no: absent,
             executed: Nodes::EMPTY,
             permanent: Nodes::EMPTY,
+            repeatable: Nodes::EMPTY,
             throttled: Nodes::EMPTY,
             unsent: Nodes::EMPTY,
             unready: Nodes::EMPTY,
@@ -55,7 +57,8 @@ impl<const WORDS: usize> Progress<WORDS> {
         match verdict {
             Verdict::Permanent => self.permanent.insert(node),
             Verdict::Throttled { .. } => self.throttled.insert(node),
-            Verdict::Success | Verdict::Transient { .. } | Verdict::Repeatable { .. } | Verdict::Ignored => false,
+            Verdict::Repeatable { .. } => self.repeatable.insert(node),
+            Verdict::Success | Verdict::Transient { .. } | Verdict::Ignored => false,
         };
         self.retry_after = self.retry_after.into_iter().chain(verdict.retry_after()).min();
         let executed = match verdict {
@@ -113,11 +116,15 @@ impl<const WORDS: usize> Progress<WORDS> {
     }
 
     /// What a call that is lost is to the layers further out: the caller's fault if every no was,
-    /// too much if every no was that.
+    /// too much if every no was that. Where no node is at fault and some may say yes later, it is
+    /// repeatable: such a no counts against no service, and that of all of them does not either.
     pub(crate) fn grounds(&self) -> Grounds {
         let all_are = |these: Nodes<WORDS>| !self.no.is_empty() && self.no == these;
         let kind = if all_are(self.permanent) {
             RefusalKind::Unacceptable
+        } else if all_are(self.permanent | self.repeatable) {
+            // A conflict is repeatable only with a time to come back.
+            if self.retry_after.is_some() { RefusalKind::Conflict } else { RefusalKind::RequestTimeout }
         } else if all_are(self.throttled) {
             RefusalKind::TooMany
         } else {
@@ -275,5 +282,36 @@ mod tests {
         progress.answered(2, Verdict::Permanent, true);
         progress.answered(3, Verdict::Success, true);
         assert_eq!(progress.executed(), set([2, 3]));
+    }
+
+    #[test]
+    fn a_no_that_may_be_a_yes_later_counts_against_no_service() {
+        let soon = Some(Duration::from_secs(2));
+        let repeatable = |executed, retry_after| Verdict::Repeatable { executed, retry_after };
+        let (no, maybe) = (Executed::No, Executed::Maybe);
+        let lost = |verdicts: [Verdict; 2]| {
+            let mut progress = Progress::new(NodeSet::EMPTY);
+            for (node, verdict) in verdicts.into_iter().enumerate() {
+                progress.call(node);
+                progress.answered(node, verdict, true);
+            }
+            assert_eq!((progress.yes(), progress.no()), (set([]), set([0, 1])), "a vote for no");
+            progress.grounds()
+        };
+        let as_verdict = |verdicts| Verdict::from(lost(verdicts));
+        // With a time to come back, without one, and beside a no that is the caller's fault.
+        let grounds = lost([repeatable(no, soon), repeatable(maybe, None)]);
+        assert_eq!((grounds.kind, Verdict::from(grounds)), (RefusalKind::Conflict, repeatable(maybe, soon)));
+        let grounds = lost([repeatable(no, None); 2]);
+        assert_eq!((grounds.kind, Verdict::from(grounds)), (RefusalKind::RequestTimeout, repeatable(no, None)));
+        assert_eq!(as_verdict([Verdict::Permanent, repeatable(no, soon)]), repeatable(maybe, soon));
+        // A node that failed is one that failed, whatever the other says.
+        for failed in [FAILED, Verdict::throttled(), Verdict::Ignored] {
+            assert!(as_verdict([failed, repeatable(no, soon)]).is_failure(), "{failed:?}");
+        }
+        // An absent node is a failed one.
+        let mut progress = Progress::new(set([2]));
+        progress.answered(0, repeatable(no, soon), true);
+        assert_eq!(progress.grounds().kind, RefusalKind::Unavailable);
     }
 }
