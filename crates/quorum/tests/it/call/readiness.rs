@@ -2,7 +2,7 @@
 
 use std::{task::Poll, time::Duration};
 
-use steadfast_core::{Deadline, Executed};
+use steadfast_core::{Deadline, Executed, Verdict};
 use steadfast_quorum::{CallConfig, CallError, Expr, Expression, QuorumCall, Rule, Threshold};
 use steadfast_testkit::{Control, Probe, Readiness, Reply};
 use tokio_test::task::spawn;
@@ -259,4 +259,16 @@ fn nobody_is_woken_for_nothing() {
     let mut task = spawn(());
     (0..3).for_each(|_| assert!(task.enter(|cx, _| call.poll_ready(cx)).is_pending()));
     assert!(!task.is_woken());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_whose_failure_is_a_success_leave_no_call_waiting_without_a_waker() {
+    for config in [CallConfig::all_at_once(), CallConfig::quorum_first()] {
+        let (nodes, call) = call_over(majority_of(3), config);
+        let mut call = call.classify(|_: Result<&u32, &_>| Verdict::Success);
+        nodes.iter().for_each(|node| node.always_ready(Readiness::Error));
+        let ready = tokio::time::timeout(HOUR, call.ready()).await.expect("no node is left to wait for");
+        let answers = ready.unwrap().call(7).await.unwrap();
+        assert_eq!((answers.yes().len(), answers.errors().count(), calls(&nodes)), (2, 2, vec![0; 3]));
+    }
 }
