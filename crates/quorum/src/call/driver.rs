@@ -300,6 +300,11 @@ impl<S: Service<Req>, Req, C, D, const WORDS: usize> Driver<S, Req, C, D, WORDS>
         self.now().after
     }
 
+    /// Whether it was settled.
+    pub(crate) const fn is_over(&self) -> bool {
+        self.is_over
+    }
+
     /// It is decided: no more nodes are called.
     pub(crate) fn settle(&mut self, outcome: Outcome) {
         self.is_over = true;

@@ -41,6 +41,8 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let driver = &mut self.driver;
+        // It would be counted a second time, and won without an answer.
+        assert!(!driver.is_over(), "polled after it had ended");
         driver.begin();
         loop {
             let event = ready!(driver.poll_event(cx));

@@ -1,6 +1,11 @@
 //! Calls that are dropped at every point leave nothing behind, unless they were told to.
 
-use std::{future::Future, pin::Pin};
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::Poll,
+};
 
 use steadfast_quorum::{CallConfig, Threshold};
 use steadfast_testkit::{Control, Readiness, Reply};
@@ -84,4 +89,32 @@ async fn a_panic_of_one_node_comes_out_and_cancels_the_others() {
     assert_eq!(live_futures(&nodes), 0);
     nodes.iter().for_each(|node| node.always(Reply::echo()));
     assert!(call.ready().await.unwrap().call(7).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn polled_again_after_a_panic_it_goes_on_with_the_other_nodes() {
+    // All five are in one allocation. The one that panicked is not polled again, and keeps nothing.
+    for panics in 0..5 {
+        let (nodes, mut call) = call_over(majority_of(5), CallConfig::all_at_once());
+        nodes.iter().for_each(|node| node.always(Reply::echo().held()));
+        nodes[panics].always(Reply::panic());
+        let before = handles(&nodes);
+        let mut task = spawn(call.ready().await.unwrap().call(7));
+        let panicked = catch_unwind(AssertUnwindSafe(|| drop(task.poll())));
+        assert!(panicked.is_err(), "node {panics}");
+        assert!(task.poll().is_pending(), "node {panics}");
+        nodes.iter().for_each(|node| node.release_all());
+        let Poll::Ready(Ok(answers)) = task.poll() else { panic!("a quorum is left without node {panics}") };
+        assert!(!answers.yes().contains(panics) && answers.out().contains(panics));
+        assert_eq!((live_futures(&nodes), handles(&nodes)), (0, before), "node {panics}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+#[should_panic(expected = "polled after it had ended")]
+async fn polled_again_after_its_end_it_is_not_won_again_without_an_answer() {
+    let (_, mut call) = call_over(majority_of(3), CallConfig::all_at_once());
+    let mut future = Box::pin(call.ready().await.unwrap().call(7));
+    assert!((&mut future).await.is_ok());
+    let _ = future.await;
 }
