@@ -337,6 +337,45 @@ mod tests {
         assert_eq!(detach.snapshot().finished, 1);
     }
 
+    /// Panics at its drop, and asks for a place in it.
+    struct Hostile(Detach);
+
+    impl Drop for Hostile {
+        fn drop(&mut self) {
+            assert!(self.0.reserve().is_ok(), "no lock is held, and a place is left");
+            panic!("at the drop");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_whose_drop_panics_or_comes_back_gives_its_place_back() {
+        let detach = Detach::new(DetachConfig::new().limit(MS)).unwrap();
+        for hostile in [Hostile(detach.clone()), Hostile(detach.clone())] {
+            let hangs = detach.snapshot().broken == 0;
+            let work = async move {
+                let _hostile = hostile;
+                if hangs {
+                    pending::<()>().await;
+                }
+            };
+            detach.spawn(work).unwrap();
+            detach.idle().await;
+        }
+        assert_eq!((detach.snapshot().broken, counts(&detach)), (2, (0, 0)));
+    }
+
+    #[test]
+    fn a_limit_without_a_timer_breaks_the_work_and_gives_its_place_back() {
+        let detach = Detach::new(DetachConfig::new().limit(MS)).unwrap();
+        let (sender, dropped) = mpsc::channel();
+        let holds = Holds(detach.clone(), sender);
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+            detach.spawn(async move { drop(holds) }).unwrap();
+            detach.shutdown().await;
+        });
+        assert_eq!((dropped.recv().unwrap(), detach.snapshot().broken), ((0, 1), 1));
+    }
+
     #[test]
     fn outside_of_a_runtime_there_is_no_place() {
         let detach = at_most(1);
