@@ -82,3 +82,25 @@ async fn an_answer_that_is_there_counts_though_the_deadline_has_passed_meanwhile
     tokio::time::advance(100 * MS).await;
     assert!(matches!(task.poll(), std::task::Poll::Ready(Ok(_))));
 }
+
+/// The clock is read once in a poll: what was read before a node blocked its thread must not decide
+/// whether there is time left.
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the node blocks its thread on purpose")]
+async fn a_node_that_blocks_its_poll_past_the_deadline_does_not_hide_it() {
+    let node = |number: u32| {
+        tower::service_fn(move |(): ()| async move {
+            std::thread::sleep(number * 15 * MS);
+            if number == 2 { std::future::pending().await } else { Ok::<_, std::convert::Infallible>(number) }
+        })
+    };
+    let nodes = (0..3).map(|number| (number, node(number as u32)));
+    let deadline = Deadline::at((Instant::now() + 20 * MS).into_std());
+    let call = QuorumCall::new(Threshold::of(3, 3).unwrap(), nodes, CallConfig::all_at_once()).unwrap();
+    let mut call = call.context(move |(): &()| Some(deadline));
+    let outcome = call.ready().await.unwrap().call(()).await;
+    let Err(CallError::Incomplete { answers, .. }) = outcome else { panic!("{outcome:?}") };
+    assert!(answers.elapsed() >= 45 * MS, "{answers}");
+    let after: Vec<_> = answers.all().iter().map(|answer| answer.after).collect();
+    assert!(after.len() == 2 && after[0] <= after[1] && after[1] <= answers.elapsed(), "{after:?}");
+}
