@@ -192,6 +192,8 @@ impl<S: Service<Q>, Q> Waiting<S, Q, Output<S, Q>> {
         let is_late = match this.service.poll_ready(cx) {
             Poll::Ready(Ok(())) => !call.is_in_time(Duration::ZERO),
             Poll::Ready(Err(error)) => {
+                // Refunded at once, because the future may outlive the call.
+                *this.next = None;
                 call.give_up((Outcome::Failed, None));
                 return Poll::Ready(Err(Err(error)));
             }

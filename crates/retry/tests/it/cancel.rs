@@ -4,6 +4,7 @@ use std::{
     future::{Future, pending},
     io,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -184,9 +185,11 @@ async fn an_error_of_readiness_ends_the_call_with_it() {
         }
     }
     let budget = exactly(0, 10);
-    let service =
+    let mut service =
         RetryLayer::new(steady().attempts(attempts(9))).budget(budget.clone()).layer(Dying(Script::new([REFUSED])));
-    assert_eq!(service.oneshot(1).await.unwrap_err().kind(), io::ErrorKind::NotConnected);
+    // Held beyond its end, as a `select!` over a reference does.
+    let mut call = pin!(service.ready().await.unwrap().call(1));
+    assert_eq!(call.as_mut().await.unwrap_err().kind(), io::ErrorKind::NotConnected);
     assert_eq!(budget.snapshot().withdrawn, 0, "nothing was sent");
 }
 
