@@ -8,13 +8,14 @@ use steadfast_core::parts::{lane_count, lock, thread_number};
 use crate::budget::Budget;
 
 /// The lanes of one service, shared by its clones. Each is made by the first call that a thread
-/// makes, so that applying a layer for each connection makes none.
+/// makes, and room for them by the first call of all: a layer may be applied to each route for each
+/// connection, and most of these services are never called.
 pub(crate) struct Lanes<S, L> {
     pub(crate) layer: L,
     /// The layer's, for the drop of a handle, which cannot have a bound that names the layer's
     /// type.
     pub(crate) budget: Budget,
-    lanes: Box<[Slot<S, L>]>,
+    lanes: OnceLock<Box<[Slot<S, L>]>>,
 }
 
 /// Empty until a thread's first call.
@@ -35,16 +36,15 @@ pub(crate) struct Lane<S, L> {
 }
 
 impl<S, L> Lanes<S, L> {
-    pub(crate) fn new(layer: L, budget: Budget) -> Self {
-        Self { layer, budget, lanes: (0..lane_count()).map(|_| OnceLock::new()).collect() }
+    pub(crate) const fn new(layer: L, budget: Budget) -> Self {
+        Self { layer, budget, lanes: OnceLock::new() }
     }
+}
 
-    /// This thread's place among the lanes.
-    #[inline]
-    pub(crate) fn index(&self) -> usize {
-        // The number of lanes is a power of two.
-        thread_number() & (self.lanes.len() - 1)
-    }
+/// This thread's place among the lanes.
+pub(crate) fn lane_index() -> usize {
+    // The number of lanes is a power of two.
+    thread_number() & (lane_count() - 1)
 }
 
 impl<S: Clone, L: Clone> Lanes<S, L> {
@@ -52,20 +52,23 @@ impl<S: Clone, L: Clone> Lanes<S, L> {
     /// the template.
     #[inline(always)]
     pub(crate) fn lane(&self, service: &S) -> &Arc<Lane<S, L>> {
-        let index = self.index();
-        match self.lanes[index].get() {
-            Some(lane) => lane,
-            None => self.make(index, service),
+        if let Some(lanes) = self.lanes.get()
+            && let Some(lane) = lanes[thread_number() & (lanes.len() - 1)].get()
+        {
+            return lane;
         }
+        self.make(service)
     }
 
     #[cold]
     #[inline(never)]
-    fn make(&self, index: usize, service: &S) -> &Arc<Lane<S, L>> {
+    fn make(&self, service: &S) -> &Arc<Lane<S, L>> {
+        let index = lane_index();
         // Before the slot is locked, because `clone` is the user's code. Where two threads share a
         // lane, the first one's stays.
         let lane = Arc::new(Lane { index, layer: self.layer.clone(), template: Mutex::new(service.clone()) });
-        self.lanes[index].get_or_init(|| lane)
+        let lanes = self.lanes.get_or_init(|| (0..lane_count()).map(|_| OnceLock::new()).collect());
+        lanes[index].get_or_init(|| lane)
     }
 }
 
@@ -73,5 +76,22 @@ impl<S: Clone, L> Lane<S, L> {
     /// An instance for a further attempt, to be made ready.
     pub(crate) fn instance(&self) -> S {
         lock(&self.template).clone()
+    }
+}
+
+#[cfg(not(steadfast_loom))]
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_no_room_for_lanes_before_the_first_call() {
+        let lanes = Lanes::new((), Budget::default());
+        assert!(lanes.lanes.get().is_none());
+        let lane = lanes.lane(&());
+        assert!(Arc::ptr_eq(lane, lanes.lane(&())));
+        let slots = lanes.lanes.get().unwrap();
+        assert_eq!(slots.len(), lane_count());
+        assert_eq!(slots.iter().filter(|slot| slot.get().is_some()).count(), 1);
     }
 }

@@ -10,7 +10,14 @@ use steadfast_core::{Classify, RequestContext};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{budget::Pocket, call::Call, future::ResponseFuture, lanes::Lanes, layer::RetryLayer, replay::Replay};
+use crate::{
+    budget::Pocket,
+    call::Call,
+    future::ResponseFuture,
+    lanes::{Lanes, lane_index},
+    layer::RetryLayer,
+    replay::Replay,
+};
 
 /// The service of a [`RetryLayer`], which is its `L`.
 ///
@@ -18,7 +25,9 @@ use crate::{budget::Pocket, call::Call, future::ResponseFuture, lanes::Lanes, la
 /// are each made by a clone of a *template*, made ready then. The template is a clone of the inner
 /// service, taken at the first call that a thread makes; it lives as long as a clone of this
 /// service, or the future of a call. So whatever an instance learns by itself, and does not share
-/// with its clones, stays with the handle: a further attempt does not know of it.
+/// with its clones, stays with the handle: a further attempt does not know of it. And its instance
+/// is dropped as the attempt begins, so an instance must not end its calls when it is dropped, any
+/// more than under tower's `oneshot`.
 pub struct Retry<S, L> {
     inner: S,
     handle: Handle<S, L>,
@@ -63,7 +72,7 @@ impl<S: Clone, L> Clone for Retry<S, L> {
 
 impl<S, L> Drop for Handle<S, L> {
     fn drop(&mut self) {
-        self.pocket.empty(&self.lanes.budget, self.lanes.index());
+        self.pocket.empty(&self.lanes.budget, lane_index());
     }
 }
 
