@@ -291,6 +291,16 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_read_the_clock_long_ago_withdraws_by_the_time_that_others_have_seen() {
+        let ledger = ledger(1.0, 1);
+        ledger.deposit(0, Tick(0), 5);
+        assert!(withdraws(&ledger, 20));
+        assert!(!ledger.withdraw(Tick(0), 1), "the deposits have left the window, what was sent has not");
+        assert!(!ledger.withdraw(Tick(29), 1));
+        assert!(ledger.withdraw(Tick(31), 1));
+    }
+
+    #[test]
     fn each_side_leaves_the_window_on_the_safe_side() {
         let ledger = ledger(1.0, 0);
         ledger.check(Tick(20));

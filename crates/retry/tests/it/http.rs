@@ -163,6 +163,33 @@ async fn the_faults_of_a_request_are_not_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_conflict_that_passes_is_repeated_under_its_key_or_by_its_method() {
+    let conflict = |time: Option<&str>| {
+        time.map_or_else(|| status(StatusCode::CONFLICT), |time| after_seconds(StatusCode::CONFLICT, time))
+    };
+    for (method, key, time, attempts) in [
+        (Method::POST, Some("k-1"), Some("1"), 2),
+        (Method::POST, Some("k-1"), None, 1),
+        (Method::POST, Some("k-1"), Some("3"), 1),
+        (Method::POST, None, Some("1"), 1),
+        (Method::PUT, None, Some("1"), 2),
+        (Method::PUT, None, None, 1),
+    ] {
+        let server = Server::new([conflict(time), status(StatusCode::OK)]);
+        let mut request = request(method.clone());
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let start = tokio::time::Instant::now();
+        let answer = send(&server, request.body(Body::from("hello")).unwrap()).await.unwrap();
+        assert_eq!(server.attempts(), attempts, "{method} with the key {key:?}, to come back after {time:?}");
+        assert_eq!(answer.status() == StatusCode::OK, attempts == 2);
+        let waited = tokio::time::Instant::now() - start;
+        assert_eq!(waited >= std::time::Duration::from_secs(1), attempts == 2, "it waits as it was told");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn retry_after_is_read_as_the_standard_says_and_bounded() {
     let wait_ms = async |value: &str| {
         let server = Server::new([after_seconds(StatusCode::SERVICE_UNAVAILABLE, value), status(StatusCode::OK)]);
