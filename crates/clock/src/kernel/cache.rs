@@ -99,7 +99,10 @@ impl Answer {
 
 #[cfg(all(test, not(steadfast_loom)))]
 mod tests {
-    use std::cell::Cell;
+    use std::{
+        cell::Cell,
+        panic::{AssertUnwindSafe, catch_unwind},
+    };
 
     use proptest::prelude::*;
 
@@ -177,6 +180,15 @@ mod tests {
         });
         assert!(held_up.is_ok());
         assert_eq!(cache.bound(3 * SEC + MS, never), Err(Unknown::Unsynchronised), "the later answer stands");
+    }
+
+    #[test]
+    fn a_reader_that_panics_is_replaced_an_interval_later_and_takes_nothing_with_it() {
+        let cache = Awake::new(SEC, SEC, Ok(4 * MS));
+        let panicked = catch_unwind(AssertUnwindSafe(|| cache.bound(2 * SEC, never)));
+        assert!(panicked.is_err() && !cache.0.kept.is_poisoned(), "no lock is held while the kernel is read");
+        assert!(cache.bound(2 * SEC + 999 * MS, never).unwrap() > 4 * MS);
+        assert!(cache.bound(3 * SEC, || Ok(MS)).unwrap() < 2 * MS);
     }
 
     #[test]
