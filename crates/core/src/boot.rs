@@ -141,7 +141,8 @@ impl BootClock {
 #[cfg(feature = "time")]
 impl BootClock {
     /// A clock that follows tokio's, and begins now: for tests on paused time and for simulators.
-    /// Clones of it show the same time.
+    /// Clones of it show the same time, but on a thread outside of the runtime, where no clock of
+    /// tokio's is paused.
     #[must_use]
     pub fn tokio() -> Self {
         Self { source: Source::Tokio(tokio::time::Instant::now()) }
