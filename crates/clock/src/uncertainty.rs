@@ -117,7 +117,7 @@ mod tests {
         let answers = |source: &dyn Uncertainty| source.bound();
         let bound = Duration::from_millis(3);
         assert_eq!(answers(&move || Ok(bound)), Ok(bound));
-        assert_eq!(answers(&|| Err(Unknown::Other("nobody asked"))), Err(Unknown::Other("nobody asked")));
+        assert_eq!(answers(&|| Err(Unknown::Other("not asked"))), Err(Unknown::Other("not asked")));
         let chosen: Arc<dyn Uncertainty> = Arc::new(FixedBound::new(bound).unwrap());
         assert_eq!(answers(&chosen), Ok(bound));
     }

@@ -115,7 +115,7 @@ fn a_listener_may_use_the_clock_and_its_panic_leaves_the_clock_sound() {
     assert_eq!(hlc.snapshot().jumps_back, 1, "the jump was counted once");
 }
 
-/// An hour ahead and back again with each look that somebody takes, and in no time.
+/// An hour ahead and back again with each reading, and in no time.
 #[derive(Debug, Default)]
 struct Swinging(AtomicU64);
 

@@ -27,7 +27,7 @@ use steadfast::{
 };
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 
-use crate::support::{nobody, serve, touchy};
+use crate::support::{vacant, serve, touchy};
 
 #[tokio::test]
 async fn a_hyper_client_keeps_its_own_error_beside_the_refusals() {
@@ -42,8 +42,8 @@ async fn a_hyper_client_keeps_its_own_error_beside_the_refusals() {
     let healthy = serve(Router::new().route("/", get(|| async { "hello" }))).await;
     assert_eq!(service.clone().oneshot(request(healthy)).await.unwrap().status(), StatusCode::OK);
 
-    // Nobody listens: three attempts, of which the second opens the circuit (1 of 2 has failed already by then).
-    let dead = nobody().await;
+    // No process listens: three attempts, of which the second opens the circuit (1 of 2 has failed already by then).
+    let dead = vacant().await;
     let error = service.clone().oneshot(request(dead)).await.unwrap_err();
     match &error {
         Error::Service(error) => {
@@ -82,7 +82,7 @@ async fn a_reqwest_client_keeps_its_own_error_beside_the_refusals() {
         .layer(TimeoutLayer::fixed(Duration::from_secs(5)).unwrap().http());
     let service = guard(stack).layer(Reqwest(reqwest::Client::new()));
     let request = |address| Request::get(format!("http://{address}/")).body(reqwest::Body::default()).unwrap();
-    let dead = nobody().await;
+    let dead = vacant().await;
     for _ in 0..2 {
         let error = service.clone().oneshot(request(dead)).await.unwrap_err();
         assert!(error.into_service().unwrap().is_connect());

@@ -14,7 +14,7 @@ use tower::{BoxError, Layer, ServiceBuilder, ServiceExt};
 
 use crate::{
     grpc::{call, server},
-    support::{nobody, touchy},
+    support::{vacant, touchy},
 };
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn what_stands_inside_keeps_its_body_type() {
 
 #[tokio::test]
 async fn a_refused_connection_is_retried_for_any_call() {
-    let channel = Channel::from_shared(format!("http://{}", nobody().await)).unwrap().connect_lazy();
+    let channel = Channel::from_shared(format!("http://{}", vacant().await)).unwrap().connect_lazy();
     let budget = Budget::default();
     let retry = RetryLayer::default().budget(budget.clone()).grpc().body_as(Body::new);
     let request = http::Request::post("/shop.Orders/Place").body(Body::empty()).unwrap();

@@ -29,7 +29,7 @@ use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, service_fn, ut
 
 use crate::{
     grpc::server,
-    support::{nobody, serve, touchy},
+    support::{vacant, serve, touchy},
 };
 
 type Node = BoxCloneService<Request<Full<Bytes>>, Response<Incoming>, BoxError>;
@@ -85,7 +85,7 @@ async fn a_status_is_a_vote_and_a_node_that_fails_is_left_alone_by_its_own_break
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(ok.1.load(Ordering::SeqCst), 4);
-    let mut call = call_over([failing.0, nobody().await, ok.0]);
+    let mut call = call_over([failing.0, vacant().await, ok.0]);
     let lost = call.ready().await.unwrap().call(request()).await.unwrap_err();
     assert!(matches!(lost, CallError::Lost { .. }) && lost.grounds().executed == Executed::Maybe);
     let seen = failing.1.load(Ordering::SeqCst);
@@ -100,7 +100,7 @@ async fn a_status_is_a_vote_and_a_node_that_fails_is_left_alone_by_its_own_break
 
 #[tokio::test]
 async fn where_nobody_listens_it_is_lost_at_once_and_certainly_was_not_executed() {
-    let nodes = [nobody().await, nobody().await, nobody().await].map(node).into_iter().enumerate();
+    let nodes = [vacant().await, vacant().await, vacant().await].map(node).into_iter().enumerate();
     let call = QuorumCall::new(Threshold::of(1, 3).unwrap(), nodes, CallConfig::all_at_once()).unwrap();
     let mut call = call.http();
     let lost = call.ready().await.unwrap().call(request()).await.unwrap_err();

@@ -24,7 +24,7 @@ pub(crate) async fn serve(router: Router) -> SocketAddr {
     address
 }
 
-/// An address where nobody listens.
-pub(crate) async fn nobody() -> SocketAddr {
+/// An address that no process listens on.
+pub(crate) async fn vacant() -> SocketAddr {
     TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap()
 }

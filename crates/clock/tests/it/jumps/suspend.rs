@@ -1,4 +1,4 @@
-//! A machine that sleeps: `CLOCK_MONOTONIC` stops meanwhile, and whoever compares the wall clock with it sees a jump with each awakening.
+//! A machine that sleeps: `CLOCK_MONOTONIC` stops meanwhile, and a comparison of the wall clock with it shows a jump at each awakening.
 
 use std::{
     env, io,

@@ -18,7 +18,7 @@ fn a_mark_replaces_the_last_one_as_a_whole_and_never_writes_into_it() {
     let directory = tempdir().unwrap();
     let (store, path) = (file(directory.path()), directory.path().join("high-water"));
     store.store(MARK).unwrap();
-    // Whoever opened the last mark goes on to read that: what is written is another file.
+    // A process that opened the last mark goes on to read that: what is written is another file.
     let (mut reader, inode) = (fs::File::open(&path).unwrap(), fs::metadata(&path).unwrap().ino());
     store.store(MARK.next()).unwrap();
     assert_ne!(fs::metadata(&path).unwrap().ino(), inode);

@@ -98,7 +98,7 @@ async fn a_shutdown_waits_for_all_and_lets_nobody_in() {
     detach.shutdown().await;
     assert_eq!((since(start), completed(&nodes)), (50 * MS, 5));
     call.ready().await.unwrap().call(7).await.unwrap();
-    assert_eq!((detach.snapshot().refused, live_futures(&nodes)), (1, 0), "cancelled, as there is nobody to wait");
+    assert_eq!((detach.snapshot().refused, live_futures(&nodes)), (1, 0), "cancelled, as no task can run");
     detach.shutdown().await;
 }
 

@@ -26,7 +26,7 @@ async fn three_errors_of_five_lose_it_at_the_third() {
     assert_eq!((answers.no(), answers.yes(), answers.out()), (set([0, 1, 2]), set([]), set([3, 4])));
     assert_eq!(answers.errors().count(), 3);
     assert!(grounds.executed == Executed::Maybe && grounds.kind == RefusalKind::Unavailable);
-    assert_eq!(live_futures(&nodes), 0, "nobody waits for the others");
+    assert_eq!(live_futures(&nodes), 0, "the others are not awaited");
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,7 +103,7 @@ async fn the_delay_is_learned_from_the_latencies_seen() {
     for _ in 0..20 {
         timed(&mut call).await.0.unwrap();
     }
-    assert_eq!(calls(&nodes), [20, 0], "nobody was slow");
+    assert_eq!(calls(&nodes), [20, 0], "no node was slow");
     nodes[0].always(after(1000));
     let (outcome, took) = timed(&mut call).await;
     assert_eq!(outcome.unwrap().yes(), set([1]));
@@ -265,8 +265,8 @@ fn nodes_that_do_not_fit_the_rule_are_refused_by_number() {
     assert_eq!(refused(&[0, 1, 2, 1]), SetupError::NodeTwice { node: 1 });
     assert_eq!(refused(&[0, 1, 3]), SetupError::Stranger { node: 3 });
     assert_eq!(refused(&[1]), SetupError::Missing { nodes: set([0, 2]) });
-    struct Nobody;
-    impl steadfast_quorum::Rule for Nobody {
+    struct NoMember;
+    impl steadfast_quorum::Rule for NoMember {
         fn is_quorum(&self, _: steadfast_quorum::NodeSet) -> bool {
             true
         }
@@ -275,8 +275,8 @@ fn nodes_that_do_not_fit_the_rule_are_refused_by_number() {
             set([])
         }
     }
-    let nobody = QuorumCall::<Probe>::new(Nobody, [], CallConfig::all_at_once());
-    assert_eq!(nobody.unwrap_err(), SetupError::NoMembers);
+    let call = QuorumCall::<Probe>::new(NoMember, [], CallConfig::all_at_once());
+    assert_eq!(call.unwrap_err(), SetupError::NoMembers);
 }
 
 #[test]

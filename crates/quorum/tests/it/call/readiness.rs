@@ -242,7 +242,7 @@ async fn a_node_that_waits_in_line_does_not_keep_the_place_it_gave_to_a_call() {
     assert!(timed(&mut call).await.0.is_ok());
     busy.await.unwrap().unwrap();
     let free = tokio::time::timeout(MS, services[2].clone().oneshot(2)).await;
-    assert!(free.is_ok(), "the permit of node 2 is held by somebody who does not use it");
+    assert!(free.is_ok(), "the permit of node 2 is held by a handle that does not use it");
 }
 
 #[tokio::test]
