@@ -3,6 +3,7 @@
 mod command;
 mod steps;
 mod tools;
+mod width;
 mod workspace;
 
 use std::{env, process::ExitCode, time::Duration};

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     Failure,
     command::Cmd,
-    tools,
+    tools, width,
     workspace::{LOOM_CFG, Workspace},
 };
 
@@ -40,6 +40,7 @@ pub(crate) fn test() -> Vec<Step> {
 pub(crate) fn ci() -> Vec<Step> {
     let before = [
         Step { name: "fmt", what: "the code is formatted", run: fmt },
+        Step { name: "width", what: "no comment line is wider than code may be", run: width::check },
         Step { name: "tokio", what: "the clocks bring no tokio but with the features that say so", run: tokio },
         Step { name: "deny", what: "bans, licences, sources, duplicate versions", run: deny },
         Step { name: "clippy", what: "no lint anywhere, all features", run: clippy },

@@ -46,6 +46,12 @@ impl Workspace {
         self.command(cargo_path()).args(words.split_whitespace())
     }
 
+    /// Where the packages stand.
+    pub(crate) fn directories(&self) -> Vec<PathBuf> {
+        let manifests = self.packages.iter().filter_map(|package| package["manifest_path"].as_str());
+        manifests.filter_map(|manifest| Path::new(manifest).parent()).map(Path::to_owned).collect()
+    }
+
     /// The packages that are published, as `-p` arguments.
     pub(crate) fn published(&self) -> Vec<String> {
         select(self.packages.iter().filter(|package| is_published(package)))
