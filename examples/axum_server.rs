@@ -1,4 +1,5 @@
-//! A stack in `Router::layer`: refusals are responses, and the router's error type stays what it is.
+//! A stack in `Router::layer`: refusals are responses, and the router's error type stays what it
+//! is.
 //!
 //! `cargo run --example axum_server`
 
@@ -23,7 +24,8 @@ async fn main() -> Result<(), BoxError> {
         .open_time(open_time)
         .probes(NonZeroU32::MIN, NonZeroU32::MIN);
     let circuit = Circuit::new(config)?;
-    // The circuit is made out here: axum applies a layer once for each route, and lazily for each connection.
+    // The circuit is made out here: axum applies a layer once for each route, and lazily for each
+    // connection.
     let breaker = ServiceBuilder::new().layer(BreakerLayer::new(circuit.clone()).http());
     let config = DeadlineConfig::new().headers().total(Duration::from_secs(2));
     let deadline = ServiceBuilder::new().layer(DeadlineLayer::new(config)?);

@@ -1,4 +1,5 @@
-//! Three layers round a service that fails: what is safe is sent again, and a service that stays broken is left alone.
+//! Three layers round a service that fails: what is safe is sent again, and a service that stays
+//! broken is left alone.
 //!
 //! `cargo run --example quickstart`
 
@@ -22,9 +23,13 @@ static CALLS: AtomicU32 = AtomicU32::new(0);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
-    let config = CircuitConfig::new().count_window(10.try_into()?).minimum_calls(5.try_into()?).named("doubler");
+    let config = CircuitConfig::new()
+        .count_window(10.try_into()?)
+        .minimum_calls(5.try_into()?)
+        .named("doubler");
     let circuit = Circuit::new(config)?;
-    // An open circuit says when to come back. A caller who would have to wait longer than this hears so at once.
+    // An open circuit says when to come back. A caller who would have to wait longer than this
+    // hears so at once.
     let retry = RetryLayer::new(RetryConfig::new().retry_after_limit(Duration::from_millis(500)));
     let service = ServiceBuilder::new()
         .layer(retry)
@@ -39,7 +44,10 @@ async fn main() -> Result<(), BoxError> {
     // What fails and may have been executed is not sent again: the caller gets the failure itself.
     while circuit.state() == State::Closed {
         let error = service.clone().oneshot(0).await.expect_err("zero breaks the connection");
-        assert_eq!(cause::<io::Error>(&*error).map(io::Error::kind), Some(io::ErrorKind::ConnectionReset));
+        assert_eq!(
+            cause::<io::Error>(&*error).map(io::Error::kind),
+            Some(io::ErrorKind::ConnectionReset)
+        );
     }
     assert_eq!(CALLS.load(Ordering::Relaxed), 5, "one success and four failures, of at least five");
 

@@ -1,4 +1,5 @@
-//! Retry, breaker and timeout round a `reqwest::Client`, which has a request type and an error type of its own.
+//! Retry, breaker and timeout round a `reqwest::Client`, which has a request type and an error type
+//! of its own.
 //!
 //! `cargo run --example reqwest_client`
 
@@ -28,7 +29,8 @@ use steadfast::{
 use tokio::{net::TcpListener, task::JoinHandle};
 use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt};
 
-/// Layers speak `http`'s request type, whose extensions carry deadline and attempt. This carries it to reqwest's and back.
+/// Layers speak `http`'s request type, whose extensions carry deadline and attempt. This carries it
+/// to reqwest's and back.
 #[derive(Clone)]
 struct Reqwest(reqwest::Client);
 
@@ -53,9 +55,13 @@ impl Service<Request<ReplayBody<reqwest::Body>>> for Reqwest {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
-    let circuit = Circuit::new(CircuitConfig::new().count_window(10.try_into()?).minimum_calls(5.try_into()?))?;
-    // An open circuit says when to come back. A caller who would have to wait longer than this hears so at once.
-    let retry = RetryLayer::new(RetryConfig::new().retry_after_limit(Duration::from_millis(500))).http();
+    let circuit = Circuit::new(
+        CircuitConfig::new().count_window(10.try_into()?).minimum_calls(5.try_into()?),
+    )?;
+    // An open circuit says when to come back. A caller who would have to wait longer than this
+    // hears so at once.
+    let retry =
+        RetryLayer::new(RetryConfig::new().retry_after_limit(Duration::from_millis(500))).http();
     let stack = ServiceBuilder::new()
         .layer(retry)
         .layer(BreakerLayer::new(circuit.clone()).http())
@@ -73,7 +79,8 @@ async fn main() -> Result<(), BoxError> {
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(calls.load(Ordering::SeqCst), 1);
 
-    // With the server gone, connections are refused. The failure is reqwest's own until the circuit opens.
+    // With the server gone, connections are refused. The failure is reqwest's own until the circuit
+    // opens.
     server.abort();
     // Aborted, the server closes its listener; waiting makes sure of it.
     assert!(server.await.is_err());
@@ -82,9 +89,16 @@ async fn main() -> Result<(), BoxError> {
         match outcome.map_err(steadfast::Error::into_service) {
             Err(Some(error)) => assert!(error.is_connect() || error.is_request(), "{error:?}"),
             Err(None) => {
-                break service.oneshot(request(Method::POST, address)?).await.expect_err("the circuit is open");
+                break service
+                    .oneshot(request(Method::POST, address)?)
+                    .await
+                    .expect_err("the circuit is open");
             }
-            Ok(response) => return Err(format!("answered, though no server is there: {}", response.status()).into()),
+            Ok(response) => {
+                return Err(
+                    format!("answered, though no server is there: {}", response.status()).into()
+                );
+            }
         }
     };
     assert_eq!(circuit.state(), State::Open);
@@ -110,6 +124,8 @@ async fn server() -> Result<(SocketAddr, Arc<AtomicU32>, JoinHandle<()>), BoxErr
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     let routes = Router::new().route("/", answer);
-    let server = tokio::spawn(async move { axum::serve(listener, routes).await.expect("a listener accepts for ever") });
+    let server = tokio::spawn(async move {
+        axum::serve(listener, routes).await.expect("a listener accepts for ever")
+    });
     Ok((address, calls, server))
 }

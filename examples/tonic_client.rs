@@ -1,4 +1,5 @@
-//! Retry, breaker and timeout round a tonic channel. Nothing is generated: the messages are plain bytes.
+//! Retry, breaker and timeout round a tonic channel. Nothing is generated: the messages are plain
+//! bytes.
 //!
 //! `cargo run --example tonic_client`
 
@@ -35,12 +36,17 @@ static CALLS: AtomicU32 = AtomicU32::new(0);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
     let channel = Channel::from_shared(format!("http://{}", server().await?))?.connect_lazy();
-    let circuit = Circuit::new(CircuitConfig::new().count_window(10.try_into()?).minimum_calls(6.try_into()?))?;
+    let circuit = Circuit::new(
+        CircuitConfig::new().count_window(10.try_into()?).minimum_calls(6.try_into()?),
+    )?;
     // A gRPC call is a POST. Which methods may be executed twice only the caller knows.
     let reads = |head: &Parts| head.uri.path() == "/shop.Items/Read";
-    // An open circuit says when to come back. A caller who would have to wait longer than this hears so at once.
+    // An open circuit says when to come back. A caller who would have to wait longer than this
+    // hears so at once.
     let patience = Duration::from_millis(500);
-    let retry = RetryLayer::new(RetryConfig::new().retry_after_limit(patience)).grpc().replay(HttpReplay::new(reads));
+    let retry = RetryLayer::new(RetryConfig::new().retry_after_limit(patience))
+        .grpc()
+        .replay(HttpReplay::new(reads));
     let stack = ServiceBuilder::new()
         .layer(retry)
         .layer(BreakerLayer::new(circuit.clone()).grpc())
@@ -68,7 +74,12 @@ async fn main() -> Result<(), BoxError> {
 
 async fn call<T>(service: T, path: &'static str) -> Result<Bytes, Status>
 where
-    T: GrpcService<Body, ResponseBody: axum::body::HttpBody<Data = Bytes, Error: Into<BoxError>> + Send + 'static>,
+    T: GrpcService<
+            Body,
+            ResponseBody: axum::body::HttpBody<Data = Bytes, Error: Into<BoxError>>
+                              + Send
+                              + 'static,
+        >,
 {
     let mut client = Grpc::new(service);
     client.ready().await.map_err(|error| Status::from_error(error.into()))?;
@@ -82,13 +93,19 @@ async fn server() -> Result<SocketAddr, BoxError> {
         let breaks = request.uri().path().ends_with("/Break");
         let fails = CALLS.fetch_add(1, Ordering::SeqCst) == 0 || breaks;
         let pong = service_fn(move |_: tonic::Request<Bytes>| async move {
-            if fails { Err(Status::unavailable("busy")) } else { Ok(tonic::Response::new(Bytes::from_static(b"pong"))) }
+            if fails {
+                Err(Status::unavailable("busy"))
+            } else {
+                Ok(tonic::Response::new(Bytes::from_static(b"pong")))
+            }
         });
         Ok::<_, Infallible>(tonic::server::Grpc::new(Plain).unary(pong, request).await)
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
-    tokio::spawn(async move { axum::serve(listener, Router::new().fallback_service(answer)).await });
+    tokio::spawn(
+        async move { axum::serve(listener, Router::new().fallback_service(answer)).await },
+    );
     Ok(address)
 }
 

@@ -29,7 +29,9 @@ fn single<'a>(criterion: &mut Criterion, name: &str, rows: impl Iterator<Item = 
     let mut group = criterion.benchmark_group(name);
     group.throughput(Throughput::Elements(1));
     for row in rows {
-        group.bench_function(row.id(), |bencher| bencher.iter_custom(|calls| alone(&mut *row.subject, calls).took()));
+        group.bench_function(row.id(), |bencher| {
+            bencher.iter_custom(|calls| alone(&mut *row.subject, calls).took())
+        });
     }
     group.finish();
 }

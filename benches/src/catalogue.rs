@@ -6,7 +6,8 @@ use crate::{clocks::clocks, ours, peers, quorums::quorums, references, row::Row,
 /// [`enter`](crate::enter).
 #[must_use]
 pub fn catalogue() -> Vec<Row> {
-    let mut rows: Vec<Row> = references::rows().into_iter().chain(ours::rows()).chain(peers::rows()).collect();
+    let mut rows: Vec<Row> =
+        references::rows().into_iter().chain(ours::rows()).chain(peers::rows()).collect();
     rows.iter_mut().for_each(Row::warm_up);
     rows
 }

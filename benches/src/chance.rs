@@ -43,6 +43,9 @@ mod tests {
     #[test]
     fn it_draws_what_the_paper_s_generator_draws() {
         let mut chance = SplitMix64::seeded(1_234_567);
-        assert_eq!([chance.draw(), chance.draw()], [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]);
+        assert_eq!(
+            [chance.draw(), chance.draw()],
+            [6_457_827_717_110_365_317, 3_203_168_211_198_807_973]
+        );
     }
 }

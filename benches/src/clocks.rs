@@ -25,12 +25,17 @@ pub const READING: &str = "reading the system's wall clock";
 /// The rows of the hybrid clocks, warm.
 #[must_use]
 pub fn clocks() -> Vec<Row> {
-    let mut rows: Vec<Row> = readings().into_iter().chain(ours()).chain(locked()).chain(peers()).collect();
+    let mut rows: Vec<Row> =
+        readings().into_iter().chain(ours()).chain(locked()).chain(peers()).collect();
     rows.iter_mut().for_each(Row::warm_up);
     rows
 }
 
-fn row<T>(family: Family, name: &'static str, stamp: impl Fn() -> T + Clone + Send + 'static) -> Row {
+fn row<T>(
+    family: Family,
+    name: &'static str,
+    stamp: impl Fn() -> T + Clone + Send + 'static,
+) -> Row {
     let subject = Function(move |_| {
         black_box(stamp());
         true
@@ -69,13 +74,17 @@ fn tick(name: &'static str, clock: impl PhysicalClock) -> Row {
 /// find some of their stamps outrun.
 fn news(name: &'static str, clock: impl PhysicalClock) -> Row {
     let hlc = hlc(clock);
-    row(Family::Ours, name, move || hlc.update(hlc.last().next()).expect("one event ahead is not too far"))
+    row(Family::Ours, name, move || {
+        hlc.update(hlc.last().next()).expect("one event ahead is not too far")
+    })
 }
 
 fn old(name: &'static str, clock: impl PhysicalClock) -> Row {
     let hlc = hlc(clock);
     let stamp = hlc.tick();
-    row(Family::Ours, name, move || hlc.update(black_box(stamp)).expect("an old stamp is never refused"))
+    row(Family::Ours, name, move || {
+        hlc.update(black_box(stamp)).expect("an old stamp is never refused")
+    })
 }
 
 fn hlc<C: PhysicalClock>(clock: C) -> Hlc<C> {
@@ -108,7 +117,8 @@ fn locked() -> Vec<Row> {
 }
 
 fn under_mutex(name: &'static str, clock: impl PhysicalClock + Copy) -> Row {
-    let state = HlcState::new(Duration::from_millis(500)).expect("half a second is within the bounds");
+    let state =
+        HlcState::new(Duration::from_millis(500)).expect("half a second is within the bounds");
     let state = Arc::new(Mutex::new(state));
     row(Family::Reference, name, move || {
         let wall = clock.physical();
@@ -117,7 +127,8 @@ fn under_mutex(name: &'static str, clock: impl PhysicalClock + Copy) -> Row {
 }
 
 fn peers() -> Vec<Row> {
-    let (exact, coarse) = (Arc::new(HLC::default()), Arc::new(HLCBuilder::new().with_clock(coarse_ntp).build()));
+    let (exact, coarse) =
+        (Arc::new(HLC::default()), Arc::new(HLCBuilder::new().with_clock(coarse_ntp).build()));
     // Without a limit on drift, as its author recommends for one node.
     let generator = Arc::new(HlcGenerator::default());
     vec![

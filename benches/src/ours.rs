@@ -24,14 +24,23 @@ fn happy() -> Vec<Row> {
     let happy = |name, subject| Row::new(Family::Ours, Group::Happy, name, subject);
     vec![
         happy("breaker, count window (default)", over(breaker(count()), bare())),
-        happy("breaker, time window, coarse clock", over(breaker(time(TimeSource::Coarse)), bare())),
-        happy("breaker, time window, tokio's clock", over(breaker(time(TimeSource::Tokio)), bare())),
+        happy(
+            "breaker, time window, coarse clock",
+            over(breaker(time(TimeSource::Coarse)), bare()),
+        ),
+        happy(
+            "breaker, time window, tokio's clock",
+            over(breaker(time(TimeSource::Tokio)), bare()),
+        ),
         happy("breaker, slow-call rule, tokio's clock", over(breaker(slow(count())), bare())),
         happy("timeout, fixed", over(fixed(), bare())),
         happy("timeout, adaptive", over(adaptive(), bare())),
         happy("retry with budget (default)", over(RetryLayer::default(), bare())),
         happy("retry + breaker + adaptive timeout", over(stack(count()), bare())),
-        happy("the same, breaker with time window, coarse clock", over(stack(time(TimeSource::Coarse)), bare())),
+        happy(
+            "the same, breaker with time window, coarse clock",
+            over(stack(time(TimeSource::Coarse)), bare()),
+        ),
     ]
 }
 

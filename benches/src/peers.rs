@@ -13,8 +13,8 @@ use std::{
 use failsafe::{CircuitBreaker, backoff, failure_policy};
 use recloser::{AsyncRecloser, Recloser};
 use tower::{
-    BoxError, Layer, Service, limit::ConcurrencyLimitLayer, retry::Policy, retry::RetryLayer as TowerRetryLayer,
-    timeout::TimeoutLayer as TowerTimeoutLayer,
+    BoxError, Layer, Service, limit::ConcurrencyLimitLayer, retry::Policy,
+    retry::RetryLayer as TowerRetryLayer, timeout::TimeoutLayer as TowerTimeoutLayer,
 };
 use tower_resilience::{
     bulkhead::BulkheadLayer,
@@ -56,7 +56,10 @@ fn tower() -> Vec<Row> {
         happy("tower timeout", calls(timeout.layer(bare()))),
         happy("tower retry, no budget", calls(retry.layer(bare()))),
         happy("tower concurrency limit", calls(limit.layer(bare()))),
-        happy("tower retry + timeout + concurrency limit", calls(retry.layer(timeout.layer(limit.layer(bare()))))),
+        happy(
+            "tower retry + timeout + concurrency limit",
+            calls(retry.layer(timeout.layer(limit.layer(bare())))),
+        ),
     ]
 }
 
@@ -105,7 +108,8 @@ pub(crate) fn retry<E>() -> RetryLayer<u64, u64, E> {
 
 pub(crate) fn breaker() -> CircuitBreakerLayer {
     // With a handle, or each service gets a circuit of its own.
-    let builder = CircuitBreakerLayer::builder().minimum_number_of_calls(20).wait_duration_in_open(HOUR);
+    let builder =
+        CircuitBreakerLayer::builder().minimum_number_of_calls(20).wait_duration_in_open(HOUR);
     builder.build_with_handle().expect(VALID).0
 }
 
@@ -118,11 +122,17 @@ fn without_layer() -> Vec<Row> {
     let (default, consecutive) = (failsafe::Config::new().build(), consecutive());
     let recloser = Arc::new(Recloser::default());
     vec![
-        happy("failsafe, default policy (no layer)", function(move |request| default.call(|| answer(request)).is_ok())),
+        happy(
+            "failsafe, default policy (no layer)",
+            function(move |request| default.call(|| answer(request)).is_ok()),
+        ),
         happy("failsafe, consecutive failures (no layer)", {
             function(move |request| consecutive.call(|| answer(request)).is_ok())
         }),
-        happy("recloser (no layer)", function(move |request| recloser.call(|| answer(request)).is_ok())),
+        happy(
+            "recloser (no layer)",
+            function(move |request| recloser.call(|| answer(request)).is_ok()),
+        ),
         happy("recloser, its future (no layer)", recloser_future()),
     ]
 }
@@ -142,13 +152,21 @@ fn refused() -> Vec<Row> {
     vec![
         // While another thread holds its lock, an open circuit sleeps for a millisecond before it
         // refuses.
-        refused("tower-resilience breaker open", calls(breaker.layer(bare_with::<Fault>()))).uncontended(),
-        refused("failsafe open (no layer)", function(move |request| failsafe.call(|| answer(request)).is_ok())),
-        refused("recloser open (no layer)", function(move |request| recloser.call(|| answer(request)).is_ok())),
+        refused("tower-resilience breaker open", calls(breaker.layer(bare_with::<Fault>())))
+            .uncontended(),
+        refused(
+            "failsafe open (no layer)",
+            function(move |request| failsafe.call(|| answer(request)).is_ok()),
+        ),
+        refused(
+            "recloser open (no layer)",
+            function(move |request| recloser.call(|| answer(request)).is_ok()),
+        ),
     ]
 }
 
-pub(crate) fn consecutive() -> failsafe::StateMachine<failure_policy::ConsecutiveFailures<backoff::Constant>, ()> {
+pub(crate) fn consecutive()
+-> failsafe::StateMachine<failure_policy::ConsecutiveFailures<backoff::Constant>, ()> {
     let policy = failure_policy::consecutive_failures(5, backoff::constant(HOUR));
     failsafe::Config::new().failure_policy(policy).build()
 }

@@ -16,7 +16,8 @@ pub const VOTES: &str = "looking at the votes, no rule";
 /// The rows of the quorums, warm. Needs [`enter`](crate::enter).
 #[must_use]
 pub fn quorums() -> Vec<Row> {
-    let mut rows: Vec<Row> = rules::rows().into_iter().chain(peers::rows()).chain(calls::rows()).collect();
+    let mut rows: Vec<Row> =
+        rules::rows().into_iter().chain(peers::rows()).chain(calls::rows()).collect();
     rows.iter_mut().for_each(Row::warm_up);
     rows
 }

@@ -59,8 +59,15 @@ pub enum Shape {
 
 impl Shape {
     /// All of them, in the order of the table.
-    pub const ALL: [Self; 7] =
-        [Self::Loop, Self::Sites, Self::Guarded, Self::Boxed, Self::BoxedGuarded, Self::Cloned, Self::ClonedGuarded];
+    pub const ALL: [Self; 7] = [
+        Self::Loop,
+        Self::Sites,
+        Self::Guarded,
+        Self::Boxed,
+        Self::BoxedGuarded,
+        Self::Cloned,
+        Self::ClonedGuarded,
+    ];
 
     /// As it stands in the table.
     #[must_use]
@@ -100,7 +107,12 @@ pub struct Row {
 }
 
 impl Row {
-    pub(crate) fn new(family: Family, group: Group, name: &'static str, subject: Box<dyn Subject>) -> Self {
+    pub(crate) fn new(
+        family: Family,
+        group: Group,
+        name: &'static str,
+        subject: Box<dyn Subject>,
+    ) -> Self {
         let successes = if group == Group::Refused { 0 } else { 100 };
         Self { name, shape: None, family, group, over: BARE, successes, contended: true, subject }
     }
@@ -147,7 +159,10 @@ impl Row {
 
 impl fmt::Debug for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Row").field("id", &self.id()).field("group", &self.group).finish_non_exhaustive()
+        f.debug_struct("Row")
+            .field("id", &self.id())
+            .field("group", &self.group)
+            .finish_non_exhaustive()
     }
 }
 

@@ -21,7 +21,10 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
 }
 
 fn runtime() -> Runtime {
-    Builder::new_current_thread().enable_time().build().expect("a runtime without I/O needs nothing of the system")
+    Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime without I/O needs nothing of the system")
 }
 
 /// Ends the program with the first panic of any thread: the others would wait for that thread for

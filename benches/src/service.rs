@@ -78,7 +78,8 @@ pub(crate) fn failing(every: u32) -> impl Inner<Fault> {
 /// The bare service behind a boxed future, as many middlewares return one.
 pub(crate) fn boxed() -> impl Inner<BoxError> {
     service_fn(|request: u64| {
-        let future: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(async move { Ok::<_, BoxError>(request) });
+        let future: Pin<Box<dyn Future<Output = _> + Send>> =
+            Box::pin(async move { Ok::<_, BoxError>(request) });
         // Seen through, the box would be no box.
         black_box(future)
     })

@@ -32,7 +32,10 @@ where
         let mut cx = Context::from_waker(Waker::noop());
         let mut succeeded = 0;
         for request in 0..calls {
-            assert!(matches!(self.0.poll_ready(&mut cx), Poll::Ready(Ok(()))), "a subject is always ready");
+            assert!(
+                matches!(self.0.poll_ready(&mut cx), Poll::Ready(Ok(()))),
+                "a subject is always ready"
+            );
             let mut future = pin!(self.0.call(black_box(request)));
             let outcome = loop {
                 // Only a future that waits for an asynchronous lock is pending. No executor comes

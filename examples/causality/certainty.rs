@@ -47,10 +47,14 @@ struct Seen {
     reads: usize,
 }
 
-/// Commits on nodes chosen at random, each begun once the one before is done, while every node is read all the time.
+/// Commits on nodes chosen at random, each begun once the one before is done, while every node is
+/// read all the time.
 async fn commits(nodes: &[Peer], wait: bool) -> Result<Seen, Failure> {
     let done = Arc::new(AtomicBool::new(false));
-    let readers: Vec<_> = nodes.iter().map(|node| tokio::spawn(read_until(Arc::clone(&done), node.clone()))).collect();
+    let readers: Vec<_> = nodes
+        .iter()
+        .map(|node| tokio::spawn(read_until(Arc::clone(&done), node.clone())))
+        .collect();
     let mut chance = SmallRng::seed_from_u64(5);
     let (mut last, mut out_of_order) = (Timestamp::MIN, 0);
     for _ in 0..COMMITS {
@@ -74,8 +78,10 @@ async fn read_until(done: Arc<AtomicBool>, node: Peer) -> Result<(usize, usize),
     let (mut early, mut reads) = (0, 0);
     while !done.load(Ordering::Relaxed) {
         let answer = node.get("/committed").await?;
-        let (stamp, true_time) = answer.split_once(' ').ok_or("a commit and the true time are read")?;
-        let passed = stamp.parse::<Timestamp>()?.physical() < Physical::from_grains(true_time.parse()?);
+        let (stamp, true_time) =
+            answer.split_once(' ').ok_or("a commit and the true time are read")?;
+        let passed =
+            stamp.parse::<Timestamp>()?.physical() < Physical::from_grains(true_time.parse()?);
         early += usize::from(!passed);
         reads += 1;
     }

@@ -24,12 +24,19 @@ pub(crate) struct Commits {
 
 impl Commits {
     pub(crate) fn new(clock: Clock) -> Result<Self, ConfigError> {
-        Ok(Self { bounded: BoundedClock::new(clock, FixedBound::new(ERROR)?), last: AtomicU64::new(0) })
+        Ok(Self {
+            bounded: BoundedClock::new(clock, FixedBound::new(ERROR)?),
+            last: AtomicU64::new(0),
+        })
     }
 }
 
-/// Stamps a commit with the latest time it may be, and shows it: once that time has certainly passed, or at once.
-pub(crate) async fn commit(State(node): State<Arc<Node>>, Path(wait): Path<bool>) -> Result<String, StatusCode> {
+/// Stamps a commit with the latest time it may be, and shows it: once that time has certainly
+/// passed, or at once.
+pub(crate) async fn commit(
+    State(node): State<Arc<Node>>,
+    Path(wait): Path<bool>,
+) -> Result<String, StatusCode> {
     let Commits { bounded, last } = &node.commits;
     let now = bounded.now().map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
     let stamp = now.latest_stamp();

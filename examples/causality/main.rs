@@ -1,16 +1,22 @@
-//! Three processes whose clocks disagree by seconds keep a replicated register; then a clock that knows how wrong it may be.
+//! Three processes whose clocks disagree by seconds keep a replicated register; then a clock that
+//! knows how wrong it may be.
 //!
 //! `cargo run --release --example causality`
 //!
-//! 1. **Order.** A client writes to one node, hears that it is done, and writes the same key to another node. The second write happened after
-//!    the first. Each node keeps two registers for a key, in both of which the last write wins: by wall clock, and by hybrid
-//!    timestamp, which the layers carry from the nodes to the client and back. Each write that the wall clock loses to an earlier one, on any
-//!    node, is printed; asserted is that hybrid time loses none, neither where it is made nor where it is replicated.
-//! 2. **Certainty.** The clocks are set right to within ε = 4 ms. Commits are stamped with the latest time it may be, and shown once that
-//!    has certainly passed (commit-wait). Readers assert that nothing is shown before its time, and that of two commits, one after the
-//!    other, the later has the later stamp, on whichever nodes they were made; and what becomes of that without the wait.
+//! 1. **Order.** A client writes to one node, hears that it is done, and writes the same key to
+//!    another node. The second write happened after the first. Each node keeps two registers for a
+//!    key, in both of which the last write wins: by wall clock, and by hybrid timestamp, which the
+//!    layers carry from the nodes to the client and back. Each write that the wall clock loses to
+//!    an earlier one, on any node, is printed; asserted is that hybrid time loses none, neither
+//!    where it is made nor where it is replicated.
+//! 2. **Certainty.** The clocks are set right to within ε = 4 ms. Commits are stamped with the
+//!    latest time it may be, and shown once that has certainly passed (commit-wait). Readers assert
+//!    that nothing is shown before its time, and that of two commits, one after the other, the
+//!    later has the later stamp, on whichever nodes they were made; and what becomes of that
+//!    without the wait.
 //!
-//! All three processes run on one machine, so its clock is the true time here. Each is given its own error.
+//! All three processes run on one machine, so its clock is the true time here. Each is given its
+//! own error.
 
 mod certainty;
 mod commits;
@@ -56,7 +62,11 @@ async fn show() -> Result<(), Failure> {
     let nodes: Vec<Peer> = children.iter().map(|child| client.at(child.address())).collect();
     for node in &nodes {
         let others = nodes.iter().filter(|other| other.address() != node.address());
-        node.put("/peers", &others.map(|other| other.address().to_string()).collect::<Vec<_>>().join(" ")).await?;
+        node.put(
+            "/peers",
+            &others.map(|other| other.address().to_string()).collect::<Vec<_>>().join(" "),
+        )
+        .await?;
     }
     order::show(&nodes).await?;
     certainty::show(&nodes).await

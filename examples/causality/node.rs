@@ -74,7 +74,8 @@ pub(crate) async fn serve(id: &str) -> Result<(), Failure> {
 
 async fn peers(State(node): State<Arc<Node>>, addresses: String) -> Result<(), StatusCode> {
     let client = Peer::with(node.hlc.clone());
-    let peers = addresses.split(' ').map(|address| address.parse().map(|address| client.at(address)));
+    let peers =
+        addresses.split(' ').map(|address| address.parse().map(|address| client.at(address)));
     let peers = peers.collect::<Result<_, _>>().map_err(|_| StatusCode::BAD_REQUEST)?;
     node.peers.set(peers).map_err(|_| StatusCode::CONFLICT)
 }

@@ -71,6 +71,10 @@ impl<C: PhysicalClock> Peer<C> {
         let response = self.http.clone().oneshot(request).await?;
         let (head, body) = response.into_parts();
         let body = String::from_utf8(body.collect().await?.to_bytes().into())?;
-        if head.status.is_success() { Ok(body) } else { Err(format!("{method} {uri}: {}: {body}", head.status).into()) }
+        if head.status.is_success() {
+            Ok(body)
+        } else {
+            Err(format!("{method} {uri}: {}: {body}", head.status).into())
+        }
     }
 }

@@ -43,8 +43,8 @@ struct Key {
     by_hlc: LwwRegister<String, Stamp>,
 }
 
-/// A client's write: stamped by both clocks, done at once here, and told to the others later. Answers whether each register took it, the
-/// wall clock's first.
+/// A client's write: stamped by both clocks, done at once here, and told to the others later.
+/// Answers whether each register took it, the wall clock's first.
 pub(crate) async fn write(
     State(node): State<Arc<Node>>,
     Path(key): Path<String>,
@@ -52,7 +52,8 @@ pub(crate) async fn write(
     value: String,
 ) -> String {
     let stamp = Stamp::new(received.at, node.id);
-    let wall = node.clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let wall =
+        node.clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_nanos();
     let took = node.registers.adopt(&key, &value, (wall, node.id), stamp);
     for peer in node.peers() {
         let (node, peer, path) = (Arc::clone(&node), peer.clone(), format!("/replicas/{key}"));
@@ -77,14 +78,17 @@ pub(crate) async fn replicate(
     let mut word = || words.next().ok_or(StatusCode::BAD_REQUEST);
     let wall = word()?.parse().map_err(|_| StatusCode::BAD_REQUEST)?;
     let stamp: Stamp = word()?.parse().map_err(|_| StatusCode::BAD_REQUEST)?;
-    // The stamp came in a body, not in the layers' header. One from too far ahead would win against all
-    // that is written until then. A reading of the wall clock cannot be checked like that.
+    // The stamp came in a body, not in the layers' header. One from too far ahead would win against
+    // all that is written until then. A reading of the wall clock cannot be checked like that.
     node.hlc.merge(stamp.time).map_err(|_| StatusCode::UNPROCESSABLE_ENTITY)?;
     Ok(node.registers.adopt(&key, word()?, (wall, stamp.node), stamp))
 }
 
 /// What either register holds, the wall clock's first.
-pub(crate) async fn read(State(node): State<Arc<Node>>, Path(key): Path<String>) -> Result<String, StatusCode> {
+pub(crate) async fn read(
+    State(node): State<Arc<Node>>,
+    Path(key): Path<String>,
+) -> Result<String, StatusCode> {
     let keys = node.registers.keys.lock().expect("nothing panics while it is held");
     let key = keys.get(&key).ok_or(StatusCode::NOT_FOUND)?;
     let (Some(by_wall), Some(by_hlc)) = (key.by_wall.value(), key.by_hlc.value()) else {
@@ -97,7 +101,8 @@ pub(crate) async fn under_way(State(node): State<Arc<Node>>) -> String {
     node.registers.under_way.load(Ordering::SeqCst).to_string()
 }
 
-/// Of each two writes that met in a register of this node, a line: by which clock, the key, what was dropped, and what was kept.
+/// Of each two writes that met in a register of this node, a line: by which clock, the key, what
+/// was dropped, and what was kept.
 pub(crate) async fn dropped(State(node): State<Arc<Node>>) -> String {
     node.registers.dropped.lock().expect("nothing panics while it is held").join("\n")
 }
@@ -111,14 +116,24 @@ impl Registers {
             dropped.extend(met.map(|[lost, kept]| format!("{clock} {key} {lost} {kept}")));
             took
         };
-        format!("{} {}", put("wall", meet(by_wall, wall, value)), put("hlc", meet(by_hlc, stamp, value)))
+        format!(
+            "{} {}",
+            put("wall", meet(by_wall, wall, value)),
+            put("hlc", meet(by_hlc, stamp, value))
+        )
     }
 }
 
-/// Writes, and says whether it was taken, and if there was a value already, which of the two was dropped and which kept.
-fn meet<S: Ord>(register: &mut LwwRegister<String, S>, stamp: S, value: &str) -> (bool, Option<[String; 2]>) {
+/// Writes, and says whether it was taken, and if there was a value already, which of the two was
+/// dropped and which kept.
+fn meet<S: Ord>(
+    register: &mut LwwRegister<String, S>,
+    stamp: S,
+    value: &str,
+) -> (bool, Option<[String; 2]>) {
     let held = register.value().cloned();
     let took = register.write(stamp, value.to_owned());
-    let met = held.map(|held| if took { [held, value.to_owned()] } else { [value.to_owned(), held] });
+    let met =
+        held.map(|held| if took { [held, value.to_owned()] } else { [value.to_owned(), held] });
     (took, met)
 }

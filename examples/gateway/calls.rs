@@ -7,8 +7,9 @@ use std::{
 
 use tokio::time::Instant;
 
-/// An upstream is no longer called when this many calls in a row have gone to others. In turn it would be every third; counted in
-/// calls and not in time, so that a stall of the machine is not taken for silence.
+/// An upstream is no longer called when this many calls in a row have gone to others. In turn it
+/// would be every third; counted in calls and not in time, so that a stall of the machine is not
+/// taken for silence.
 const QUIET: usize = 50;
 
 /// The log of all calls the gateway sends, attempts counted one by one.
@@ -32,7 +33,8 @@ impl Calls {
     }
 }
 
-/// A time in which an upstream was not called: from the last call before it to the first after it, if there was one.
+/// A time in which an upstream was not called: from the last call before it to the first after it,
+/// if there was one.
 pub(crate) struct Silence {
     pub(crate) from: Instant,
     pub(crate) to: Option<Instant>,

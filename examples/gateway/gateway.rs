@@ -1,4 +1,5 @@
-//! The gateway: its routes, and its client as it is often written. `stack.rs` has the one with Steadfast.
+//! The gateway: its routes, and its client as it is often written. `stack.rs` has the one with
+//! Steadfast.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -54,8 +55,10 @@ impl Gateway {
             Kind::Plain => (routes(plain(upstreams, &calls)), Vec::new()),
             Kind::Steadfast => {
                 let (backend, circuits) = stack::steadfast(upstreams, &calls)?;
-                // No request takes longer, whatever happens behind it; the refusal becomes a response.
-                let whole = DeadlineLayer::new(DeadlineConfig::new().total(Duration::from_millis(900)))?;
+                // No request takes longer, whatever happens behind it; the refusal becomes a
+                // response.
+                let whole =
+                    DeadlineLayer::new(DeadlineConfig::new().total(Duration::from_millis(900)))?;
                 (routes(backend).layer(respond(ServiceBuilder::new().layer(whole))), circuits)
             }
         };

@@ -15,7 +15,8 @@ use crate::Failure;
 pub(crate) struct Ledger(Arc<Mutex<HashMap<u64, u32>>>);
 
 impl Ledger {
-    /// Listens in this process. A datagram sent is a datagram that arrives, even if its sender is killed the moment after.
+    /// Listens in this process. A datagram sent is a datagram that arrives, even if its sender is
+    /// killed the moment after.
     pub(crate) async fn open() -> Result<(Self, SocketAddr), Failure> {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = socket.local_addr()?;

@@ -1,4 +1,5 @@
-//! The load: an open loop, as real callers are. They come at their rate, whether the gateway is quick or not.
+//! The load: an open loop, as real callers are. They come at their rate, whether the gateway is
+//! quick or not.
 
 use std::{
     net::SocketAddr,
@@ -57,8 +58,14 @@ enum Want {
     Order(u64),
 }
 
-/// Sends requests to `gateway` from `start` for `length`, the same ones every time, and waits for the last of them.
-pub(crate) async fn generate(gateway: SocketAddr, start: Instant, length: Duration, samples: Samples) {
+/// Sends requests to `gateway` from `start` for `length`, the same ones every time, and waits for
+/// the last of them.
+pub(crate) async fn generate(
+    gateway: SocketAddr,
+    start: Instant,
+    length: Duration,
+    samples: Samples,
+) {
     let caller: Caller = Client::builder(TokioExecutor::new()).build_http();
     let mut chance = Splitter::seeded(SEED).split();
     let mut due = interval_at(start, Duration::from_secs(1) / RATE);
@@ -88,12 +95,14 @@ fn draw(chance: &mut impl Rng, number: u32) -> Want {
 /// Whether the answer is the right one.
 async fn ask(caller: &Caller, gateway: SocketAddr, want: Want) -> Result<bool, Failure> {
     let (request, right) = match want {
-        Want::Item(id) => {
-            (Request::get(format!("http://{gateway}/items/{id}")).body(Body::default()), format!("item {id}\n"))
-        }
-        Want::Order(id) => {
-            (Request::post(format!("http://{gateway}/orders")).body(id.to_string().into()), format!("order {id}\n"))
-        }
+        Want::Item(id) => (
+            Request::get(format!("http://{gateway}/items/{id}")).body(Body::default()),
+            format!("item {id}\n"),
+        ),
+        Want::Order(id) => (
+            Request::post(format!("http://{gateway}/orders")).body(id.to_string().into()),
+            format!("order {id}\n"),
+        ),
     };
     let answer = caller.request(request?).await?;
     let is_success = answer.status().is_success();
@@ -103,7 +112,8 @@ async fn ask(caller: &Caller, gateway: SocketAddr, want: Want) -> Result<bool, F
 /// Tells an upstream, behind the gateway's back, to take that much longer for each answer.
 pub(crate) async fn slow(upstream: SocketAddr, by: Duration) -> Result<(), Failure> {
     let caller: Caller = Client::builder(TokioExecutor::new()).build_http();
-    let request = Request::post(format!("http://{upstream}/slow/{}", by.as_millis())).body(Body::default())?;
+    let request =
+        Request::post(format!("http://{upstream}/slow/{}", by.as_millis())).body(Body::default())?;
     caller.request(request).await?;
     Ok(())
 }

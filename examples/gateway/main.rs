@@ -1,16 +1,18 @@
-//! A gateway over three upstream processes that are paused, killed and slowed under load: first without Steadfast, then with it.
+//! A gateway over three upstream processes that are paused, killed and slowed under load: first
+//! without Steadfast, then with it.
 //!
 //! ```text
 //! cargo run --release --example gateway               compares and asserts; under a minute
 //! cargo run --release --example gateway -- --serve    keeps the gateway up, to be tried with curl
 //! ```
 //!
-//! Both gateways have the same routes, the same round robin over the same pooled client, the same load and the same faults. The
-//! one without has what is usual, a timeout of five seconds on each call, and neither retries nor looks at the health of its
-//! upstreams. The layers of the other one are in `stack.rs`; nothing but the gateway's own calls tells them of a fault.
+//! Both gateways have the same routes, the same round robin over the same pooled client, the same
+//! load and the same faults. The one without has what is usual, a timeout of five seconds on each
+//! call, and neither retries nor looks at the health of its upstreams. The layers of the other one
+//! are in `stack.rs`; nothing but the gateway's own calls tells them of a fault.
 //!
-//! No process stays behind, however this one ends. On systems other than Linux an upstream that is paused just when this process
-//! is killed cannot see that, and stays until it is resumed.
+//! No process stays behind, however this one ends. On systems other than Linux an upstream that is
+//! paused just when this process is killed cannot see that, and stays until it is resumed.
 
 mod calls;
 mod gateway;
@@ -51,14 +53,19 @@ fn main() -> ExitCode {
 
 /// The same load and the same faults twice, and what came of it side by side.
 async fn compare() -> Result<ExitCode, Failure> {
-    println!("Three upstreams, {} requests a second; callers wait at most {:?}.", load::RATE, load::PATIENCE);
+    println!(
+        "Three upstreams, {} requests a second; callers wait at most {:?}.",
+        load::RATE,
+        load::PATIENCE
+    );
     let without = Summary::of(&scenario::play(Kind::Plain).await?);
     let with = Summary::of(&scenario::play(Kind::Steadfast).await?);
     report::table(&without, &with);
     Ok(if report::claims_hold(&without, &with) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs `work` until it ends or Ctrl-C is pressed. Either way it is dropped, and with it the upstream processes it holds.
+/// Runs `work` until it ends or Ctrl-C is pressed. Either way it is dropped, and with it the
+/// upstream processes it holds.
 fn until_interrupted(
     work: impl Future<Output = Result<ExitCode, Failure>>,
     interrupted: ExitCode,

@@ -16,13 +16,20 @@ use crate::{
 pub(crate) fn headline(kind: Kind) {
     let what = match kind {
         Kind::Plain => "Without Steadfast: round robin, one timeout of 5 s",
-        Kind::Steadfast => "With Steadfast: the same, and retry, breaker, adaptive timeout, deadline",
+        Kind::Steadfast => {
+            "With Steadfast: the same, and retry, breaker, adaptive timeout, deadline"
+        }
     };
     println!("\n{what}\n   time     ok/s  errors/s      p50      p99  circuits");
 }
 
 /// Prints a line for each second of a run of this length, by the requests that ended in it.
-pub(crate) async fn lines(start: Instant, length: Duration, samples: Samples, circuits: Vec<Circuit>) {
+pub(crate) async fn lines(
+    start: Instant,
+    length: Duration,
+    samples: Samples,
+    circuits: Vec<Circuit>,
+) {
     let mut seen = 0;
     for second in 1..=length.as_secs() {
         sleep_until(start + Duration::from_secs(second)).await;
@@ -30,10 +37,18 @@ pub(crate) async fn lines(start: Instant, length: Duration, samples: Samples, ci
         seen += ended.len();
         let ok = ended.iter().filter(|sample| sample.ok).count();
         let (p50, p99) = quantiles(&ended);
-        let states: Vec<String> =
-            NAMES.iter().zip(&circuits).map(|(name, circuit)| format!("{name} {:9}", circuit.state())).collect();
-        let line =
-            format!("{second:5} s {ok:8} {:9} {:>8} {:>8}  {}", ended.len() - ok, ms(p50), ms(p99), states.join(" "));
+        let states: Vec<String> = NAMES
+            .iter()
+            .zip(&circuits)
+            .map(|(name, circuit)| format!("{name} {:9}", circuit.state()))
+            .collect();
+        let line = format!(
+            "{second:5} s {ok:8} {:9} {:>8} {:>8}  {}",
+            ended.len() - ok,
+            ms(p50),
+            ms(p99),
+            states.join(" ")
+        );
         println!("{}", line.trim_end());
     }
 }
@@ -42,7 +57,9 @@ pub(crate) async fn lines(start: Instant, length: Duration, samples: Samples, ci
 pub(crate) fn quantiles(samples: &[Sample]) -> (Duration, Duration) {
     let mut latencies: Vec<Duration> = samples.iter().map(|sample| sample.latency).collect();
     latencies.sort_unstable();
-    let at = |percent: usize| latencies.get(latencies.len() * percent / 100).copied().unwrap_or_default();
+    let at = |percent: usize| {
+        latencies.get(latencies.len() * percent / 100).copied().unwrap_or_default()
+    };
     (at(50), at(99))
 }
 
@@ -53,9 +70,13 @@ fn ms(duration: Duration) -> String {
 /// Both runs side by side.
 pub(crate) fn table(without: &Summary, with: &Summary) {
     println!("\n{:52} {:>18} {:>18}", "", "without Steadfast", "with Steadfast");
-    let row = |what: &str, of: &dyn Fn(&Summary) -> String| println!("{what:52} {:>18} {:>18}", of(without), of(with));
+    let row = |what: &str, of: &dyn Fn(&Summary) -> String| {
+        println!("{what:52} {:>18} {:>18}", of(without), of(with))
+    };
     row("requests", &|run| run.requests.to_string());
-    row("answered as they should be, within a second", &|run| format!("{:.2} %", run.success * 100.0));
+    row("answered as they should be, within a second", &|run| {
+        format!("{:.2} %", run.success * 100.0)
+    });
     row("time to the answer or to giving up, p50", &|run| ms(run.p50));
     row("                                    p99", &|run| ms(run.p99));
     row("attempts for each request", &|run| format!("{:.3}", run.attempts));
@@ -64,7 +85,9 @@ pub(crate) fn table(without: &Summary, with: &Summary) {
         let name = NAMES[disturbed.upstream];
         let what = format!("{name} {}: calls sent to it meanwhile", disturbed.fault.name());
         row(&what, &|run| run.disturbed[place].calls.to_string());
-        row("          time to stop calling it", &|run| seconds(run.disturbed[place].stopped_after));
+        row("          time to stop calling it", &|run| {
+            seconds(run.disturbed[place].stopped_after)
+        });
         row("          time to call it again, once it is back", &|run| back(&run.disturbed[place]));
     }
 }

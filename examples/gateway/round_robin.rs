@@ -10,7 +10,8 @@ use std::{
 
 use tower::Service;
 
-/// Sends each request to the next member that is ready. A member behind an open circuit is not, and is passed over.
+/// Sends each request to the next member that is ready. A member behind an open circuit is not, and
+/// is passed over.
 ///
 /// A handle that is called again, as a retry does, begins after the member it called last.
 pub(crate) struct RoundRobin<S> {
@@ -32,7 +33,12 @@ impl<S> RoundRobin<S> {
 impl<S: Clone> Clone for RoundRobin<S> {
     /// Readiness, and whom it called last, belong to one handle.
     fn clone(&self) -> Self {
-        Self { members: self.members.clone(), next: Arc::clone(&self.next), begin: None, ready: None }
+        Self {
+            members: self.members.clone(),
+            next: Arc::clone(&self.next),
+            begin: None,
+            ready: None,
+        }
     }
 }
 

@@ -40,7 +40,8 @@ impl Fault {
     }
 }
 
-/// The faults, in order: each upstream has one, for four seconds, and the time until the next to come back.
+/// The faults, in order: each upstream has one, for four seconds, and the time until the next to
+/// come back.
 const FAULTS: [Fault; 3] = [Fault::Paused, Fault::Killed, Fault::Slowed];
 const CALM: Duration = Duration::from_secs(3);
 const LASTS: Duration = Duration::from_secs(4);
@@ -78,13 +79,20 @@ pub(crate) async fn play(kind: Kind) -> Result<Run, Failure> {
     report::headline(kind);
     let (start, samples) = (Instant::now(), Samples::default());
     let load = tokio::spawn(load::generate(gateway.address, start, LENGTH, samples.clone()));
-    let lines = tokio::spawn(report::lines(start, LENGTH, samples.clone(), gateway.circuits.clone()));
+    let lines =
+        tokio::spawn(report::lines(start, LENGTH, samples.clone(), gateway.circuits.clone()));
     let spans = disturb(&mut upstreams, start + CALM).await?;
     load.await?;
     lines.await?;
     let states = gateway.circuits.iter().map(steadfast::breaker::Circuit::state).collect();
     let samples = std::mem::take(&mut *samples.lock());
-    Ok(Run { samples, calls: gateway.calls.take(), spans, states, executed_twice: ledger.executed().1 })
+    Ok(Run {
+        samples,
+        calls: gateway.calls.take(),
+        spans,
+        states,
+        executed_twice: ledger.executed().1,
+    })
 }
 
 /// One fault after the other, each on another upstream. The gateway is told nothing.

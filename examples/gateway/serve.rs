@@ -36,12 +36,19 @@ pub(crate) async fn serve() -> Result<ExitCode, Failure> {
 async fn follow(name: char, mut transitions: Transitions) {
     loop {
         let transition = transitions.changed().await;
-        println!("circuit {name}: {} -> {} ({:?})", transition.from, transition.to, transition.cause);
+        println!(
+            "circuit {name}: {} -> {} ({:?})",
+            transition.from, transition.to, transition.cause
+        );
     }
 }
 
 /// Starts an upstream again that has been dead for long enough.
-fn revive(upstreams: &mut Upstreams, which: usize, dead_since: &mut Option<Instant>) -> Result<(), Failure> {
+fn revive(
+    upstreams: &mut Upstreams,
+    which: usize,
+    dead_since: &mut Option<Instant>,
+) -> Result<(), Failure> {
     if upstreams.child(which).is_alive()? {
         return Ok(());
     }
@@ -68,7 +75,9 @@ fn explain(gateway: &Gateway, upstreams: &mut Upstreams) {
     println!(
         "  while sleep 0.02; do curl -s -o /dev/null -w '%{{http_code}} %{{time_total}}\\n' http://{address}/items/7; done\n"
     );
-    println!("and meanwhile, to pause an upstream, resume it, kill it, and slow it by 800 ms (by 0 to end that)\n");
+    println!(
+        "and meanwhile, to pause an upstream, resume it, kill it, and slow it by 800 ms (by 0 to end that)\n"
+    );
     for (which, name) in NAMES.into_iter().enumerate() {
         let child = upstreams.child(which);
         let (pid, upstream) = (child.id(), child.address());

@@ -21,13 +21,19 @@ use crate::{
     upstream::NAMES,
 };
 
-/// The same round robin over the same client as without Steadfast, and the circuits of the upstreams.
-pub(crate) fn steadfast(upstreams: &[SocketAddr], calls: &Calls) -> Result<(Backend, Vec<Circuit>), Failure> {
+/// The same round robin over the same client as without Steadfast, and the circuits of the
+/// upstreams.
+pub(crate) fn steadfast(
+    upstreams: &[SocketAddr],
+    calls: &Calls,
+) -> Result<(Backend, Vec<Circuit>), Failure> {
     let circuits = NAMES.into_iter().map(circuit).collect::<Result<Vec<_>, _>>()?;
     let mut members = Vec::new();
     for (sender, circuit) in senders(upstreams, calls).zip(&circuits) {
-        // What takes twice as long as the slowest of a hundred is not coming; and callers wait a second at most.
-        let timeout = TimeoutLayer::adaptive(Duration::from_millis(50), Duration::from_millis(300))?;
+        // What takes twice as long as the slowest of a hundred is not coming; and callers wait a
+        // second at most.
+        let timeout =
+            TimeoutLayer::adaptive(Duration::from_millis(50), Duration::from_millis(300))?;
         let stack = ServiceBuilder::new()
             .layer(BreakerLayer::new(circuit.clone()).http())
             .layer(timeout.http())
@@ -37,7 +43,8 @@ pub(crate) fn steadfast(upstreams: &[SocketAddr], calls: &Calls) -> Result<(Back
     }
     // The next attempt goes to another upstream, so there is little to wait for.
     let backoff = Backoff::exponential(Duration::from_millis(10), Duration::from_millis(100))?;
-    let retry = RetryLayer::new(RetryConfig::new().backoff(backoff.with_jitter(Jitter::Equal))).http();
+    let retry =
+        RetryLayer::new(RetryConfig::new().backoff(backoff.with_jitter(Jitter::Equal))).http();
     let service = retry.layer(RoundRobin::new(members)).map_err(BoxError::from);
     Ok((BoxCloneSyncService::new(service.map_response(IntoResponse::into_response)), circuits))
 }

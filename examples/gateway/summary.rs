@@ -39,7 +39,8 @@ pub(crate) struct Disturbed {
 impl Summary {
     #[expect(clippy::cast_precision_loss, reason = "thousands of requests")]
     pub(crate) fn of(run: &Run) -> Self {
-        let (requests, ok) = (run.samples.len(), run.samples.iter().filter(|sample| sample.ok).count());
+        let (requests, ok) =
+            (run.samples.len(), run.samples.iter().filter(|sample| sample.ok).count());
         let (p50, p99) = quantiles(&run.samples);
         Self {
             requests,
@@ -57,8 +58,11 @@ impl Summary {
 impl Disturbed {
     fn of(run: &Run, span: &Span) -> Self {
         let meanwhile = span.from..span.to;
-        let calls =
-            run.calls.iter().filter(|call| call.upstream == span.upstream && meanwhile.contains(&call.at)).count();
+        let calls = run
+            .calls
+            .iter()
+            .filter(|call| call.upstream == span.upstream && meanwhile.contains(&call.at))
+            .count();
         let silences = silences(&run.calls, span.upstream, &(span.from..span.until));
         let first = silences.first().filter(|silence| silence.from < span.to);
         let back = match silences.last() {

@@ -1,4 +1,5 @@
-//! The upstreams: child processes that serve items and take orders, and the handles to disturb them.
+//! The upstreams: child processes that serve items and take orders, and the handles to disturb
+//! them.
 
 use std::{
     io,
@@ -38,9 +39,11 @@ pub(crate) struct Upstreams {
 }
 
 impl Upstreams {
-    /// Starts one process for each name. Each tells `ledger` what orders it executes, which outlives it when it is killed.
+    /// Starts one process for each name. Each tells `ledger` what orders it executes, which
+    /// outlives it when it is killed.
     pub(crate) fn start(ledger: SocketAddr) -> Result<Self, Failure> {
-        let children = (0..NAMES.len()).map(|which| spawn(which, 0, ledger)).collect::<Result<_, _>>()?;
+        let children =
+            (0..NAMES.len()).map(|which| spawn(which, 0, ledger)).collect::<Result<_, _>>()?;
         Ok(Self { children, ledger })
     }
 
@@ -72,16 +75,23 @@ struct Server {
     ledger: UdpSocket,
 }
 
-/// Serves until the parent is gone. `args`: which of the upstreams, the port (0 for any), the ledger's address.
+/// Serves until the parent is gone. `args`: which of the upstreams, the port (0 for any), the
+/// ledger's address.
 pub(crate) fn serve(args: &[&str]) -> Result<ExitCode, Failure> {
     process::exit_when_orphaned();
-    let [which, port, ledger] = args else { return Err("an upstream needs its number, a port and a ledger".into()) };
+    let [which, port, ledger] = args else {
+        return Err("an upstream needs its number, a port and a ledger".into());
+    };
     let (seed, port, ledger) = (which.parse()?, port.parse()?, ledger.parse::<SocketAddr>()?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         socket.connect(ledger).await?;
-        let server = Server { chance: Splitter::seeded(seed), slowed_by_ms: AtomicU64::new(0), ledger: socket };
+        let server = Server {
+            chance: Splitter::seeded(seed),
+            slowed_by_ms: AtomicU64::new(0),
+            ledger: socket,
+        };
         let routes = Router::new()
             .route("/items/{id}", get(item))
             .route("/orders", post(order))
@@ -99,7 +109,9 @@ pub(crate) fn serve(args: &[&str]) -> Result<ExitCode, Failure> {
 async fn bind(port: u16) -> io::Result<TcpListener> {
     for _ in 0..20 {
         match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => sleep(Duration::from_millis(100)).await,
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                sleep(Duration::from_millis(100)).await
+            }
             bound => return bound,
         }
     }
@@ -111,8 +123,12 @@ async fn item(State(server): State<Arc<Server>>, Path(id): Path<u64>) -> String 
     format!("item {id}\n")
 }
 
-/// Executes first and answers later: a caller who gave up in between has placed the order all the same.
-async fn order(State(server): State<Arc<Server>>, body: String) -> Result<(StatusCode, String), StatusCode> {
+/// Executes first and answers later: a caller who gave up in between has placed the order all the
+/// same.
+async fn order(
+    State(server): State<Arc<Server>>,
+    body: String,
+) -> Result<(StatusCode, String), StatusCode> {
     let id: u64 = body.trim().parse().map_err(|_| StatusCode::BAD_REQUEST)?;
     let entered = server.ledger.send(&id.to_be_bytes()).await;
     entered.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
@@ -125,7 +141,8 @@ async fn slow(State(server): State<Arc<Server>>, Path(ms): Path<u64>) {
 }
 
 impl Server {
-    /// Takes a log-normal time with a median of 6 ms and a 99 % quantile of 15 ms, as services do, and what it is slowed by.
+    /// Takes a log-normal time with a median of 6 ms and a 99 % quantile of 15 ms, as services do,
+    /// and what it is slowed by.
     async fn work(&self) {
         let mut chance = self.chance.split();
         // Twelve uniform numbers add up to a normal one, near enough.

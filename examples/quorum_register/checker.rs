@@ -1,4 +1,5 @@
-//! One writer and three readers, from the first scene to the last, and what the readers must never see.
+//! One writer and three readers, from the first scene to the last, and what the readers must never
+//! see.
 
 use std::{
     sync::{Arc, atomic::Ordering::SeqCst},
@@ -20,8 +21,8 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(5);
 /// How long anything may take to show. Only a run that fails takes so long.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
-/// Writes 1, 2, 3 …, reads them all the time, and counts each read that is older than what was acknowledged, or returned by
-/// a read of a quorum, before it began.
+/// Writes 1, 2, 3 …, reads them all the time, and counts each read that is older than what was
+/// acknowledged, or returned by a read of a quorum, before it began.
 pub(crate) struct Checker {
     seen: Arc<Seen>,
     tasks: Vec<JoinHandle<Result<(), Failure>>>,
@@ -42,15 +43,20 @@ impl Checker {
 
     /// Waits until side A has written and read some more.
     pub(crate) async fn goes_on(&self) -> Result<(), Failure> {
-        let (written, read) = (self.seen.acknowledged.load(SeqCst) + 50, self.seen.a.answered.load(SeqCst) + 50);
-        let went_on = |seen: &Seen| seen.acknowledged.load(SeqCst) >= written && seen.a.answered.load(SeqCst) >= read;
+        let (written, read) =
+            (self.seen.acknowledged.load(SeqCst) + 50, self.seen.a.answered.load(SeqCst) + 50);
+        let went_on = |seen: &Seen| {
+            seen.acknowledged.load(SeqCst) >= written && seen.a.answered.load(SeqCst) >= read
+        };
         self.until(went_on).await.map_err(|_| "side A does not go on".into())
     }
 
     /// Waits until a read of one node was old.
     pub(crate) async fn shows_old_reads(&self) -> Result<(), Failure> {
         let old = |seen: &Seen| seen.one.old.load(SeqCst) > 0;
-        self.until(old).await.map_err(|_| "reads of one node are never old: the check shows nothing".into())
+        self.until(old)
+            .await
+            .map_err(|_| "reads of one node are never old: the check shows nothing".into())
     }
 
     async fn until(&self, holds: impl Fn(&Seen) -> bool) -> Result<(), Failure> {
@@ -75,7 +81,8 @@ impl Checker {
             unacknowledged.load(SeqCst)
         );
         for (what, reads) in [("side A", a), ("side B", b), ("side B, of one node", one)] {
-            let [answered, denied, old] = [&reads.answered, &reads.denied, &reads.old].map(|count| count.load(SeqCst));
+            let [answered, denied, old] =
+                [&reads.answered, &reads.denied, &reads.old].map(|count| count.load(SeqCst));
             println!("  {what:<20} {old:>4} of {answered} ({denied} were denied)");
         }
         if a.old.load(SeqCst) + b.old.load(SeqCst) > 0 {

@@ -13,7 +13,8 @@ type CallFailure = Box<CallError<peer::Response, peer::Error>>;
 pub(crate) enum Denied {
     /// No quorum said what it holds. A write has not begun.
     Asking(CallFailure),
-    /// No quorum took the value, but some node may have. Until a read has shown it, the next may show it or not.
+    /// No quorum took the value, but some node may have. Until a read has shown it, the next may
+    /// show it or not.
     Storing(CallFailure),
     /// A node's answer makes no sense.
     Garbled(usize),

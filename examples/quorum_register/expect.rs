@@ -14,7 +14,8 @@ use crate::{
 
 pub(crate) const KEY: &str = "tea";
 
-/// What is certain is said in a few milliseconds. The bound leaves room for a busy machine, and is far from the deadline.
+/// What is certain is said in a few milliseconds. The bound leaves room for a busy machine, and is
+/// far from the deadline.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
 /// Writes at one client and reads at the other. Says how long either took.
@@ -50,7 +51,8 @@ pub(crate) async fn sees_nothing(register: &Register) -> Result<(), Failure> {
     }
 }
 
-/// Checks that it was lost, far from the deadline, by errors of just these nodes, and before anything was written. Says how.
+/// Checks that it was lost, far from the deadline, by errors of just these nodes, and before
+/// anything was written. Says how.
 pub(crate) fn lost<T>(outcome: Result<T, Denied>, by: NodeSet) -> Result<String, Failure> {
     let failure = match outcome {
         Err(Denied::Asking(failure)) => failure,
@@ -62,7 +64,10 @@ pub(crate) fn lost<T>(outcome: Result<T, Denied>, by: NodeSet) -> Result<String,
         return Err(format!("lost by other nodes than {by}: {failure}").into());
     }
     if answers.elapsed() >= AT_ONCE {
-        return Err(format!("certain long before the deadline of {PATIENCE:?}, and said late: {failure}").into());
+        return Err(format!(
+            "certain long before the deadline of {PATIENCE:?}, and said late: {failure}"
+        )
+        .into());
     }
     Ok(summary(answers))
 }

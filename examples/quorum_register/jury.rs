@@ -45,12 +45,18 @@ impl Jury {
     }
 }
 
-async fn look(peers: Vec<Peer>, guilty: usize, is_over: Arc<AtomicBool>, looks: Arc<AtomicU64>) -> Result<(), Failure> {
+async fn look(
+    peers: Vec<Peer>,
+    guilty: usize,
+    is_over: Arc<AtomicBool>,
+    looks: Arc<AtomicU64>,
+) -> Result<(), Failure> {
     while !is_over.load(SeqCst) {
         for (observer, peer) in peers.iter().enumerate() {
             // Who is stopped says nothing.
             let Ok(Ok(verdicts)) = timeout(ANSWER, verdicts(peer)).await else { continue };
-            let mut convicted = verdicts.iter().enumerate().filter(|(_, verdict)| *verdict == "Won");
+            let mut convicted =
+                verdicts.iter().enumerate().filter(|(_, verdict)| *verdict == "Won");
             if let Some((suspect, _)) = convicted.find(|(suspect, _)| *suspect != guilty) {
                 return Err(format!("{observer} holds {suspect} for dead by a quorum").into());
             }

@@ -20,8 +20,8 @@ use tokio::net::TcpListener;
 
 use crate::{Failure, entry::Entry};
 
-/// A node that is killed stays dead: started again, it would deny what it had acknowledged, and reads and writes would no
-/// longer meet.
+/// A node that is killed stays dead: started again, it would deny what it had acknowledged, and
+/// reads and writes would no longer meet.
 #[derive(Default)]
 struct Node {
     hlc: Hlc,
@@ -32,7 +32,10 @@ struct Node {
 pub(crate) async fn serve() -> Result<(), Failure> {
     let node = Arc::new(Node::default());
     let stamped = respond(HlcLayer::new(node.hlc.clone()));
-    serve_routes(Router::new().route("/keys/{key}", get(read).put(write)).with_state(node).layer(stamped)).await
+    serve_routes(
+        Router::new().route("/keys/{key}", get(read).put(write)).with_state(node).layer(stamped),
+    )
+    .await
 }
 
 /// Serves `routes` on a free port until the parent is gone.
@@ -45,19 +48,26 @@ pub(crate) async fn serve_routes(routes: Router) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn read(State(node): State<Arc<Node>>, Path(key): Path<String>) -> Result<String, StatusCode> {
+async fn read(
+    State(node): State<Arc<Node>>,
+    Path(key): Path<String>,
+) -> Result<String, StatusCode> {
     let keys = node.keys.lock().expect("nothing panics while it is held");
     let register = keys.get(&key).ok_or(StatusCode::NOT_FOUND)?;
     let (stamp, value) = register.stamp().zip(register.value()).ok_or(StatusCode::NOT_FOUND)?;
     Ok(Entry { stamp: *stamp, value: value.clone() }.to_string())
 }
 
-/// Takes a value unless it holds a newer one. Either way the write is in the past now, which is all that its writer wants to
-/// know.
-async fn write(State(node): State<Arc<Node>>, Path(key): Path<String>, body: String) -> Result<StatusCode, StatusCode> {
+/// Takes a value unless it holds a newer one. Either way the write is in the past now, which is all
+/// that its writer wants to know.
+async fn write(
+    State(node): State<Arc<Node>>,
+    Path(key): Path<String>,
+    body: String,
+) -> Result<StatusCode, StatusCode> {
     let entry: Entry = body.parse().map_err(|_| StatusCode::BAD_REQUEST)?;
-    // A stamp from the far future would win for ever. And once the clock has heard of a stamp, every answer tells its
-    // reader's.
+    // A stamp from the far future would win for ever. And once the clock has heard of a stamp,
+    // every answer tells its reader's.
     node.hlc.merge(entry.stamp.time).map_err(|_| StatusCode::UNPROCESSABLE_ENTITY)?;
     let mut keys = node.keys.lock().expect("nothing panics while it is held");
     let _ = keys.entry(key).or_default().write(entry.stamp, entry.value);

@@ -1,4 +1,5 @@
-//! One observer: it asks the others for their reports, suspects who does not answer, and counts votes.
+//! One observer: it asks the others for their reports, suspects who does not answer, and counts
+//! votes.
 
 use std::{
     fmt::Write,
@@ -62,11 +63,14 @@ pub(crate) async fn serve(id: &str) -> Result<(), Failure> {
 /// Begins to watch. The addresses of all are told in order; its own is not used.
 async fn start(State(observer): State<Arc<Observer>>, addresses: String) -> Result<(), StatusCode> {
     let addresses = addresses.split(' ').map(str::parse).collect::<Result<Vec<_>, _>>();
-    let peers = addresses.ok().and_then(|addresses| Peer::all(observer.hlc.clone(), addresses).ok());
+    let peers =
+        addresses.ok().and_then(|addresses| Peer::all(observer.hlc.clone(), addresses).ok());
     let peers = peers.filter(|peers| peers.len() == NODES).ok_or(StatusCode::BAD_REQUEST)?;
     let view = View::new(now()).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     observer.view.set(Mutex::new(view)).map_err(|_| StatusCode::CONFLICT)?;
-    for (suspect, peer) in peers.into_iter().enumerate().filter(|(suspect, _)| *suspect != observer.id) {
+    for (suspect, peer) in
+        peers.into_iter().enumerate().filter(|(suspect, _)| *suspect != observer.id)
+    {
         tokio::spawn(Arc::clone(&observer).watch(suspect, peer));
     }
     Ok(())
@@ -135,7 +139,10 @@ impl Observer {
 
 impl View {
     fn new(now: Instant) -> Result<Self, Failure> {
-        Ok(Self { heard: [now; NODES], tally: SuspicionTally::new(Threshold::majority_of(NODES)?, MAX_AGE)? })
+        Ok(Self {
+            heard: [now; NODES],
+            tally: SuspicionTally::new(Threshold::majority_of(NODES)?, MAX_AGE)?,
+        })
     }
 
     /// Takes an observer's reports. That it has any is its heartbeat.

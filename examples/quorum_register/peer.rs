@@ -43,11 +43,18 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// A peer at each address, over one client.
-    pub(crate) fn all(hlc: Hlc, addresses: impl IntoIterator<Item = SocketAddr>) -> Result<Vec<Self>, Failure> {
+    pub(crate) fn all(
+        hlc: Hlc,
+        addresses: impl IntoIterator<Item = SocketAddr>,
+    ) -> Result<Vec<Self>, Failure> {
         // An answer is in once its last byte is: before that its node may still fail.
-        let stack = ServiceBuilder::new().layer(CollectLayer::new(LIMIT)).layer(PropagateHlcLayer::new(hlc));
+        let stack = ServiceBuilder::new()
+            .layer(CollectLayer::new(LIMIT))
+            .layer(PropagateHlcLayer::new(hlc));
         let http = guard(stack).layer(Client::builder(TokioExecutor::new()).build_http());
-        let at = |address: SocketAddr| Ok(Self { http: http.clone(), node: address.to_string().parse()? });
+        let at = |address: SocketAddr| {
+            Ok(Self { http: http.clone(), node: address.to_string().parse()? })
+        };
         addresses.into_iter().map(at).collect()
     }
 
@@ -84,7 +91,8 @@ impl Service<Request> for Peer {
         let mut uri = std::mem::take(request.uri_mut()).into_parts();
         uri.scheme = Some(Scheme::HTTP);
         uri.authority = Some(self.node.clone());
-        *request.uri_mut() = Uri::from_parts(uri).expect("a path with a scheme and an authority is a URI");
+        *request.uri_mut() =
+            Uri::from_parts(uri).expect("a path with a scheme and an authority is a URI");
         self.http.call(request)
     }
 }

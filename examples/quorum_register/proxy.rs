@@ -33,7 +33,8 @@ impl Links {
         Ok(address)
     }
 
-    /// Breaks every connection, and returns when nothing is carried any more. New ones are accepted and broken at once.
+    /// Breaks every connection, and returns when nothing is carried any more. New ones are accepted
+    /// and broken at once.
     pub(crate) async fn cut(&self) {
         self.is_cut.send_replace(true);
         // Each link listens to the switch, and so does each connection.

@@ -43,7 +43,8 @@ pub(crate) struct Register {
 }
 
 impl Register {
-    /// Over `peers`, those named first preferred for reads. Whatever this client writes is stamped with `id`.
+    /// Over `peers`, those named first preferred for reads. Whatever this client writes is stamped
+    /// with `id`.
     pub(crate) fn new(
         id: NodeId,
         hlc: Hlc,
@@ -53,9 +54,12 @@ impl Register {
         let background = Detach::new(DetachConfig::new().limit(BACKGROUND))?;
         let nodes = || peers.iter().cloned();
         // Reads ask a quorum, and one node more if that takes longer than it mostly does.
-        let read = CallConfig::hedged(Hedge::new(Duration::from_millis(2), Duration::from_millis(50))).named("read");
+        let read =
+            CallConfig::hedged(Hedge::new(Duration::from_millis(2), Duration::from_millis(50)))
+                .named("read");
         let reads = QuorumCall::new(*rules.read(), nodes(), read)?;
-        let reads_of_one = QuorumCall::new(Threshold::of(1, peers.len())?, nodes(), CallConfig::quorum_first())?;
+        let reads_of_one =
+            QuorumCall::new(Threshold::of(1, peers.len())?, nodes(), CallConfig::quorum_first())?;
         // Writes should get to every node, though a quorum is waited for.
         let write = CallConfig::all_at_once().named("write");
         let writes = QuorumCall::new(*rules.write(), nodes(), write)?;
@@ -86,8 +90,8 @@ impl Register {
         Ok(())
     }
 
-    /// The newest value a quorum holds, if there is one. It is nowhere lost again: a quorum holds it, or is made to, before
-    /// this returns.
+    /// The newest value a quorum holds, if there is one. It is nowhere lost again: a quorum holds
+    /// it, or is made to, before this returns.
     pub(crate) async fn read(&self, key: &str) -> Result<Option<Entry>, Denied> {
         let deadline = deadline();
         let mut tally = NewestTally::new(*self.rules.read());
@@ -99,7 +103,8 @@ impl Register {
         let current = tally.current();
         let Some((_, Some(newest))) = tally.into_newest() else { return Ok(None) };
         if !self.rules.write().is_quorum(current) {
-            // Otherwise the next read might meet none of the nodes that hold it, and go back in time.
+            // Otherwise the next read might meet none of the nodes that hold it, and go back in
+            // time.
             self.store(key, &newest, deadline).await?;
         }
         Ok(Some(newest))
@@ -114,15 +119,16 @@ impl Register {
         }
     }
 
-    /// Stamps a write. What comes back with a quorum's answers is their hybrid time: the next tick is
-    /// above every stamp that these nodes hold, whichever client made it.
+    /// Stamps a write. What comes back with a quorum's answers is their hybrid time: the next tick
+    /// is above every stamp that these nodes hold, whichever client made it.
     async fn stamp(&self, key: &str, value: &str, deadline: Deadline) -> Result<Entry, Denied> {
         ask(&self.reads, key, deadline).await?;
         Ok(Entry { stamp: Stamp::new(self.hlc.tick(), self.id), value: value.to_owned() })
     }
 
     async fn store(&self, key: &str, entry: &Entry, deadline: Deadline) -> Result<Replies, Denied> {
-        let request = Request::put(format!("/keys/{key}")).extension(deadline).body(entry.to_string().into());
+        let request =
+            Request::put(format!("/keys/{key}")).extension(deadline).body(entry.to_string().into());
         let request = request.expect("keys here are words");
         self.writes.clone().oneshot(request).await.map_err(|error| Denied::Storing(Box::new(error)))
     }

@@ -14,7 +14,9 @@ use crate::{
 const MOST: usize = 100;
 
 pub(crate) async fn show() -> Result<(), Failure> {
-    let Err(refused) = ReadWrite::counts(1, 3, NODES) else { return Err("r + w = 4 of 5 is not refused".into()) };
+    let Err(refused) = ReadWrite::counts(1, 3, NODES) else {
+        return Err("r + w = 4 of 5 is not refused".into());
+    };
     println!("Read 1 and write 3 of {NODES}: {refused}. So 3 and 3.");
     let mut sides = Sides::start(ReadWrite::counts(3, 3, NODES)?)?;
     well(&sides).await?;
@@ -61,8 +63,8 @@ async fn cut(sides: &Sides) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads until the first node of side B, which has missed the write, has it. Mostly one read is enough: that node is among
-/// those it asks first.
+/// Reads until the first node of side B, which has missed the write, has it. Mostly one read is
+/// enough: that node is among those it asks first.
 async fn repaired(b: &Register, value: &str) -> Result<(), Failure> {
     for _ in 0..MOST {
         sees(b, value).await?;
@@ -86,7 +88,10 @@ async fn half_written(a: &Register, b: &Register) -> Result<(), Failure> {
         }
     }
     let read = sees(a, "yellow").await?;
-    say("B writes half", &format!("it reaches node 3 only; as soon as B has read it, so does A, in {read:.1?}"));
+    say(
+        "B writes half",
+        &format!("it reaches node 3 only; as soon as B has read it, so does A, in {read:.1?}"),
+    );
     Ok(())
 }
 
@@ -104,12 +109,17 @@ async fn two_killed(sides: &mut Sides) -> Result<(), Failure> {
 /// A node that stands still may yet answer: the call waits for it, as long as it may.
 async fn not_certain(sides: &mut Sides) -> Result<(), Failure> {
     sides.pause(2)?;
-    let Err(Denied::Asking(failure)) = sides.a.read(KEY).await else { return Err("two of five were a quorum".into()) };
+    let Err(Denied::Asking(failure)) = sides.a.read(KEY).await else {
+        return Err("two of five were a quorum".into());
+    };
     let CallError::Incomplete { answers, .. } = &*failure else { return Err(failure.into()) };
     if answers.out() != set([2])? || answers.no() != set([0, 1])? {
         return Err(failure.into());
     }
-    say("and 2 stopped", &format!("not certain, so A waits until its deadline: {}", summary(answers)));
+    say(
+        "and 2 stopped",
+        &format!("not certain, so A waits until its deadline: {}", summary(answers)),
+    );
     sides.resume(2)?;
     let read = sees(&sides.a, "oolong").await?;
     sides.checker.goes_on().await?;

@@ -54,7 +54,11 @@ impl Seen {
         Ok(())
     }
 
-    pub(crate) async fn read(self: Arc<Self>, register: Register, reads: fn(&Self) -> &Reads) -> Result<(), Failure> {
+    pub(crate) async fn read(
+        self: Arc<Self>,
+        register: Register,
+        reads: fn(&Self) -> &Reads,
+    ) -> Result<(), Failure> {
         while !self.is_over.load(SeqCst) {
             let floor = self.floor();
             let returned = reads(&self).record(register.read(KEY).await, floor)?;

@@ -27,7 +27,9 @@ pub(crate) struct Sides {
 
 impl Sides {
     pub(crate) fn start(rules: ReadWrite<Threshold>) -> Result<Self, Failure> {
-        let nodes = block_in_place(|| (0..NODES).map(|_| Child::spawn(["--node"])).collect::<Result<Vec<_>, _>>())?;
+        let nodes = block_in_place(|| {
+            (0..NODES).map(|_| Child::spawn(["--node"])).collect::<Result<Vec<_>, _>>()
+        })?;
         let mut links = Links::new();
         let a = client(rules, NodeId(1), &nodes, &mut links, (&SIDE_A, &SIDE_B))?;
         let b = client(rules, NodeId(2), &nodes, &mut links, (&SIDE_B, &SIDE_A))?;
@@ -66,7 +68,8 @@ impl Sides {
     }
 }
 
-/// A client that reaches the nodes `here` directly, prefers them, and reaches those `there` by links.
+/// A client that reaches the nodes `here` directly, prefers them, and reaches those `there` by
+/// links.
 fn client(
     rules: ReadWrite<Threshold>,
     id: NodeId,

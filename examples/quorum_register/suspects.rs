@@ -40,10 +40,14 @@ pub(crate) async fn show() -> Result<(), Failure> {
 /// Tells each observer where the others are. The one that is to be cut off reaches them by links.
 async fn introduce(observers: &[Child]) -> Result<Links, Failure> {
     let mut links = Links::new();
-    for (id, peer) in Peer::all(Hlc::default(), observers.iter().map(Child::address))?.iter().enumerate() {
+    for (id, peer) in
+        Peer::all(Hlc::default(), observers.iter().map(Child::address))?.iter().enumerate()
+    {
         let addresses = observers.iter().map(Child::address);
-        let reached = addresses.map(|address| if id == CUT_OFF { links.to(address) } else { Ok(address) });
-        let reached = reached.map(|address| Ok(address?.to_string())).collect::<Result<Vec<_>, Failure>>()?;
+        let reached =
+            addresses.map(|address| if id == CUT_OFF { links.to(address) } else { Ok(address) });
+        let reached =
+            reached.map(|address| Ok(address?.to_string())).collect::<Result<Vec<_>, Failure>>()?;
         peer.put("/peers", reached.join(" ")).await?;
     }
     Ok(links)
@@ -82,18 +86,28 @@ fn all_but(one: usize) -> Vec<usize> {
 }
 
 /// Waits until each of `observers` decides so of each of `suspects`. Says how long that took.
-async fn agree(peers: &[Peer], observers: &[usize], suspects: &[usize], decision: &str) -> Result<Duration, Failure> {
+async fn agree(
+    peers: &[Peer],
+    observers: &[usize],
+    suspects: &[usize],
+    decision: &str,
+) -> Result<Duration, Failure> {
     until(async || {
         for observer in observers {
             let verdicts = verdicts(&peers[*observer]).await?;
-            if suspects.iter().any(|suspect| verdicts.get(*suspect).is_none_or(|verdict| verdict != decision)) {
+            if suspects
+                .iter()
+                .any(|suspect| verdicts.get(*suspect).is_none_or(|verdict| verdict != decision))
+            {
                 return Ok(false);
             }
         }
         Ok(true)
     })
     .await
-    .map_err(|failure| format!("{observers:?} never agreed on {decision} of {suspects:?}: {failure}").into())
+    .map_err(|failure| {
+        format!("{observers:?} never agreed on {decision} of {suspects:?}: {failure}").into()
+    })
 }
 
 async fn until(holds: impl AsyncFn() -> Result<bool, Failure>) -> Result<Duration, Failure> {

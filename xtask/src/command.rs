@@ -49,7 +49,8 @@ impl Cmd {
     pub(crate) fn run(mut self) -> Result<(), Failure> {
         let line = self.line();
         eprintln!("$ {line}");
-        let mut child = self.command.spawn().map_err(|error| format!("cannot start `{line}`: {error}"))?;
+        let mut child =
+            self.command.spawn().map_err(|error| format!("cannot start `{line}`: {error}"))?;
         match wait(&mut child, self.limit)? {
             Some(status) if status.success() => Ok(()),
             Some(status) => Err(format!("{status}: {line}").into()),
@@ -72,7 +73,10 @@ impl Cmd {
         let env = self.env.iter().map(|(name, value)| format!("{name}={value:?}"));
         let program = Path::new(self.command.get_program()).file_name().unwrap_or_default();
         let args = self.command.get_args().map(|arg| arg.to_string_lossy().into_owned());
-        env.chain([program.to_string_lossy().into_owned()]).chain(args).collect::<Vec<_>>().join(" ")
+        env.chain([program.to_string_lossy().into_owned()])
+            .chain(args)
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 
@@ -99,7 +103,10 @@ pub(crate) fn timed<T>(act: impl FnOnce() -> T) -> (T, Duration) {
     (result, now().saturating_duration_since(since))
 }
 
-#[expect(clippy::disallowed_methods, reason = "a task on a real machine, not a layer: it has no other clock to follow")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a task on a real machine, not a layer: it has no other clock to follow"
+)]
 fn now() -> Instant {
     Instant::now()
 }
@@ -117,12 +124,19 @@ mod tests {
         let failure = shell("exit $CODE").env("CODE", "3").run().unwrap_err().to_string();
         assert_eq!(failure, "exit status: 3: CODE=\"3\" sh -c exit $CODE");
         assert!(shell("exit 3").output().is_err());
-        assert!(Cmd::new("no-such-program", Path::new("/")).run().unwrap_err().to_string().contains("no-such-program"));
+        assert!(
+            Cmd::new("no-such-program", Path::new("/"))
+                .run()
+                .unwrap_err()
+                .to_string()
+                .contains("no-such-program")
+        );
     }
 
     #[test]
     fn a_command_that_hangs_is_killed_at_its_limit() {
-        let failure = shell("exec sleep 600").limit(Duration::from_millis(50)).run().unwrap_err().to_string();
+        let failure =
+            shell("exec sleep 600").limit(Duration::from_millis(50)).run().unwrap_err().to_string();
         assert!(failure.starts_with("not done after 0 s"), "{failure}");
     }
 

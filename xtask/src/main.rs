@@ -41,11 +41,16 @@ fn run(args: &[String]) -> Result<(), Failure> {
 
 /// The steps asked for, or all of them.
 fn choose(steps: Vec<Step>, wanted: &[String]) -> Result<Vec<Step>, Failure> {
-    if let Some(unknown) = wanted.iter().find(|name| steps.iter().all(|step| step.name != name.as_str())) {
+    if let Some(unknown) =
+        wanted.iter().find(|name| steps.iter().all(|step| step.name != name.as_str()))
+    {
         let names: Vec<&str> = steps.iter().map(|step| step.name).collect();
         return Err(format!("there is no step {unknown}; there are: {}", names.join(", ")).into());
     }
-    Ok(steps.into_iter().filter(|step| wanted.is_empty() || wanted.iter().any(|name| name == step.name)).collect())
+    Ok(steps
+        .into_iter()
+        .filter(|step| wanted.is_empty() || wanted.iter().any(|name| name == step.name))
+        .collect())
 }
 
 /// Runs the steps in order and stops at the first that fails; either way it ends with a summary.

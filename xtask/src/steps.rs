@@ -32,7 +32,11 @@ pub(crate) fn test() -> Vec<Step> {
         Step { name: "tests", what: "unit and integration tests, all features", run: tests },
         Step { name: "doctests", what: "every example in the documentation", run: doctests },
         Step { name: "loom", what: "every interleaving of the atomics", run: loom },
-        Step { name: "examples", what: "every example program, which asserts what it shows", run: examples },
+        Step {
+            name: "examples",
+            what: "every example program, which asserts what it shows",
+            run: examples,
+        },
     ]
 }
 
@@ -40,14 +44,30 @@ pub(crate) fn test() -> Vec<Step> {
 pub(crate) fn ci() -> Vec<Step> {
     let before = [
         Step { name: "fmt", what: "the code is formatted", run: fmt },
-        Step { name: "width", what: "no comment line is wider than code may be", run: width::check },
-        Step { name: "tokio", what: "the clocks bring no tokio but with the features that say so", run: tokio },
+        Step {
+            name: "width",
+            what: "no comment line is wider than code may be",
+            run: width::check,
+        },
+        Step {
+            name: "tokio",
+            what: "the clocks bring no tokio but with the features that say so",
+            run: tokio,
+        },
         Step { name: "deny", what: "bans, licences, sources, duplicate versions", run: deny },
         Step { name: "clippy", what: "no lint anywhere, all features", run: clippy },
         Step { name: "bare", what: "no lint in tests without features", run: clippy_bare },
-        Step { name: "features", what: "each crate alone with none, each and all of its features", run: features },
+        Step {
+            name: "features",
+            what: "each crate alone with none, each and all of its features",
+            run: features,
+        },
         Step { name: "doc", what: "the documentation builds without a warning", run: doc },
-        Step { name: "publish", what: "each published crate builds from its package alone", run: publish },
+        Step {
+            name: "publish",
+            what: "each published crate builds from its package alone",
+            run: publish,
+        },
     ];
     before.into_iter().chain(test()).collect()
 }
@@ -60,24 +80,45 @@ fn fmt(workspace: &Workspace) -> Result<(), Failure> {
 /// duplicate versions.
 fn deny(workspace: &Workspace) -> Result<(), Failure> {
     let deny = tools::cargo_deny(workspace)?;
-    let unpublished = workspace.unpublished().into_iter().flat_map(|name| ["--exclude".to_owned(), name]);
+    let unpublished =
+        workspace.unpublished().into_iter().flat_map(|name| ["--exclude".to_owned(), name]);
     let check = ["check", "--hide-inclusion-graph"];
-    workspace.command(&deny).args(["--exclude-dev"]).args(unpublished).args(check).args(["bans"]).run()?;
-    workspace.command(&deny).args(check).args(["-W", "duplicate", "bans", "licenses", "sources"]).run()
+    workspace
+        .command(&deny)
+        .args(["--exclude-dev"])
+        .args(unpublished)
+        .args(check)
+        .args(["bans"])
+        .run()?;
+    workspace
+        .command(&deny)
+        .args(check)
+        .args(["-W", "duplicate", "bans", "licenses", "sources"])
+        .run()
 }
 
 /// Features add up, so one look at all that should be free of it is enough.
 fn tokio(workspace: &Workspace) -> Result<(), Failure> {
     let (clock, on_tokio) = CLOCK;
-    let free: Vec<String> =
-        workspace.features(clock).into_iter().filter(|feature| !on_tokio.contains(&feature.as_str())).collect();
+    let free: Vec<String> = workspace
+        .features(clock)
+        .into_iter()
+        .filter(|feature| !on_tokio.contains(&feature.as_str()))
+        .collect();
     if depends_on_tokio(workspace, &free)? {
-        return Err(format!("{clock} depends on tokio, by one of its features {}", free.join(", ")).into());
+        return Err(format!(
+            "{clock} depends on tokio, by one of its features {}",
+            free.join(", ")
+        )
+        .into());
     }
     // What finds nothing may be looking in the wrong place.
     for feature in on_tokio {
         if !depends_on_tokio(workspace, &[feature.to_owned()])? {
-            return Err(format!("{clock} does not depend on tokio by its feature {feature}: say so").into());
+            return Err(format!(
+                "{clock} does not depend on tokio by its feature {feature}: say so"
+            )
+            .into());
         }
     }
     Ok(())
@@ -134,7 +175,8 @@ fn doctests(workspace: &Workspace) -> Result<(), Failure> {
 fn loom(workspace: &Workspace) -> Result<(), Failure> {
     for (package, has_target) in workspace.with_loom() {
         // Models stand in modules named loom, or in a test target of that name.
-        let places = if has_target { vec!["--lib loom", "--test loom"] } else { vec!["--lib loom"] };
+        let places =
+            if has_target { vec!["--lib loom", "--test loom"] } else { vec!["--lib loom"] };
         let mut found = false;
         for place in places {
             let words = format!("test --release -p {package} {place}");
@@ -145,7 +187,10 @@ fn loom(workspace: &Workspace) -> Result<(), Failure> {
             }
         }
         if !found {
-            return Err(format!("{package} depends on loom and has no test in a module or a target named loom").into());
+            return Err(format!(
+                "{package} depends on loom and has no test in a module or a target named loom"
+            )
+            .into());
         }
     }
     Ok(())
@@ -156,7 +201,10 @@ fn loom(workspace: &Workspace) -> Result<(), Failure> {
 fn with_loom(workspace: &Workspace, words: &str) -> Cmd {
     let target = workspace.target().join("loom");
     let flags = format!("--cfg {LOOM_CFG}");
-    workspace.cargo(words).env("RUSTFLAGS", &flags).env("CARGO_TARGET_DIR", &target.to_string_lossy())
+    workspace
+        .cargo(words)
+        .env("RUSTFLAGS", &flags)
+        .env("CARGO_TARGET_DIR", &target.to_string_lossy())
 }
 
 fn examples(workspace: &Workspace) -> Result<(), Failure> {

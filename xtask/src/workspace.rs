@@ -23,11 +23,16 @@ pub(crate) struct Workspace {
 impl Workspace {
     pub(crate) fn load() -> Result<Self, Failure> {
         // Compiled in: where this package stands. One level up is the root.
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("the package has no parent directory")?;
-        let metadata =
-            Cmd::new(cargo_path(), root).args(["metadata", "--no-deps", "--format-version", "1"]).output()?;
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .parent()
+            .ok_or("the package has no parent directory")?;
+        let metadata = Cmd::new(cargo_path(), root)
+            .args(["metadata", "--no-deps", "--format-version", "1"])
+            .output()?;
         let metadata: Value = serde_json::from_str(&metadata)?;
-        let target = metadata["target_directory"].as_str().ok_or("the metadata names no target directory")?;
+        let target = metadata["target_directory"]
+            .as_str()
+            .ok_or("the metadata names no target directory")?;
         let packages = metadata["packages"].as_array().ok_or("the metadata lists no packages")?;
         Ok(Self { root: root.to_owned(), target: target.into(), packages: packages.clone() })
     }
@@ -48,7 +53,8 @@ impl Workspace {
 
     /// Where the packages stand.
     pub(crate) fn directories(&self) -> Vec<PathBuf> {
-        let manifests = self.packages.iter().filter_map(|package| package["manifest_path"].as_str());
+        let manifests =
+            self.packages.iter().filter_map(|package| package["manifest_path"].as_str());
         manifests.filter_map(|manifest| Path::new(manifest).parent()).map(Path::to_owned).collect()
     }
 
@@ -70,7 +76,10 @@ impl Workspace {
     /// The features of one package.
     pub(crate) fn features(&self, package: &str) -> Vec<String> {
         let features = self.packages.iter().filter(|found| found["name"] == package);
-        features.filter_map(|found| found["features"].as_object()).flat_map(|all| all.keys().cloned()).collect()
+        features
+            .filter_map(|found| found["features"].as_object())
+            .flat_map(|all| all.keys().cloned())
+            .collect()
     }
 
     /// The examples, as package and name.
@@ -85,7 +94,8 @@ impl Workspace {
         let models = |package: &&Value| {
             let dependencies = package["dependencies"].as_array().into_iter().flatten();
             dependencies.into_iter().any(|dependency| {
-                dependency["name"] == "loom" && dependency["target"].as_str().is_some_and(|cfg| cfg.contains(LOOM_CFG))
+                dependency["name"] == "loom"
+                    && dependency["target"].as_str().is_some_and(|cfg| cfg.contains(LOOM_CFG))
             })
         };
         let of = |package| (name(package), targets(package, "test").any(|target| target == "loom"));
@@ -113,6 +123,8 @@ fn select<'a>(packages: impl Iterator<Item = &'a Value>) -> Vec<String> {
 /// The names of a package's targets of one kind.
 fn targets<'a>(package: &'a Value, kind: &'a str) -> impl Iterator<Item = String> + 'a {
     let targets = package["targets"].as_array().into_iter().flatten();
-    let of_kind = move |target: &&Value| target["kind"].as_array().is_some_and(|kinds| kinds.iter().any(|k| k == kind));
+    let of_kind = move |target: &&Value| {
+        target["kind"].as_array().is_some_and(|kinds| kinds.iter().any(|k| k == kind))
+    };
     targets.filter(of_kind).filter_map(|target| target["name"].as_str().map(str::to_owned))
 }

@@ -22,7 +22,11 @@ pub(crate) const NEEDED: usize = 3;
 pub(crate) fn rows() -> Vec<Row> {
     vec![
         row(Family::Ours, "call, 3 of 5 services, all at once", quorum(CallConfig::all_at_once())),
-        row(Family::Ours, "call, 3 of 5 services, quorum first", quorum(CallConfig::quorum_first())),
+        row(
+            Family::Ours,
+            "call, 3 of 5 services, quorum first",
+            quorum(CallConfig::quorum_first()),
+        ),
         row(Family::Peer, "FuturesUnordered, the first 3 of 5 services", first_of(services())),
         row(Family::Peer, "join_all, all 5 services", all_of(services())),
     ]
@@ -81,6 +85,9 @@ fn all_of(mut services: [impl Inner<BoxError>; NODES]) -> Box<dyn Subject> {
 
 pub(crate) fn made<S: Inner<BoxError>>(service: &mut S, request: u64) -> S::Future {
     let mut cx = Context::from_waker(Waker::noop());
-    assert!(matches!(service.poll_ready(&mut cx), Poll::Ready(Ok(()))), "a subject is always ready");
+    assert!(
+        matches!(service.poll_ready(&mut cx), Poll::Ready(Ok(()))),
+        "a subject is always ready"
+    );
     service.call(black_box(request))
 }

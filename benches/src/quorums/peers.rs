@@ -42,7 +42,9 @@ fn twice<Q>(name: &'static str, nodes: usize, rule: Q) -> Row
 where
     Q: QuorumSet<Id = u64> + Clone + Send + 'static,
 {
-    let lists = |Votes { yes, no }: Votes| (list(yes), list(steadfast_quorum::Nodes::first(nodes).expect(VALID) - no));
+    let lists = |Votes { yes, no }: Votes| {
+        (list(yes), list(steadfast_quorum::Nodes::first(nodes).expect(VALID) - no))
+    };
     let votes = mix(nodes).into_iter().map(lists).collect();
     row(name, votes, move |(yes, not_no): &(Vec<u64>, Vec<u64>)| {
         (rule.is_quorum(yes.iter()), rule.is_quorum(not_no.iter()))
@@ -53,11 +55,17 @@ fn list(nodes: impl IntoIterator<Item = usize>) -> Vec<u64> {
     nodes.into_iter().map(|node| node as u64).collect()
 }
 
-fn row<T, A: 'static>(name: &'static str, votes: Vec<T>, ask: impl Fn(&T) -> A + Clone + Send + 'static) -> Row
+fn row<T, A: 'static>(
+    name: &'static str,
+    votes: Vec<T>,
+    ask: impl Fn(&T) -> A + Clone + Send + 'static,
+) -> Row
 where
     T: Send + Sync + 'static,
 {
-    Row::new(Family::Peer, Group::Votes, name, Box::new(Asking::new(votes, ask))).over(name).uncontended()
+    Row::new(Family::Peer, Group::Votes, name, Box::new(Asking::new(votes, ask)))
+        .over(name)
+        .uncontended()
 }
 
 fn majority(nodes: std::ops::Range<u64>) -> BTreeSet<u64> {

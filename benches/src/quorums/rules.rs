@@ -55,7 +55,8 @@ fn row<A: 'static, const WORDS: usize>(
     nodes: usize,
     ask: impl Fn(&Votes<WORDS>) -> A + Clone + Send + 'static,
 ) -> Row {
-    let row = Row::new(family, Group::Votes, name, Box::new(Asking::new(mix(nodes), ask))).over(name);
+    let row =
+        Row::new(family, Group::Votes, name, Box::new(Asking::new(mix(nodes), ask))).over(name);
     // No call writes to a rule: a second thread cannot disturb the first. The one row that two
     // threads do run tells whether they have a core each.
     if name == VOTES { row } else { row.uncontended() }
@@ -71,7 +72,8 @@ fn pointer() -> std::sync::Arc<dyn Rule + Send + Sync> {
 }
 
 pub(crate) fn joint() -> Joint<Threshold> {
-    let [old, new] = [0..5, 2..7].map(|nodes| Threshold::majority(Nodes::of(nodes).expect(VALID)).expect(VALID));
+    let [old, new] =
+        [0..5, 2..7].map(|nodes| Threshold::majority(Nodes::of(nodes).expect(VALID)).expect(VALID));
     Joint::new([old, new]).expect(VALID)
 }
 

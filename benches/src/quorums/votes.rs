@@ -61,7 +61,8 @@ where
     F: Fn(&T) -> A + Clone + Send + 'static,
 {
     fn run(&mut self, calls: u64) -> u64 {
-        let mut left = usize::try_from(calls).expect("a machine makes no more calls than it can count");
+        let mut left =
+            usize::try_from(calls).expect("a machine makes no more calls than it can count");
         while left > 0 {
             let votes = &self.mix[self.next..];
             let votes = &votes[..left.min(votes.len())];
@@ -95,7 +96,8 @@ mod tests {
     fn shares<const WORDS: usize>(rule: &dyn Rule<WORDS>, nodes: usize) -> [f64; 3] {
         let mix = mix(nodes);
         [Decision::Won, Decision::Pending, Decision::Lost].map(|decision| {
-            let count = mix.iter().filter(|votes| rule.decide(votes.yes, votes.no) == decision).count();
+            let count =
+                mix.iter().filter(|votes| rule.decide(votes.yes, votes.no) == decision).count();
             count as f64 / mix.len() as f64
         })
     }

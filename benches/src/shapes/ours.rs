@@ -15,8 +15,16 @@ use crate::{
 pub(crate) fn rows() -> impl Iterator<Item = Row> {
     let breakers = in_every_shape!(Ours, "breaker, count window (default)", breaker(count()))
         .chain(unguarded!(Ours, "breaker, small error", breaker(count()), Fault))
-        .chain(in_every_shape!(Ours, "breaker, time window, coarse clock", breaker(time(TimeSource::Coarse))))
-        .chain(in_every_shape!(Ours, "breaker, time window, tokio's clock", breaker(time(TimeSource::Tokio))));
+        .chain(in_every_shape!(
+            Ours,
+            "breaker, time window, coarse clock",
+            breaker(time(TimeSource::Coarse))
+        ))
+        .chain(in_every_shape!(
+            Ours,
+            "breaker, time window, tokio's clock",
+            breaker(time(TimeSource::Tokio))
+        ));
     breakers
         .chain(in_every_shape!(Ours, "timeout, fixed", fixed()))
         .chain(in_every_shape!(Ours, "timeout, adaptive", adaptive()))
@@ -29,6 +37,10 @@ pub(crate) fn rows() -> impl Iterator<Item = Row> {
 fn quorum<S: Inner<BoxError>>(
     service: &S,
 ) -> impl Service<u64, Response: 'static, Error: 'static, Future: Send> + Clone + Send + use<S> {
-    let call = QuorumCall::new(three_of_five(), five(service).into_iter().enumerate(), CallConfig::all_at_once());
+    let call = QuorumCall::new(
+        three_of_five(),
+        five(service).into_iter().enumerate(),
+        CallConfig::all_at_once(),
+    );
     call.expect("each node has one service")
 }

@@ -7,8 +7,8 @@ use failsafe::{Any, futures::CircuitBreaker};
 use futures::{StreamExt, future::join_all, stream::FuturesUnordered};
 use recloser::{AnyError, AsyncRecloser, Recloser, RecloserFuture};
 use tower::{
-    BoxError, Service, layer::layer_fn, limit::ConcurrencyLimitLayer, retry::RetryLayer, service_fn,
-    timeout::TimeoutLayer,
+    BoxError, Service, layer::layer_fn, limit::ConcurrencyLimitLayer, retry::RetryLayer,
+    service_fn, timeout::TimeoutLayer,
 };
 
 use crate::{
@@ -40,7 +40,11 @@ fn tower() -> Vec<Row> {
     let mut rows = unguarded!(Peer, "tower timeout", timeout);
     rows.extend(unguarded!(Peer, "tower retry, no budget", retry));
     rows.extend(unguarded!(Peer, "tower concurrency limit", limit));
-    rows.extend(unguarded!(Peer, "tower retry + timeout + concurrency limit", (&retry, &timeout, &limit)));
+    rows.extend(unguarded!(
+        Peer,
+        "tower retry + timeout + concurrency limit",
+        (&retry, &timeout, &limit)
+    ));
     rows
 }
 
@@ -55,7 +59,11 @@ fn tower_resilience() -> Vec<Row> {
 }
 
 fn quorums() -> Vec<Row> {
-    let mut rows = unguarded!(Peer, "FuturesUnordered, the first 3 of 5 services", layer_fn(|inner| first_of(&inner)));
+    let mut rows = unguarded!(
+        Peer,
+        "FuturesUnordered, the first 3 of 5 services",
+        layer_fn(|inner| first_of(&inner))
+    );
     rows.extend(unguarded!(Peer, "join_all, all 5 services", layer_fn(|inner| all_of(&inner))));
     rows
 }
@@ -97,7 +105,8 @@ struct Failsafe<S, B> {
 impl<S: Service<u64>, B: CircuitBreaker> Service<u64> for Failsafe<S, B> {
     type Response = S::Response;
     type Error = failsafe::Error<S::Error>;
-    type Future = failsafe::futures::ResponseFuture<S::Future, B::FailurePolicy, B::Instrument, Any>;
+    type Future =
+        failsafe::futures::ResponseFuture<S::Future, B::FailurePolicy, B::Instrument, Any>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
@@ -118,7 +127,8 @@ fn first_of<S: Inner<BoxError>>(
     service_fn(move |request| {
         let mut services = services.clone();
         async move {
-            let mut calls: FuturesUnordered<_> = services.iter_mut().map(|service| made(service, request)).collect();
+            let mut calls: FuturesUnordered<_> =
+                services.iter_mut().map(|service| made(service, request)).collect();
             let mut replies = Vec::with_capacity(services.len());
             while replies.len() < NEEDED {
                 replies.push(calls.next().await.ok_or("too few answers")??);
@@ -135,6 +145,10 @@ fn all_of<S: Inner<BoxError>>(
     let services = five(service);
     service_fn(move |request| {
         let mut services = services.clone();
-        async move { Ok::<_, BoxError>(join_all(services.iter_mut().map(|service| made(service, request))).await) }
+        async move {
+            Ok::<_, BoxError>(
+                join_all(services.iter_mut().map(|service| made(service, request))).await,
+            )
+        }
     })
 }

@@ -73,7 +73,10 @@ impl Circuit {
             let seed = seeds.as_ref().map(Splitter::split_seed);
             let splitter = seed.map_or_else(Splitter::from_entropy, Splitter::seeded);
             let telemetry = Telemetry::new(&counted);
-            Self { shared: Striped::single(|lanes| Shared::new(settings, splitter, telemetry, lanes)), on_open }
+            Self {
+                shared: Striped::single(|lanes| Shared::new(settings, splitter, telemetry, lanes)),
+                on_open,
+            }
         };
         Ok(PerKey::new(capacity, make, key))
     }
@@ -181,7 +184,10 @@ impl Snapshot for Circuit {
 
 impl fmt::Debug for Circuit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Circuit").field("name", &self.name()).field("state", &self.state()).finish_non_exhaustive()
+        f.debug_struct("Circuit")
+            .field("name", &self.name())
+            .field("state", &self.state())
+            .finish_non_exhaustive()
     }
 }
 

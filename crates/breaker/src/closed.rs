@@ -66,7 +66,13 @@ impl Closed {
     }
 
     /// Starts over in a new epoch; the word to publish.
-    pub(crate) fn restart(&mut self, published: &Published, rules: &TripRules, epoch: u64, dry_run: bool) -> Word {
+    pub(crate) fn restart(
+        &mut self,
+        published: &Published,
+        rules: &TripRules,
+        epoch: u64,
+        dry_run: bool,
+    ) -> Word {
         self.failures_in_a_row = 0;
         let word = Word::new(epoch, State::Closed, dry_run);
         self.window.clear();
@@ -79,7 +85,13 @@ impl Closed {
     ///
     /// Successes may count meanwhile. Those seen when the entry is made came before it, those that
     /// come while the word is being published after it: the window is judged again with them.
-    pub(crate) fn enter(&mut self, published: &Published, rules: &TripRules, entry: Entry, now: u64) -> Option<Cause> {
+    pub(crate) fn enter(
+        &mut self,
+        published: &Published,
+        rules: &TripRules,
+        entry: Entry,
+        now: u64,
+    ) -> Option<Cause> {
         let Self { window, failures_in_a_row } = self;
         let mut word = window.alert(published, published.word());
         if !word.last_failed() {
@@ -94,7 +106,8 @@ impl Closed {
                 return Some(cause);
             }
             let last_failed = *failures_in_a_row > 0 && rules.consecutive_failures.is_some();
-            let next = window.next_word(word, counts, rules.minimum_calls).with_last_failed(last_failed);
+            let next =
+                window.next_word(word, counts, rules.minimum_calls).with_last_failed(last_failed);
             let Err(seen) = published.exchange(word, next) else {
                 window.published(published, next, now);
                 return None;

@@ -78,7 +78,9 @@ impl CircuitConfig {
             slow_calls: None,
             consecutive_failures: None,
             minimum_calls: count(20),
-            open_time: open_time.expect("5 s is above zero and below 60 s").with_jitter(Jitter::Equal),
+            open_time: open_time
+                .expect("5 s is above zero and below 60 s")
+                .with_jitter(Jitter::Equal),
             probes: (count(3), count(2)),
             probe_limit: Duration::from_secs(10),
             throttled_fails_probe: false,
@@ -186,7 +188,12 @@ impl CircuitConfig {
         ConfigError::require(positive, "slow_calls", slow, "longer than zero")?;
         ConfigError::require(!cap.is_zero(), "open_time", cap, "above zero")?;
         let (number, required) = (self.probes.0.get(), self.probes.1.get());
-        ConfigError::require(required <= number, "probes", self.probes, "at least as many as are required")?;
+        ConfigError::require(
+            required <= number,
+            "probes",
+            self.probes,
+            "at least as many as are required",
+        )?;
         ConfigError::require(number <= LARGEST_COUNT, "probes", self.probes, "at most 1000000")?;
         let within = limit > Duration::ZERO && limit <= LONGEST_PROBE;
         ConfigError::require(within, "probe_limit", limit, "above zero and at most 24 h")?;
@@ -206,9 +213,16 @@ impl CircuitConfig {
     fn check_rules(&self, window: WindowConfig) -> Result<TripRules, ConfigError> {
         let minimum = self.minimum_calls;
         if let WindowConfig::Count(size) = window {
-            ConfigError::require(minimum <= size, "minimum_calls", minimum, "at most the size of the window")?;
+            ConfigError::require(
+                minimum <= size,
+                "minimum_calls",
+                minimum,
+                "at most the size of the window",
+            )?;
         }
-        let any = self.failure_ratio.is_some() || self.slow_calls.is_some() || self.consecutive_failures.is_some();
+        let any = self.failure_ratio.is_some()
+            || self.slow_calls.is_some()
+            || self.consecutive_failures.is_some();
         let rule = "set, or another rule that can open the circuit";
         ConfigError::require(any, "failure_ratio", self.failure_ratio, rule)?;
         Ok(TripRules {
@@ -230,12 +244,17 @@ impl WindowChoice {
     fn check(self) -> Result<WindowConfig, ConfigError> {
         match self {
             Self::Count(size) => {
-                ConfigError::require(size.get() <= LARGEST_COUNT, "count_window", size, "at most 1000000")?;
+                ConfigError::require(
+                    size.get() <= LARGEST_COUNT,
+                    "count_window",
+                    size,
+                    "at most 1000000",
+                )?;
                 Ok(WindowConfig::Count(size))
             }
-            Self::Time(length, buckets) => {
-                Buckets::new(length, buckets).map(WindowConfig::Time).map_err(|error| error.in_field("time_window"))
-            }
+            Self::Time(length, buckets) => Buckets::new(length, buckets)
+                .map(WindowConfig::Time)
+                .map_err(|error| error.in_field("time_window")),
         }
     }
 }

@@ -21,7 +21,9 @@ impl CircuitOpen {
     /// A refusal with the time after which it makes sense to come back.
     #[must_use]
     pub const fn after(left: Duration) -> Self {
-        Self { grounds: Grounds::not_executed(RefusalKind::Unavailable).with_retry_after(Some(left)) }
+        Self {
+            grounds: Grounds::not_executed(RefusalKind::Unavailable).with_retry_after(Some(left)),
+        }
     }
 
     /// A refusal until the circuit changes its state, which has no time of its own.

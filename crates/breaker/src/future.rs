@@ -37,7 +37,12 @@ pin_project! {
 impl<F, C> ResponseFuture<F, C> {
     /// Calls `service` if the circuit of `lane` lets the request in.
     #[inline(always)]
-    pub(crate) fn call<S, Req>(lane: &Arc<Lane<Shared>>, service: &mut S, request: Req, classifier: C) -> Self
+    pub(crate) fn call<S, Req>(
+        lane: &Arc<Lane<Shared>>,
+        service: &mut S,
+        request: Req,
+        classifier: C,
+    ) -> Self
     where
         S: Service<Req, Future = F>,
     {

@@ -58,10 +58,11 @@ impl End {
             Self::Judged(Verdict::Success | Verdict::Permanent | Verdict::Repeatable { .. }) => {
                 (answer(false), Probe::Succeeded)
             }
-            Self::Judged(Verdict::Throttled { .. }) if !throttled_fails_probe => (answer(true), Probe::Succeeded),
-            Self::Judged(Verdict::Transient { .. } | Verdict::Throttled { .. }) | Self::Panicked => {
-                (answer(true), Probe::Failed)
+            Self::Judged(Verdict::Throttled { .. }) if !throttled_fails_probe => {
+                (answer(true), Probe::Succeeded)
             }
+            Self::Judged(Verdict::Transient { .. } | Verdict::Throttled { .. })
+            | Self::Panicked => (answer(true), Probe::Failed),
             Self::Dropped if slow => (Entry::Hung, Probe::Failed),
             Self::Judged(Verdict::Ignored) | Self::Dropped => (Entry::Nothing, Probe::GivenBack),
         };
@@ -151,20 +152,38 @@ mod tests {
         let repeatable = Verdict::Repeatable { executed: Executed::No, retry_after: None };
         let table = [
             (End::Judged(Verdict::Success), "success", (Entry::SUCCESS, Succeeded), (SLOW, Failed)),
-            (End::Judged(Verdict::Permanent), "permanent", (Entry::SUCCESS, Succeeded), (SLOW, Failed)),
+            (
+                End::Judged(Verdict::Permanent),
+                "permanent",
+                (Entry::SUCCESS, Succeeded),
+                (SLOW, Failed),
+            ),
             (End::Judged(repeatable), "repeatable", (Entry::SUCCESS, Succeeded), (SLOW, Failed)),
             (End::Judged(transient), "failure", (FAILURE, Failed), (SLOW_FAILURE, Failed)),
             (End::Judged(throttled), "throttled", (FAILURE, Succeeded), (SLOW_FAILURE, Failed)),
-            (End::Judged(Verdict::Ignored), "ignored", (Entry::Nothing, GivenBack), (Entry::Nothing, GivenBack)),
+            (
+                End::Judged(Verdict::Ignored),
+                "ignored",
+                (Entry::Nothing, GivenBack),
+                (Entry::Nothing, GivenBack),
+            ),
             (End::Dropped, "cancelled", (Entry::Nothing, GivenBack), (Entry::Hung, Failed)),
             (End::Panicked, "failure", (FAILURE, Failed), (SLOW_FAILURE, Failed)),
         ];
         for (end, label, quick, slow) in table {
             assert_eq!(end.outcome().label(), label, "{end:?}");
             for (is_slow, (entry, probe)) in [(false, quick), (true, slow)] {
-                assert_eq!(end.effect(is_slow, false), Effect { entry, probe }, "{end:?}, slow: {is_slow}");
+                assert_eq!(
+                    end.effect(is_slow, false),
+                    Effect { entry, probe },
+                    "{end:?}, slow: {is_slow}"
+                );
                 let probe = if end == End::Judged(throttled) { Failed } else { probe };
-                assert_eq!(end.effect(is_slow, true), Effect { entry, probe }, "{end:?}, slow: {is_slow}");
+                assert_eq!(
+                    end.effect(is_slow, true),
+                    Effect { entry, probe },
+                    "{end:?}, slow: {is_slow}"
+                );
             }
         }
     }

@@ -112,7 +112,11 @@ fn settle_error<T, E>(permit: Permit, classifier: &impl Classify<T, E>, error: &
 #[expect(clippy::needless_pass_by_value, reason = "the caller has no more use for the lane")]
 fn settle(lane: Arc<Lane<Shared>>, admission: Admission, end: End) {
     lane.settle(lane.index(), admission, end);
-    lane.telemetry.call(if admission.is_would_refuse() { Outcome::WouldRefuse } else { end.outcome() });
+    lane.telemetry.call(if admission.is_would_refuse() {
+        Outcome::WouldRefuse
+    } else {
+        end.outcome()
+    });
 }
 
 /// Dropped only by a panic: on the way of a success it costs nothing.

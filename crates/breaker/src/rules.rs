@@ -26,7 +26,9 @@ impl TripRules {
             return None;
         }
         // A ratio of zero asks for one such call: a circuit must not open on successes alone.
-        let reached = |ratio: Option<Ratio>, part| part > 0 && ratio.is_some_and(|r| r.is_reached(part, counts.total));
+        let reached = |ratio: Option<Ratio>, part| {
+            part > 0 && ratio.is_some_and(|r| r.is_reached(part, counts.total))
+        };
         if reached(self.failure_ratio, counts.failures) {
             Some(Cause::FailureRatio)
         } else if reached(self.slow_ratio, counts.slow) {
@@ -70,6 +72,9 @@ mod tests {
     fn a_ratio_of_zero_does_not_open_on_successes() {
         let rules = TripRules { failure_ratio: Some(Ratio::ZERO), ..RULES };
         assert_eq!(rules.judge(Counts { total: 100, failures: 0, slow: 0 }, 0), None);
-        assert_eq!(rules.judge(Counts { total: 100, failures: 1, slow: 0 }, 0), Some(Cause::FailureRatio));
+        assert_eq!(
+            rules.judge(Counts { total: 100, failures: 1, slow: 0 }, 0),
+            Some(Cause::FailureRatio)
+        );
     }
 }

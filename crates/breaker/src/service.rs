@@ -11,7 +11,10 @@ use steadfast_core::{Classify, Select, TimeSource, parts::Waiter};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tower_service::Service;
 
-use crate::{circuit::Circuit, error::CircuitOpen, future::ResponseFuture, layer::BreakerLayer, shared::Readiness};
+use crate::{
+    circuit::Circuit, error::CircuitOpen, future::ResponseFuture, layer::BreakerLayer,
+    shared::Readiness,
+};
 
 /// A service behind a circuit; `L` is the layer that made it.
 ///
@@ -61,7 +64,8 @@ impl<S, L> Breaker<S, L> {
 #[inline(never)]
 fn poll_circuit(circuit: &Circuit, slot: &mut Option<Waiting>, cx: &mut Context<'_>) -> Poll<()> {
     let shared = &*circuit.shared;
-    let waiting = slot.get_or_insert_with(|| Waiting { waiter: shared.waiters.join(), timer: None });
+    let waiting =
+        slot.get_or_insert_with(|| Waiting { waiter: shared.waiters.join(), timer: None });
     loop {
         shared.catch_up();
         let mut readiness = Readiness::Ready;
@@ -118,6 +122,11 @@ where
     #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
         let circuit = self.layer.handle.select(&request);
-        ResponseFuture::call(circuit.shared.lane(), &mut self.inner, request, self.layer.classifier.clone())
+        ResponseFuture::call(
+            circuit.shared.lane(),
+            &mut self.inner,
+            request,
+            self.layer.classifier.clone(),
+        )
     }
 }

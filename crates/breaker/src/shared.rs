@@ -57,12 +57,24 @@ struct Guarded {
 }
 
 impl Shared {
-    pub(crate) fn new(settings: Settings, splitter: Splitter, telemetry: Telemetry, lanes: usize) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        splitter: Splitter,
+        telemetry: Telemetry,
+        lanes: usize,
+    ) -> Self {
         let (mut closed, successes) = Closed::new(settings.window, lanes);
         let published = Published::new(Word::new(0, State::Closed, false));
         published.change_state(closed.restart(&published, &settings.rules, 0, false));
         let open_delay = Duration::ZERO;
-        let guarded = Guarded { closed, trips: 0, open_delay, round: None, unreported: None, wake_waiters: false };
+        let guarded = Guarded {
+            closed,
+            trips: 0,
+            open_delay,
+            round: None,
+            unreported: None,
+            wake_waiters: false,
+        };
         Self {
             published,
             successes,
@@ -80,7 +92,8 @@ impl Shared {
     fn locked<T>(&self, work: impl FnOnce(&mut Guarded) -> T) -> T {
         let mut guarded = lock(&self.guarded);
         let value = work(&mut guarded);
-        let (unreported, wake_waiters) = (guarded.unreported.take(), mem::take(&mut guarded.wake_waiters));
+        let (unreported, wake_waiters) =
+            (guarded.unreported.take(), mem::take(&mut guarded.wake_waiters));
         drop(guarded);
         // Should an event's subscriber or a waker panic, the other wakers are woken by their drop.
         let waiters = if wake_waiters { self.waiters.take() } else { Wakers::default() };
@@ -131,8 +144,11 @@ impl Shared {
         let now = self.now();
         let guarded = lock(&self.guarded);
         let word = self.word();
-        let (counts, consecutive_failures) =
-            if word.is_closed() { guarded.closed.counts(word, now) } else { (Counts::default(), 0) };
+        let (counts, consecutive_failures) = if word.is_closed() {
+            guarded.closed.counts(word, now)
+        } else {
+            (Counts::default(), 0)
+        };
         let left = || Duration::from_nanos(self.published.open_until().saturating_sub(now));
         CircuitSnapshot {
             state: word.state(),

@@ -32,7 +32,8 @@ pub(crate) struct Counted {
 impl Counted {
     pub(crate) fn new(name: Arc<str>) -> Arc<Self> {
         let calls = Counters::new("steadfast_breaker_calls_total", "breaker", Arc::clone(&name));
-        let transitions = Counters::new("steadfast_breaker_transitions_total", "breaker", Arc::clone(&name));
+        let transitions =
+            Counters::new("steadfast_breaker_transitions_total", "breaker", Arc::clone(&name));
         Arc::new(Self { name, calls, transitions })
     }
 }
@@ -75,7 +76,8 @@ impl Labels for State {
 
 impl Telemetry {
     pub(crate) fn new(counted: &Arc<Counted>) -> Self {
-        let states = StateGauges::new("steadfast_breaker_state", "breaker", Arc::clone(&counted.name));
+        let states =
+            StateGauges::new("steadfast_breaker_state", "breaker", Arc::clone(&counted.name));
         Self { counted: Arc::clone(counted), states: states.starting_in(State::Closed) }
     }
 

@@ -42,6 +42,8 @@ impl Stream for Transitions {
 
 impl fmt::Debug for Transitions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Transitions").field("seen", &self.subscription.sequence()).finish_non_exhaustive()
+        f.debug_struct("Transitions")
+            .field("seen", &self.subscription.sequence())
+            .finish_non_exhaustive()
     }
 }

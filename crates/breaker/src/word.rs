@@ -83,9 +83,15 @@ impl Word {
     }
 
     pub(crate) fn with_countdown(self, countdown: u32, to_minimum: bool) -> Self {
-        debug_assert!(countdown <= MAX_COUNTDOWN, "window sizes are checked when a circuit is made");
+        debug_assert!(
+            countdown <= MAX_COUNTDOWN,
+            "window sizes are checked when a circuit is made"
+        );
         let kept = self.0 & !(COUNTDOWN | TO_MINIMUM);
-        Self(kept | u64::from(countdown) << COUNTDOWN_SHIFT | if to_minimum { TO_MINIMUM } else { 0 })
+        Self(
+            kept | u64::from(countdown) << COUNTDOWN_SHIFT
+                | if to_minimum { TO_MINIMUM } else { 0 },
+        )
     }
 
     pub(crate) const fn with_last_failed(self, last_failed: bool) -> Self {
@@ -118,7 +124,11 @@ pub(crate) struct Published {
 
 impl Published {
     pub(crate) fn new(word: Word) -> Self {
-        Self { word: AtomicU64::new(word.0), open_until: AtomicU64::new(0), judge_from: AtomicU64::new(0) }
+        Self {
+            word: AtomicU64::new(word.0),
+            open_until: AtomicU64::new(0),
+            judge_from: AtomicU64::new(0),
+        }
     }
 
     #[inline]
@@ -133,7 +143,10 @@ impl Published {
 
     /// Changes flags and countdown within one state. May fail though nothing has changed.
     pub(crate) fn exchange(&self, current: Word, next: Word) -> Result<(), Word> {
-        self.word.compare_exchange_weak(current.0, next.0, Ordering::SeqCst, Ordering::Acquire).map(drop).map_err(Word)
+        self.word
+            .compare_exchange_weak(current.0, next.0, Ordering::SeqCst, Ordering::Acquire)
+            .map(drop)
+            .map_err(Word)
     }
 
     /// Changes the state. Pairs with the `Acquire` load of an admission.
@@ -175,7 +188,10 @@ mod tests {
                 let clean = Word::new(last, state, dry_run);
                 let word = clean.with_countdown(MAX_COUNTDOWN, true).with_last_failed(true);
                 assert_eq!((word.epoch(), word.state(), word.is_dry_run()), (last, state, dry_run));
-                assert_eq!((word.countdown(), word.to_minimum(), word.last_failed()), (MAX_COUNTDOWN, true, true));
+                assert_eq!(
+                    (word.countdown(), word.to_minimum(), word.last_failed()),
+                    (MAX_COUNTDOWN, true, true)
+                );
                 assert_eq!(word.next_epoch(), 0);
                 let passed = word.passed();
                 assert_eq!(

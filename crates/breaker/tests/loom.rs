@@ -36,7 +36,9 @@ fn call(circuit: &Circuit, verdict: Verdict) {
 #[test]
 fn successes_and_failures_are_all_counted() {
     loom::model(|| {
-        let circuit = circuit(CircuitConfig::new().count_window(n(8)).minimum_calls(n(8)).failure_ratio(Ratio::ONE));
+        let circuit = circuit(
+            CircuitConfig::new().count_window(n(8)).minimum_calls(n(8)).failure_ratio(Ratio::ONE),
+        );
         let other = circuit.clone();
         let thread = thread::spawn(move || {
             call(&other, Verdict::Success);
@@ -55,8 +57,12 @@ fn successes_and_failures_are_all_counted() {
 #[test]
 fn the_outcome_that_completes_the_minimum_is_judged() {
     loom::model(|| {
-        let circuit =
-            circuit(CircuitConfig::new().count_window(n(4)).minimum_calls(n(3)).failure_ratio(Ratio::percent(33)));
+        let circuit = circuit(
+            CircuitConfig::new()
+                .count_window(n(4))
+                .minimum_calls(n(3))
+                .failure_ratio(Ratio::percent(33)),
+        );
         let other = circuit.clone();
         let thread = thread::spawn(move || call(&other, FAILED));
         call(&circuit, Verdict::Success);
@@ -102,7 +108,11 @@ fn a_straggler_overtaken_by_a_reset_counts_for_nothing() {
 fn one_place_is_given_to_one_probe() {
     loom::model(|| {
         let at_once = Backoff::constant(Duration::from_nanos(1)).unwrap();
-        let config = CircuitConfig::new().count_window(n(1)).minimum_calls(n(1)).probes(n(1), n(1)).open_time(at_once);
+        let config = CircuitConfig::new()
+            .count_window(n(1))
+            .minimum_calls(n(1))
+            .probes(n(1), n(1))
+            .open_time(at_once);
         let circuit = Circuit::new(config).unwrap();
         call(&circuit, FAILED);
         let other = circuit.clone();

@@ -114,7 +114,8 @@ mod tests {
 
     #[test]
     fn a_kept_reading_is_not_believed_whatever_is_said_of_its_lag() {
-        let clock = BoundedClock::new(Lagging(epoch(100 * MS), 40 * MS), FixedBound::new(10 * MS).unwrap());
+        let clock =
+            BoundedClock::new(Lagging(epoch(100 * MS), 40 * MS), FixedBound::new(10 * MS).unwrap());
         let now = clock.now().unwrap();
         assert_eq!((now.earliest(), now.latest()), (epoch(90 * MS), epoch(110 * MS)));
     }
@@ -145,7 +146,8 @@ mod tests {
 
     #[test]
     fn a_bound_without_end_is_all_of_time() {
-        let clock = BoundedClock::new(Arc::new(ManualWallClock::new(epoch(MS))), || Ok(Duration::MAX));
+        let clock =
+            BoundedClock::new(Arc::new(ManualWallClock::new(epoch(MS))), || Ok(Duration::MAX));
         assert!(clock.now().unwrap().contains(SystemTime::UNIX_EPOCH));
         assert!(clock.uncertainty().bound().is_ok() && clock.clock().now() == epoch(MS));
     }

@@ -87,7 +87,12 @@ impl HlcConfig {
         let Self { max_drift, jump_threshold, start_after, on_jump, name } = self;
         require_drift(max_drift)?;
         let step = Duration::from_millis(20)..=DAY;
-        ConfigError::require(step.contains(&jump_threshold), "jump_threshold", jump_threshold, "from 20 ms to a day")?;
+        ConfigError::require(
+            step.contains(&jump_threshold),
+            "jump_threshold",
+            jump_threshold,
+            "from 20 ms to a day",
+        )?;
         require_start(start_after)?;
         Ok(Settings { max_drift, jump_threshold, start: start_after, on_jump, name })
     }

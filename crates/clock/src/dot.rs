@@ -43,7 +43,11 @@ impl TryFrom<Name> for Dot {
 
     fn try_from(Name { node, counter }: Name) -> Result<Self, Self::Error> {
         let named = (1..LIMIT).contains(&counter);
-        if named { Ok(Self { node, counter }) } else { Err("the counter of a dot is zero, or not below 2^63") }
+        if named {
+            Ok(Self { node, counter })
+        } else {
+            Err("the counter of a dot is zero, or not below 2^63")
+        }
     }
 }
 
@@ -55,12 +59,19 @@ mod tests {
     fn a_dot_that_names_no_event_is_not_read() {
         for counter in [1, 2, LIMIT - 1] {
             let dot = Dot::new(NodeId(7), counter);
-            assert_eq!(serde_json::from_str::<Dot>(&serde_json::to_string(&dot).unwrap()).unwrap(), dot);
-            assert_eq!(postcard::from_bytes::<Dot>(&postcard::to_allocvec(&dot).unwrap()).unwrap(), dot);
+            assert_eq!(
+                serde_json::from_str::<Dot>(&serde_json::to_string(&dot).unwrap()).unwrap(),
+                dot
+            );
+            assert_eq!(
+                postcard::from_bytes::<Dot>(&postcard::to_allocvec(&dot).unwrap()).unwrap(),
+                dot
+            );
         }
         for counter in [0, LIMIT, u64::MAX] {
             let dot = Dot::new(NodeId(7), counter);
-            let error = serde_json::from_str::<Dot>(&serde_json::to_string(&dot).unwrap()).unwrap_err();
+            let error =
+                serde_json::from_str::<Dot>(&serde_json::to_string(&dot).unwrap()).unwrap_err();
             assert!(error.to_string().contains("the counter of a dot"), "{error}");
             assert!(postcard::from_bytes::<Dot>(&postcard::to_allocvec(&dot).unwrap()).is_err());
         }

@@ -119,7 +119,8 @@ impl<C: PhysicalClock> Hlc<C> {
     #[inline]
     pub fn update(&self, remote: Timestamp) -> Result<Timestamp, DriftTooLarge> {
         let allowance = self.shared.allowance;
-        self.at_the_wall(|word, wall| word.update(wall, remote, allowance)).inspect_err(|_| self.refuse())
+        self.at_the_wall(|word, wall| word.update(wall, remote, allowance))
+            .inspect_err(|_| self.refuse())
     }
 
     /// Adopts `remote` without stamping an event, as `Clock.Update` does in CockroachDB: what is
@@ -131,7 +132,8 @@ impl<C: PhysicalClock> Hlc<C> {
     #[inline]
     pub fn merge(&self, remote: Timestamp) -> Result<(), DriftTooLarge> {
         let allowance = self.shared.allowance;
-        self.at_the_wall(|word, wall| word.merge(wall, remote, allowance)).inspect_err(|_| self.refuse())
+        self.at_the_wall(|word, wall| word.merge(wall, remote, allowance))
+            .inspect_err(|_| self.refuse())
     }
 
     /// The last timestamp given out or adopted.
@@ -229,6 +231,13 @@ impl<C: PhysicalClock> Snapshot for Hlc<C> {
         let (last, wall) = (self.last(), self.shared.clock.physical());
         let (jumps_forward, jumps_back) = self.shared.jumps.counts();
         let refused = self.shared.refused.load(Relaxed);
-        HlcSnapshot { last, wall, lead: last.physical().since(wall), jumps_forward, jumps_back, refused }
+        HlcSnapshot {
+            last,
+            wall,
+            lead: last.physical().since(wall),
+            jumps_forward,
+            jumps_back,
+            refused,
+        }
     }
 }

@@ -111,7 +111,8 @@ impl Interval {
     /// nodes that hear of such stamps. Times outside of what a [`Physical`] can say are cut to it.
     #[must_use]
     pub fn latest_stamp(self) -> Timestamp {
-        let since_epoch = self.latest.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let since_epoch =
+            self.latest.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
         Physical::from_grains(Physical::grains_in(since_epoch)).into()
     }
 
@@ -119,7 +120,10 @@ impl Interval {
     #[cfg(feature = "tokio")]
     pub(crate) fn until_after(self, other: Self) -> Duration {
         // Strictly after: one nanosecond past the other's end.
-        other.latest.duration_since(self.earliest).map_or(Duration::ZERO, |wait| wait.saturating_add(NANO))
+        other
+            .latest
+            .duration_since(self.earliest)
+            .map_or(Duration::ZERO, |wait| wait.saturating_add(NANO))
     }
 }
 
@@ -152,7 +156,10 @@ fn earlier(time: SystemTime, by: Duration) -> SystemTime {
 
 /// As far as steps lead that the type can still hold. Its ends differ between systems and have no
 /// name: halving the steps finds them.
-fn furthest(from: SystemTime, go: impl Fn(SystemTime, Duration) -> Option<SystemTime>) -> SystemTime {
+fn furthest(
+    from: SystemTime,
+    go: impl Fn(SystemTime, Duration) -> Option<SystemTime>,
+) -> SystemTime {
     let secs = (0..u64::BITS).rev().map(|bit| Duration::from_secs(1 << bit));
     let nanos = (0..30).rev().map(|bit| Duration::from_nanos(1 << bit));
     secs.chain(nanos).fold(from, |time, step| go(time, step).unwrap_or(time))
@@ -198,8 +205,16 @@ mod tests {
     fn the_ends_of_system_time_cut_intervals_and_break_nothing() {
         let first = earlier(SystemTime::UNIX_EPOCH, Duration::MAX);
         let last = later(SystemTime::UNIX_EPOCH, Duration::MAX);
-        assert_eq!(last.checked_add(Duration::from_micros(1)), None, "that was not the last time there is");
-        assert_eq!(first.checked_sub(Duration::from_micros(1)), None, "that was not the first time there is");
+        assert_eq!(
+            last.checked_add(Duration::from_micros(1)),
+            None,
+            "that was not the last time there is"
+        );
+        assert_eq!(
+            first.checked_sub(Duration::from_micros(1)),
+            None,
+            "that was not the first time there is"
+        );
         for reading in [first, SystemTime::UNIX_EPOCH, last] {
             let all = Interval::around(reading, Duration::MAX);
             assert_eq!((all.earliest(), all.latest()), (first, last));
@@ -214,13 +229,18 @@ mod tests {
     fn the_stamp_to_commit_under_is_never_before_the_latest_end() {
         let stamp_at = |nanos| Interval::from(at(nanos)).latest_stamp();
         assert_eq!(stamp_at(700_000), Timestamp::from(Physical::from_grains(7)));
-        assert_eq!(stamp_at(700_001), Timestamp::from(Physical::from_grains(8)), "rounded down it would be too early");
+        assert_eq!(
+            stamp_at(700_001),
+            Timestamp::from(Physical::from_grains(8)),
+            "rounded down it would be too early"
+        );
     }
 
     #[cfg(feature = "tokio")]
     #[test]
     fn the_wait_until_after_is_exact_to_the_nanosecond() {
-        let (now, target) = (Interval::between(at(100), at(200)), Interval::between(at(90), at(150)));
+        let (now, target) =
+            (Interval::between(at(100), at(200)), Interval::between(at(90), at(150)));
         let moved = |by: u64| Interval::between(at(100 + by), at(200 + by)).compare(target);
         assert_eq!(now.until_after(target), Duration::from_nanos(51));
         assert_eq!((moved(50), moved(51)), (Certainty::Unsure, Certainty::After));

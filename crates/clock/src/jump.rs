@@ -59,11 +59,16 @@ impl Anchor {
     /// What became of the wall clock from `self` to `later`.
     fn jump_until(self, later: Self, threshold: Duration) -> Option<Jump> {
         let passed = later.monotonic.saturating_sub(self.monotonic);
-        let allowed = threshold + Duration::from_secs_f64(passed.as_secs_f64() * SLEW).min(threshold);
+        let allowed =
+            threshold + Duration::from_secs_f64(passed.as_secs_f64() * SLEW).min(threshold);
         let expected = self.wall.since_epoch().saturating_add(passed);
         let found = later.wall.since_epoch();
         let (ahead, behind) = (found.saturating_sub(expected), expected.saturating_sub(found));
-        if ahead > allowed { Some(Jump::Forward(ahead)) } else { (behind > allowed).then_some(Jump::Back(behind)) }
+        if ahead > allowed {
+            Some(Jump::Forward(ahead))
+        } else {
+            (behind > allowed).then_some(Jump::Back(behind))
+        }
     }
 }
 
@@ -112,7 +117,8 @@ impl JumpDetector {
         };
         let now = Anchor::take(clock, self.threshold)?;
         let jump = anchor.replace(now).and_then(|before| before.jump_until(now, self.threshold));
-        self.start.store(now.wall.grains().saturating_sub(Physical::grains_in(self.threshold)), Relaxed);
+        self.start
+            .store(now.wall.grains().saturating_sub(Physical::grains_in(self.threshold)), Relaxed);
         match jump {
             Some(Jump::Forward(_)) => self.forward.fetch_add(1, Relaxed),
             Some(Jump::Back(_)) => self.back.fetch_add(1, Relaxed),
@@ -148,14 +154,19 @@ mod tests {
 
     impl Watched {
         fn new() -> Self {
-            let clock = ManualWallClock::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000));
+            let clock =
+                ManualWallClock::new(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000));
             let detector = JumpDetector::new(&clock, THRESHOLD);
             Self { clock, detector }
         }
 
         /// One tick.
         fn tick(&self) -> Option<Jump> {
-            if self.detector.is_outside(self.clock.physical()) { self.detector.compare(&self.clock) } else { None }
+            if self.detector.is_outside(self.clock.physical()) {
+                self.detector.compare(&self.clock)
+            } else {
+                None
+            }
         }
     }
 
@@ -184,7 +195,11 @@ mod tests {
     #[test]
     fn a_step_within_the_window_is_seen_once_before_a_second_and_the_threshold_are_over() {
         // The last one leads from the end of the window to its start.
-        let steps = [(500, Jump::Forward(400 * MS)), (500, Jump::Back(400 * MS)), (1000, Jump::Back(1128 * MS))];
+        let steps = [
+            (500, Jump::Forward(400 * MS)),
+            (500, Jump::Back(400 * MS)),
+            (1000, Jump::Back(1128 * MS)),
+        ];
         for (after, expected) in steps {
             let watched = Watched::new();
             watched.clock.advance(after * MS);
@@ -275,7 +290,11 @@ mod tests {
                 assert_eq!(detector.compare(&clock), None, "{pauses} pauses");
             }
             clock.clock.step_back(3_600_000 * MS);
-            assert_eq!(detector.compare(&clock), Some(Jump::Back(3_600_000 * MS)), "and what is one is seen");
+            assert_eq!(
+                detector.compare(&clock),
+                Some(Jump::Back(3_600_000 * MS)),
+                "and what is one is seen"
+            );
         }
     }
 

@@ -2,7 +2,10 @@
 
 // All but the last are pure, and tested without the feature too: so are the interleavings of the
 // cache.
-#[cfg_attr(not(any(target_os = "linux", test)), allow(dead_code, reason = "no other kernel gives an account"))]
+#[cfg_attr(
+    not(any(target_os = "linux", test)),
+    allow(dead_code, reason = "no other kernel gives an account")
+)]
 mod account;
 mod cache;
 mod estimate;

@@ -172,7 +172,10 @@ mod loom_tests {
             };
             let here = clock.tick();
             let (received, merged) = (receiver.join().unwrap(), merger.join().unwrap());
-            assert!(received[0] > 5 && received[0] < received[1] && merged > 7, "{received:?} {merged}");
+            assert!(
+                received[0] > 5 && received[0] < received[1] && merged > 7,
+                "{received:?} {merged}"
+            );
             let mut all = [here, received[0], received[1], merged];
             all.sort_unstable();
             assert!(all.windows(2).all(|pair| pair[0] < pair[1]), "{all:?}");
@@ -188,7 +191,9 @@ mod loom_tests {
             let shared = Arc::new((LamportClock::new(), AtomicU64::new(0)));
             let sender = {
                 let shared = Arc::clone(&shared);
-                thread::spawn(move || shared.1.store(shared.0.tick(), crate::sync::Ordering::Release))
+                thread::spawn(move || {
+                    shared.1.store(shared.0.tick(), crate::sync::Ordering::Release)
+                })
             };
             let sent = shared.1.load(crate::sync::Ordering::Acquire);
             assert!(shared.0.tick() > sent);

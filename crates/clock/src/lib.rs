@@ -36,8 +36,8 @@ mod word;
 
 #[cfg(feature = "http")]
 pub use crate::http::{
-    HLC_HEADER, HlcFuture, HlcLayer, HlcService, PropagateHlc, PropagateHlcFuture, PropagateHlcLayer, Propagation,
-    Received, StampFault, StampRefused, TooFarAhead,
+    HLC_HEADER, HlcFuture, HlcLayer, HlcService, PropagateHlc, PropagateHlcFuture,
+    PropagateHlcLayer, Propagation, Received, StampFault, StampRefused, TooFarAhead,
 };
 #[cfg(feature = "kernel")]
 pub use crate::kernel::KernelBound;

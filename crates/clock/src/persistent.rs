@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use steadfast_core::{ConfigError, parts::lock};
 
 use crate::{
-    ClockError, HighWater, HighWaterError, Hlc, HlcConfig, OpenError, Physical, PhysicalClock, Timestamp,
+    ClockError, HighWater, HighWaterError, Hlc, HlcConfig, OpenError, Physical, PhysicalClock,
+    Timestamp,
     config::end_of_marks,
     sync::{
         AtomicU64, Mutex,
@@ -73,11 +74,17 @@ impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
     pub fn open(clock: C, config: HlcConfig, store: H) -> Result<Self, OpenError> {
         let mut settings = config.check()?;
         let mark = store.load()?.unwrap_or(Timestamp::MIN);
-        ConfigError::require(mark <= end_of_marks(), "high_water", mark, "at most 60 days above Physical::LIMIT")?;
+        ConfigError::require(
+            mark <= end_of_marks(),
+            "high_water",
+            mark,
+            "at most 60 days above Physical::LIMIT",
+        )?;
         let reserve = Physical::grains_in(settings.max_drift / 2);
         settings.start = settings.start.max(mark);
         let hlc = Hlc::with(clock, settings);
-        let raiser = Mutex::new(Raiser { store, tried: mark, step: Physical::grains_in(STEP).min(reserve) });
+        let raiser =
+            Mutex::new(Raiser { store, tried: mark, step: Physical::grains_in(STEP).min(reserve) });
         let mark = Mark { stored: AtomicU64::new(mark.to_bits()), reserve, raiser };
         Ok(Self { hlc, mark: Arc::new(mark) })
     }

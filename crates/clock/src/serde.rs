@@ -50,11 +50,22 @@ impl<'de> Deserialize<'de> for Stamp {
     }
 }
 
-fn write<S: Serializer>(serializer: S, text: &dyn fmt::Display, bytes: &[u8]) -> Result<S::Ok, S::Error> {
-    if serializer.is_human_readable() { serializer.collect_str(text) } else { serializer.serialize_bytes(bytes) }
+fn write<S: Serializer>(
+    serializer: S,
+    text: &dyn fmt::Display,
+    bytes: &[u8],
+) -> Result<S::Ok, S::Error> {
+    if serializer.is_human_readable() {
+        serializer.collect_str(text)
+    } else {
+        serializer.serialize_bytes(bytes)
+    }
 }
 
-fn read<'de, D, T, const N: usize>(deserializer: D, from_bytes: fn([u8; N]) -> T) -> Result<T, D::Error>
+fn read<'de, D, T, const N: usize>(
+    deserializer: D,
+    from_bytes: fn([u8; N]) -> T,
+) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: FromStr<Err: fmt::Display>,
@@ -151,7 +162,11 @@ mod tests {
 
     fn outer(stamp: Stamp, untagged: Untagged) -> Outer {
         let Stamp { time, node } = stamp;
-        Outer { inner: Inner { stamp, time, node }, tagged: Tagged::At { time, stamps: vec![stamp; 2] }, untagged }
+        Outer {
+            inner: Inner { stamp, time, node },
+            tagged: Tagged::At { time, stamps: vec![stamp; 2] },
+            untagged,
+        }
     }
 
     fn to_cbor(value: &impl Serialize) -> Vec<u8> {
@@ -173,7 +188,11 @@ mod tests {
         }
         let eight = Value::Array((0..8).map(Value::from).collect());
         let read: Timestamp = ciborium::from_reader(&to_cbor(&eight)[..]).unwrap();
-        assert_eq!(read, Timestamp::from_be_bytes([0, 1, 2, 3, 4, 5, 6, 7]), "eight numbers are eight bytes");
+        assert_eq!(
+            read,
+            Timestamp::from_be_bytes([0, 1, 2, 3, 4, 5, 6, 7]),
+            "eight numbers are eight bytes"
+        );
     }
 
     proptest! {

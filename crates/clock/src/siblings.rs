@@ -78,7 +78,12 @@ impl<T> Siblings<T> {
     /// [`CausalityError::TooManySiblings`], [`CausalityError::Full`], or
     /// [`CausalityError::Overflow`] when the count of `node` is at its end. Nothing was written
     /// then, and nothing was discarded.
-    pub fn write(&mut self, context: &VersionVector, node: NodeId, value: T) -> Result<Dot, CausalityError> {
+    pub fn write(
+        &mut self,
+        context: &VersionVector,
+        node: NodeId,
+        value: T,
+    ) -> Result<Dot, CausalityError> {
         let concurrent = self.values.iter().filter(|(dot, _)| !context.contains(*dot)).count();
         if concurrent >= self.capacity {
             return Err(CausalityError::TooManySiblings { capacity: self.capacity });
@@ -167,7 +172,8 @@ impl<T> Siblings<T> {
 
     /// Whether this replica has the value too, or has not seen its write.
     fn lets_live(&self, dot: Dot) -> bool {
-        !self.context.contains(dot) || self.values.binary_search_by_key(&dot, |(dot, _)| *dot).is_ok()
+        !self.context.contains(dot)
+            || self.values.binary_search_by_key(&dot, |(dot, _)| *dot).is_ok()
     }
 
     /// The concurrent values, in the order of their dots.
@@ -210,7 +216,11 @@ impl<T> Siblings<T> {
 
 impl<T> Default for Siblings<T> {
     fn default() -> Self {
-        Self { context: VersionVector::default(), values: Vec::new(), capacity: Self::DEFAULT_CAPACITY }
+        Self {
+            context: VersionVector::default(),
+            values: Vec::new(),
+            capacity: Self::DEFAULT_CAPACITY,
+        }
     }
 }
 
@@ -275,8 +285,13 @@ mod tests {
 
         fn values(&self, at: usize) -> BTreeSet<usize> {
             let known = &self.known[at];
-            let replaced: BTreeSet<_> = known.iter().flat_map(|write| &self.replaced[*write]).collect();
-            known.iter().filter(|write| !replaced.contains(write) && !self.removals.contains(write)).copied().collect()
+            let replaced: BTreeSet<_> =
+                known.iter().flat_map(|write| &self.replaced[*write]).collect();
+            known
+                .iter()
+                .filter(|write| !replaced.contains(write) && !self.removals.contains(write))
+                .copied()
+                .collect()
         }
     }
 
@@ -459,8 +474,13 @@ mod tests {
         let mut replica = Siblings::new(4, 4).unwrap();
         let node = NodeId(1);
         replica.write(&VersionVector::default(), node, 'a').unwrap();
-        let read = |count: &[u8]| VersionVector::decode(&[&[1, 0, 0, 0, 0, 0, 0, 0, 1][..], count].concat(), 4);
-        assert!(read(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]).is_err(), "all ones");
+        let read = |count: &[u8]| {
+            VersionVector::decode(&[&[1, 0, 0, 0, 0, 0, 0, 0, 1][..], count].concat(), 4)
+        };
+        assert!(
+            read(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]).is_err(),
+            "all ones"
+        );
         // The largest that is read at all.
         let garbage = read(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]).unwrap();
         assert_eq!(replica.write(&garbage, node, 'b'), Err(CausalityError::Overflow { node }));

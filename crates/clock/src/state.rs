@@ -80,8 +80,15 @@ impl HlcState {
     ///
     /// # Errors
     /// When `remote` is news and too far ahead of `wall`; the clock stays what it was.
-    pub fn update(&mut self, wall: Physical, remote: Timestamp) -> Result<Timestamp, DriftTooLarge> {
-        self.last = self.allowance.check(self.last, wall, remote).map(|()| receive(self.last, wall, remote))?;
+    pub fn update(
+        &mut self,
+        wall: Physical,
+        remote: Timestamp,
+    ) -> Result<Timestamp, DriftTooLarge> {
+        self.last = self
+            .allowance
+            .check(self.last, wall, remote)
+            .map(|()| receive(self.last, wall, remote))?;
         Ok(self.last)
     }
 
@@ -90,7 +97,8 @@ impl HlcState {
     /// # Errors
     /// When `remote` is news and too far ahead of `wall`; the clock stays what it was.
     pub fn merge(&mut self, wall: Physical, remote: Timestamp) -> Result<(), DriftTooLarge> {
-        self.last = self.allowance.check(self.last, wall, remote).map(|()| self.last.max(remote))?;
+        self.last =
+            self.allowance.check(self.last, wall, remote).map(|()| self.last.max(remote))?;
         Ok(())
     }
 }
@@ -128,7 +136,12 @@ impl Allowance {
     /// Past stamps, and those that are no news, are always fine: only what would push the clock
     /// ahead can push it too far.
     #[inline]
-    pub(crate) fn check(self, last: Timestamp, wall: Physical, remote: Timestamp) -> Result<(), DriftTooLarge> {
+    pub(crate) fn check(
+        self,
+        last: Timestamp,
+        wall: Physical,
+        remote: Timestamp,
+    ) -> Result<(), DriftTooLarge> {
         let limit = wall.plus_grains(self.grains).min(Physical::LIMIT);
         if remote <= last || remote.physical() <= limit {
             Ok(())
@@ -179,7 +192,8 @@ mod tests {
     }
 
     fn small() -> impl Strategy<Value = Timestamp> {
-        (0..50_u64, 0..5_u16).prop_map(|(grains, logical)| Timestamp::new(Physical::from_grains(grains), logical))
+        (0..50_u64, 0..5_u16)
+            .prop_map(|(grains, logical)| Timestamp::new(Physical::from_grains(grains), logical))
     }
 
     proptest! {
@@ -218,7 +232,12 @@ mod tests {
     #[test]
     fn a_drift_that_cannot_work_is_refused() {
         let day = Duration::from_secs(24 * 3600);
-        for drift in [Duration::ZERO, Duration::from_micros(999), day + Duration::from_nanos(1), Duration::MAX] {
+        for drift in [
+            Duration::ZERO,
+            Duration::from_micros(999),
+            day + Duration::from_nanos(1),
+            Duration::MAX,
+        ] {
             assert_eq!(HlcState::new(drift).unwrap_err().field, "max_drift");
         }
         assert!(HlcState::new(Duration::from_millis(1)).and(HlcState::new(day)).is_ok());

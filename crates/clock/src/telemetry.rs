@@ -45,7 +45,8 @@ pub(crate) struct Telemetry {
 
 impl Telemetry {
     pub(crate) fn new(name: Option<Arc<str>>) -> Self {
-        let lead = name.clone().map(|name| OwnedGauge::new("steadfast_clock_lead_seconds", "clock", name));
+        let lead =
+            name.clone().map(|name| OwnedGauge::new("steadfast_clock_lead_seconds", "clock", name));
         let name = name.unwrap_or_else(|| "default".into());
         Self {
             lead,

@@ -71,7 +71,9 @@ impl fmt::Display for Stamp {
 #[non_exhaustive]
 pub enum ParseTimestampError {
     /// Neither of the two forms.
-    #[error("neither 16 lower-case hexadecimal digits nor a time like 2026-11-24T03:59:35.123400Z+00042")]
+    #[error(
+        "neither 16 lower-case hexadecimal digits nor a time like 2026-11-24T03:59:35.123400Z+00042"
+    )]
     Form,
     /// No time that a timestamp can hold: after 2861. (One before 1970 is of no known form.)
     #[error("no time between 1970 and 2861")]
@@ -141,7 +143,8 @@ fn parse_logical(text: &str) -> Result<u16, ParseTimestampError> {
 /// Exactly 16 digits in lower case. `from_str_radix` alone would take a sign, fewer digits, and
 /// upper case.
 fn parse_hex(text: &str) -> Option<u64> {
-    let digits = text.len() == DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let digits =
+        text.len() == DIGITS && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     u64::from_str_radix(text, 16).ok().filter(|_| digits)
 }
 
@@ -180,7 +183,10 @@ mod tests {
         assert_eq!(time("2026-01-01T00:00:00.000001Z+00000"), Err(Grain));
         assert_eq!("0000000000000000-f".parse::<Stamp>(), Err(Node));
         assert_eq!("0000000000000000@0000000000000003".parse::<Stamp>(), Err(Form));
-        assert_eq!("1970-01-01T00:00:01.000000Z+00007-0000000000000003".parse::<Stamp>(), Err(Form));
+        assert_eq!(
+            "1970-01-01T00:00:01.000000Z+00007-0000000000000003".parse::<Stamp>(),
+            Err(Form)
+        );
         assert_eq!("0000000000000000".parse::<Stamp>(), Err(Form));
         assert_eq!("-0000000000000000".parse::<Stamp>(), Err(Form));
     }

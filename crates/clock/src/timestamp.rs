@@ -188,8 +188,14 @@ mod tests {
 
     #[test]
     fn the_physical_half_lasts_until_december_2861() {
-        assert_eq!(humantime::format_rfc3339_seconds(Physical::MAX.into()).to_string(), "2861-12-16T05:21:11Z");
-        assert_eq!(humantime::format_rfc3339_seconds(Physical::LIMIT.into()).to_string(), "2860-12-16T05:21:11Z");
+        assert_eq!(
+            humantime::format_rfc3339_seconds(Physical::MAX.into()).to_string(),
+            "2861-12-16T05:21:11Z"
+        );
+        assert_eq!(
+            humantime::format_rfc3339_seconds(Physical::LIMIT.into()).to_string(),
+            "2860-12-16T05:21:11Z"
+        );
     }
 
     #[test]

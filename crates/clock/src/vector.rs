@@ -115,7 +115,8 @@ impl VectorClock {
         if self.union(other).count() > self.capacity {
             return Err(CausalityError::Full { capacity: self.capacity });
         }
-        self.entries = self.union(other).map(|(node, ours, theirs)| (node, ours.max(theirs))).collect();
+        self.entries =
+            self.union(other).map(|(node, ours, theirs)| (node, ours.max(theirs))).collect();
         Ok(())
     }
 
@@ -402,7 +403,10 @@ mod tests {
     #[test]
     fn a_capacity_of_zero_is_refused() {
         assert_eq!(VectorClock::new(0).unwrap_err().field, "capacity");
-        assert_eq!(VectorClock::default().with_capacity(0), Err(CausalityError::Full { capacity: 0 }));
+        assert_eq!(
+            VectorClock::default().with_capacity(0),
+            Err(CausalityError::Full { capacity: 0 })
+        );
     }
 
     #[test]
@@ -419,7 +423,11 @@ mod tests {
         let mut last = clock([(N, VectorClock::LIMIT - 2)]);
         assert_eq!(last.increment(N), Ok(Dot::new(N, VectorClock::LIMIT - 1)));
         assert_eq!(last.increment(N), Err(CausalityError::Overflow { node: N }));
-        assert_eq!(VectorClock::decode(&last.encode(), 8), Ok(last.clone()), "what is counted can be told to others");
+        assert_eq!(
+            VectorClock::decode(&last.encode(), 8),
+            Ok(last.clone()),
+            "what is counted can be told to others"
+        );
         assert_eq!(last.count(N), VectorClock::LIMIT - 1);
         assert_eq!(last.increment(M), Ok(Dot::new(M, 1)), "the others go on");
     }
@@ -429,7 +437,9 @@ mod tests {
         let counted = clock([(N, 3)]);
         assert!([N, M].iter().all(|node| !counted.contains(Dot::new(*node, 0))));
         assert!(
-            counted.contains(Dot::new(N, 1)) && counted.contains(Dot::new(N, 3)) && !counted.contains(Dot::new(N, 4))
+            counted.contains(Dot::new(N, 1))
+                && counted.contains(Dot::new(N, 3))
+                && !counted.contains(Dot::new(N, 4))
         );
     }
 

@@ -66,7 +66,12 @@ impl Word {
 
     /// Adopts `remote`, unless it is too far ahead.
     #[inline]
-    pub(crate) fn merge(&self, wall: Physical, remote: Timestamp, allowance: Allowance) -> Result<(), DriftTooLarge> {
+    pub(crate) fn merge(
+        &self,
+        wall: Physical,
+        remote: Timestamp,
+        allowance: Allowance,
+    ) -> Result<(), DriftTooLarge> {
         allowance.check(self.last(), wall, remote)?;
         self.0.fetch_max(remote.to_bits(), Relaxed);
         Ok(())
@@ -139,7 +144,8 @@ mod loom_tests {
                     word.tick(at(2))
                 })
             };
-            let (here, received, after) = (word.tick(at(35)), receiver.join().unwrap(), merger.join().unwrap());
+            let (here, received, after) =
+                (word.tick(at(35)), receiver.join().unwrap(), merger.join().unwrap());
             assert!(received > remote && after > remote.next());
             let mut all = [here, received, after];
             all.sort_unstable();

@@ -52,7 +52,8 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl Backoff {
     /// No wait at all.
-    pub const NONE: Self = Self { base: Duration::ZERO, cap: Duration::ZERO, factor: 1.0, jitter: Jitter::None };
+    pub const NONE: Self =
+        Self { base: Duration::ZERO, cap: Duration::ZERO, factor: 1.0, jitter: Jitter::None };
 
     /// Doubling delays from `base` up to `cap`, with full jitter.
     ///
@@ -79,7 +80,12 @@ impl Backoff {
     /// # Errors
     /// When `factor` is NaN, infinite or below 1.
     pub fn with_factor(self, factor: f64) -> Result<Self, ConfigError> {
-        ConfigError::require(factor.is_finite() && factor >= 1.0, "factor", factor, "a number of at least 1")?;
+        ConfigError::require(
+            factor.is_finite() && factor >= 1.0,
+            "factor",
+            factor,
+            "a number of at least 1",
+        )?;
         Ok(Self { factor, ..self })
     }
 
@@ -150,8 +156,9 @@ mod tests {
     #[test]
     fn plain_delays_double_up_to_the_cap() {
         let mut rng = Splitter::seeded(1).split();
-        let delays: Vec<u128> =
-            (0..11).map(|n| backoff(Jitter::None).delay(n, Duration::ZERO, &mut rng).as_millis()).collect();
+        let delays: Vec<u128> = (0..11)
+            .map(|n| backoff(Jitter::None).delay(n, Duration::ZERO, &mut rng).as_millis())
+            .collect();
         assert_eq!(delays, [5, 10, 20, 40, 80, 160, 320, 640, 1280, 2000, 2000]);
     }
 
@@ -173,7 +180,11 @@ mod tests {
                 at_cap += u32::from(previous == CAP);
                 seen.insert(previous);
             }
-            assert!(at_cap < 5 && seen.len() > 900, "{jitter:?}: {at_cap} of 1000 at the cap, {} distinct", seen.len());
+            assert!(
+                at_cap < 5 && seen.len() > 900,
+                "{jitter:?}: {at_cap} of 1000 at the cap, {} distinct",
+                seen.len()
+            );
         }
     }
 
@@ -190,7 +201,10 @@ mod tests {
     #[test]
     fn no_delay_stays_none_whatever_the_factor() {
         let none = Backoff::constant(Duration::ZERO).unwrap().with_factor(1e300).unwrap();
-        assert_eq!(none.delay(u32::MAX, Duration::ZERO, &mut Splitter::seeded(1).split()), Duration::ZERO);
+        assert_eq!(
+            none.delay(u32::MAX, Duration::ZERO, &mut Splitter::seeded(1).split()),
+            Duration::ZERO
+        );
     }
 
     #[test]

@@ -131,9 +131,9 @@ impl BootClock {
             #[cfg(feature = "time")]
             Source::Manual(manual) => manual.now(),
             #[cfg(all(test, feature = "time"))]
-            Source::Slept(nanos) => {
-                system::now().saturating_add(Duration::from_nanos(nanos.load(std::sync::atomic::Ordering::Relaxed)))
-            }
+            Source::Slept(nanos) => system::now().saturating_add(Duration::from_nanos(
+                nanos.load(std::sync::atomic::Ordering::Relaxed),
+            )),
         }
     }
 }
@@ -168,8 +168,8 @@ impl BootClock {
     ///
     /// # Panics
     /// The future, when it must wait on the system's or tokio's clock outside of a tokio runtime
-    /// with its timer enabled, or in one that is shut down; with the feature `timerfd` on Linux also
-    /// when I/O is not enabled.
+    /// with its timer enabled, or in one that is shut down; with the feature `timerfd` on Linux
+    /// also when I/O is not enabled.
     #[must_use = "futures do nothing unless polled"]
     pub fn wait_until(&self, at: BootInstant) -> BootWait {
         BootWait::new(self.clone(), at)
@@ -199,7 +199,10 @@ mod system {
     /// Before the first reading there is nothing to count from.
     static START: OnceLock<Instant> = OnceLock::new();
 
-    #[expect(clippy::disallowed_methods, reason = "the fallback where no clock runs through suspend")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the fallback where no clock runs through suspend"
+    )]
     pub(super) fn now() -> BootInstant {
         let now = Instant::now();
         BootInstant::ZERO.saturating_add(now.saturating_duration_since(*START.get_or_init(|| now)))
@@ -223,7 +226,10 @@ mod tests {
         assert_eq!(second.saturating_add(Duration::MAX), BootInstant::MAX);
         assert_eq!(BootInstant::MAX.saturating_sub(Duration::MAX), BootInstant::ZERO);
         assert_eq!(second.saturating_duration_since(BootInstant::MAX), Duration::ZERO);
-        assert_eq!(BootInstant::MAX.saturating_duration_since(second).as_nanos(), u128::from(u64::MAX) - 1_000_000_000);
+        assert_eq!(
+            BootInstant::MAX.saturating_duration_since(second).as_nanos(),
+            u128::from(u64::MAX) - 1_000_000_000
+        );
         assert_eq!(second.since_zero(), SEC);
     }
 

@@ -96,7 +96,9 @@ pub(crate) fn judge_error(error: &(dyn Error + 'static)) -> Verdict {
 /// a [`Sealed`] error: what is below it was said to the sealed service by another one, and a seal
 /// says only that the service had begun to work.
 pub(crate) fn sent_by_peer(error: &(dyn Error + 'static)) -> bool {
-    causes(error).take_while(|error| !error.is::<Grounds>() && !error.is::<Sealed>()).any(is_of_peer)
+    causes(error)
+        .take_while(|error| !error.is::<Grounds>() && !error.is::<Sealed>())
+        .any(is_of_peer)
 }
 
 /// Whether one link of a chain can only have come from a peer.
@@ -137,7 +139,8 @@ fn judge_link(error: &(dyn Error + 'static)) -> Option<Verdict> {
 /// streams.
 #[cfg(feature = "http")]
 fn never_processed(error: &h2::Error) -> bool {
-    let refused = error.is_reset() && error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    let refused =
+        error.is_reset() && error.is_remote() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
     refused || (error.is_go_away() && error.is_remote())
 }
 
@@ -161,7 +164,10 @@ mod tests {
             !answered(io::Error::from(io::ErrorKind::ConnectionRefused)),
             "the peer's kernel, or a proxy, said that"
         );
-        assert!(!answered(Grounds::maybe_executed(RefusalKind::TimedOut)), "with `tonic` there is a status below it");
+        assert!(
+            !answered(Grounds::maybe_executed(RefusalKind::TimedOut)),
+            "with `tonic` there is a status below it"
+        );
         assert!(!answered(Sealed::new("a handler's")));
     }
 
@@ -170,12 +176,18 @@ mod tests {
         let closure = |_: Result<&(), &io::Error>| Verdict::Ignored;
         let error = io::Error::other("any");
         assert!(closure.answered(Ok(&())) && !closure.answered(Err(&error)));
-        assert!(EveryError.answered(Ok::<_, &io::Error>(&())) && !EveryError.answered(Err::<&(), _>(&error)));
+        assert!(
+            EveryError.answered(Ok::<_, &io::Error>(&()))
+                && !EveryError.answered(Err::<&(), _>(&error))
+        );
     }
 
     #[test]
     fn a_refusal_is_a_failure_that_the_default_classifier_looks_into() {
         let sealed = Sealed::new("worked");
-        assert_eq!(DefaultClassifier.classify(Err::<&(), _>(&sealed)), Verdict::transient(Executed::Maybe));
+        assert_eq!(
+            DefaultClassifier.classify(Err::<&(), _>(&sealed)),
+            Verdict::transient(Executed::Maybe)
+        );
     }
 }

@@ -32,7 +32,12 @@ impl ConfigError {
     ///
     /// # Errors
     /// When `holds` is false.
-    pub fn require(holds: bool, field: &'static str, value: impl fmt::Debug, rule: &'static str) -> Result<(), Self> {
+    pub fn require(
+        holds: bool,
+        field: &'static str,
+        value: impl fmt::Debug,
+        rule: &'static str,
+    ) -> Result<(), Self> {
         if holds { Ok(()) } else { Err(Self::new(field, value, rule)) }
     }
 }

@@ -74,7 +74,8 @@ impl CountWindow {
     pub fn counts_after(&self, n: u64) -> Counts {
         let seen = self.seen.saturating_add(n);
         let oldest = seen.saturating_sub(self.size);
-        let mut counts = Counts { total: seen.min(self.size), failures: self.failures, slow: self.slow };
+        let mut counts =
+            Counts { total: seen.min(self.size), failures: self.failures, slow: self.slow };
         for (_, mark) in self.marks.iter().take_while(|(position, _)| *position < oldest) {
             counts.failures -= u64::from(mark.failed);
             counts.slow -= u64::from(mark.slow);

@@ -49,7 +49,10 @@ impl<L: Labels> Counters<L> {
 
 impl<L> fmt::Debug for Counters<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Counters").field("metric", &self.metric).field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Counters")
+            .field("metric", &self.metric)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -86,7 +89,8 @@ mod tests {
 
     #[test]
     fn each_member_is_counted_under_its_own_label_in_whatever_order_they_are_listed() {
-        let (recorded, counters) = (Recorded::new(), Counters::new("eaten_total", "basket", "red".into()));
+        let (recorded, counters) =
+            (Recorded::new(), Counters::new("eaten_total", "basket", "red".into()));
         recorded.during(|| {
             counters.increment(Fruit::Apple);
             (0..2).for_each(|_| counters.increment(Fruit::Pear));
@@ -112,17 +116,21 @@ mod tests {
 
     #[test]
     fn without_labels_only_the_name_is_told() {
-        let (recorded, counters) = (Recorded::new(), Counters::new("retries_total", "retry", "orders".into()));
+        let (recorded, counters) =
+            (Recorded::new(), Counters::new("retries_total", "retry", "orders".into()));
         recorded.during(|| counters.increment(()));
         assert_eq!(recorded.values(), expected([("retries_total retry orders", 1)]));
     }
 
     #[test]
     fn threads_that_count_first_at_once_lose_nothing() {
-        let (recorded, counters) = (Recorded::new(), Counters::new("eaten_total", "basket", "red".into()));
+        let (recorded, counters) =
+            (Recorded::new(), Counters::new("eaten_total", "basket", "red".into()));
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| recorded.during(|| (0..1000).for_each(|_| counters.increment(Fruit::Apple))));
+                scope.spawn(|| {
+                    recorded.during(|| (0..1000).for_each(|_| counters.increment(Fruit::Apple)))
+                });
             }
         });
         assert_eq!(recorded.values(), expected([("eaten_total basket red fruit apple", 4000)]));
@@ -160,6 +168,9 @@ mod tests {
     #[test]
     fn the_debug_output_names_metric_and_layer() {
         let counters: Counters<()> = Counters::new("retries_total", "retry", "orders".into());
-        assert_eq!(format!("{counters:?}"), r#"Counters { metric: "retries_total", name: "orders", .. }"#);
+        assert_eq!(
+            format!("{counters:?}"),
+            r#"Counters { metric: "retries_total", name: "orders", .. }"#
+        );
     }
 }

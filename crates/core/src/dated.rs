@@ -88,16 +88,26 @@ mod tests {
         for tick in [1 << 20, u64::from(u32::MAX) - 1] {
             let dated = Dated::new(Tick(tick), 0.5);
             let seconds = |later: u64| dated.seconds(Tick(tick + later), 6);
-            assert_eq!((seconds(0), seconds(5), seconds(6), seconds(1 << 30)), (Some(0.5), Some(0.5), None, None));
+            assert_eq!(
+                (seconds(0), seconds(5), seconds(6), seconds(1 << 30)),
+                (Some(0.5), Some(0.5), None, None)
+            );
             assert_eq!(dated.seconds(Tick(tick - 3), 6), Some(0.5), "a straggler");
-            assert!(dated.reaches(Tick(tick)) && dated.reaches(Tick(tick - 3)) && !dated.reaches(Tick(tick + 1)));
+            assert!(
+                dated.reaches(Tick(tick))
+                    && dated.reaches(Tick(tick - 3))
+                    && !dated.reaches(Tick(tick + 1))
+            );
         }
     }
 
     #[test]
     fn a_straggler_that_renews_makes_nothing_older() {
         let renewed = Dated::new(Tick(100), 0.5).renewed(Tick(98), 0.25);
-        assert_eq!((renewed.seconds(Tick(105), 6), renewed.seconds(Tick(106), 6)), (Some(0.25), None));
+        assert_eq!(
+            (renewed.seconds(Tick(105), 6), renewed.seconds(Tick(106), 6)),
+            (Some(0.25), None)
+        );
         assert_eq!(Dated::NONE.renewed(Tick(98), 0.25), Dated::new(Tick(98), 0.25));
         assert_eq!(Dated::new(Tick(98), 0.0).seconds_at_any_age(), None, "zero seconds are none");
     }

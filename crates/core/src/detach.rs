@@ -124,7 +124,12 @@ impl Detach {
     /// When the limit is zero.
     pub fn new(config: DetachConfig) -> Result<Self, ConfigError> {
         let DetachConfig { most, limit } = config;
-        ConfigError::require(limit.is_none_or(|limit| !limit.is_zero()), "limit", limit, "above zero")?;
+        ConfigError::require(
+            limit.is_none_or(|limit| !limit.is_zero()),
+            "limit",
+            limit,
+            "above zero",
+        )?;
         Ok(Self { places: Arc::new(Places::new(most.get())), limit })
     }
 
@@ -135,7 +140,9 @@ impl Detach {
     /// runtime. Counted as refused.
     pub fn reserve(&self) -> Result<Place, ReserveError> {
         // The runtime first: a place that no task can use is not taken.
-        let Ok(runtime) = Handle::try_current() else { return Err(self.places.refuse(ReserveError::NoRuntime)) };
+        let Ok(runtime) = Handle::try_current() else {
+            return Err(self.places.refuse(ReserveError::NoRuntime));
+        };
         Ok(Place { ticket: self.places.reserve()?, runtime, limit: self.limit })
     }
 
@@ -179,7 +186,10 @@ impl Snapshot for Detach {
 impl fmt::Debug for Detach {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let snapshot = self.snapshot();
-        f.debug_struct("Detach").field("limit", &self.limit).field("snapshot", &snapshot).finish_non_exhaustive()
+        f.debug_struct("Detach")
+            .field("limit", &self.limit)
+            .field("snapshot", &snapshot)
+            .finish_non_exhaustive()
     }
 }
 
@@ -254,7 +264,10 @@ mod tests {
 
     #[test]
     fn a_limit_of_zero_is_refused() {
-        assert_eq!(Detach::new(DetachConfig::new().limit(Duration::ZERO)).unwrap_err().field, "limit");
+        assert_eq!(
+            Detach::new(DetachConfig::new().limit(Duration::ZERO)).unwrap_err().field,
+            "limit"
+        );
     }
 
     #[tokio::test]
@@ -406,7 +419,8 @@ mod tests {
     /// not one is lost.
     #[test]
     fn a_shutdown_that_races_with_reservations_loses_none() {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
         for _ in 0..50 {
             let detach = at_most(4);
             let threads: Vec<_> = (0..3)
@@ -435,7 +449,10 @@ mod tests {
             });
             let at_shutdown = detach.snapshot();
             let spawned: u64 = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
-            assert_eq!((at_shutdown.reserved, at_shutdown.in_flight, at_shutdown.finished), (0, 0, spawned));
+            assert_eq!(
+                (at_shutdown.reserved, at_shutdown.in_flight, at_shutdown.finished),
+                (0, 0, spawned)
+            );
             assert_eq!(
                 DetachSnapshot { refused: 0, ..detach.snapshot() },
                 DetachSnapshot { refused: 0, ..at_shutdown }

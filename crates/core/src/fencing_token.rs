@@ -74,7 +74,8 @@ impl FromStr for FencingToken {
     fn from_str(text: &str) -> Result<Self, FencingTokenError> {
         // The sign is the one thing that the number's own parser takes besides digits.
         let is_plain = text.len() <= MAX_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
-        let number: u64 = is_plain.then(|| text.parse().ok()).flatten().ok_or(FencingTokenError::MALFORMED)?;
+        let number: u64 =
+            is_plain.then(|| text.parse().ok()).flatten().ok_or(FencingTokenError::MALFORMED)?;
         Self::try_from(number)
     }
 }
@@ -99,7 +100,8 @@ pub struct FencingTokenError {
 }
 
 impl FencingTokenError {
-    pub(crate) const MALFORMED: Self = Self { grounds: Grounds::not_executed(RefusalKind::Malformed) };
+    pub(crate) const MALFORMED: Self =
+        Self { grounds: Grounds::not_executed(RefusalKind::Malformed) };
 }
 
 impl Refusal for FencingTokenError {
@@ -146,7 +148,10 @@ mod tests {
     fn numbers_beyond_63_bits_and_below_zero_are_refused_as_malformed() {
         let malformed = Err(Grounds::not_executed(RefusalKind::Malformed));
         assert_eq!(FencingToken::try_from(u64::MAX).map_err(|error| error.grounds()), malformed);
-        assert_eq!(FencingToken::try_from(FencingToken::MAX.get() + 1).map_err(|error| error.grounds()), malformed);
+        assert_eq!(
+            FencingToken::try_from(FencingToken::MAX.get() + 1).map_err(|error| error.grounds()),
+            malformed
+        );
         assert_eq!(FencingToken::try_from(-1_i64).map_err(|error| error.grounds()), malformed);
         assert_eq!(FencingToken::try_from(i64::MAX), Ok(FencingToken::MAX));
         assert_eq!(FencingToken::MAX.next(), None);

@@ -47,7 +47,14 @@ impl OwnedGauge {
     /// A gauge named `metric`, labelled `label = name`.
     #[must_use]
     pub const fn new(metric: &'static str, label: &'static str, name: Arc<str>) -> Self {
-        Self { metric, label, name, gauge: OnceLock::new(), shown: AtomicU64::new(0), asked: AtomicU64::new(0) }
+        Self {
+            metric,
+            label,
+            name,
+            gauge: OnceLock::new(),
+            shown: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
+        }
     }
 
     /// Shows `value` in seconds, unless another handle shows its own under this name.

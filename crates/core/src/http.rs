@@ -16,7 +16,9 @@ pub use self::{
     classify::HttpClassifier,
     collect::{BodyFailed, Collect, CollectBody, CollectFuture, CollectLayer, Trailers},
     context::HttpContext,
-    deadline::{GRPC_TIMEOUT, REQUEST_TIMEOUT_MS, format_grpc_timeout, parse_grpc_timeout, parse_timeout_ms},
+    deadline::{
+        GRPC_TIMEOUT, REQUEST_TIMEOUT_MS, format_grpc_timeout, parse_grpc_timeout, parse_timeout_ms,
+    },
     fencing_token::{FENCING_TOKEN, parse_fencing_token},
     idempotency_key::{IDEMPOTENCY_KEY, IdempotencyKey, IdempotencyKeyError},
     respond::{Problem, Render, Respond, RespondFuture, RespondLayer, respond, response_to},

@@ -76,7 +76,15 @@ pub(crate) fn by_index<L: Labels, T>(make: impl FnMut(L) -> T) -> Box<[T]> {
 
 /// The metric's labels: the layer's name under `layer`, and the member's own.
 #[cfg(feature = "metrics")]
-pub(crate) fn labels<L: Labels>(layer: &'static str, name: &std::sync::Arc<str>, member: L) -> Vec<metrics::Label> {
+pub(crate) fn labels<L: Labels>(
+    layer: &'static str,
+    name: &std::sync::Arc<str>,
+    member: L,
+) -> Vec<metrics::Label> {
     let name = metrics::Label::new(layer, std::sync::Arc::clone(name));
-    if L::KEY.is_empty() { vec![name] } else { vec![name, metrics::Label::from_static_parts(L::KEY, member.label())] }
+    if L::KEY.is_empty() {
+        vec![name]
+    } else {
+        vec![name, metrics::Label::from_static_parts(L::KEY, member.label())]
+    }
 }

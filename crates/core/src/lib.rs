@@ -97,7 +97,8 @@ pub use crate::{
 
 /// What only authors of layers need: windows, lanes, clocks, timers, metrics.
 ///
-/// Programs that put layers round their services never name it. It changes more freely than the rest of this crate.
+/// Programs that put layers round their services never name it. It changes more freely than the
+/// rest of this crate.
 pub mod parts {
     pub mod silent;
 

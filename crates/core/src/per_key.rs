@@ -57,8 +57,15 @@ where
     /// `make` runs with no lock held, but requests of the same key wait for it: it must not look up
     /// that key. If it panics, the next request of the key calls it again.
     #[must_use]
-    pub fn new(capacity: NonZeroUsize, make: impl Fn() -> V + Send + Sync + 'static, key: F) -> Self {
-        Self { handles: Arc::new(Handles { map: Cache::new(capacity.get()), make: Box::new(make) }), key }
+    pub fn new(
+        capacity: NonZeroUsize,
+        make: impl Fn() -> V + Send + Sync + 'static,
+        key: F,
+    ) -> Self {
+        Self {
+            handles: Arc::new(Handles { map: Cache::new(capacity.get()), make: Box::new(make) }),
+            key,
+        }
     }
 
     /// The handle of `key`, made if there is none.
@@ -154,7 +161,8 @@ mod tests {
                 thread::yield_now();
                 Arc::new(count.fetch_add(1, Ordering::Relaxed))
             };
-            let per_key = PerKey::new(NonZeroUsize::new(10).unwrap(), make, |request: &u32| *request);
+            let per_key =
+                PerKey::new(NonZeroUsize::new(10).unwrap(), make, |request: &u32| *request);
             let start = Barrier::new(4);
             let handles: Vec<_> = thread::scope(|scope| {
                 let first = || {
@@ -211,7 +219,10 @@ mod tests {
         let make = move || {
             let first = tried.fetch_add(1, Ordering::Relaxed) == 0;
             if first {
-                #[expect(clippy::disallowed_methods, reason = "long enough for the other thread to wait for this one")]
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "long enough for the other thread to wait for this one"
+                )]
                 thread::sleep(Duration::from_millis(20));
                 panic!("the first one");
             }
@@ -219,7 +230,8 @@ mod tests {
         };
         let per_key = PerKey::new(NonZeroUsize::new(10).unwrap(), make, |request: &u32| *request);
         let made = thread::scope(|scope| {
-            let make = || scope.spawn(|| catch_unwind(AssertUnwindSafe(|| per_key.handle(&1))).is_ok());
+            let make =
+                || scope.spawn(|| catch_unwind(AssertUnwindSafe(|| per_key.handle(&1))).is_ok());
             let threads = [make(), make()];
             threads.map(|thread| thread.join().unwrap())
         });

@@ -50,7 +50,12 @@ impl Bounds {
     /// # Errors
     /// When it lies outside.
     pub fn require(self, field: &'static str, value: Duration) -> Result<(), ConfigError> {
-        ConfigError::require((self.floor..=self.ceiling).contains(&value), field, value, "between floor and ceiling")
+        ConfigError::require(
+            (self.floor..=self.ceiling).contains(&value),
+            field,
+            value,
+            "between floor and ceiling",
+        )
     }
 
     /// `seconds`, or the bound next to them. What is no duration, such as a NaN, is the ceiling.
@@ -87,7 +92,11 @@ pub struct EstimateConfig {
 impl EstimateConfig {
     /// The defaults, between `floor` and `ceiling`.
     pub const fn new(floor: Duration, ceiling: Duration) -> Self {
-        Self { bounds: Bounds::new(floor, ceiling), window: Duration::from_secs(60), minimum_samples: 20 }
+        Self {
+            bounds: Bounds::new(floor, ceiling),
+            window: Duration::from_secs(60),
+            minimum_samples: 20,
+        }
     }
 
     /// Checks the numbers, and cuts the window into slices of a sixth.
@@ -99,7 +108,12 @@ impl EstimateConfig {
         self.bounds.check()?;
         let in_range = (SHORTEST_WINDOW..=LONGEST_WINDOW).contains(&self.window);
         ConfigError::require(in_range, "window", self.window, "from 60 ms to an hour")?;
-        ConfigError::require(self.minimum_samples >= 1, "minimum_samples", self.minimum_samples, "at least 1")?;
+        ConfigError::require(
+            self.minimum_samples >= 1,
+            "minimum_samples",
+            self.minimum_samples,
+            "at least 1",
+        )?;
         Buckets::new(self.window, SLICES).map_err(|error| error.in_field("window"))
     }
 }
@@ -154,13 +168,16 @@ mod tests {
         window: Duration,
         minimum_samples: u32,
     ) -> &'static str {
-        let estimate = EstimateConfig { bounds: Bounds::new(floor, ceiling), window, minimum_samples };
+        let estimate =
+            EstimateConfig { bounds: Bounds::new(floor, ceiling), window, minimum_samples };
         QuantileConfig { quantile, estimate }.check().map_or_else(|error| error.field, |_| "")
     }
 
     #[test]
     fn what_cannot_work_is_refused_by_the_name_of_its_setter() {
-        for (quantile, field) in [(0.0, "quantile"), (1.0, "quantile"), (f64::NAN, "quantile"), (0.5, "")] {
+        for (quantile, field) in
+            [(0.0, "quantile"), (1.0, "quantile"), (f64::NAN, "quantile"), (0.5, "")]
+        {
             assert_eq!(refused(quantile, MS, MS, 60 * MS, 1), field, "{quantile}");
         }
         let nano = Duration::from_nanos(1);
@@ -175,7 +192,9 @@ mod tests {
         for (floor, ceiling, field) in bounds {
             assert_eq!(refused(0.5, floor, ceiling, HOUR, 1), field, "{floor:?} to {ceiling:?}");
         }
-        for (window, field) in [(Duration::ZERO, "window"), (59 * MS, "window"), (HOUR + nano, "window"), (HOUR, "")] {
+        for (window, field) in
+            [(Duration::ZERO, "window"), (59 * MS, "window"), (HOUR + nano, "window"), (HOUR, "")]
+        {
             assert_eq!(refused(0.5, MS, MS, window, u32::MAX), field, "{window:?}");
         }
         assert_eq!(refused(0.5, MS, MS, HOUR, 0), "minimum_samples");
@@ -193,9 +212,15 @@ mod tests {
     #[test]
     fn what_is_no_duration_is_the_ceiling() {
         let bounds = Bounds::new(2 * MS, 9 * MS);
-        for (seconds, expected) in
-            [(0.0, 2), (0.005, 5), (1.0, 9), (f64::NAN, 9), (f64::INFINITY, 9), (1e300, 9), (-1.0, 9)]
-        {
+        for (seconds, expected) in [
+            (0.0, 2),
+            (0.005, 5),
+            (1.0, 9),
+            (f64::NAN, 9),
+            (f64::INFINITY, 9),
+            (1e300, 9),
+            (-1.0, 9),
+        ] {
             assert_eq!(bounds.clamp(seconds), expected * MS, "{seconds}");
         }
     }

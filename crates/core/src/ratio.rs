@@ -88,7 +88,11 @@ mod tests {
                 let exact = (u64::from(percent) * whole).div_ceil(100);
                 let ratio = Ratio::percent(percent);
                 assert!(ratio.is_reached(exact, whole), "{exact} of {whole} is {percent} %");
-                assert!(!ratio.is_reached(exact - 1, whole), "{} of {whole} is below {percent} %", exact - 1);
+                assert!(
+                    !ratio.is_reached(exact - 1, whole),
+                    "{} of {whole} is below {percent} %",
+                    exact - 1
+                );
             }
         }
     }

@@ -99,8 +99,12 @@ mod tests {
 
     #[test]
     fn grounds_read_as_a_sentence() {
-        let grounds = Grounds::not_executed(RefusalKind::Unavailable).with_retry_after(Some(Duration::from_secs(2)));
+        let grounds = Grounds::not_executed(RefusalKind::Unavailable)
+            .with_retry_after(Some(Duration::from_secs(2)));
         assert_eq!(grounds.to_string(), "unavailable, not executed, retry after 2s");
-        assert_eq!(Grounds::maybe_executed(RefusalKind::TimedOut).to_string(), "timed out, may have been executed");
+        assert_eq!(
+            Grounds::maybe_executed(RefusalKind::TimedOut).to_string(),
+            "timed out, may have been executed"
+        );
     }
 }

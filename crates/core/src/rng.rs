@@ -60,6 +60,9 @@ mod tests {
 
     #[test]
     fn two_splitters_from_entropy_differ() {
-        assert_ne!(Splitter::from_entropy().split().next_u64(), Splitter::from_entropy().split().next_u64());
+        assert_ne!(
+            Splitter::from_entropy().split().next_u64(),
+            Splitter::from_entropy().split().next_u64()
+        );
     }
 }

@@ -121,7 +121,9 @@ where
     type Output = Result<T, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Poll::Ready(ready!(self.project().inner.poll(cx)).map_err(|error| Sealed::new(error).into()))
+        Poll::Ready(
+            ready!(self.project().inner.poll(cx)).map_err(|error| Sealed::new(error).into()),
+        )
     }
 }
 

@@ -126,7 +126,10 @@ impl Drop for Held {
 
 impl<L> fmt::Debug for StateGauges<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StateGauges").field("metric", &self.metric).field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("StateGauges")
+            .field("metric", &self.metric)
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -192,7 +195,8 @@ mod tests {
 
     #[test]
     fn one_handle_may_hold_many_in_a_state() {
-        let (recorded, peers) = (Recorded::new(), StateGauges::new("peers", "street", "main".into()));
+        let (recorded, peers) =
+            (Recorded::new(), StateGauges::new("peers", "street", "main".into()));
         recorded.during(|| (0..5).for_each(|_| peers.enter(Light::Green)));
         peers.leave(Light::Green);
         peers.change(Light::Green, Light::Red);

@@ -64,7 +64,11 @@ impl<T> Striped<T> {
 
     fn of(number: usize, shared: T) -> Self {
         let shared = Arc::new(shared);
-        Self { lanes: (0..number).map(|index| Arc::new(Lane { index, shared: Arc::clone(&shared) })).collect() }
+        Self {
+            lanes: (0..number)
+                .map(|index| Arc::new(Lane { index, shared: Arc::clone(&shared) }))
+                .collect(),
+        }
     }
 
     /// This thread's handle.
@@ -115,7 +119,9 @@ impl<T> Deref for Lane<T> {
 #[must_use]
 pub fn lane_count() -> usize {
     static COUNT: OnceLock<usize> = OnceLock::new();
-    *COUNT.get_or_init(|| thread::available_parallelism().map_or(4, |cores| cores.get().next_power_of_two().min(64)))
+    *COUNT.get_or_init(|| {
+        thread::available_parallelism().map_or(4, |cores| cores.get().next_power_of_two().min(64))
+    })
 }
 
 /// This thread's number; threads are numbered as they first ask. Its remainder by the number of
@@ -150,7 +156,8 @@ mod tests {
         let token = Arc::new(());
         let striped = Striped::new(|_| Arc::clone(&token));
         let here = Arc::clone(striped.lane());
-        let there = thread::scope(|scope| scope.spawn(|| Arc::clone(striped.lane())).join().unwrap());
+        let there =
+            thread::scope(|scope| scope.spawn(|| Arc::clone(striped.lane())).join().unwrap());
         assert!(Arc::ptr_eq(&*here, &*there) && Arc::ptr_eq(&*here, &*striped));
         drop((striped, here));
         assert_eq!(Arc::strong_count(&token), 2);
@@ -162,9 +169,14 @@ mod tests {
     fn a_single_lane_serves_all_threads() {
         let striped = Striped::single(|lanes| lanes);
         let lanes: Vec<_> = thread::scope(|scope| {
-            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| Arc::clone(striped.lane()))).collect();
+            let threads: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| Arc::clone(striped.lane()))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        assert!(lanes.iter().all(|lane| Arc::ptr_eq(lane, &lanes[0]) && lane.index() == 0 && ***lane == 1));
+        assert!(
+            lanes
+                .iter()
+                .all(|lane| Arc::ptr_eq(lane, &lanes[0]) && lane.index() == 0 && ***lane == 1)
+        );
     }
 }

@@ -54,7 +54,8 @@ mod tests {
     async fn it_counts_buckets_from_its_start() {
         tokio::time::advance(Duration::from_secs(7)).await;
         let before = TimeSource::Tokio.now() - Duration::from_secs(1);
-        let ticks = Ticks::start(TimeSource::Tokio, Buckets::new(Duration::from_secs(1), 10).unwrap());
+        let ticks =
+            Ticks::start(TimeSource::Tokio, Buckets::new(Duration::from_secs(1), 10).unwrap());
         assert_eq!((ticks.now(), ticks.at(before)), (Tick(0), Tick(0)));
         tokio::time::advance(Duration::from_millis(250)).await;
         assert_eq!((ticks.now(), ticks.at(TimeSource::Tokio.now())), (Tick(2), Tick(2)));

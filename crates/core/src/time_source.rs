@@ -137,7 +137,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_stopwatch_counts_what_its_source_shows() {
-        let (fine, coarse) = (Stopwatch::start(TimeSource::Tokio), Stopwatch::start(TimeSource::Coarse));
+        let (fine, coarse) =
+            (Stopwatch::start(TimeSource::Tokio), Stopwatch::start(TimeSource::Coarse));
         tokio::time::advance(Duration::from_secs(3)).await;
         assert_eq!(fine.nanos(), 3_000_000_000);
         assert_eq!(fine.nanos_at(fine.instant(5)), 5);

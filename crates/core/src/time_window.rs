@@ -46,7 +46,12 @@ impl Buckets {
     pub fn new(length: Duration, number: u32) -> Result<Self, ConfigError> {
         ConfigError::require((1..=MOST).contains(&number), "buckets", number, "from 1 to 1024")?;
         let width = length / number;
-        ConfigError::require((NARROWEST..=WIDEST).contains(&width), "length", length, "1 ms to 24 h for each bucket")?;
+        ConfigError::require(
+            (NARROWEST..=WIDEST).contains(&width),
+            "length",
+            length,
+            "1 ms to 24 h for each bucket",
+        )?;
         let nanos = u64::try_from(width.as_nanos()).unwrap_or(u64::MAX);
         Ok(Self { width, per_nano: u64::MAX / nanos + 1, number })
     }
@@ -69,7 +74,12 @@ impl Buckets {
     pub fn tick(self, origin: Instant, now: Instant) -> Tick {
         let since = now.saturating_duration_since(origin);
         // Wraps after 584 years.
-        self.tick_at(since.as_secs().wrapping_mul(1_000_000_000).wrapping_add(u64::from(since.subsec_nanos())))
+        self.tick_at(
+            since
+                .as_secs()
+                .wrapping_mul(1_000_000_000)
+                .wrapping_add(u64::from(since.subsec_nanos())),
+        )
     }
 
     /// The tick in which `nanos` nanoseconds have passed since the origin.
@@ -204,7 +214,12 @@ impl StripedSuccesses {
                 _ if TICKS - age <= 2 * self.number => return 0,
                 _ => number,
             };
-            match word.compare_exchange_weak(current, tag | count, Ordering::SeqCst, Ordering::Relaxed) {
+            match word.compare_exchange_weak(
+                current,
+                tag | count,
+                Ordering::SeqCst,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => return count,
                 Err(seen) => current = seen,
             }
@@ -268,7 +283,8 @@ mod tests {
 
     #[test]
     fn an_outcome_older_than_its_bucket_is_dropped() {
-        let (mut plain, striped) = (TimeWindow::new(buckets(4)), StripedSuccesses::new(buckets(4), 1));
+        let (mut plain, striped) =
+            (TimeWindow::new(buckets(4)), StripedSuccesses::new(buckets(4), 1));
         for tick in [10, 6, 2] {
             plain.record(Tick(tick), Counts { total: 1, failures: 0, slow: 0 });
             striped.add(0, Tick(tick));
@@ -299,7 +315,9 @@ mod tests {
         std::thread::scope(|scope| {
             for lane in 0..4 {
                 let striped = &striped;
-                scope.spawn(move || (0..80_000u64).for_each(|n| striped.add(lane, Tick(100 + n / 10_000))));
+                scope.spawn(move || {
+                    (0..80_000u64).for_each(|n| striped.add(lane, Tick(100 + n / 10_000)))
+                });
             }
         });
         assert_eq!(striped.sum(Tick(107)), 4 * 80_000);

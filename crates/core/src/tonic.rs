@@ -59,7 +59,9 @@ impl<B, Err: Failure> Classify<Response<B>, Err> for GrpcClassifier {
             Ok(response) => judge_response(response),
             Err(error) => match cause::<Status>(error.as_error()) {
                 // A refusal's facts say more than the status made from them.
-                Some(status) if cause::<Grounds>(error.as_error()).is_none() => judge_status(status),
+                Some(status) if cause::<Grounds>(error.as_error()).is_none() => {
+                    judge_status(status)
+                }
                 _ => judge_error(error.as_error()),
             },
         }
@@ -68,12 +70,18 @@ impl<B, Err: Failure> Classify<Response<B>, Err> for GrpcClassifier {
     /// A response that no layer here made of a refusal, or an error that only a peer can have sent:
     /// a `Status` without a source, a reset or `GOAWAY` of HTTP/2.
     fn answered(&self, outcome: Result<&Response<B>, &Err>) -> bool {
-        outcome.map_or_else(|error| sent_by_peer(error.as_error()), |response| !is_refusal(response))
+        outcome
+            .map_or_else(|error| sent_by_peer(error.as_error()), |response| !is_refusal(response))
     }
 }
 
 fn judge_response<B>(response: &Response<B>) -> Verdict {
-    let trailers = || response.extensions().get::<Trailers>().and_then(|trailers| Status::from_header_map(&trailers.0));
+    let trailers = || {
+        response
+            .extensions()
+            .get::<Trailers>()
+            .and_then(|trailers| Status::from_header_map(&trailers.0))
+    };
     match Status::from_header_map(response.headers()).or_else(trailers) {
         Some(status) => judge_status(&status),
         None => match response.status().as_u16() {
@@ -90,9 +98,11 @@ fn judge_status(status: &Status) -> Verdict {
     let executed = Executed::Maybe;
     match status.code() {
         Code::Ok => Verdict::Success,
-        Code::Unavailable | Code::DeadlineExceeded | Code::Internal | Code::Unknown | Code::DataLoss => {
-            Verdict::Transient { executed, retry_after: pushback(status) }
-        }
+        Code::Unavailable
+        | Code::DeadlineExceeded
+        | Code::Internal
+        | Code::Unknown
+        | Code::DataLoss => Verdict::Transient { executed, retry_after: pushback(status) },
         Code::ResourceExhausted => Verdict::Throttled { executed, retry_after: pushback(status) },
         Code::Aborted => match pushback(status) {
             Some(after) => Verdict::Repeatable { executed, retry_after: Some(after) },
@@ -141,7 +151,10 @@ mod tests {
         (Code::Unavailable, Verdict::transient(Executed::Maybe)),
         (Code::DeadlineExceeded, Verdict::transient(Executed::Maybe)),
         (Code::Unknown, Verdict::transient(Executed::Maybe)),
-        (Code::ResourceExhausted, Verdict::Throttled { executed: Executed::Maybe, retry_after: None }),
+        (
+            Code::ResourceExhausted,
+            Verdict::Throttled { executed: Executed::Maybe, retry_after: None },
+        ),
         (Code::Cancelled, Verdict::Ignored),
         (Code::NotFound, Verdict::Permanent),
         (Code::Aborted, Verdict::Permanent),
@@ -152,14 +165,26 @@ mod tests {
         for (code, verdict) in CODES {
             let status = Status::new(code, "");
             let head: Response<()> = status.clone().into_http();
-            assert_eq!(GrpcClassifier.classify(Ok::<_, &Status>(&head)), verdict, "{code:?} in the head");
+            assert_eq!(
+                GrpcClassifier.classify(Ok::<_, &Status>(&head)),
+                verdict,
+                "{code:?} in the head"
+            );
             let mut trailers = HeaderMap::new();
             status.add_header(&mut trailers).unwrap();
             let mut late = Response::new(());
             late.extensions_mut().insert(Trailers(trailers));
-            assert_eq!(GrpcClassifier.classify(Ok::<_, &Status>(&late)), verdict, "{code:?} in the trailers");
+            assert_eq!(
+                GrpcClassifier.classify(Ok::<_, &Status>(&late)),
+                verdict,
+                "{code:?} in the trailers"
+            );
             if code != Code::Ok {
-                assert_eq!(GrpcClassifier.classify(Err::<&Response<()>, _>(&status)), verdict, "{code:?} as error");
+                assert_eq!(
+                    GrpcClassifier.classify(Err::<&Response<()>, _>(&status)),
+                    verdict,
+                    "{code:?} as error"
+                );
             }
         }
     }
@@ -167,9 +192,14 @@ mod tests {
     #[test]
     fn the_servers_word_on_when_to_come_back_is_read_wherever_the_status_stands() {
         let ms = |ms| Some(Duration::from_millis(ms));
-        for (value, retry_after) in
-            [("1500", ms(1500)), ("0", ms(0)), ("-1", None), ("soon", None), ("99999999999", None), ("", None)]
-        {
+        for (value, retry_after) in [
+            ("1500", ms(1500)),
+            ("0", ms(0)),
+            ("-1", None),
+            ("soon", None),
+            ("99999999999", None),
+            ("", None),
+        ] {
             for code in [Code::Unavailable, Code::ResourceExhausted, Code::Aborted] {
                 let mut status = Status::new(code, "");
                 status.metadata_mut().insert("grpc-retry-pushback-ms", value.parse().unwrap());
@@ -179,7 +209,11 @@ mod tests {
                 let mut late = Response::new(());
                 late.extensions_mut().insert(Trailers(trailers));
                 for outcome in [Ok(&head), Ok(&late), Err(&status)] {
-                    assert_eq!(GrpcClassifier.classify(outcome).retry_after(), retry_after, "{value:?} {outcome:?}");
+                    assert_eq!(
+                        GrpcClassifier.classify(outcome).retry_after(),
+                        retry_after,
+                        "{value:?} {outcome:?}"
+                    );
                 }
             }
         }
@@ -221,14 +255,25 @@ mod tests {
             let judged = GrpcClassifier.classify(Err::<&Response<()>, _>(&over_the_wire));
             // For the others a status has no word on when to come back.
             let repeatable = matches!(judged, Verdict::Repeatable { .. });
-            assert_eq!(repeatable, matches!(Verdict::from(grounds), Verdict::Repeatable { .. }), "{kind}");
+            assert_eq!(
+                repeatable,
+                matches!(Verdict::from(grounds), Verdict::Repeatable { .. }),
+                "{kind}"
+            );
             judged
         };
         let ms = Duration::from_millis;
-        let repeatable = |after| Verdict::Repeatable { executed: Executed::Maybe, retry_after: Some(after) };
-        assert_eq!(verdict(RefusalKind::Conflict, Some(Duration::from_micros(1_500))), repeatable(ms(2)));
+        let repeatable =
+            |after| Verdict::Repeatable { executed: Executed::Maybe, retry_after: Some(after) };
+        assert_eq!(
+            verdict(RefusalKind::Conflict, Some(Duration::from_micros(1_500))),
+            repeatable(ms(2))
+        );
         assert_eq!(verdict(RefusalKind::Conflict, Some(Duration::ZERO)), repeatable(ms(0)));
-        assert_eq!(verdict(RefusalKind::Conflict, Some(Duration::MAX)), repeatable(ms(i32::MAX.unsigned_abs().into())));
+        assert_eq!(
+            verdict(RefusalKind::Conflict, Some(Duration::MAX)),
+            repeatable(ms(i32::MAX.unsigned_abs().into()))
+        );
         assert_eq!(verdict(RefusalKind::Conflict, None), Verdict::Permanent);
         assert_eq!(verdict(RefusalKind::RequestTimeout, None), repeatable(ms(0)));
         assert_eq!(verdict(RefusalKind::RequestTimeout, Some(ms(7))), repeatable(ms(7)));
@@ -244,21 +289,41 @@ mod tests {
     fn only_a_status_that_was_not_made_here_is_an_answer() {
         let local = Status::from_error(io::Error::from(io::ErrorKind::TimedOut).into());
         let passed_on = Status::from_error(Box::new(io::Error::other(Status::not_found(""))));
-        let of_a_refusal = Status::from_error(Grounds::maybe_executed(RefusalKind::TimedOut).into());
+        let of_a_refusal =
+            Status::from_error(Grounds::maybe_executed(RefusalKind::TimedOut).into());
         let table: [(Status, bool, &str); 5] = [
             (Status::unavailable("sent by the peer"), true, "from the peer"),
-            (Status::from_header_map(Status::aborted("").into_http::<()>().headers()).unwrap(), true, "off the wire"),
+            (
+                Status::from_header_map(Status::aborted("").into_http::<()>().headers()).unwrap(),
+                true,
+                "off the wire",
+            ),
             (local, false, "made of an I/O error"),
             (passed_on, true, "wrapped round the peer's"),
             (of_a_refusal, false, "made of a refusal"),
         ];
         for (status, answered, what) in table {
-            assert_eq!(GrpcClassifier.answered(Err::<&Response<()>, _>(&status)), answered, "{what}");
+            assert_eq!(
+                GrpcClassifier.answered(Err::<&Response<()>, _>(&status)),
+                answered,
+                "{what}"
+            );
             let boxed: Box<dyn std::error::Error + Send + Sync> = status.into();
-            assert_eq!(GrpcClassifier.answered(Err::<&Response<()>, _>(&boxed)), answered, "{what}, boxed");
-            assert_eq!(DefaultClassifier.answered(Err::<&(), _>(&boxed)), answered, "{what}, to the default");
+            assert_eq!(
+                GrpcClassifier.answered(Err::<&Response<()>, _>(&boxed)),
+                answered,
+                "{what}, boxed"
+            );
+            assert_eq!(
+                DefaultClassifier.answered(Err::<&(), _>(&boxed)),
+                answered,
+                "{what}, to the default"
+            );
             let sealed: Box<dyn std::error::Error + Send + Sync> = Sealed::new(boxed).into();
-            assert!(!GrpcClassifier.answered(Err::<&Response<()>, _>(&sealed)), "{what}, inside a handler");
+            assert!(
+                !GrpcClassifier.answered(Err::<&Response<()>, _>(&sealed)),
+                "{what}, inside a handler"
+            );
         }
         assert!(GrpcClassifier.answered(Ok::<_, &Status>(&Response::new(()))));
     }
@@ -272,7 +337,10 @@ mod tests {
             })
         });
         let response = respond(refuses).layer(()).oneshot(http::Request::new(())).await.unwrap();
-        assert_eq!(response.extensions().get(), Some(&Grounds::maybe_executed(RefusalKind::Unavailable)));
+        assert_eq!(
+            response.extensions().get(),
+            Some(&Grounds::maybe_executed(RefusalKind::Unavailable))
+        );
         assert!(!GrpcClassifier.answered(Ok::<_, &Status>(&response)));
     }
 
@@ -283,7 +351,10 @@ mod tests {
         let judge = |outcome: Result<&Response<()>, &io::Error>| GrpcClassifier.classify(outcome);
         assert_eq!(judge(Ok(&Response::new(()))), Verdict::Success);
         assert_eq!(judge(Ok(&bad_gateway)), Verdict::transient(Executed::Maybe));
-        assert_eq!(judge(Err(&io::ErrorKind::ConnectionRefused.into())), Verdict::transient(Executed::No));
+        assert_eq!(
+            judge(Err(&io::ErrorKind::ConnectionRefused.into())),
+            Verdict::transient(Executed::No)
+        );
     }
 
     #[test]
@@ -305,7 +376,10 @@ mod tests {
             let status = cause::<Status>(&grounds).unwrap();
             assert_eq!((status.code(), status.message()), (code, kind.to_string().as_str()));
             let error: Box<dyn std::error::Error + Send + Sync> = grounds.into();
-            assert_eq!(GrpcClassifier.classify(Err::<&Response<()>, _>(&error)), Verdict::from(grounds));
+            assert_eq!(
+                GrpcClassifier.classify(Err::<&Response<()>, _>(&error)),
+                Verdict::from(grounds)
+            );
         }
     }
 }

@@ -74,10 +74,14 @@ impl From<Grounds> for Verdict {
     fn from(grounds: Grounds) -> Self {
         let Grounds { kind, retry_after, executed } = grounds;
         match kind {
-            RefusalKind::Unavailable | RefusalKind::TimedOut => Self::Transient { executed, retry_after },
+            RefusalKind::Unavailable | RefusalKind::TimedOut => {
+                Self::Transient { executed, retry_after }
+            }
             RefusalKind::TooMany => Self::Throttled { executed, retry_after },
             RefusalKind::RequestTimeout => Self::Repeatable { executed, retry_after },
-            RefusalKind::Conflict if retry_after.is_some() => Self::Repeatable { executed, retry_after },
+            RefusalKind::Conflict if retry_after.is_some() => {
+                Self::Repeatable { executed, retry_after }
+            }
             RefusalKind::Conflict
             | RefusalKind::Stale
             | RefusalKind::Unacceptable

@@ -254,7 +254,8 @@ mod tests {
             let (waiters, woken) = (Waiters::new(), Arc::new(Woken::default()));
             let places: Vec<_> = (0..7).map(|_| waiters.join()).collect();
             for (n, place) in places.iter().enumerate() {
-                let waker = if n % 2 == 1 { Arc::new(Panics).into() } else { Arc::clone(&woken).into() };
+                let waker =
+                    if n % 2 == 1 { Arc::new(Panics).into() } else { Arc::clone(&woken).into() };
                 place.register(&waker);
             }
             let _panic = catch_unwind(AssertUnwindSafe(|| wake(waiters.take())));

@@ -1,6 +1,8 @@
 //! Several rules at once.
 
-use crate::{AnalysisError, Decision, IntersectionError, Nodes, Rule, RuleError, Threshold, search::meet};
+use crate::{
+    AnalysisError, Decision, IntersectionError, Nodes, Rule, RuleError, Threshold, search::meet,
+};
 
 /// A quorum of each of several rules at once: how a group changes its members without a moment at
 /// which two majorities could decide apart.
@@ -76,7 +78,8 @@ impl<R: Rule<WORDS>, const WORDS: usize> Rule<WORDS> for Joint<R> {
     /// cannot be blocked.
     fn resilience(&self) -> Result<usize, AnalysisError> {
         let blockable = self.rules.iter().filter(|rule| !rule.is_quorum(Nodes::EMPTY));
-        let least = blockable.map(Rule::resilience).collect::<Result<Vec<usize>, _>>()?.into_iter().min();
+        let least =
+            blockable.map(Rule::resilience).collect::<Result<Vec<usize>, _>>()?.into_iter().min();
         Ok(least.unwrap_or_else(|| self.members().len()))
     }
 

@@ -17,8 +17,8 @@ mod weighted;
 
 #[cfg(feature = "call")]
 pub use crate::call::{
-    Answer, Answers, CallConfig, CallError, Cancel, Hedge, Level, Levels, MakeError, MakeFuture, OnDecided, Quorum,
-    QuorumCall, QuorumFuture, Reached, SetupError, Stragglers,
+    Answer, Answers, CallConfig, CallError, Cancel, Hedge, Level, Levels, MakeError, MakeFuture,
+    OnDecided, Quorum, QuorumCall, QuorumFuture, Reached, SetupError, Stragglers,
 };
 pub use crate::{
     dual::Dual,

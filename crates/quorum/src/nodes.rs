@@ -106,7 +106,10 @@ impl<const WORDS: usize> Nodes<WORDS> {
     /// Where the processor does not count bits (x86-64 does not, unless it is told to leave the
     /// oldest behind), it is quicker to take away all but the last of a few.
     #[inline]
-    pub(crate) fn have_at_least<const SETS: usize>(sets: [Self; SETS], count: usize) -> [bool; SETS] {
+    pub(crate) fn have_at_least<const SETS: usize>(
+        sets: [Self; SETS],
+        count: usize,
+    ) -> [bool; SETS] {
         const FEW: usize = 4;
         if cfg!(target_feature = "popcnt") || WORDS > 1 || count > FEW {
             return sets.map(|set| set.len() >= count);
@@ -312,12 +315,20 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_or_comes_twice_is_refused_by_its_number() {
-        assert_eq!(NodeSet::of([0, 64]).unwrap_err(), RuleError::NodeTooLarge { node: 64, capacity: 64 });
+        assert_eq!(
+            NodeSet::of([0, 64]).unwrap_err(),
+            RuleError::NodeTooLarge { node: 64, capacity: 64 }
+        );
         assert_eq!(NodeSet::of([5, 1, 5]).unwrap_err(), RuleError::NodeTwice { node: 5 });
         assert_eq!(NodeSet::first(64).unwrap(), NodeSet::ALL);
         assert!(NodeSet::first(65).is_err());
         let mut set = NodeSet::EMPTY;
-        assert!(!set.insert(usize::MAX) && !set.contains(usize::MAX) && !set.remove(64) && set.is_empty());
+        assert!(
+            !set.insert(usize::MAX)
+                && !set.contains(usize::MAX)
+                && !set.remove(64)
+                && set.is_empty()
+        );
     }
 
     fn naive(set: Nodes<3>) -> BTreeSet<usize> {

@@ -99,8 +99,16 @@ mod tests {
                 for write in 1..=count {
                     let pair = ReadWrite::counts(read, write, count);
                     assert_eq!(pair.is_ok(), read + write > count, "{read} + {write} of {count}");
-                    if let Err(ReadWriteError::Intersection(IntersectionError::Disjoint { first, second })) = pair {
-                        assert!(first.is_disjoint(second) && first.len() == read && second.len() == write);
+                    if let Err(ReadWriteError::Intersection(IntersectionError::Disjoint {
+                        first,
+                        second,
+                    })) = pair
+                    {
+                        assert!(
+                            first.is_disjoint(second)
+                                && first.len() == read
+                                && second.len() == write
+                        );
                         assert!((first | second).is_subset(NodeSet::first(count).unwrap()));
                     }
                 }

@@ -69,7 +69,8 @@ pub trait Rule<const WORDS: usize = 1> {
     fn committed_index(&self, acknowledged: &[u64]) -> Option<u64> {
         let members = self.members();
         let acknowledged = &acknowledged[..acknowledged.len().min(Nodes::<WORDS>::CAPACITY)];
-        let of_members = || acknowledged.iter().copied().enumerate().filter(|(node, _)| members.contains(*node));
+        let of_members =
+            || acknowledged.iter().copied().enumerate().filter(|(node, _)| members.contains(*node));
         let (mut reached, mut above) = (Nodes::EMPTY, None);
         loop {
             let below = |index: &u64| above.is_none_or(|above| *index < above);

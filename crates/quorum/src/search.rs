@@ -100,7 +100,10 @@ impl<'a, R: Rule<WORDS> + ?Sized, const WORDS: usize> Search<'a, R, WORDS> {
 
 /// Whether every quorum of one rule has a node in common with every quorum of the other: found out
 /// from the other's side if that one has few quorums where this one has many.
-pub(crate) fn meet<R, Q, const WORDS: usize>(one: &R, other: &Q) -> Result<(), IntersectionError<WORDS>>
+pub(crate) fn meet<R, Q, const WORDS: usize>(
+    one: &R,
+    other: &Q,
+) -> Result<(), IntersectionError<WORDS>>
 where
     R: Rule<WORDS> + ?Sized,
     Q: Rule<WORDS> + ?Sized,
@@ -114,7 +117,10 @@ where
 }
 
 /// A minimal quorum among these nodes, if they are one: the highest nodes are left out first.
-fn minimal<R: Rule<WORDS> + ?Sized, const WORDS: usize>(rule: &R, mut nodes: Nodes<WORDS>) -> Option<Nodes<WORDS>> {
+fn minimal<R: Rule<WORDS> + ?Sized, const WORDS: usize>(
+    rule: &R,
+    mut nodes: Nodes<WORDS>,
+) -> Option<Nodes<WORDS>> {
     if !rule.is_quorum(nodes) {
         return None;
     }

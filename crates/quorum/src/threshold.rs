@@ -85,7 +85,12 @@ impl<const WORDS: usize> Threshold<WORDS> {
     }
 
     /// Quorums that overlap in more than `overlap` times the faults.
-    fn byzantine(members: Nodes<WORDS>, faults: usize, factor: usize, overlap: usize) -> Result<Self, RuleError> {
+    fn byzantine(
+        members: Nodes<WORDS>,
+        faults: usize,
+        factor: usize,
+        overlap: usize,
+    ) -> Result<Self, RuleError> {
         let nodes = members.len();
         let least = faults.saturating_mul(factor).saturating_add(1);
         if nodes < least {
@@ -150,7 +155,8 @@ impl<const WORDS: usize> Rule<WORDS> for Threshold<WORDS> {
     /// Both questions in one count.
     #[inline]
     fn decide(&self, yes: Nodes<WORDS>, no: Nodes<WORDS>) -> Decision {
-        let [won, open] = Nodes::have_at_least([yes, yes | !no].map(|nodes| nodes & self.members), self.needed);
+        let [won, open] =
+            Nodes::have_at_least([yes, yes | !no].map(|nodes| nodes & self.members), self.needed);
         Decision::of(won, open)
     }
 
@@ -184,7 +190,10 @@ mod tests {
         let six = NodeSet::first(6).unwrap();
         let error = Threshold::dissemination(six, 2).unwrap_err();
         assert_eq!(error, RuleError::TooFewNodes { nodes: 6, faults: 2, least: 7 });
-        assert_eq!(error.to_string(), "6 nodes cannot withstand 2 Byzantine faults: at least 7 can");
+        assert_eq!(
+            error.to_string(),
+            "6 nodes cannot withstand 2 Byzantine faults: at least 7 can"
+        );
         assert!(Threshold::masking(six, 2).is_err() && Threshold::masking(six, 1).is_ok());
         assert!(Threshold::masking(six, usize::MAX).is_err());
     }
@@ -192,6 +201,9 @@ mod tests {
     #[test]
     fn a_set_of_many_words_counts_over_all_of_them() {
         let rule = Threshold::majority(Nodes::<4>::first(200).unwrap()).unwrap();
-        assert!(rule.is_quorum(Nodes::first(101).unwrap()) && !rule.is_quorum(Nodes::first(100).unwrap()));
+        assert!(
+            rule.is_quorum(Nodes::first(101).unwrap())
+                && !rule.is_quorum(Nodes::first(100).unwrap())
+        );
     }
 }

@@ -29,7 +29,10 @@ impl<const WORDS: usize> Weighted<WORDS> {
     ///
     /// # Errors
     /// As [`new`](Weighted::new).
-    pub fn wide(needed: u64, weights: impl IntoIterator<Item = (usize, u32)>) -> Result<Self, RuleError> {
+    pub fn wide(
+        needed: u64,
+        weights: impl IntoIterator<Item = (usize, u32)>,
+    ) -> Result<Self, RuleError> {
         let pairs: Vec<(usize, u32)> = weights.into_iter().collect();
         let members = Nodes::of(pairs.iter().map(|(node, _)| *node))?;
         let mut weights = vec![0; members.iter().next_back().ok_or(RuleError::NoMembers)? + 1];
@@ -76,7 +79,10 @@ impl Weighted {
     /// # Errors
     /// When there are no members, a node is named twice or too large, or `needed` is not from 1 to
     /// the weight of all.
-    pub fn new(needed: u64, weights: impl IntoIterator<Item = (usize, u32)>) -> Result<Self, RuleError> {
+    pub fn new(
+        needed: u64,
+        weights: impl IntoIterator<Item = (usize, u32)>,
+    ) -> Result<Self, RuleError> {
         Self::wide(needed, weights)
     }
 
@@ -112,7 +118,8 @@ impl<const WORDS: usize> Rule<WORDS> for Weighted<WORDS> {
     /// Where all weigh the same.
     fn as_threshold(&self) -> Option<Threshold<WORDS>> {
         let mut weights = self.members.iter().map(|node| self.weights[node]);
-        let weight = weights.next().filter(|weight| *weight > 0 && weights.all(|other| other == *weight))?;
+        let weight =
+            weights.next().filter(|weight| *weight > 0 && weights.all(|other| other == *weight))?;
         let needed = self.needed.div_ceil(weight.into());
         Threshold::new(usize::try_from(needed).ok()?, self.members).ok()
     }
@@ -129,12 +136,17 @@ mod tests {
         assert_eq!(Weighted::majority([(0, 0)]), Err(RuleError::Needed { needed: 1, of: 0 }));
         assert_eq!(Weighted::new(1, [(3, 1), (3, 1)]), Err(RuleError::NodeTwice { node: 3 }));
         assert_eq!(Weighted::new(1, []), Err(RuleError::NoMembers));
-        assert_eq!(Weighted::new(1, [(64, 1)]), Err(RuleError::NodeTooLarge { node: 64, capacity: 64 }));
+        assert_eq!(
+            Weighted::new(1, [(64, 1)]),
+            Err(RuleError::NodeTooLarge { node: 64, capacity: 64 })
+        );
     }
 
     #[test]
     fn the_largest_weights_do_not_overflow() {
-        let rule = Weighted::<2>::wide(128 * u64::from(u32::MAX), (0..128).map(|node| (node, u32::MAX))).unwrap();
+        let rule =
+            Weighted::<2>::wide(128 * u64::from(u32::MAX), (0..128).map(|node| (node, u32::MAX)))
+                .unwrap();
         assert!(rule.is_quorum(Nodes::ALL) && !rule.is_quorum(Nodes::first(127).unwrap()));
     }
 }

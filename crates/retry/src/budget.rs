@@ -76,7 +76,11 @@ impl Budget {
     pub fn try_withdraw(&self, cost: NonZeroU32) -> Result<Withdrawal, BudgetExhausted> {
         let cost = u64::from(cost.get());
         let is_covered = self.0.ledger.withdraw(self.0.ticks.now(), cost);
-        if is_covered { Ok(Withdrawal { charged: Some((self.clone(), cost)) }) } else { Err(BudgetExhausted::new()) }
+        if is_covered {
+            Ok(Withdrawal { charged: Some((self.clone(), cost)) })
+        } else {
+            Err(BudgetExhausted::new())
+        }
     }
 
     #[inline]
@@ -196,7 +200,8 @@ mod tests {
     const WINDOW_MS: u64 = 1000;
 
     fn budget(percent: u8, floor_per_second: u32) -> Budget {
-        let config = BudgetConfig::new().ratio(Ratio::percent(percent)).floor_per_second(floor_per_second);
+        let config =
+            BudgetConfig::new().ratio(Ratio::percent(percent)).floor_per_second(floor_per_second);
         Budget::new(config.window(Duration::from_millis(WINDOW_MS))).unwrap()
     }
 
@@ -326,8 +331,9 @@ mod tests {
             tokio::time::advance(Duration::from_millis(1)).await;
             handle.request(0);
         }
-        let granted =
-            (0..1000).take_while(|_| budget.try_withdraw(NonZeroU32::MIN).map(Withdrawal::spend).is_ok()).count();
+        let granted = (0..1000)
+            .take_while(|_| budget.try_withdraw(NonZeroU32::MIN).map(Withdrawal::spend).is_ok())
+            .count();
         // 200 of the last 1,000 by the letter; a bucket and two checks less at worst.
         assert!((150..=200).contains(&granted), "{granted}");
     }
@@ -345,7 +351,12 @@ mod tests {
 
     #[test]
     fn a_window_out_of_range_is_refused_by_name_and_value() {
-        for window in [Duration::ZERO, Duration::from_millis(9), Duration::from_secs(11 * 24 * 3600), Duration::MAX] {
+        for window in [
+            Duration::ZERO,
+            Duration::from_millis(9),
+            Duration::from_secs(11 * 24 * 3600),
+            Duration::MAX,
+        ] {
             let error = Budget::new(BudgetConfig::new().window(window)).unwrap_err();
             assert_eq!((error.field, error.value), ("window", format!("{window:?}")));
         }
@@ -353,7 +364,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_largest_figures_do_not_overflow() {
-        let config = BudgetConfig::new().ratio(Ratio::ONE).floor_per_second(u32::MAX).window(LONGEST);
+        let config =
+            BudgetConfig::new().ratio(Ratio::ONE).floor_per_second(u32::MAX).window(LONGEST);
         let longest = Budget::new(config).unwrap();
         assert_eq!(longest.snapshot().available, u64::from(u32::MAX) * LONGEST.as_secs());
         longest.try_withdraw(NonZeroU32::MAX).unwrap().spend();

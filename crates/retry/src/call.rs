@@ -36,7 +36,11 @@ type GivenUp = (Outcome, Option<CannotReplay>);
 
 impl<S, C, X, P, V> Call<S, C, X, P, V> {
     #[inline(always)]
-    pub(crate) fn new(lane: &Arc<Lane<S, RetryLayer<C, X, P>>>, saved: V, deadline: Option<Deadline>) -> Self {
+    pub(crate) fn new(
+        lane: &Arc<Lane<S, RetryLayer<C, X, P>>>,
+        saved: V,
+        deadline: Option<Deadline>,
+    ) -> Self {
         Self {
             lane: Arc::clone(lane),
             saved,
@@ -71,22 +75,34 @@ impl<S, C, X, P, V> Call<S, C, X, P, V> {
     ///
     /// The budget comes last of all questions, so that nothing is charged for a retry that is not
     /// made; and the request is prepared before the wait, so that nothing can go wrong after it.
-    pub(crate) fn after_failure<Req>(&mut self, verdict: Verdict, ended: Ended) -> Result<Next<P::Request>, GivenUp>
+    pub(crate) fn after_failure<Req>(
+        &mut self,
+        verdict: Verdict,
+        ended: Ended,
+    ) -> Result<Next<P::Request>, GivenUp>
     where
         P: Replay<Req, Saved = V>,
     {
         let RetryLayer { shared, budget, replay, .. } = &self.lane.layer;
         let Shared { policy, splitter, .. } = &**shared;
         let given_up = |outcome| (outcome, None);
-        let cost = policy.permits(verdict, self.attempt, || replay.is_idempotent(&self.saved)).map_err(given_up)?;
+        let cost = policy
+            .permits(verdict, self.attempt, || replay.is_idempotent(&self.saved))
+            .map_err(given_up)?;
         // Split at each failure: a generator kept in the call would be moved with every call that
         // succeeds.
-        let delay = policy.wait(verdict.retry_after(), self.attempt, &mut self.previous, &mut splitter.split());
+        let delay = policy.wait(
+            verdict.retry_after(),
+            self.attempt,
+            &mut self.previous,
+            &mut splitter.split(),
+        );
         let delay = delay.map_err(given_up)?;
         if !self.is_in_time(delay) {
             return Err(given_up(Outcome::Deadline));
         }
-        let withdrawal = budget.try_withdraw(cost).map_err(|_| given_up(Outcome::BudgetExhausted))?;
+        let withdrawal =
+            budget.try_withdraw(cost).map_err(|_| given_up(Outcome::BudgetExhausted))?;
         let again = replay.again(&mut self.saved, self.attempt.next(), ended);
         // On an error the withdrawal is dropped, and so refunded.
         let request = again.map_err(|why| (Outcome::NotRepeatable, Some(why)))?;

@@ -144,7 +144,8 @@ impl BudgetConfig {
         ConfigError::require(in_range, "window", self.window, "10 ms to 10 days")?;
         let floor = u128::from(self.floor_per_second) * self.window.as_nanos() / 1_000_000_000;
         // 2^32 retries a second for ten days are below 2^52.
-        let allowance = Allowance { ratio: self.ratio, floor: u64::try_from(floor).unwrap_or(u64::MAX) };
+        let allowance =
+            Allowance { ratio: self.ratio, floor: u64::try_from(floor).unwrap_or(u64::MAX) };
         let buckets = Buckets::new(self.window, BUCKETS)?;
         Ok(Settings { allowance, buckets, time_source: self.time_source })
     }

@@ -204,7 +204,8 @@ impl<S: Service<Q>, Q> Waiting<S, Q, Output<S, Q>> {
                 true
             }
         };
-        let (request, withdrawal) = this.next.take().expect("a future is not polled after it was ready");
+        let (request, withdrawal) =
+            this.next.take().expect("a future is not polled after it was ready");
         match this.last.take() {
             // The withdrawal is dropped, and so refunded.
             Some(last) if is_late => {

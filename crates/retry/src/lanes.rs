@@ -66,7 +66,11 @@ impl<S: Clone, L: Clone> Lanes<S, L> {
         let index = lane_index();
         // Before the slot is locked, because `clone` is the user's code. Where two threads share a
         // lane, the first one's stays.
-        let lane = Arc::new(Lane { index, layer: self.layer.clone(), template: Mutex::new(service.clone()) });
+        let lane = Arc::new(Lane {
+            index,
+            layer: self.layer.clone(),
+            template: Mutex::new(service.clone()),
+        });
         let lanes = self.lanes.get_or_init(|| (0..lane_count()).map(|_| OnceLock::new()).collect());
         lanes[index].get_or_init(|| lane)
     }

@@ -7,8 +7,8 @@ use steadfast_core::{Attempt, DefaultClassifier, NoContext, parts::Splitter};
 #[cfg(feature = "http")]
 use crate::http::{HttpReplay, ReplayBody};
 use crate::{
-    budget::Budget, config::RetryConfig, idempotency::AlwaysIdempotent, policy::Policy, replay::CloneReplay,
-    telemetry::Telemetry,
+    budget::Budget, config::RetryConfig, idempotency::AlwaysIdempotent, policy::Policy,
+    replay::CloneReplay, telemetry::Telemetry,
 };
 
 /// Sends failed requests again, where that is safe, within a budget that all services of one layer
@@ -99,7 +99,11 @@ impl<C, X, P> RetryLayer<C, X, P> {
     #[cfg(feature = "http")]
     pub fn http(
         self,
-    ) -> RetryLayer<steadfast_core::http::HttpClassifier, steadfast_core::http::HttpContext, HttpReplay> {
+    ) -> RetryLayer<
+        steadfast_core::http::HttpClassifier,
+        steadfast_core::http::HttpContext,
+        HttpReplay,
+    > {
         self.classify(steadfast_core::http::HttpClassifier)
             .context(steadfast_core::http::HttpContext)
             .replay(HttpReplay::default())
@@ -111,7 +115,11 @@ impl<C, X, P> RetryLayer<C, X, P> {
     #[cfg(feature = "tonic")]
     pub fn grpc(
         self,
-    ) -> RetryLayer<steadfast_core::tonic::GrpcClassifier, steadfast_core::http::HttpContext, HttpReplay> {
+    ) -> RetryLayer<
+        steadfast_core::tonic::GrpcClassifier,
+        steadfast_core::http::HttpContext,
+        HttpReplay,
+    > {
         self.http().classify(steadfast_core::tonic::GrpcClassifier)
     }
 }
@@ -123,13 +131,19 @@ impl<C, X, I, M> RetryLayer<C, X, CloneReplay<I, M>> {
     }
 
     /// The caller's word on which requests may be executed twice.
-    pub fn idempotent_if<Req, F: Fn(&Req) -> bool>(self, is_idempotent: F) -> RetryLayer<C, X, CloneReplay<F, M>> {
+    pub fn idempotent_if<Req, F: Fn(&Req) -> bool>(
+        self,
+        is_idempotent: F,
+    ) -> RetryLayer<C, X, CloneReplay<F, M>> {
         self.map_replay(|replay| replay.with_idempotency(is_idempotent))
     }
 
     /// Tells requests from the second attempt on which attempt they are, so that inner layers see
     /// it. On HTTP it stands in the request's extensions anyway.
-    pub fn mark_attempts<Req, F: Fn(&mut Req, Attempt)>(self, mark: F) -> RetryLayer<C, X, CloneReplay<I, F>> {
+    pub fn mark_attempts<Req, F: Fn(&mut Req, Attempt)>(
+        self,
+        mark: F,
+    ) -> RetryLayer<C, X, CloneReplay<I, F>> {
         self.map_replay(|replay| replay.with_mark(mark))
     }
 }
@@ -158,7 +172,10 @@ impl<C, X, I, W> RetryLayer<C, X, HttpReplay<I, W>> {
     /// assert_eq!(layer.layer(client).oneshot(put).await.unwrap().body(), "hello");
     /// # });
     /// ```
-    pub fn body_as<B, T, F: Fn(ReplayBody<B>) -> T>(self, wrap: F) -> RetryLayer<C, X, HttpReplay<I, F>> {
+    pub fn body_as<B, T, F: Fn(ReplayBody<B>) -> T>(
+        self,
+        wrap: F,
+    ) -> RetryLayer<C, X, HttpReplay<I, F>> {
         self.map_replay(|replay| replay.body_as(wrap))
     }
 }

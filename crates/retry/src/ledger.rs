@@ -181,7 +181,11 @@ impl Ledger {
 
     fn balance(&self, withdrawn: &Withdrawn, tick: Tick) -> BudgetSnapshot {
         let (requests, withdrawn) = (self.deposits.sum(tick), withdrawn.sum(tick));
-        BudgetSnapshot { requests, withdrawn, available: self.allowance.of(requests).saturating_sub(withdrawn) }
+        BudgetSnapshot {
+            requests,
+            withdrawn,
+            available: self.allowance.of(requests).saturating_sub(withdrawn),
+        }
     }
 
     /// Relaxed, for one word that publishes nothing but itself: what is posted under a tick is in
@@ -219,7 +223,10 @@ impl Withdrawn {
     fn sum(&self, tick: Tick) -> u64 {
         let oldest = tick.0.saturating_sub(u64::from(BUCKETS));
         let in_window = |&&(at, _): &&(Tick, u64)| (oldest..=tick.0).contains(&at.0);
-        self.sent.iter().filter(in_window).fold(self.pending, |sum, &(_, cost)| sum.saturating_add(cost))
+        self.sent
+            .iter()
+            .filter(in_window)
+            .fold(self.pending, |sum, &(_, cost)| sum.saturating_add(cost))
     }
 
     fn place(&mut self, tick: Tick) -> &mut (Tick, u64) {
@@ -295,7 +302,10 @@ mod tests {
         let ledger = ledger(1.0, 1);
         ledger.deposit(0, Tick(0), 5);
         assert!(withdraws(&ledger, 20));
-        assert!(!ledger.withdraw(Tick(0), 1), "the deposits have left the window, what was sent has not");
+        assert!(
+            !ledger.withdraw(Tick(0), 1),
+            "the deposits have left the window, what was sent has not"
+        );
         assert!(!ledger.withdraw(Tick(29), 1));
         assert!(ledger.withdraw(Tick(31), 1));
     }
@@ -306,7 +316,10 @@ mod tests {
         ledger.check(Tick(20));
         ledger.deposit(0, Tick(20), 2);
         assert!(withdraws(&ledger, 29));
-        assert_eq!(ledger.snapshot_at(Tick(30)), BudgetSnapshot { requests: 0, withdrawn: 1, available: 0 });
+        assert_eq!(
+            ledger.snapshot_at(Tick(30)),
+            BudgetSnapshot { requests: 0, withdrawn: 1, available: 0 }
+        );
         assert!(!withdraws(&ledger, 30));
     }
 

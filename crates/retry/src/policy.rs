@@ -79,7 +79,11 @@ pub struct Costs {
 
 impl Default for Costs {
     fn default() -> Self {
-        Self { not_executed: NonZeroU32::MIN, maybe_executed: NonZeroU32::MIN, throttled: NonZeroU32::MIN }
+        Self {
+            not_executed: NonZeroU32::MIN,
+            maybe_executed: NonZeroU32::MIN,
+            throttled: NonZeroU32::MIN,
+        }
     }
 }
 
@@ -109,10 +113,12 @@ impl Policy {
         let (cost, is_safe) = match verdict {
             Verdict::Success => return Err(Outcome::Success),
             Verdict::Permanent | Verdict::Ignored => return Err(Outcome::Failed),
-            Verdict::Transient { executed, .. } | Verdict::Repeatable { executed, .. } => match executed {
-                Executed::No => (self.costs.not_executed, true),
-                Executed::Maybe => (self.costs.maybe_executed, false),
-            },
+            Verdict::Transient { executed, .. } | Verdict::Repeatable { executed, .. } => {
+                match executed {
+                    Executed::No => (self.costs.not_executed, true),
+                    Executed::Maybe => (self.costs.maybe_executed, false),
+                }
+            }
             Verdict::Throttled { executed, .. } => (self.costs.throttled, executed == Executed::No),
         };
         if attempt.number() >= self.attempts.get() {
@@ -188,7 +194,10 @@ mod tests {
             assert_eq!(permits(throttled, is_idempotent), Ok(3));
         }
         assert_eq!(permits(Verdict::transient(Executed::Maybe), true), Ok(2));
-        assert_eq!(permits(Verdict::transient(Executed::Maybe), false), Err(Outcome::NotRepeatable));
+        assert_eq!(
+            permits(Verdict::transient(Executed::Maybe), false),
+            Err(Outcome::NotRepeatable)
+        );
     }
 
     #[test]
@@ -204,7 +213,10 @@ mod tests {
         let verdict = Verdict::transient(Executed::No);
         let second = Attempt::FIRST.next();
         assert!(POLICY.permits(verdict, second, || true).is_ok());
-        assert_eq!(POLICY.permits(verdict, second.next(), || true), Err(Outcome::AttemptsExhausted));
+        assert_eq!(
+            POLICY.permits(verdict, second.next(), || true),
+            Err(Outcome::AttemptsExhausted)
+        );
     }
 
     #[test]
@@ -212,8 +224,9 @@ mod tests {
         let backoff = Backoff::constant(Duration::from_secs(1)).unwrap();
         let policy = Policy { backoff, ..POLICY };
         let (mut rng, mut previous) = (Splitter::seeded(1).split(), Duration::ZERO);
-        let mut wait =
-            |asked: Option<u64>| policy.wait(asked.map(Duration::from_secs), Attempt::FIRST, &mut previous, &mut rng);
+        let mut wait = |asked: Option<u64>| {
+            policy.wait(asked.map(Duration::from_secs), Attempt::FIRST, &mut previous, &mut rng)
+        };
         assert_eq!(wait(None), Ok(Duration::from_secs(1)));
         assert_eq!(wait(Some(0)), Ok(Duration::from_secs(1)));
         let spread: Vec<_> = (0..1000).map(|_| wait(Some(30)).unwrap()).collect();
@@ -227,17 +240,31 @@ mod tests {
 
     #[test]
     fn clients_told_the_same_moment_are_spread_in_proportion_whatever_the_backoff() {
-        let short = Backoff::exponential(Duration::from_millis(1), Duration::from_millis(1)).unwrap();
-        for backoff in [Backoff::NONE, Backoff::constant(Duration::from_millis(1)).unwrap(), short] {
+        let short =
+            Backoff::exponential(Duration::from_millis(1), Duration::from_millis(1)).unwrap();
+        for backoff in [Backoff::NONE, Backoff::constant(Duration::from_millis(1)).unwrap(), short]
+        {
             let (policy, splitter) = (Policy { backoff, ..POLICY }, Splitter::seeded(7));
-            for asked in [Duration::from_millis(100), Duration::from_secs(2), Duration::from_secs(30)] {
-                let wait = || policy.wait(Some(asked), Attempt::FIRST, &mut Duration::default(), &mut splitter.split());
+            for asked in
+                [Duration::from_millis(100), Duration::from_secs(2), Duration::from_secs(30)]
+            {
+                let wait = || {
+                    policy.wait(
+                        Some(asked),
+                        Attempt::FIRST,
+                        &mut Duration::default(),
+                        &mut splitter.split(),
+                    )
+                };
                 let mut waits: Vec<_> = (0..1000).map(|_| wait().unwrap()).collect();
                 waits.sort_unstable();
                 assert!(waits[0] >= asked && waits[999] <= asked.mul_f64(1.5));
                 assert!(waits[999] - waits[0] > asked.mul_f64(0.45), "{backoff:?} after {asked:?}");
                 let median = waits[500] - asked;
-                assert!((asked / 5..asked / 3).contains(&median), "{backoff:?} after {asked:?}: {median:?}");
+                assert!(
+                    (asked / 5..asked / 3).contains(&median),
+                    "{backoff:?} after {asked:?}: {median:?}"
+                );
             }
         }
     }

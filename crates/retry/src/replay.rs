@@ -33,7 +33,12 @@ pub trait Replay<Req> {
     ///
     /// # Errors
     /// When it cannot be sent again. The caller then gets the failure of the attempt before.
-    fn again(&self, saved: &mut Self::Saved, attempt: Attempt, ended: Ended) -> Result<Self::Request, CannotReplay>;
+    fn again(
+        &self,
+        saved: &mut Self::Saved,
+        attempt: Attempt,
+        ended: Ended,
+    ) -> Result<Self::Request, CannotReplay>;
 }
 
 /// How the attempt before ended.

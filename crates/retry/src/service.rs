@@ -78,7 +78,10 @@ impl<S, L> Drop for Handle<S, L> {
 
 impl<S: fmt::Debug, L: fmt::Debug> fmt::Debug for Retry<S, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Retry").field("inner", &self.inner).field("layer", &self.handle.lanes.layer).finish()
+        f.debug_struct("Retry")
+            .field("inner", &self.inner)
+            .field("layer", &self.handle.lanes.layer)
+            .finish()
     }
 }
 
@@ -116,8 +119,11 @@ where
         let layer = &lane.layer;
         pocket.deposit(&layer.budget, lane.index);
         let deadline = layer.context.deadline(&request);
-        let (first, saved) =
-            if layer.shared.policy.is_single() { layer.replay.only(request) } else { layer.replay.first(request) };
+        let (first, saved) = if layer.shared.policy.is_single() {
+            layer.replay.only(request)
+        } else {
+            layer.replay.first(request)
+        };
         let call = Call::new(lane, saved, deadline);
         ResponseFuture::new(self.inner.call(first), call)
     }

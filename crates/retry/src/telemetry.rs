@@ -14,7 +14,10 @@ use crate::{policy::Outcome, replay::CannotReplay};
 /// Reports under the layer's name.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
-    #[cfg_attr(not(feature = "tracing"), expect(dead_code, reason = "only events carry the name from here"))]
+    #[cfg_attr(
+        not(feature = "tracing"),
+        expect(dead_code, reason = "only events carry the name from here")
+    )]
     name: Arc<str>,
     calls: Counters<Outcome>,
     retries: Counters<()>,
@@ -36,7 +39,10 @@ impl Telemetry {
     }
 
     /// A failure will be retried.
-    #[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "only events say more than that"))]
+    #[cfg_attr(
+        not(feature = "tracing"),
+        expect(unused_variables, reason = "only events say more than that")
+    )]
     pub(crate) fn retrying(&self, failed: Attempt, delay: Duration) {
         self.retries.increment(());
         #[cfg(feature = "tracing")]
@@ -45,7 +51,10 @@ impl Telemetry {
 
     /// A failure is given to the caller; `why` the request could not be had again, if that is the
     /// reason.
-    #[cfg_attr(not(feature = "tracing"), expect(unused_variables, clippy::unused_self, reason = "an event only"))]
+    #[cfg_attr(
+        not(feature = "tracing"),
+        expect(unused_variables, clippy::unused_self, reason = "an event only")
+    )]
     pub(crate) fn given_up(&self, failed: Attempt, outcome: Outcome, why: Option<CannotReplay>) {
         #[cfg(feature = "tracing")]
         tracing::debug!(

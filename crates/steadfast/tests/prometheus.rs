@@ -72,22 +72,32 @@ fn jump() {
     hlc.update(Timestamp::MAX).unwrap_err();
 }
 
-/// One message with a stamp of its own, one call of a quorum, one success, one timeout that opens the circuit, one refusal that is not retried for want of
-/// budget or patience.
+/// One message with a stamp of its own, one call of a quorum, one success, one timeout that opens
+/// the circuit, one refusal that is not retried for want of budget or patience.
 async fn exercise() {
     let clock = Hlc::system(HlcConfig::new().named("stock")).unwrap();
-    let stamped =
-        HlcLayer::new(clock).layer(service_fn(|_: Request<()>| async { Ok::<_, BoxError>(Response::new(())) }));
+    let stamped = HlcLayer::new(clock)
+        .layer(service_fn(|_: Request<()>| async { Ok::<_, BoxError>(Response::new(())) }));
     stamped.oneshot(Request::new(())).await.unwrap();
 
     let nodes = (0..3).map(|node| (node, service_fn(|(): ()| async { Ok::<_, BoxError>(()) })));
     let config = CallConfig::all_at_once().named("stock");
-    QuorumCall::new(Threshold::majority_of(3).unwrap(), nodes, config).unwrap().oneshot(()).await.unwrap();
+    QuorumCall::new(Threshold::majority_of(3).unwrap(), nodes, config)
+        .unwrap()
+        .oneshot(())
+        .await
+        .unwrap();
 
-    let circuit = Circuit::new(CircuitConfig::new().named("stock").minimum_calls(2.try_into().unwrap())).unwrap();
-    let limit = LimitConfig::quantile(Duration::from_millis(10), Duration::from_millis(20)).named("stock");
+    let circuit =
+        Circuit::new(CircuitConfig::new().named("stock").minimum_calls(2.try_into().unwrap()))
+            .unwrap();
+    let limit =
+        LimitConfig::quantile(Duration::from_millis(10), Duration::from_millis(20)).named("stock");
     let service = ServiceBuilder::new()
-        .layer(RetryLayer::new(RetryConfig::new().retry_after_limit(Duration::ZERO).named("stock")).idempotent())
+        .layer(
+            RetryLayer::new(RetryConfig::new().retry_after_limit(Duration::ZERO).named("stock"))
+                .idempotent(),
+        )
         .layer(BreakerLayer::new(circuit))
         .layer(TimeoutLayer::new(TimeLimit::new(limit).unwrap()))
         .service(service_fn(|hangs: bool| async move {
@@ -121,7 +131,11 @@ async fn the_exporter_shows_what_the_documentation_lists_and_gauges_return_to_ze
     assert_eq!(sum(&text, "steadfast_retry_calls_total"), 3, "one increment a call\n{text}");
     let attempts = 3 + sum(&text, "steadfast_retry_retries_total");
     assert_eq!(sum(&text, "steadfast_breaker_calls_total"), attempts, "{text}");
-    for gauge in ["steadfast_breaker_state", "steadfast_clock_lead_seconds", "steadfast_timeout_limit_seconds"] {
+    for gauge in [
+        "steadfast_breaker_state",
+        "steadfast_clock_lead_seconds",
+        "steadfast_timeout_limit_seconds",
+    ] {
         assert_eq!(sum(&text, gauge), 0, "the handles are gone\n{text}");
     }
 }

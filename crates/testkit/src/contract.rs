@@ -1,11 +1,11 @@
 //! The contract that every layer keeps, one clause at a time.
 //!
 //! A layer under test is a closure that wraps a [`Probe`]; each clause gets a fresh probe, polls by
-//! hand and never waits, with tokio's clock paused. So a clause that hangs in production fails here at
-//! once.
+//! hand and never waits, with tokio's clock paused. So a clause that hangs in production fails here
+//! at once.
 //!
-//! Configure the layer so that it has no reason to refuse: a hundred cancelled calls, one panic or three failures must not
-//! trip it. What it does when it refuses is for its own tests.
+//! Configure the layer so that it has no reason to refuse: a hundred cancelled calls, one panic or
+//! three failures must not trip it. What it does when it refuses is for its own tests.
 
 mod cancellation;
 mod panics;
@@ -20,7 +20,8 @@ use tower_service::Service;
 use self::rig::{Check, panic_text, with_paused_clock};
 use crate::{BoxError, Probe};
 
-/// A service the suite can test: a [`Probe`] wrapped in a layer. Implemented for everything of that shape.
+/// A service the suite can test: a [`Probe`] wrapped in a layer. Implemented for everything of that
+/// shape.
 pub trait Subject: Service<u32, Response = u32, Error = BoxError> + Clone {}
 
 impl<S: Service<u32, Response = u32, Error = BoxError> + Clone> Subject for S {}
@@ -34,7 +35,12 @@ impl<S: Service<u32, Response = u32, Error = BoxError> + Clone> Subject for S {}
 pub fn suite<S: Subject>(make: impl Fn(Probe) -> S) {
     let broken = broken(make);
     let report: Vec<String> = broken.iter().map(|breach| format!("  {breach}")).collect();
-    assert!(broken.is_empty(), "the layer breaks {} clauses of the contract:\n{}", broken.len(), report.join("\n"));
+    assert!(
+        broken.is_empty(),
+        "the layer breaks {} clauses of the contract:\n{}",
+        broken.len(),
+        report.join("\n")
+    );
 }
 
 /// Checks every clause and returns those that are broken, in the order of [`Clause::ALL`].
@@ -48,7 +54,8 @@ pub fn broken<S: Subject>(make: impl Fn(Probe) -> S) -> Vec<Breach> {
 /// When the clause is broken: how.
 pub fn check<S: Subject>(clause: Clause, make: impl Fn(Probe) -> S) -> Result<(), Breach> {
     let checked = with_paused_clock(|| clause.case::<S>()(&make));
-    let checked = checked.unwrap_or_else(|payload| Err(format!("it panicked: {}", panic_text(&*payload))));
+    let checked =
+        checked.unwrap_or_else(|payload| Err(format!("it panicked: {}", panic_text(&*payload))));
     checked.map_err(|how| Breach { clause, how })
 }
 

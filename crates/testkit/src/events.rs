@@ -12,14 +12,17 @@ use tracing::{
     span::{Attributes, Id, Record},
 };
 
-/// Runs `act` and returns the events that it made on this thread and that this workspace's crates have documented: those of
-/// targets that begin with `steadfast::`. Each is a line: level, target, and `name=value` for each field.
+/// Runs `act` and returns the events that it made on this thread and that this workspace's crates
+/// have documented: those of targets that begin with `steadfast::`. Each is a line: level, target,
+/// and `name=value` for each field.
 ///
 /// # Panics
 /// When the process has another global subscriber.
 pub fn events(act: impl FnOnce()) -> Vec<String> {
     static INSTALLED: Once = Once::new();
-    INSTALLED.call_once(|| tracing::subscriber::set_global_default(Log).expect("tests install no other subscriber"));
+    INSTALLED.call_once(|| {
+        tracing::subscriber::set_global_default(Log).expect("tests install no other subscriber")
+    });
     LINES.take();
     act();
     LINES.take()
@@ -27,8 +30,8 @@ pub fn events(act: impl FnOnce()) -> Vec<String> {
 
 /// Writes each event as a line, for the thread it happens on.
 ///
-/// One for the whole process: with a subscriber for each scope, a thread without one may be the first
-/// to meet an event, and then tracing remembers that no subscriber wants it.
+/// One for the whole process: with a subscriber for each scope, a thread without one may be the
+/// first to meet an event, and then tracing remembers that no subscriber wants it.
 struct Log;
 
 thread_local! {

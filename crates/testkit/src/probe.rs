@@ -22,7 +22,8 @@ pub(crate) const PANIC: &str = "the probe panics as told";
 
 /// A service that answers as it was told, and by default echoes each request at once.
 ///
-/// Readiness belongs to one handle and one call: a clone has none. A call without it is counted, not punished.
+/// Readiness belongs to one handle and one call: a clone has none. A call without it is counted,
+/// not punished.
 #[derive(Debug)]
 pub struct Probe {
     shared: Shared,
@@ -105,7 +106,8 @@ impl Control {
         self.shared.lock().counts
     }
 
-    /// Adds replies to the calls to come, one each; afterwards [`always`](Self::always) holds again.
+    /// Adds replies to the calls to come, one each; afterwards [`always`](Self::always) holds
+    /// again.
     pub fn script(&self, replies: impl IntoIterator<Item = Reply>) {
         self.shared.lock().replies.extend(replies);
     }
@@ -115,7 +117,8 @@ impl Control {
         self.shared.lock().always = reply;
     }
 
-    /// Adds answers to the polls of readiness to come, one each; a [`Readiness::Pending`] stays until it is released.
+    /// Adds answers to the polls of readiness to come, one each; a [`Readiness::Pending`] stays
+    /// until it is released.
     pub fn script_readiness(&self, answers: impl IntoIterator<Item = Readiness>) {
         self.shared.lock().readiness.extend(answers);
     }
@@ -138,7 +141,8 @@ impl Control {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Lets the held call of this number go on (counted from 0) and wakes its task. Says whether it was held.
+    /// Lets the held call of this number go on (counted from 0) and wakes its task. Says whether it
+    /// was held.
     pub fn release(&self, call: u64) -> bool {
         let waiting = self.shared.lock().held.remove(&call);
         let held = waiting.is_some();
@@ -180,7 +184,14 @@ impl Service<u32> for Probe {
         let (number, reply) = self.shared.lock().call(was_ready);
         assert!(!matches!(reply.outcome, Outcome::PanicInCall), "{PANIC}");
         self.shared.lock().counts.live_futures += 1;
-        ProbeFuture { shared: self.shared.clone(), number, request, reply, sleep: None, done: false }
+        ProbeFuture {
+            shared: self.shared.clone(),
+            number,
+            request,
+            reply,
+            sleep: None,
+            done: false,
+        }
     }
 }
 
@@ -208,8 +219,8 @@ impl Default for Probe {
 }
 
 impl Shared {
-    /// A probe panics by design, but never while it changes its state: behind a poisoned lock the state
-    /// is sound.
+    /// A probe panics by design, but never while it changes its state: behind a poisoned lock the
+    /// state is sound.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -222,7 +233,9 @@ impl State {
             Some(Readiness::Pending) => Readiness::Pending,
             _ => self.readiness.pop_front().unwrap_or(self.always_ready),
         };
-        if answer == Readiness::Pending && !self.ready_wakers.iter().any(|known| known.will_wake(waker)) {
+        if answer == Readiness::Pending
+            && !self.ready_wakers.iter().any(|known| known.will_wake(waker))
+        {
             self.ready_wakers.push(waker.clone());
         }
         answer
@@ -276,7 +289,9 @@ impl Future for ProbeFuture {
         }
         match this.reply.when {
             When::Now => {}
-            When::After(delay) => ready!(this.sleep.get_or_insert_with(|| Box::pin(sleep(delay))).as_mut().poll(cx)),
+            When::After(delay) => {
+                ready!(this.sleep.get_or_insert_with(|| Box::pin(sleep(delay))).as_mut().poll(cx))
+            }
             When::Held => ready!(this.shared.lock().poll_held(this.number, cx.waker())),
         }
         this.done = true;

@@ -1,4 +1,5 @@
-//! Real child processes that can be stopped, resumed and killed, and that never outlive their parent.
+//! Real child processes that can be stopped, resumed and killed, and that never outlive their
+//! parent.
 //!
 //! ```no_run
 //! use steadfast_testkit::{loopback, process};
@@ -50,7 +51,8 @@ pub struct Child {
 }
 
 impl Child {
-    /// Starts the current executable with these arguments and waits until it calls [`announce_ready`].
+    /// Starts the current executable with these arguments and waits until it calls
+    /// [`announce_ready`].
     ///
     /// The child's standard error is the parent's; its standard output is read and thrown away.
     ///
@@ -61,12 +63,13 @@ impl Child {
         command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
         let (started, child) = mpsc::channel();
         let (announced, port) = mpsc::channel();
-        // The thread that starts a process counts as its parent for the death signal, so it lives as
-        // long as the process.
+        // The thread that starts a process counts as its parent for the death signal, so it lives
+        // as long as the process.
         thread::spawn(move || match command.spawn() {
             Ok(mut child) => {
                 let stdout = child.stdout.take();
-                // If the receiver is gone, the child is dropped here with its standard input, and ends.
+                // If the receiver is gone, the child is dropped here with its standard input, and
+                // ends.
                 let _ = started.send(Ok(child));
                 stdout.into_iter().for_each(|stdout| follow(stdout, &announced));
             }
@@ -76,8 +79,9 @@ impl Child {
         let stdin = child.stdin.take();
         // From here on the guard ends the process whatever happens.
         let mut guard = Self { child, port: 0, _stdin: stdin };
-        guard.port =
-            port.recv_timeout(START).map_err(|_| io::Error::other("the child did not say that it is ready"))?;
+        guard.port = port
+            .recv_timeout(START)
+            .map_err(|_| io::Error::other("the child did not say that it is ready"))?;
         Ok(guard)
     }
 
@@ -107,15 +111,16 @@ impl Child {
         Ok(self.child.try_wait()?.is_none())
     }
 
-    /// Stops the process (`SIGSTOP`), and returns once it stands still: its connections stay open, and
-    /// no request is answered.
+    /// Stops the process (`SIGSTOP`), and returns once it stands still: its connections stay open,
+    /// and no request is answered.
     ///
     /// # Errors
     /// When the process is gone.
     pub fn pause(&mut self) -> io::Result<()> {
         let id = self.signal(Signal::STOP)?;
-        // The signal is only on its way: a thread on another core runs on for a while. The stop is reported when all stand.
-        // Looked at and not taken, the end of a process that died meanwhile is left for `wait`.
+        // The signal is only on its way: a thread on another core runs on for a while. The stop is
+        // reported when all stand. Looked at and not taken, the end of a process that died
+        // meanwhile is left for `wait`.
         let change = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         retry_on_intr(|| waitid(WaitId::Pid(id), change))?;
         Ok(())
@@ -129,7 +134,8 @@ impl Child {
         self.signal(Signal::CONT).map(drop)
     }
 
-    /// Kills the process (`SIGKILL`), stopped or not, and waits for its end. Killing it twice does nothing more.
+    /// Kills the process (`SIGKILL`), stopped or not, and waits for its end. Killing it twice does
+    /// nothing more.
     ///
     /// # Errors
     /// When the system refuses.
@@ -139,11 +145,15 @@ impl Child {
     }
 
     fn signal(&mut self, signal: Signal) -> io::Result<Pid> {
-        // Once waited for, its id may be another's; before that it is its own, even when it is dead.
+        // Once waited for, its id may be another's; before that it is its own, even when it is
+        // dead.
         if !self.is_alive()? {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::NotFound)?;
+        let id = i32::try_from(self.child.id())
+            .ok()
+            .and_then(Pid::from_raw)
+            .ok_or(io::ErrorKind::NotFound)?;
         kill_process(id, signal)?;
         Ok(id)
     }
@@ -178,8 +188,8 @@ pub fn announce_ready(port: u16) -> io::Result<()> {
 
 /// Makes this process end when its parent is gone, however the parent ended.
 ///
-/// It watches standard input, which the parent holds open, from a thread. On Linux the kernel also kills it when the
-/// parent dies, which reaches a stopped process too.
+/// It watches standard input, which the parent holds open, from a thread. On Linux the kernel also
+/// kills it when the parent dies, which reaches a stopped process too.
 pub fn exit_when_orphaned() {
     #[cfg(target_os = "linux")]
     {

@@ -10,7 +10,8 @@ use crate::BoxError;
 pub enum Readiness {
     /// Ready for one call on this handle.
     Ready,
-    /// Not ready, at every poll, until [`Control::release_readiness`](crate::Control::release_readiness).
+    /// Not ready, at every poll, until
+    /// [`Control::release_readiness`](crate::Control::release_readiness).
     Pending,
     /// Not ready at this one poll, and the task is woken at once.
     Yield,

@@ -1,4 +1,5 @@
-//! Real child processes: stopped, resumed, killed, orphaned. The executable starts itself again as the child.
+//! Real child processes: stopped, resumed, killed, orphaned. The executable starts itself again as
+//! the child.
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
@@ -34,7 +35,11 @@ fn echo() {
         let mut connection = connection.unwrap();
         thread::spawn(move || {
             let mut byte = [0];
-            while connection.read_exact(&mut byte).and_then(|()| connection.write_all(&byte)).is_ok() {}
+            while connection
+                .read_exact(&mut byte)
+                .and_then(|()| connection.write_all(&byte))
+                .is_ok()
+            {}
         });
     }
 }
@@ -85,9 +90,15 @@ fn stopped_and_resumed() {
     for byte in 3..53 {
         child.pause().unwrap();
         client.send(byte);
-        assert!(!client.answers_within(Duration::from_millis(2), byte), "a stopped process answered");
+        assert!(
+            !client.answers_within(Duration::from_millis(2), byte),
+            "a stopped process answered"
+        );
         child.resume().unwrap();
-        assert!(client.answers_within(Duration::from_secs(10), byte), "a resumed process did not answer");
+        assert!(
+            client.answers_within(Duration::from_secs(10), byte),
+            "a resumed process did not answer"
+        );
     }
 }
 
@@ -150,7 +161,11 @@ impl Client {
         self.0.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         match self.0.read(&mut [0]) {
             Ok(read) => assert_eq!(read, 0, "the process is alive and answered"),
-            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "the process is alive"),
+            Err(error) => assert_eq!(
+                error.kind(),
+                std::io::ErrorKind::ConnectionReset,
+                "the process is alive"
+            ),
         }
     }
 }

@@ -44,7 +44,11 @@ enum Phase {
 
 impl Call {
     #[inline]
-    pub(crate) const fn new(limit: Arc<Lane<Shared>>, deadline: Option<Deadline>, is_retry: bool) -> Self {
+    pub(crate) const fn new(
+        limit: Arc<Lane<Shared>>,
+        deadline: Option<Deadline>,
+        is_retry: bool,
+    ) -> Self {
         Self { limit, deadline, phase: Phase::Fresh, is_retry, inside: false }
     }
 

@@ -125,8 +125,8 @@ impl LimitConfig {
     }
 
     /// Gives a request TCP's retransmission timeout (RFC 6298):
-    /// `clamp(SRTT + max(G, 4 × RTTVAR), floor, ceiling)`, doubled by each expiry of the current one,
-    /// up to the ceiling, until a fresh sample comes.
+    /// `clamp(SRTT + max(G, 4 × RTTVAR), floor, ceiling)`, doubled by each expiry of the current
+    /// one, up to the ceiling, until a fresh sample comes.
     ///
     /// A sample is fresh when its request is not a retry (Karn's rule), as the request's
     /// [`RequestContext`](steadfast_core::RequestContext) tells. An answer found after its limit,
@@ -138,7 +138,10 @@ impl LimitConfig {
     /// | `granularity` | 1 ms | that of tokio's timers |
     pub const fn rfc6298(floor: Duration, ceiling: Duration) -> Rfc6298 {
         let bounds = Bounds::new(floor, ceiling);
-        Rfc6298 { rule: Rfc6298Rule { bounds, granularity: Duration::from_millis(1), cold_start: None }, name: None }
+        Rfc6298 {
+            rule: Rfc6298Rule { bounds, granularity: Duration::from_millis(1), cold_start: None },
+            name: None,
+        }
     }
 
     /// The name that labels metrics and events. The default is `default`, and has no gauge.
@@ -163,7 +166,11 @@ impl LimitConfig {
 impl<E> MultipleOf<E> {
     const fn new(kind: Kind, factor: f64, floor: Duration, ceiling: Duration) -> Self {
         let estimate = EstimateConfig::new(floor, ceiling);
-        Self { rule: MultipleRule { kind, estimate, factor, cold_start: None }, name: None, estimate: PhantomData }
+        Self {
+            rule: MultipleRule { kind, estimate, factor, cold_start: None },
+            name: None,
+            estimate: PhantomData,
+        }
     }
 
     /// How many times the estimate a request is given, at least 1.
@@ -264,7 +271,12 @@ impl MultipleRule {
             }
         };
         estimate.bounds.require("cold_start", self.cold_start())?;
-        ConfigError::require(factor.is_finite() && factor >= 1.0, "factor", factor, "finite and at least 1")?;
+        ConfigError::require(
+            factor.is_finite() && factor >= 1.0,
+            "factor",
+            factor,
+            "finite and at least 1",
+        )?;
         Ok(buckets)
     }
 }
@@ -280,7 +292,12 @@ impl Rfc6298Rule {
         self.bounds.check()?;
         self.bounds.require("cold_start", self.cold_start())?;
         let granularity = self.granularity;
-        ConfigError::require(granularity <= COARSEST_GRANULARITY, "granularity", granularity, "at most an hour")
+        ConfigError::require(
+            granularity <= COARSEST_GRANULARITY,
+            "granularity",
+            granularity,
+            "at most an hour",
+        )
     }
 }
 
@@ -306,7 +323,11 @@ mod tests {
             (check(LimitConfig::fixed(Duration::ZERO)), "limit", "0ns"),
             (check(LimitConfig::quantile(Duration::ZERO, MS)), "floor", "0ns"),
             (check(LimitConfig::quantile(2 * MS, MS)), "floor", "2ms"),
-            (check(LimitConfig::quantile(MS, Duration::MAX)), "ceiling", "18446744073709551615.999999999s"),
+            (
+                check(LimitConfig::quantile(MS, Duration::MAX)),
+                "ceiling",
+                "18446744073709551615.999999999s",
+            ),
             (check(good().quantile(0.0)), "quantile", "0.0"),
             (check(good().quantile(1.0)), "quantile", "1.0"),
             (check(good().quantile(f64::NAN)), "quantile", "NaN"),
@@ -323,7 +344,11 @@ mod tests {
             (check(good_ewma().weight(1.1)), "weight", "1.1"),
             (check(good_ewma().factor(f64::NAN)), "factor", "NaN"),
             (check(good_rfc().cold_start(Duration::ZERO)), "cold_start", "0ns"),
-            (check(good_rfc().granularity(Duration::MAX)), "granularity", "18446744073709551615.999999999s"),
+            (
+                check(good_rfc().granularity(Duration::MAX)),
+                "granularity",
+                "18446744073709551615.999999999s",
+            ),
             (check(LimitConfig::rfc6298(Duration::ZERO, MS)), "floor", "0ns"),
         ] {
             let error = result.unwrap_err();

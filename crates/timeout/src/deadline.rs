@@ -110,9 +110,13 @@ impl DeadlineLayer {
     /// What the total and the headers leave, the least of it.
     fn allowance(&self, headers: &HeaderMap) -> Option<Duration> {
         let DeadlineConfig { total, header, grpc_timeout, .. } = &self.config;
-        let named = header.iter().flat_map(|header| headers.get_all(header)).filter_map(parse_timeout_ms);
-        let grpc =
-            grpc_timeout.then(|| headers.get_all(GRPC_TIMEOUT)).into_iter().flatten().filter_map(parse_grpc_timeout);
+        let named =
+            header.iter().flat_map(|header| headers.get_all(header)).filter_map(parse_timeout_ms);
+        let grpc = grpc_timeout
+            .then(|| headers.get_all(GRPC_TIMEOUT))
+            .into_iter()
+            .flatten()
+            .filter_map(parse_grpc_timeout);
         total.iter().copied().chain(named).chain(grpc).min()
     }
 
@@ -126,7 +130,8 @@ impl DeadlineLayer {
         }
         let now = CLOCK.now();
         let allowed = allowance.map(|allowance| Deadline::after(now, allowance));
-        let deadline = standing.into_iter().chain(allowed).min().expect("at least one of them is there");
+        let deadline =
+            standing.into_iter().chain(allowed).min().expect("at least one of them is there");
         request.extensions_mut().insert(deadline);
         (!deadline.has_passed(now)).then(|| Call::new(self.lane(), Some(deadline), false))
     }

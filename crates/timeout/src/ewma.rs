@@ -32,7 +32,12 @@ impl EwmaEstimator {
             let (count, mean) = if fresh { unpack(current) } else { (0, 0.0) };
             let mean = if count == 0 { seconds } else { mean + self.weight * (seconds - mean) };
             let next = pack(count.saturating_add(1), mean);
-            match self.mean.compare_exchange_weak(current, next, Ordering::Relaxed, Ordering::Relaxed) {
+            match self.mean.compare_exchange_weak(
+                current,
+                next,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => break,
                 Err(seen) => current = seen,
             }

@@ -76,16 +76,24 @@ impl<C, X, H> TimeoutLayer<C, X, H> {
     /// their status. A classifier of your own comes after it.
     #[cfg(feature = "http")]
     #[must_use]
-    pub fn http(self) -> TimeoutLayer<steadfast_core::http::HttpClassifier, steadfast_core::http::HttpContext, H> {
-        self.classify(steadfast_core::http::HttpClassifier).context(steadfast_core::http::HttpContext)
+    pub fn http(
+        self,
+    ) -> TimeoutLayer<steadfast_core::http::HttpClassifier, steadfast_core::http::HttpContext, H>
+    {
+        self.classify(steadfast_core::http::HttpClassifier)
+            .context(steadfast_core::http::HttpContext)
     }
 
     /// The same for gRPC: deadline and attempt from the request's extensions, outcomes judged by
     /// their status. A classifier of your own comes after it.
     #[cfg(feature = "tonic")]
     #[must_use]
-    pub fn grpc(self) -> TimeoutLayer<steadfast_core::tonic::GrpcClassifier, steadfast_core::http::HttpContext, H> {
-        self.classify(steadfast_core::tonic::GrpcClassifier).context(steadfast_core::http::HttpContext)
+    pub fn grpc(
+        self,
+    ) -> TimeoutLayer<steadfast_core::tonic::GrpcClassifier, steadfast_core::http::HttpContext, H>
+    {
+        self.classify(steadfast_core::tonic::GrpcClassifier)
+            .context(steadfast_core::http::HttpContext)
     }
 
     /// What the layer was made with: the [`TimeLimit`] itself, unless there are several.

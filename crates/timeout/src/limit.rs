@@ -83,7 +83,11 @@ impl TimeLimit {
         let settings = config.check()?;
         let telemetry = Arc::new(Telemetry::new(config.name, false));
         let shared = move |_| Shared::new(settings, Arc::clone(&telemetry));
-        Ok(steadfast_core::PerKey::new(capacity, move || Self { shared: Striped::single(&shared) }, key))
+        Ok(steadfast_core::PerKey::new(
+            capacity,
+            move || Self { shared: Striped::single(&shared) },
+            key,
+        ))
     }
 
     /// What a request that begins to wait now is given. Reads the clock.
@@ -124,9 +128,9 @@ impl TimeLimit {
         self.run_judged(future, DefaultClassifier)
     }
 
-    /// As [`run`](Self::run), with the outcome judged by `classifier`, which is asked only where the
-    /// latency may be a sample: not about a future that was ready at once, nor where the limit is
-    /// fixed.
+    /// As [`run`](Self::run), with the outcome judged by `classifier`, which is asked only where
+    /// the latency may be a sample: not about a future that was ready at once, nor where the limit
+    /// is fixed.
     pub fn run_judged<F, T, E, C>(&self, future: F, classifier: C) -> ResponseFuture<F, C>
     where
         F: Future<Output = Result<T, E>>,
@@ -179,6 +183,9 @@ impl Snapshot for TimeLimit {
 
 impl fmt::Debug for TimeLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TimeLimit").field("name", &self.name()).field("limit", &self.limit()).finish_non_exhaustive()
+        f.debug_struct("TimeLimit")
+            .field("name", &self.name())
+            .field("limit", &self.limit())
+            .finish_non_exhaustive()
     }
 }

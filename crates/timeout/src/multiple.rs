@@ -72,7 +72,13 @@ pub(crate) struct Multiple {
 }
 
 impl Multiple {
-    pub(crate) fn new(source: Source, factor: f64, bounds: Bounds, cold_start: Duration, window: u32) -> Self {
+    pub(crate) fn new(
+        source: Source,
+        factor: f64,
+        bounds: Bounds,
+        cold_start: Duration,
+        window: u32,
+    ) -> Self {
         Self { source, factor, bounds, cold_start, window, peak: Peak::new() }
     }
 
@@ -91,7 +97,11 @@ impl Multiple {
         self.source.record(tick, latency);
         if self.peak.seconds(tick, self.window).is_some() {
             let (ordinary, ceiling) = (self.ordinary(tick), self.bounds.ceiling.as_secs_f64());
-            self.peak.follow(tick, self.window, &Success { latency, factor: self.factor, ordinary, ceiling });
+            self.peak.follow(
+                tick,
+                self.window,
+                &Success { latency, factor: self.factor, ordinary, ceiling },
+            );
         }
     }
 
@@ -135,7 +145,9 @@ impl Multiple {
 
     /// The limit without the peak and the bounds, in seconds.
     fn ordinary(&self, tick: Tick) -> f64 {
-        self.source.estimate(tick).map_or(self.cold_start.as_secs_f64(), |estimate| estimate * self.factor)
+        self.source
+            .estimate(tick)
+            .map_or(self.cold_start.as_secs_f64(), |estimate| estimate * self.factor)
     }
 
     fn step(&self) -> f64 {
@@ -164,7 +176,13 @@ mod tests {
     const FACTORS: [f64; 4] = [1.0, 1.5, 2.0, 3.0];
 
     fn quantile(factor: f64) -> Multiple {
-        Multiple::new(Source::Quantile(LatencyQuantile::new(0.99, 20, 6)), factor, BOUNDS, 1000 * MS, 6)
+        Multiple::new(
+            Source::Quantile(LatencyQuantile::new(0.99, 20, 6)),
+            factor,
+            BOUNDS,
+            1000 * MS,
+            6,
+        )
     }
 
     fn ewma(factor: f64) -> Multiple {
@@ -196,7 +214,10 @@ mod tests {
                 assert!(first.is_some(), "factor {factor}: {multiple:?}");
                 // A thousand calls over many windows.
                 for n in 0..1000u64 {
-                    assert!(call(&multiple, 1 + n / 50, 500 * MS), "factor {factor}, call {n} after the first success");
+                    assert!(
+                        call(&multiple, 1 + n / 50, 500 * MS),
+                        "factor {factor}, call {n} after the first success"
+                    );
                 }
             }
         }
@@ -207,14 +228,16 @@ mod tests {
         for factor in FACTORS {
             let multiple = settled(quantile(factor));
             while !call(&multiple, 1, 500 * MS) {}
-            let failures =
-                (0..1000u64).filter(|n| !call(&multiple, 1 + n / 50, MS * (450 + (n * 37 % 100) as u32))).count();
+            let failures = (0..1000u64)
+                .filter(|n| !call(&multiple, 1 + n / 50, MS * (450 + (n * 37 % 100) as u32)))
+                .count();
             assert!(failures <= 10, "factor {factor}: {failures} of 1000");
         }
     }
 
     #[test]
-    fn two_timeouts_apart_in_a_hundred_do_not_make_the_limit_more_than_two_and_a_half_times_what_it_was() {
+    fn two_timeouts_apart_in_a_hundred_do_not_make_the_limit_more_than_two_and_a_half_times_what_it_was()
+     {
         for factor in FACTORS {
             let multiple = settled(quantile(factor));
             let before = multiple.limit(Tick(1));
@@ -223,7 +246,10 @@ mod tests {
                 call(&multiple, 1, if n % 50 == 25 { 60_000 * MS } else { 50 * MS });
                 highest = highest.max(multiple.limit(Tick(1)));
             }
-            assert!(highest.as_secs_f64() <= 2.5 * before.as_secs_f64(), "factor {factor}: {before:?} to {highest:?}");
+            assert!(
+                highest.as_secs_f64() <= 2.5 * before.as_secs_f64(),
+                "factor {factor}: {before:?} to {highest:?}"
+            );
         }
     }
 
@@ -247,7 +273,10 @@ mod tests {
         for n in 0..400u64 {
             call(&multiple, 1 + n / 50, 50 * MS);
             let limit = multiple.limit(Tick(1 + n / 50));
-            assert!(n / 50 >= 6 || limit >= 900 * MS, "slow samples are still in the window: {limit:?} at {n}");
+            assert!(
+                n / 50 >= 6 || limit >= 900 * MS,
+                "slow samples are still in the window: {limit:?} at {n}"
+            );
             last = limit;
         }
         assert!(last < 120 * MS, "{last:?}");
@@ -280,7 +309,13 @@ mod tests {
 
     #[test]
     fn a_cold_start_below_the_latency_grows_until_calls_succeed() {
-        let multiple = Multiple::new(Source::Quantile(LatencyQuantile::new(0.99, 1000, 6)), 2.0, BOUNDS, 20 * MS, 6);
+        let multiple = Multiple::new(
+            Source::Quantile(LatencyQuantile::new(0.99, 1000, 6)),
+            2.0,
+            BOUNDS,
+            20 * MS,
+            6,
+        );
         assert!((0..6).any(|_| call(&multiple, 1, 500 * MS)));
         assert!((0..500).all(|_| call(&multiple, 1, 500 * MS)), "and stays while it is cold");
     }
@@ -290,10 +325,17 @@ mod tests {
         let multiple = settled(quantile(2.0));
         let (limit, samples) = (multiple.limit(Tick(1)), multiple.samples(Tick(1)));
         (0..10).for_each(|_| multiple.interrupted(Tick(1), 40 * MS));
-        assert_eq!((multiple.limit(Tick(1)), multiple.samples(Tick(1))), (limit, samples), "shorter ones say nothing");
+        assert_eq!(
+            (multiple.limit(Tick(1)), multiple.samples(Tick(1))),
+            (limit, samples),
+            "shorter ones say nothing"
+        );
         (0..10).for_each(|_| multiple.interrupted(Tick(1), 80 * MS));
         assert!(multiple.limit(Tick(1)) > 160 * MS);
-        assert!(multiple.samples(Tick(1)) < samples + 10, "once the estimate has passed them, they say nothing either");
+        assert!(
+            multiple.samples(Tick(1)) < samples + 10,
+            "once the estimate has passed them, they say nothing either"
+        );
     }
 
     #[test]
@@ -302,7 +344,10 @@ mod tests {
             let multiple = settled(quantile(factor));
             let limit = multiple.limit(Tick(1));
             (0..50).for_each(|_| multiple.late(Tick(1), limit));
-            assert!(multiple.limit(Tick(1)).as_secs_f64() <= 2.5 * limit.as_secs_f64(), "factor {factor}: {limit:?}");
+            assert!(
+                multiple.limit(Tick(1)).as_secs_f64() <= 2.5 * limit.as_secs_f64(),
+                "factor {factor}: {limit:?}"
+            );
         }
     }
 
@@ -315,7 +360,9 @@ mod tests {
             let (multiple, calls) = (quantile(factor), 20_000u64);
             let (mut timeouts, mut sum, mut random) = (0, 0.0, 88_172_645_463_325_252u64);
             for n in 0..calls {
-                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                random = random
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
                 let uniform = ((random >> 11) + 1) as f64 / (1u64 << 53) as f64;
                 let latency = Duration::from_secs_f64((0.01 * uniform.powf(-1.0 / 1.5)).min(100.0));
                 timeouts += u64::from(!call(&multiple, 1 + n / 500, latency));

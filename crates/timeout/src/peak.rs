@@ -31,7 +31,9 @@ impl Peak {
 
     /// Holds at least `seconds` from `tick` on.
     pub(crate) fn raise(&self, tick: Tick, window: u32, seconds: f64) {
-        self.update(|word| Some(word.renewed(tick, word.seconds(tick, window).unwrap_or(0.0).max(seconds))));
+        self.update(|word| {
+            Some(word.renewed(tick, word.seconds(tick, window).unwrap_or(0.0).max(seconds)))
+        });
     }
 
     /// Follows one success of `latency`: grows at once, shrinks slowly, goes once `ordinary` has
@@ -57,7 +59,12 @@ impl Peak {
         // Relaxed: the word carries all there is to know, and publishes nothing else.
         let mut current = self.0.load(Ordering::Relaxed);
         while let Some(wanted) = next(Dated::from_bits(current)) {
-            match self.0.compare_exchange_weak(current, wanted.to_bits(), Ordering::Relaxed, Ordering::Relaxed) {
+            match self.0.compare_exchange_weak(
+                current,
+                wanted.to_bits(),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => return,
                 Err(seen) => current = seen,
             }
@@ -119,7 +126,10 @@ mod tests {
             "a late word of an early tick makes it no older"
         );
         peak.raise(Tick(u64::from(u32::MAX) + 6), 6, 0.2);
-        assert!(peak.seconds(Tick(u64::from(u32::MAX) + 6), 6).unwrap() < 0.3, "what is out of date counts no more");
+        assert!(
+            peak.seconds(Tick(u64::from(u32::MAX) + 6), 6).unwrap() < 0.3,
+            "what is out of date counts no more"
+        );
     }
 }
 
@@ -139,7 +149,11 @@ mod loom_tests {
                 thread::spawn(move || peak.raise(Tick(1), 6, 0.2))
             };
             let others = [raise(), raise()];
-            peak.follow(Tick(1), 6, &Success { latency: 0.01, factor: 2.0, ordinary: 0.1, ceiling: 5.0 });
+            peak.follow(
+                Tick(1),
+                6,
+                &Success { latency: 0.01, factor: 2.0, ordinary: 0.1, ceiling: 5.0 },
+            );
             others.into_iter().for_each(|other| other.join().unwrap());
             let held = peak.seconds(Tick(1), 6).unwrap();
             assert!((0.187..=0.201).contains(&held), "{held}");

@@ -8,7 +8,9 @@ use std::{
 use http::{HeaderName, HeaderValue, Request};
 use steadfast_core::{
     Deadline,
-    http::{GRPC_TIMEOUT, REQUEST_TIMEOUT_MS, format_grpc_timeout, parse_grpc_timeout, parse_timeout_ms},
+    http::{
+        GRPC_TIMEOUT, REQUEST_TIMEOUT_MS, format_grpc_timeout, parse_grpc_timeout, parse_timeout_ms,
+    },
 };
 use tower_layer::Layer;
 use tower_service::Service;
@@ -114,7 +116,8 @@ where
 impl Format {
     fn write<B>(&self, request: &mut Request<B>, left: Duration) {
         let name = self.name();
-        let standing = request.headers().get_all(&name).iter().filter_map(|value| self.parse(value)).min();
+        let standing =
+            request.headers().get_all(&name).iter().filter_map(|value| self.parse(value)).min();
         let value = self.format(standing.map_or(left, |standing| standing.min(left)));
         request.headers_mut().insert(name, value);
     }
@@ -135,7 +138,9 @@ impl Format {
 
     fn format(&self, left: Duration) -> HeaderValue {
         match self {
-            Self::Milliseconds(_) => HeaderValue::from(u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+            Self::Milliseconds(_) => {
+                HeaderValue::from(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+            }
             Self::Grpc => format_grpc_timeout(left),
         }
     }

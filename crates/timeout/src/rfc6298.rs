@@ -108,7 +108,12 @@ impl Rfc6298Estimator {
     fn update(&self, mut next: impl FnMut(State) -> Option<State>) {
         let mut current = self.load();
         while let Some(wanted) = next(State::unpack(current)) {
-            match self.word.compare_exchange_weak(current, wanted.pack(), Ordering::Relaxed, Ordering::Relaxed) {
+            match self.word.compare_exchange_weak(
+                current,
+                wanted.pack(),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => return,
                 Err(seen) => current = seen,
             }
@@ -118,7 +123,9 @@ impl Rfc6298Estimator {
 
 impl State {
     fn pack(self) -> u64 {
-        u64::from(self.doublings.min(63)) << DOUBLINGS_SHIFT | fold(self.srtt) << FLOAT_BITS | fold(self.rttvar)
+        u64::from(self.doublings.min(63)) << DOUBLINGS_SHIFT
+            | fold(self.srtt) << FLOAT_BITS
+            | fold(self.rttvar)
     }
 
     fn unpack(word: u64) -> Self {
@@ -157,7 +164,10 @@ mod tests {
 
     fn assert_close(actual: Duration, expected_secs: f64) {
         let actual = actual.as_secs_f64();
-        assert!((actual - expected_secs).abs() <= expected_secs * 1e-5, "{actual} is not {expected_secs}");
+        assert!(
+            (actual - expected_secs).abs() <= expected_secs * 1e-5,
+            "{actual} is not {expected_secs}"
+        );
     }
 
     #[test]
@@ -301,7 +311,8 @@ mod loom_tests {
     }
 
     #[test]
-    fn two_expiries_of_one_rto_and_a_sample_at_once_leave_the_sample_whether_it_is_longer_or_shorter() {
+    fn two_expiries_of_one_rto_and_a_sample_at_once_leave_the_sample_whether_it_is_longer_or_shorter()
+     {
         for (sample, rto) in [(400, 1200), (50, 150)] {
             loom::model(move || {
                 let rfc = estimator();

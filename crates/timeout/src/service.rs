@@ -5,7 +5,10 @@ use std::task::{Context, Poll};
 use steadfast_core::{Classify, RequestContext, Select, Selected};
 use tower_service::Service;
 
-use crate::{TimeLimit, call::Call, error::Elapsed, future::ResponseFuture, layer::TimeoutLayer, shared::CLOCK};
+use crate::{
+    TimeLimit, call::Call, error::Elapsed, future::ResponseFuture, layer::TimeoutLayer,
+    shared::CLOCK,
+};
 
 /// The service of [`TimeoutLayer`]: gives a request up when it has waited for its limit.
 ///

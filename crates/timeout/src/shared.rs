@@ -107,7 +107,8 @@ impl Shared {
     pub(crate) fn snapshot(&self, now: Instant) -> LimitSnapshot {
         let limit = self.limit(now);
         let seconds = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-        let mut snapshot = LimitSnapshot { limit, estimate: None, samples: 0, held: None, doublings: 0 };
+        let mut snapshot =
+            LimitSnapshot { limit, estimate: None, samples: 0, held: None, doublings: 0 };
         if let Some((multiple, tick)) = self.multiple(now) {
             snapshot.estimate = multiple.estimate(tick).map(seconds);
             snapshot.samples = multiple.samples(tick);
@@ -133,9 +134,11 @@ impl Estimator {
         match settings {
             Settings::Fixed(limit) => Self::Fixed(limit),
             Settings::Multiple(rule, buckets) => Self::multiple(rule, buckets),
-            Settings::Rfc6298(rule) => {
-                Self::Rfc6298(Rfc6298Estimator::new(rule.bounds, rule.granularity, rule.cold_start()))
-            }
+            Settings::Rfc6298(rule) => Self::Rfc6298(Rfc6298Estimator::new(
+                rule.bounds,
+                rule.granularity,
+                rule.cold_start(),
+            )),
         }
     }
 
@@ -143,8 +146,12 @@ impl Estimator {
         let MultipleRule { kind, estimate, factor, .. } = rule;
         let window = buckets.number();
         let source = match kind {
-            Kind::Quantile(quantile) => Source::Quantile(QuantileConfig { quantile, estimate }.latencies()),
-            Kind::Ewma { weight } => Source::Ewma(EwmaEstimator::new(weight, estimate.minimum_samples, window)),
+            Kind::Quantile(quantile) => {
+                Source::Quantile(QuantileConfig { quantile, estimate }.latencies())
+            }
+            Kind::Ewma { weight } => {
+                Source::Ewma(EwmaEstimator::new(weight, estimate.minimum_samples, window))
+            }
         };
         let multiple = Multiple::new(source, factor, estimate.bounds, rule.cold_start(), window);
         Self::Multiple(multiple, Ticks::start(CLOCK, buckets))

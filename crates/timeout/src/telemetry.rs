@@ -19,7 +19,8 @@ pub(crate) enum Outcome {
 
 impl Labels for Outcome {
     const KEY: &'static str = "outcome";
-    const ALL: &'static [Self] = &[Self::Completed, Self::TimedOut, Self::DeadlinePassed, Self::Cancelled];
+    const ALL: &'static [Self] =
+        &[Self::Completed, Self::TimedOut, Self::DeadlinePassed, Self::Cancelled];
 
     fn label(self) -> &'static str {
         match self {
@@ -48,7 +49,8 @@ impl Telemetry {
     pub(crate) fn new(name: Option<Arc<str>>, gauge: bool) -> Self {
         let gauge = gauge && name.is_some();
         let name = name.unwrap_or_else(|| Arc::from("default"));
-        let limit = || OwnedGauge::new("steadfast_timeout_limit_seconds", "timeout", Arc::clone(&name));
+        let limit =
+            || OwnedGauge::new("steadfast_timeout_limit_seconds", "timeout", Arc::clone(&name));
         Self {
             calls: Counters::new("steadfast_timeout_calls_total", "timeout", Arc::clone(&name)),
             limit: gauge.then(limit),
@@ -66,7 +68,10 @@ impl Telemetry {
     }
 
     /// One debug event. The request is not in it.
-    #[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "nothing is said without the feature"))]
+    #[cfg_attr(
+        not(feature = "tracing"),
+        expect(unused_variables, reason = "nothing is said without the feature")
+    )]
     pub(crate) fn timed_out(&self, limit: Duration) {
         #[cfg(feature = "tracing")]
         tracing::debug!(target: "steadfast::timeout", timeout = &*self.name, ?limit, "no answer within the limit");

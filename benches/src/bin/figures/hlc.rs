@@ -62,11 +62,13 @@ fn wall(node: &Node, at: u64) -> Physical {
 /// Runs all three, and checks what the figure shows: hybrid time never goes back and is never
 /// behind its wall clock.
 fn simulate() -> [Trace; 3] {
-    let mut clocks = [HlcState::new(Duration::from_millis(500)).expect("half a second is within the bounds"); 3];
+    let mut clocks =
+        [HlcState::new(Duration::from_millis(500)).expect("half a second is within the bounds"); 3];
     let mut traces = <[Trace; 3]>::default();
     let mut under_way: Vec<Message> = Vec::new();
     for at in (0..=RUN_MS).step_by(TICK_MS as usize) {
-        let (arrived, still): (Vec<_>, Vec<_>) = under_way.into_iter().partition(|message| message.at <= at);
+        let (arrived, still): (Vec<_>, Vec<_>) =
+            under_way.into_iter().partition(|message| message.at <= at);
         under_way = still;
         for Message { to, stamp, .. } in arrived {
             clocks[to].update(wall(&NODES[to], at), stamp).expect("no clock is off by 500 ms");
@@ -74,11 +76,15 @@ fn simulate() -> [Trace; 3] {
         for (index, node) in NODES.iter().enumerate() {
             let (last, wall) = (clocks[index].last(), wall(node, at));
             let stamp = clocks[index].tick(wall);
-            assert!(stamp > last && stamp.physical() >= wall, "hybrid time grows and is not behind");
+            assert!(
+                stamp > last && stamp.physical() >= wall,
+                "hybrid time grows and is not behind"
+            );
             if at > 0 && at % node.sends_every_ms == 0 {
                 under_way.push(Message { at: at + DELAY_MS, to: (index + 1) % NODES.len(), stamp });
             }
-            let off = |time: Physical| time.since_epoch().as_secs_f64() * 1e3 - (START_MS + at) as f64;
+            let off =
+                |time: Physical| time.since_epoch().as_secs_f64() * 1e3 - (START_MS + at) as f64;
             let seconds = at as f64 / 1e3;
             traces[index].wall.push((seconds, off(wall)));
             traces[index].hybrid.push((seconds, off(stamp.physical())));
@@ -108,16 +114,23 @@ pub(crate) fn draw() -> Result<String, Box<dyn Error>> {
                 .y_label_area_size(60)
                 .build_cartesian_2d(0.0..30.0, -250.0..200.0)?;
             let mut mesh = chart.configure_mesh();
-            mesh.x_desc("true time, s").y_desc("off by, ms").x_labels(7).y_labels(6).label_style(("sans-serif", 14));
-            mesh.x_label_formatter(&|x| format!("{x:.0}")).y_label_formatter(&|y| format!("{y:.0}"));
+            mesh.x_desc("true time, s")
+                .y_desc("off by, ms")
+                .x_labels(7)
+                .y_labels(6)
+                .label_style(("sans-serif", 14));
+            mesh.x_label_formatter(&|x| format!("{x:.0}"))
+                .y_label_formatter(&|y| format!("{y:.0}"));
             mesh.light_line_style(TRANSPARENT).draw()?;
-            let hybrid = chart.draw_series(LineSeries::new(trace.hybrid, HYBRID.stroke_width(2)))?;
+            let hybrid =
+                chart.draw_series(LineSeries::new(trace.hybrid, HYBRID.stroke_width(2)))?;
             hybrid
                 .label("hybrid time")
                 .legend(|(x, y)| PathElement::new([(x, y), (x + 20, y)], HYBRID.stroke_width(2)));
             let dashes = DashedLineSeries::new(trace.wall, 6, 4, WALL.stroke_width(2));
             let wall = chart.draw_series(dashes)?;
-            wall.label("wall clock").legend(|(x, y)| PathElement::new([(x, y), (x + 20, y)], WALL.stroke_width(2)));
+            wall.label("wall clock")
+                .legend(|(x, y)| PathElement::new([(x, y), (x + 20, y)], WALL.stroke_width(2)));
             chart
                 .configure_series_labels()
                 .position(SeriesLabelPosition::LowerLeft)

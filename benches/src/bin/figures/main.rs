@@ -34,7 +34,10 @@ mod tests {
     fn the_committed_figures_are_those_that_are_drawn() {
         for (name, draw) in FIGURES {
             let committed = fs::read_to_string(docs().join(name)).unwrap();
-            assert!(draw().unwrap() == committed, "docs/{name} is out of date: run the binary `figures`");
+            assert!(
+                draw().unwrap() == committed,
+                "docs/{name} is out of date: run the binary `figures`"
+            );
         }
     }
 }

@@ -128,7 +128,9 @@ fn simulate() -> Results {
     let results = Results {
         all: outcome(Plan::AllAtOnce, &trace),
         first: outcome(Plan::QuorumFirst, &trace),
-        staggered: DELAYS_MS.map(|delay_ms| (delay_ms, outcome(Plan::Staggered(delay_ms), &trace))).into(),
+        staggered: DELAYS_MS
+            .map(|delay_ms| (delay_ms, outcome(Plan::Staggered(delay_ms), &trace)))
+            .into(),
     };
     check(&results);
     results
@@ -137,12 +139,21 @@ fn simulate() -> Results {
 /// What the figure shows.
 fn check(Results { all, first, staggered }: &Results) {
     assert!(all.requests == 5.0 && first.requests == 3.0);
-    let (_, hedged) = staggered.iter().find(|(delay_ms, _)| *delay_ms == P95_MS).expect("it is one of the delays");
+    let (_, hedged) = staggered
+        .iter()
+        .find(|(delay_ms, _)| *delay_ms == P95_MS)
+        .expect("it is one of the delays");
     assert!(hedged.requests < 1.05 * first.requests, "less than 5 % more requests than a quorum");
-    assert!(first.took_ms[P99] > 88.0 && hedged.took_ms[P99] < 36.0, "and the 99th percentile falls by three fifths");
+    assert!(
+        first.took_ms[P99] > 88.0 && hedged.took_ms[P99] < 36.0,
+        "and the 99th percentile falls by three fifths"
+    );
     assert!(all.took_ms[P99] < 16.0, "two thirds more take it down to a sixth");
     for (longer, shorter) in staggered.windows(2).map(|pair| (pair[0].1, pair[1].1)) {
-        assert!(longer.requests < shorter.requests && longer.took_ms >= shorter.took_ms, "requests buy time");
+        assert!(
+            longer.requests < shorter.requests && longer.took_ms >= shorter.took_ms,
+            "requests buy time"
+        );
     }
 }
 
@@ -153,7 +164,8 @@ const SIZE: (u32, u32) = (960, 600);
 const COLOURS: [RGBColor; 3] = [RGBColor(0, 158, 115), RGBColor(213, 94, 0), RGBColor(0, 114, 178)];
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, WithKeyPoints<LogCoord<f64>>>>;
+type Chart<'a, 'b> =
+    ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, WithKeyPoints<LogCoord<f64>>>>;
 
 pub(crate) fn draw() -> Result<String, Box<dyn Error>> {
     let mut svg = String::new();
@@ -187,14 +199,22 @@ fn draw_on(root: &Area<'_>, results: &Results) -> Result<(), Box<dyn Error>> {
     markers(&mut chart, results)?;
     delays(&mut chart, results)?;
     let mut legend = chart.configure_series_labels();
-    legend.position(SeriesLabelPosition::UpperRight).background_style(WHITE).border_style(BLACK.mix(0.3));
+    legend
+        .position(SeriesLabelPosition::UpperRight)
+        .background_style(WHITE)
+        .border_style(BLACK.mix(0.3));
     legend.label_font(("sans-serif", 14)).draw()?;
     Ok(())
 }
 
 /// One quantile of all plans: with the delay falling, staggered calls lead from the quorum first to
 /// all at once.
-fn lines(chart: &mut Chart<'_, '_>, results: &Results, index: usize, colour: RGBColor) -> Result<(), Box<dyn Error>> {
+fn lines(
+    chart: &mut Chart<'_, '_>,
+    results: &Results,
+    index: usize,
+    colour: RGBColor,
+) -> Result<(), Box<dyn Error>> {
     let line = results.by_requests().map(|outcome| outcome.point(index));
     let line = chart.draw_series(LineSeries::new(line, colour.stroke_width(2)))?;
     line.label(format!("{} of the calls within", QUANTILES[index].0))
@@ -204,7 +224,8 @@ fn lines(chart: &mut Chart<'_, '_>, results: &Results, index: usize, colour: RGB
 
 /// Each plan has a shape.
 fn markers(chart: &mut Chart<'_, '_>, results: &Results) -> Result<(), Box<dyn Error>> {
-    let points = |outcome: Outcome| (0..3).map(move |index| (outcome.point(index), COLOURS[index].filled()));
+    let points =
+        |outcome: Outcome| (0..3).map(move |index| (outcome.point(index), COLOURS[index].filled()));
     let square = |at, style| EmptyElement::at(at) + Rectangle::new([(-6, -6), (6, 6)], style);
     let first = points(results.first).map(|(at, style)| square(at, style));
     chart
@@ -215,7 +236,10 @@ fn markers(chart: &mut Chart<'_, '_>, results: &Results) -> Result<(), Box<dyn E
     let staggered = chart.draw_series(staggered.map(|(at, style)| Circle::new(at, 4, style)))?;
     staggered.label("staggered").legend(|(x, y)| Circle::new((x + 10, y), 4, BLACK.filled()));
     let all = points(results.all).map(|(at, style)| TriangleMarker::new(at, 9, style));
-    chart.draw_series(all)?.label("all at once").legend(|(x, y)| TriangleMarker::new((x + 10, y), 9, BLACK.filled()));
+    chart
+        .draw_series(all)?
+        .label("all at once")
+        .legend(|(x, y)| TriangleMarker::new((x + 10, y), 9, BLACK.filled()));
     Ok(())
 }
 
@@ -223,8 +247,11 @@ fn markers(chart: &mut Chart<'_, '_>, results: &Results) -> Result<(), Box<dyn E
 fn delays(chart: &mut Chart<'_, '_>, results: &Results) -> Result<(), Box<dyn Error>> {
     let style = ("sans-serif", 13).into_font().color(&BLACK);
     let text = |(delay_ms, outcome): &(f64, Outcome)| {
-        let text =
-            if *delay_ms == P95_MS { format!("{delay_ms} ms, the 95th percentile") } else { format!("{delay_ms} ms") };
+        let text = if *delay_ms == P95_MS {
+            format!("{delay_ms} ms, the 95th percentile")
+        } else {
+            format!("{delay_ms} ms")
+        };
         EmptyElement::at(outcome.point(0)) + Text::new(text, (8, -18), style.clone())
     };
     chart.draw_series(results.staggered.iter().map(text))?;

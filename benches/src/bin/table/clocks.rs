@@ -24,7 +24,13 @@ fn line(text: &mut String, entry: &Entry) -> std::fmt::Result {
     match entry.rates {
         // Each of the two makes half of the calls.
         Some(rates) => {
-            writeln!(text, " {:.1} | {:.1} | {:.2} |", 1e9 / rates.one, 2e9 / rates.two, cost(entry))
+            writeln!(
+                text,
+                " {:.1} | {:.1} | {:.2} |",
+                1e9 / rates.one,
+                2e9 / rates.two,
+                cost(entry)
+            )
         }
         None => writeln!(text, " | | |"),
     }
@@ -41,8 +47,11 @@ const MOST_NS: f64 = 7.0;
 const MOST_COST: f64 = 2.5;
 
 pub(crate) fn gates(table: &[Entry]) -> String {
-    let row = |name: &str| table.iter().find(|entry| entry.name == name).expect("gates name rows of the section");
-    let (exact, coarse, cached) = (row("tick, system clock"), row("tick, coarse clock"), row("tick, cached clock"));
+    let row = |name: &str| {
+        table.iter().find(|entry| entry.name == name).expect("gates name rows of the section")
+    };
+    let (exact, coarse, cached) =
+        (row("tick, system clock"), row("tick, coarse clock"), row("tick, cached clock"));
     let reading = row(READING);
     let mut verdicts = Verdicts::default();
 
@@ -61,7 +70,12 @@ pub(crate) fn gates(table: &[Entry]) -> String {
         let measured = format!("{} allocations", entry.allocations);
         verdicts.judge(entry.name, "0 allocations", &measured, entry.allocations == 0.0);
         let asked = format!("≤ {MOST_COST} × the cost on two threads");
-        verdicts.judge(entry.name, &asked, &format!("{:.2} ×", cost(entry)), cost(entry) <= MOST_COST);
+        verdicts.judge(
+            entry.name,
+            &asked,
+            &format!("{:.2} ×", cost(entry)),
+            cost(entry) <= MOST_COST,
+        );
     }
     verdicts.markdown()
 }

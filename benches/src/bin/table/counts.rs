@@ -27,7 +27,14 @@ fn command() -> Result<Command, Box<dyn Error>> {
         return Ok(Command::new(env::current_exe()?.with_file_name("allocations")));
     };
     let mut command = Command::new(cargo);
-    command.args(["run", "--quiet", "--profile", Profile::current().name(), "-p", env!("CARGO_PKG_NAME")]);
+    command.args([
+        "run",
+        "--quiet",
+        "--profile",
+        Profile::current().name(),
+        "-p",
+        env!("CARGO_PKG_NAME"),
+    ]);
     command.args(["--bin", "allocations"]).current_dir(env!("CARGO_MANIFEST_DIR"));
     Ok(command)
 }

@@ -26,15 +26,26 @@ impl Gate {
 
     /// What was asked for, what came, and whether it is enough.
     fn parts(&self, entry: &Entry) -> Vec<(String, String, bool)> {
-        let mut parts =
-            vec![(format!("≤ {} ns", self.most_ns), format!("{:.1} ns", entry.added), entry.added <= self.most_ns)];
+        let mut parts = vec![(
+            format!("≤ {} ns", self.most_ns),
+            format!("{:.1} ns", entry.added),
+            entry.added <= self.most_ns,
+        )];
         if self.no_allocation {
             let met = entry.allocations == 0.0;
-            parts.push(("0 allocations".to_owned(), format!("{} allocations", entry.allocations), met));
+            parts.push((
+                "0 allocations".to_owned(),
+                format!("{} allocations", entry.allocations),
+                met,
+            ));
         }
         if let Some(least) = self.least_ratio {
             let ratio = entry.rates.map_or(0.0, |rates| rates.ratio);
-            parts.push((format!("≥ {least:.1} × on two threads"), format!("{ratio:.2} ×"), ratio >= least));
+            parts.push((
+                format!("≥ {least:.1} × on two threads"),
+                format!("{ratio:.2} ×"),
+                ratio >= least,
+            ));
         }
         parts
     }
@@ -54,7 +65,10 @@ const GATES: [Gate; 8] = [
 pub(crate) fn markdown(table: &[Entry]) -> String {
     let mut verdicts = Verdicts::default();
     for gate in &GATES {
-        let entry = table.iter().find(|entry| entry.name == gate.row).expect("gates name rows of the catalogue");
+        let entry = table
+            .iter()
+            .find(|entry| entry.name == gate.row)
+            .expect("gates name rows of the catalogue");
         for (asked, measured, met) in gate.parts(entry) {
             verdicts.judge(gate.row, &asked, &measured, met);
         }
@@ -71,7 +85,8 @@ pub(crate) struct Verdicts {
 impl Verdicts {
     pub(crate) fn judge(&mut self, row: &str, asked: &str, measured: &str, met: bool) {
         let judged = if met { "met" } else { "NOT met" };
-        writeln!(self.lines, "| {row} | {asked} | {measured} | {judged} |").expect("writing to a string cannot fail");
+        writeln!(self.lines, "| {row} | {asked} | {measured} | {judged} |")
+            .expect("writing to a string cannot fail");
     }
 
     pub(crate) fn markdown(&self) -> String {

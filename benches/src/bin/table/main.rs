@@ -80,11 +80,14 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Those asked for, or all of them.
 fn choose(wanted: &[String]) -> Result<Vec<&'static Section>, String> {
-    if let Some(unknown) = wanted.iter().find(|name| SECTIONS.iter().all(|section| section.name != name.as_str())) {
+    if let Some(unknown) =
+        wanted.iter().find(|name| SECTIONS.iter().all(|section| section.name != name.as_str()))
+    {
         let names = SECTIONS.map(|section| section.name).join(", ");
         return Err(format!("there is no section {unknown}; there are: {names}"));
     }
-    let chosen = |section: &&Section| wanted.is_empty() || wanted.iter().any(|name| name == section.name);
+    let chosen =
+        |section: &&Section| wanted.is_empty() || wanted.iter().any(|name| name == section.name);
     Ok(SECTIONS.iter().filter(chosen).collect())
 }
 

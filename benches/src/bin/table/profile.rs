@@ -17,7 +17,11 @@ impl Profile {
     pub(crate) fn current() -> Self {
         let program = env::current_exe().ok();
         let directory = program.as_deref().and_then(|program| program.parent()?.file_name());
-        if directory.is_some_and(|name| name == Self::Plain.name()) { Self::Plain } else { Self::Bench }
+        if directory.is_some_and(|name| name == Self::Plain.name()) {
+            Self::Plain
+        } else {
+            Self::Bench
+        }
     }
 
     /// As cargo calls it.

@@ -40,12 +40,15 @@ const GATES: [(&str, f64, f64); 6] = [
 pub(crate) fn gates(table: &[Entry]) -> String {
     let mut verdicts = Verdicts::default();
     for (name, most_ns, most_allocations) in GATES {
-        let entry = table.iter().find(|entry| entry.name == name).expect("gates name rows of the section");
+        let entry =
+            table.iter().find(|entry| entry.name == name).expect("gates name rows of the section");
         let (ns, allocations) = (entry.total, entry.allocations);
         verdicts.judge(name, &format!("≤ {most_ns} ns"), &format!("{ns:.1} ns"), ns <= most_ns);
         let asked = if most_allocations == 0.0 { String::new() } else { "≤ ".to_owned() };
-        let (asked, measured) =
-            (format!("{asked}{most_allocations} allocations"), format!("{} allocations", short(allocations)));
+        let (asked, measured) = (
+            format!("{asked}{most_allocations} allocations"),
+            format!("{} allocations", short(allocations)),
+        );
         verdicts.judge(name, &asked, &measured, allocations <= most_allocations);
     }
     verdicts.markdown()

@@ -66,7 +66,11 @@ pub(crate) fn markdown(table: &[Entry]) -> String {
 }
 
 /// A head, and a line for each entry.
-pub(crate) fn lines(head: &str, table: &[Entry], line: fn(&mut String, &Entry) -> std::fmt::Result) -> String {
+pub(crate) fn lines(
+    head: &str,
+    table: &[Entry],
+    line: fn(&mut String, &Entry) -> std::fmt::Result,
+) -> String {
     let mut text = String::from(head);
     for entry in table {
         line(&mut text, entry).expect("writing to a string cannot fail");
@@ -84,11 +88,15 @@ fn line(text: &mut String, entry: &Entry) -> std::fmt::Result {
     match entry.group {
         // What has no layer has nothing to add to: its own time.
         Group::Baseline | Group::Clock | Group::Votes => write!(text, " ({:.1}) | |", entry.total)?,
-        Group::Happy | Group::Refused => write!(text, " {:.1} | {:.1} |", entry.added, entry.added_tenth)?,
+        Group::Happy | Group::Refused => {
+            write!(text, " {:.1} | {:.1} |", entry.added, entry.added_tenth)?
+        }
     }
     write!(text, " {} | {} |", short(entry.allocations), short(entry.bytes))?;
     match entry.rates {
-        Some(Rates { one, two, ratio }) => writeln!(text, " {:.1} | {:.1} | {ratio:.2} |", one / 1e6, two / 1e6),
+        Some(Rates { one, two, ratio }) => {
+            writeln!(text, " {:.1} | {:.1} | {ratio:.2} |", one / 1e6, two / 1e6)
+        }
         None => writeln!(text, " | | |"),
     }
 }

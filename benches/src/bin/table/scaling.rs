@@ -40,17 +40,25 @@ pub(crate) fn measure(rows: &[Row]) -> HashMap<String, Rates> {
             scope.spawn(move || work(forks, calls, rendezvous, turn))
         };
         let workers = (start(0), start(1));
-        let join = |worker: thread::ScopedJoinHandle<'_, _>| worker.join().expect("a subject does not panic");
+        let join = |worker: thread::ScopedJoinHandle<'_, _>| {
+            worker.join().expect("a subject does not panic")
+        };
         (join(workers.0), join(workers.1))
     });
     let seen = |all, index| of_subject(all, rows.len(), index);
-    let rates =
-        |(index, row): (usize, &&Row)| (row.id(), rates(calls[index], seen(&first, index), seen(&second, index)));
+    let rates = |(index, row): (usize, &&Row)| {
+        (row.id(), rates(calls[index], seen(&first, index), seen(&second, index)))
+    };
     rows.iter().enumerate().map(rates).collect()
 }
 
 /// All rounds of one worker, subject by subject.
-fn work(mut forks: Vec<Box<dyn Subject>>, calls: &[u64], rendezvous: &Rendezvous, turn: usize) -> Vec<Seen> {
+fn work(
+    mut forks: Vec<Box<dyn Subject>>,
+    calls: &[u64],
+    rendezvous: &Rendezvous,
+    turn: usize,
+) -> Vec<Seen> {
     let _guard = enter();
     let mut seen = Vec::with_capacity(ROUNDS * forks.len());
     for round in 0..ROUNDS {
@@ -68,7 +76,11 @@ fn of_subject(all: &[Seen], subjects: usize, index: usize) -> impl Iterator<Item
     all.iter().skip(index).step_by(subjects)
 }
 
-fn rates<'a>(calls: u64, first: impl Iterator<Item = &'a Seen>, second: impl Iterator<Item = &'a Seen>) -> Rates {
+fn rates<'a>(
+    calls: u64,
+    first: impl Iterator<Item = &'a Seen>,
+    second: impl Iterator<Item = &'a Seen>,
+) -> Rates {
     let (mut one, mut two, mut ratio) = (Vec::new(), Vec::new(), Vec::new());
     for (a, b) in first.zip(second) {
         let solo = a.solo.or(b.solo).expect("in each round one of the two has its turn").took();
@@ -77,5 +89,9 @@ fn rates<'a>(calls: u64, first: impl Iterator<Item = &'a Seen>, second: impl Ite
         two.push(2.0 * calls as f64 / duo.as_secs_f64());
         ratio.push(2.0 * solo.as_secs_f64() / duo.as_secs_f64());
     }
-    Rates { one: quantile(&mut one, 0.5), two: quantile(&mut two, 0.5), ratio: quantile(&mut ratio, 0.5) }
+    Rates {
+        one: quantile(&mut one, 0.5),
+        two: quantile(&mut two, 0.5),
+        ratio: quantile(&mut ratio, 0.5),
+    }
 }

@@ -7,7 +7,8 @@ use crate::{gates::Verdicts, profile::Profile, report::Entry, report::short};
 /// Three tables: times, allocations, and what a second thread does.
 pub(crate) fn markdown(table: &[Entry]) -> String {
     let times = matrix(table, |entry| {
-        let added = if entry.name == BARE { String::new() } else { format!(" ({:.1})", entry.added) };
+        let added =
+            if entry.name == BARE { String::new() } else { format!(" ({:.1})", entry.added) };
         Some(format!("{:.1}{added}", entry.total))
     });
     let allocations = matrix(table, |entry| Some(short(entry.allocations)));
@@ -23,9 +24,11 @@ pub(crate) fn markdown(table: &[Entry]) -> String {
 
 /// A line for each subject and a column for each shape that has any cell.
 fn matrix(table: &[Entry], cell: impl Fn(&Entry) -> Option<String>) -> String {
-    let shapes =
-        Shape::ALL.map(|shape| (shape, table.iter().any(|entry| entry.shape == Some(shape) && cell(entry).is_some())));
-    let shapes: Vec<Shape> = shapes.into_iter().filter_map(|(shape, any)| any.then_some(shape)).collect();
+    let shapes = Shape::ALL.map(|shape| {
+        (shape, table.iter().any(|entry| entry.shape == Some(shape) && cell(entry).is_some()))
+    });
+    let shapes: Vec<Shape> =
+        shapes.into_iter().filter_map(|(shape, any)| any.then_some(shape)).collect();
     let mut text = String::from("| |");
     text.extend(shapes.iter().map(|shape| format!(" {} |", shape.name())));
     text.push_str("\n|---|");
@@ -122,7 +125,12 @@ fn title(name: &str, shape: Shape) -> String {
 fn times(table: &[Entry], bars: &[(&str, Shape, f64)], verdicts: &mut Verdicts) {
     for &(name, shape, most) in bars {
         let total = row(table, name, shape).total;
-        verdicts.judge(&title(name, shape), &format!("≤ {most} ns"), &format!("{total:.1} ns"), total <= most);
+        verdicts.judge(
+            &title(name, shape),
+            &format!("≤ {most} ns"),
+            &format!("{total:.1} ns"),
+            total <= most,
+        );
     }
 }
 
@@ -134,14 +142,24 @@ fn against_others(table: &[Entry], verdicts: &mut Verdicts) {
     }
     let guard = row(table, BREAKER, Shape::Guarded).total - row(table, BREAKER, Shape::Sites).total;
     let asked = format!("≤ {MOST_FOR_GUARD} ns more than without guard");
-    verdicts.judge(&title(BREAKER, Shape::Guarded), &asked, &format!("{guard:.1} ns"), guard <= MOST_FOR_GUARD);
+    verdicts.judge(
+        &title(BREAKER, Shape::Guarded),
+        &asked,
+        &format!("{guard:.1} ns"),
+        guard <= MOST_FOR_GUARD,
+    );
 }
 
 fn two_threads(table: &[Entry], verdicts: &mut Verdicts) {
     for shape in [Shape::Loop, Shape::Guarded] {
         let ratio = row(table, STACK, shape).rates.map_or(0.0, |rates| rates.ratio);
         let asked = format!("≥ {LEAST_RATIO} × on two threads");
-        verdicts.judge(&title(STACK, shape), &asked, &format!("{ratio:.2} ×"), ratio >= LEAST_RATIO);
+        verdicts.judge(
+            &title(STACK, shape),
+            &asked,
+            &format!("{ratio:.2} ×"),
+            ratio >= LEAST_RATIO,
+        );
     }
 }
 
@@ -167,10 +185,12 @@ mod tests {
     #[test]
     fn every_bar_is_held_to_a_row_that_is_there() {
         let _guard = steadfast_benches::enter();
-        let rows: HashSet<_> = steadfast_benches::shapes().iter().map(|row| (row.name, row.shape)).collect();
+        let rows: HashSet<_> =
+            steadfast_benches::shapes().iter().map(|row| (row.name, row.shape)).collect();
         let timed = BARS.iter().chain(&PLAIN_BARS).map(|(name, shape, _)| (*name, *shape));
-        let compared =
-            RATIOS.iter().flat_map(|(name, shape, _, other, in_shape)| [(*name, *shape), (*other, *in_shape)]);
+        let compared = RATIOS
+            .iter()
+            .flat_map(|(name, shape, _, other, in_shape)| [(*name, *shape), (*other, *in_shape)]);
         for (name, shape) in timed.chain(compared) {
             assert!(rows.contains(&(name, Some(shape))), "{}", title(name, shape));
         }

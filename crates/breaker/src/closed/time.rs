@@ -73,7 +73,8 @@ fn must_judge(published: &Published, mut word: Word, tick: Tick) -> bool {
         }
     }
     let is_first_in_bucket = tick.0 >= published.judge_from();
-    while word.epoch() == epoch && !is_first_in_bucket && word.to_minimum() && word.countdown() > 1 {
+    while word.epoch() == epoch && !is_first_in_bucket && word.to_minimum() && word.countdown() > 1
+    {
         // The minimum lacks more than this success, and still more if something has aged away.
         match published.exchange(word, word.passed()) {
             Ok(()) => return false,

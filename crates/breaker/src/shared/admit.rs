@@ -25,7 +25,8 @@ const NOT_MEASURED: u64 = u64::MAX;
 
 impl Admission {
     /// Of a call that was not let in.
-    pub(crate) const NONE: Self = Self { word: Word::new(0, State::Disabled, false), started: NOT_MEASURED };
+    pub(crate) const NONE: Self =
+        Self { word: Word::new(0, State::Disabled, false), started: NOT_MEASURED };
 
     /// Let in by a dry run where it would have been refused.
     pub(crate) const fn is_would_refuse(self) -> bool {
@@ -111,7 +112,9 @@ impl Shared {
             let started = match (word.state(), &mut guarded.round) {
                 (State::Closed | State::Disabled, _) => Some(self.started()),
                 // The start of a probe is always known: it has a limit.
-                (State::HalfOpen, Some(round)) => round.admit(self.settings.probes, now).then_some(now),
+                (State::HalfOpen, Some(round)) => {
+                    round.admit(self.settings.probes, now).then_some(now)
+                }
                 _ => None,
             };
             (word, started)
@@ -127,7 +130,11 @@ impl Shared {
         let word = self.word();
         if word.state() == State::Open && now >= self.published.open_until() {
             self.half_open(guarded, word);
-        } else if guarded.round.as_ref().is_some_and(|round| round.is_overdue(now, self.settings.probe_limit)) {
+        } else if guarded
+            .round
+            .as_ref()
+            .is_some_and(|round| round.is_overdue(now, self.settings.probe_limit))
+        {
             self.open(guarded, word, now, Cause::ProbesOverdue);
         }
     }

@@ -30,7 +30,13 @@ impl Shared {
 
     // Out of line: it carries the code of the clock, which is read here unless it has been.
     #[inline(never)]
-    fn success_in_stripes(&self, successes: &TimeSuccesses, lane: usize, epoch: u64, now: Option<u64>) {
+    fn success_in_stripes(
+        &self,
+        successes: &TimeSuccesses,
+        lane: usize,
+        epoch: u64,
+        now: Option<u64>,
+    ) {
         let now = now.unwrap_or_else(|| self.clock.nanos());
         if successes.success(&self.published, lane, epoch, now) {
             self.enter(epoch, Entry::Nothing, now);
@@ -54,10 +60,13 @@ impl Shared {
     fn settle_closed(&self, lane: usize, admission: Admission, end: End) {
         let epoch = admission.word.epoch();
         let now = admission.started().map(|_| self.now());
-        let slow = admission.started().zip(now).is_some_and(|(started, now)| self.is_slow(started, now));
+        let slow =
+            admission.started().zip(now).is_some_and(|(started, now)| self.is_slow(started, now));
         match (end.effect(slow, self.settings.throttled_fails_probe).entry, &self.successes) {
             (Entry::Nothing, _) => {}
-            (Entry::SUCCESS, Some(successes)) => self.success_in_stripes(successes, lane, epoch, now),
+            (Entry::SUCCESS, Some(successes)) => {
+                self.success_in_stripes(successes, lane, epoch, now)
+            }
             (Entry::SUCCESS, None) if !count::success(&self.published, epoch) => {}
             (entry, _) => self.enter(epoch, entry, now.unwrap_or_else(|| self.now())),
         }
@@ -70,7 +79,8 @@ impl Shared {
             let word = self.word();
             // Transitions happen under the lock: from here on the epoch stands.
             if word.epoch() == epoch
-                && let Some(cause) = guarded.closed.enter(&self.published, &self.settings.rules, entry, now)
+                && let Some(cause) =
+                    guarded.closed.enter(&self.published, &self.settings.rules, entry, now)
             {
                 self.open(guarded, word, now, cause);
             }
@@ -84,17 +94,24 @@ impl Shared {
 
     fn settle_probe(&self, admission: Admission, end: End) {
         let (now, Some(started)) = (self.now(), admission.started()) else { return };
-        let Effect { probe, .. } = end.effect(self.is_slow(started, now), self.settings.throttled_fails_probe);
+        let Effect { probe, .. } =
+            end.effect(self.is_slow(started, now), self.settings.throttled_fails_probe);
         self.locked(|guarded| {
             let word = self.word();
-            let Some(round) = guarded.round.as_mut().filter(|_| word.epoch() == admission.word.epoch()) else { return };
+            let Some(round) =
+                guarded.round.as_mut().filter(|_| word.epoch() == admission.word.epoch())
+            else {
+                return;
+            };
             let overdue = round.is_overdue(now, self.settings.probe_limit);
             // A place among the probes may be free.
             guarded.wake_waiters = true;
             match round.settle(probe, started, self.settings.probes) {
                 _ if overdue => self.open(guarded, word, now, Cause::ProbesOverdue),
                 Some(Decision::Reopen) => self.open(guarded, word, now, Cause::ProbesFailed),
-                Some(Decision::Close) => self.close(guarded, word, word.is_dry_run(), Cause::ProbesSucceeded),
+                Some(Decision::Close) => {
+                    self.close(guarded, word, word.is_dry_run(), Cause::ProbesSucceeded)
+                }
                 None => {}
             }
         });

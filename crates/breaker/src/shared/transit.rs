@@ -12,7 +12,11 @@ use crate::{
 
 impl Shared {
     pub(super) fn open(&self, guarded: &mut Guarded, word: Word, now: u64, cause: Cause) {
-        let delay = self.settings.open_time.delay(guarded.trips, guarded.open_delay, &mut self.splitter.split());
+        let delay = self.settings.open_time.delay(
+            guarded.trips,
+            guarded.open_delay,
+            &mut self.splitter.split(),
+        );
         guarded.open_delay = delay;
         guarded.trips = guarded.trips.saturating_add(1);
         self.published.set_open_until(now.saturating_add(nanos(delay)));
@@ -42,17 +46,27 @@ impl Shared {
         });
     }
 
-    fn change_state(&self, guarded: &mut Guarded, word: Word, to: State, dry_run: bool, cause: Cause) {
+    fn change_state(
+        &self,
+        guarded: &mut Guarded,
+        word: Word,
+        to: State,
+        dry_run: bool,
+        cause: Cause,
+    ) {
         guarded.round = None;
         guarded.wake_waiters = true;
         let epoch = word.next_epoch();
         self.published.change_state(match to {
-            State::Closed => guarded.closed.restart(&self.published, &self.settings.rules, epoch, dry_run),
+            State::Closed => {
+                guarded.closed.restart(&self.published, &self.settings.rules, epoch, dry_run)
+            }
             _ => Word::new(epoch, to, dry_run),
         });
         let from = word.state();
         if from != to {
-            let transition = Transition { from, to, cause, sequence: self.transitions.sequence() + 1 };
+            let transition =
+                Transition { from, to, cause, sequence: self.transitions.sequence() + 1 };
             // Under the lock, which keeps transitions in order.
             guarded.unreported = Some((transition, self.transitions.publish(transition)));
         }

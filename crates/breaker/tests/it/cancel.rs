@@ -55,7 +55,10 @@ async fn a_straggler_cannot_speak_for_a_later_state() {
         stragglers.by_ref().take(10).for_each(|permit| permit.record(FAILED));
         stragglers.for_each(drop);
         let snapshot = circuit.snapshot();
-        assert_eq!((snapshot.state, snapshot.counts.total, snapshot.counts.failures), (State::Closed, 0, 0));
+        assert_eq!(
+            (snapshot.state, snapshot.counts.total, snapshot.counts.failures),
+            (State::Closed, 0, 0)
+        );
     }
 }
 
@@ -92,8 +95,11 @@ async fn a_service_that_panics_has_failed_and_the_circuit_goes_on() {
     let circuit = circuit(config());
     let layer = BreakerLayer::new(circuit.clone());
     let mut in_call =
-        layer.layer(service_fn(|_: u32| -> std::future::Ready<Result<u32, BoxError>> { panic!("in call") }));
-    let mut in_poll = layer.layer(service_fn(|_: u32| async { panic!("in poll") as Result<u32, BoxError> }));
+        layer.layer(service_fn(|_: u32| -> std::future::Ready<Result<u32, BoxError>> {
+            panic!("in call")
+        }));
+    let mut in_poll =
+        layer.layer(service_fn(|_: u32| async { panic!("in poll") as Result<u32, BoxError> }));
     for _ in 0..2 {
         catch_unwind(AssertUnwindSafe(|| drop(in_call.call(1)))).unwrap_err();
         let mut future = spawn(in_poll.call(1));

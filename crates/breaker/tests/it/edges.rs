@@ -53,7 +53,9 @@ async fn a_healthy_service_with_one_call_at_a_time_under_way_closes_its_circuit(
 }
 
 /// A waker that owns something which uses the circuit when it is dropped.
-struct Owner(#[expect(dead_code, reason = "dropped with the waker")] Mutex<Option<(Permit, Transitions)>>);
+struct Owner(
+    #[expect(dead_code, reason = "dropped with the waker")] Mutex<Option<(Permit, Transitions)>>,
+);
 
 impl Wake for Owner {
     fn wake(self: Arc<Self>) {}
@@ -73,7 +75,9 @@ fn wakers_are_dropped_with_the_lock_free() {
         for _ in 0..2 {
             // The second waker displaces the first.
             let waker = owner(&circuit);
-            assert!(pin!(transitions.changed()).poll(&mut Context::from_waker(&waker)).is_pending());
+            assert!(
+                pin!(transitions.changed()).poll(&mut Context::from_waker(&waker)).is_pending()
+            );
         }
         drop(transitions);
         done.send(()).unwrap();
@@ -133,15 +137,20 @@ async fn a_call_that_a_dry_run_lets_through_is_one_increment() {
     });
     let text = scrape.render();
     let count = |outcome: &str| {
-        let line = text.lines().find(|line| line.contains(&format!("outcome=\"{outcome}\""))).unwrap();
+        let line =
+            text.lines().find(|line| line.contains(&format!("outcome=\"{outcome}\""))).unwrap();
         line.rsplit(' ').next().unwrap().to_owned()
     };
-    assert_eq!((count("failure"), count("would_refuse"), count("success")), ("4".into(), "3".into(), "0".into()));
+    assert_eq!(
+        (count("failure"), count("would_refuse"), count("success")),
+        ("4".into(), "3".into(), "0".into())
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_hung_probe_does_not_make_a_balancers_service_ready_only_to_refuse() {
-    let circuit = circuit(config().on_open(OnOpen::NotReady).probes(n(1), n(1)).probe_limit(seconds(10)));
+    let circuit =
+        circuit(config().on_open(OnOpen::NotReady).probes(n(1), n(1)).probe_limit(seconds(10)));
     let mut service = BreakerLayer::new(circuit.clone()).layer(Probe::new());
     calls(&circuit, 4, FAILED);
     tokio::time::advance(OPEN_TIME).await;
@@ -156,7 +165,8 @@ async fn a_hung_probe_does_not_make_a_balancers_service_ready_only_to_refuse() {
 #[tokio::test(start_paused = true)]
 async fn waiting_on_a_clock_that_lags_behind_the_timer_does_not_spin() {
     let open_time = Backoff::constant(Duration::from_millis(300)).unwrap();
-    let config = config().on_open(OnOpen::NotReady).time_source(TimeSource::Coarse).open_time(open_time);
+    let config =
+        config().on_open(OnOpen::NotReady).time_source(TimeSource::Coarse).open_time(open_time);
     let circuit = circuit(config);
     let mut service = BreakerLayer::new(circuit.clone()).layer(Probe::new());
     calls(&circuit, 4, FAILED);
@@ -175,7 +185,11 @@ async fn calls_that_hang_and_are_dropped_do_not_end_a_run_of_failures() {
     let limit = Duration::from_millis(100);
     let run = 3.try_into().unwrap();
     let circuit = circuit(
-        config().count_window(n(100)).minimum_calls(n(100)).slow_calls(limit, Ratio::ONE).consecutive_failures(run),
+        config()
+            .count_window(n(100))
+            .minimum_calls(n(100))
+            .slow_calls(limit, Ratio::ONE)
+            .consecutive_failures(run),
     );
     calls(&circuit, 2, FAILED);
     let hung = circuit.try_admit().unwrap();
@@ -191,8 +205,10 @@ async fn calls_that_hang_and_are_dropped_do_not_end_a_run_of_failures() {
 #[tokio::test(start_paused = true)]
 async fn the_minimum_is_completed_to_the_call_under_a_time_window_with_a_failure() {
     for minimum in [2, 3, 10, 1000] {
-        let config =
-            config().time_window(seconds(10), 10).minimum_calls(n(minimum)).failure_ratio(Ratio::new(1e-6).unwrap());
+        let config = config()
+            .time_window(seconds(10), 10)
+            .minimum_calls(n(minimum))
+            .failure_ratio(Ratio::new(1e-6).unwrap());
         let circuit = circuit(config);
         calls(&circuit, 1, FAILED);
         for n in 2..minimum {
@@ -206,10 +222,13 @@ async fn the_minimum_is_completed_to_the_call_under_a_time_window_with_a_failure
 
 #[tokio::test(start_paused = true)]
 async fn circuits_with_a_seed_draw_open_times_of_their_own_and_the_same_ones_again() {
-    let open_time = Backoff::exponential(seconds(5), seconds(60)).unwrap().with_jitter(Jitter::Full);
+    let open_time =
+        Backoff::exponential(seconds(5), seconds(60)).unwrap().with_jitter(Jitter::Full);
     let draw = || {
         let key = |request: &u32| *request;
-        let circuits = Circuit::per_key(config().open_time(open_time).seed(7), 32.try_into().unwrap(), key).unwrap();
+        let circuits =
+            Circuit::per_key(config().open_time(open_time).seed(7), 32.try_into().unwrap(), key)
+                .unwrap();
         let opened = |key: &u32| {
             let circuit = circuits.handle(key);
             calls(&circuit, 4, FAILED);
@@ -238,7 +257,9 @@ async fn a_handle_forgets_what_it_waited_for_once_the_circuit_is_closed() {
     task.enter(|cx, _| assert!(service.poll_ready(cx).is_pending()));
     circuit.reset();
     assert!(task.is_woken());
-    task.enter(|cx, _| assert_eq!(service.poll_ready(cx).map(|ready| ready.is_ok()), Poll::Ready(true)));
+    task.enter(|cx, _| {
+        assert_eq!(service.poll_ready(cx).map(|ready| ready.is_ok()), Poll::Ready(true))
+    });
     circuit.force_open();
     assert!(!call(&circuit, Verdict::Success));
     assert!(!task.is_woken(), "no service waits any more");

@@ -26,7 +26,8 @@ async fn one_key_opens_without_the_others() {
     let refused = service.clone().oneshot("broken").await.unwrap_err();
     assert!(refused.is::<CircuitOpen>());
     assert_eq!(service.oneshot("healthy").await.unwrap(), "healthy");
-    let mut states: Vec<_> = circuits.entries().into_iter().map(|(key, circuit)| (key, circuit.state())).collect();
+    let mut states: Vec<_> =
+        circuits.entries().into_iter().map(|(key, circuit)| (key, circuit.state())).collect();
     states.sort_unstable_by_key(|(key, _)| *key);
     assert_eq!(states, [("broken", State::Open), ("healthy", State::Closed)]);
 }

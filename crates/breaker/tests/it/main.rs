@@ -27,7 +27,10 @@ const fn n(number: u32) -> NonZeroU32 {
 
 /// A small window and an open time without jitter.
 fn config() -> CircuitConfig {
-    CircuitConfig::new().count_window(n(10)).minimum_calls(n(4)).open_time(Backoff::constant(OPEN_TIME).unwrap())
+    CircuitConfig::new()
+        .count_window(n(10))
+        .minimum_calls(n(4))
+        .open_time(Backoff::constant(OPEN_TIME).unwrap())
 }
 
 fn circuit(config: CircuitConfig) -> Circuit {

@@ -34,14 +34,19 @@ fn every_call_is_one_increment_and_the_gauges_return_to_zero() {
         ("refused", 1),
         ("throttled", 0),
     ] {
-        has(&format!("steadfast_breaker_calls_total{{breaker=\"orders\",outcome=\"{outcome}\"}} {count}"));
+        has(&format!(
+            "steadfast_breaker_calls_total{{breaker=\"orders\",outcome=\"{outcome}\"}} {count}"
+        ));
     }
     has("steadfast_breaker_transitions_total{breaker=\"orders\",to=\"open\"} 1");
     has("steadfast_breaker_state{breaker=\"orders\",state=\"open\"} 1");
     has("steadfast_breaker_state{breaker=\"orders\",state=\"closed\"} 0");
     metrics::with_local_recorder(&recorder, || drop(circuit));
     let text = scrape.render();
-    assert!(text.contains("steadfast_breaker_state{breaker=\"orders\",state=\"open\"} 0"), "{text}");
+    assert!(
+        text.contains("steadfast_breaker_state{breaker=\"orders\",state=\"open\"} 0"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -54,7 +59,8 @@ fn circuits_by_key_are_counted_together_and_a_forgotten_one_gives_its_state_back
     };
     metrics::with_local_recorder(&recorder, || {
         let key = |request: &u32| *request;
-        let circuits = Circuit::per_key(config().named("hosts"), NonZeroUsize::new(50).unwrap(), key).unwrap();
+        let circuits =
+            Circuit::per_key(config().named("hosts"), NonZeroUsize::new(50).unwrap(), key).unwrap();
         calls(&circuits.handle(&0), 4, FAILED);
         calls(&circuits.handle(&1), 1, Verdict::Success);
         shown("calls_total{breaker=\"hosts\",outcome=\"failure\"", 4);
@@ -63,7 +69,9 @@ fn circuits_by_key_are_counted_together_and_a_forgotten_one_gives_its_state_back
         shown("state{breaker=\"hosts\",state=\"open\"", 1);
         shown("state{breaker=\"hosts\",state=\"closed\"", 1);
         // Each of these is asked for twice, and so is in use while the first two are not.
-        (2..1_000).for_each(|key| (0..2).for_each(|_| calls(&circuits.handle(&key), 1, Verdict::Success)));
+        (2..1_000).for_each(|key| {
+            (0..2).for_each(|_| calls(&circuits.handle(&key), 1, Verdict::Success))
+        });
         shown("state{breaker=\"hosts\",state=\"open\"", 0);
         shown("state{breaker=\"hosts\",state=\"closed\"", circuits.len().try_into().unwrap());
         drop(circuits);

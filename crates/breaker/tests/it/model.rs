@@ -27,17 +27,21 @@ impl Model {
         let window = self.window();
         let failures = window.iter().filter(|&&failed| failed).count();
         let run = self.outcomes.iter().rev().take_while(|(_, failed)| *failed).count();
-        let ratio =
-            window.len() >= self.minimum && failures > 0 && failures as f64 >= self.ratio * window.len() as f64 - 1e-9;
+        let ratio = window.len() >= self.minimum
+            && failures > 0
+            && failures as f64 >= self.ratio * window.len() as f64 - 1e-9;
         run >= self.run || ratio
     }
 
     fn window(&self) -> Vec<bool> {
         match self.seconds {
             None => self.outcomes.iter().rev().take(self.size).map(|&(_, failed)| failed).collect(),
-            Some(seconds) => {
-                self.outcomes.iter().filter(|(at, _)| self.now - at < seconds).map(|&(_, failed)| failed).collect()
-            }
+            Some(seconds) => self
+                .outcomes
+                .iter()
+                .filter(|(at, _)| self.now - at < seconds)
+                .map(|&(_, failed)| failed)
+                .collect(),
         }
     }
 }

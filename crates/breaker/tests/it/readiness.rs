@@ -107,7 +107,8 @@ async fn a_waiter_dropped_while_waiting_leaves_nothing_behind() {
 async fn a_balancer_sends_nothing_to_an_open_circuit() {
     let (healthy, broken) = (not_ready(), not_ready());
     let service = |circuit: &Circuit, answer: &'static str| {
-        BreakerLayer::new(circuit.clone()).layer(service_fn(move |_: ()| async move { Ok::<_, BoxError>(answer) }))
+        BreakerLayer::new(circuit.clone())
+            .layer(service_fn(move |_: ()| async move { Ok::<_, BoxError>(answer) }))
     };
     let services = ServiceList::new([service(&healthy, "healthy"), service(&broken, "broken")]);
     let discover = PendingRequestsDiscover::new(services, CompleteOnResponse::default());

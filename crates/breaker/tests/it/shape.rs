@@ -10,12 +10,12 @@ use std::{
 };
 
 use steadfast_breaker::{
-    Breaker, BreakerLayer, Cause, Circuit, CircuitConfig, CircuitOpen, CircuitSnapshot, OnOpen, Permit, ResponseFuture,
-    Run, State, Transition, Transitions,
+    Breaker, BreakerLayer, Cause, Circuit, CircuitConfig, CircuitOpen, CircuitSnapshot, OnOpen,
+    Permit, ResponseFuture, Run, State, Transition, Transitions,
 };
 use steadfast_core::{
-    Backoff, ConfigError, DefaultClassifier, Error, EveryError, Executed, Failure, PerKey, Ratio, Refusal, Select,
-    Selected, Snapshot, TimeSource, Verdict,
+    Backoff, ConfigError, DefaultClassifier, Error, EveryError, Executed, Failure, PerKey, Ratio,
+    Refusal, Select, Selected, Snapshot, TimeSource, Verdict,
 };
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 
@@ -72,13 +72,16 @@ async fn behaviours_are_type_parameters_in_one_order() {
     }
     type Judge = fn(Result<&u8, &BoxError>) -> Verdict;
     let layer: BreakerLayer<Judge> = BreakerLayer::default().classify(judge as Judge);
-    let mut service: Breaker<_, BreakerLayer<Judge>> = layer.layer(service_fn(|n: u8| ready(Ok::<_, BoxError>(n))));
-    let response: ResponseFuture<Ready<Result<u8, BoxError>>, Judge> = service.ready().await.unwrap().call(7);
+    let mut service: Breaker<_, BreakerLayer<Judge>> =
+        layer.layer(service_fn(|n: u8| ready(Ok::<_, BoxError>(n))));
+    let response: ResponseFuture<Ready<Result<u8, BoxError>>, Judge> =
+        service.ready().await.unwrap().call(7);
     assert_eq!(spawnable(response).await.unwrap(), 7);
     #[cfg(feature = "http")]
     let _layer: BreakerLayer<steadfast_core::http::HttpClassifier> = BreakerLayer::default().http();
     #[cfg(feature = "tonic")]
-    let _layer: BreakerLayer<steadfast_core::tonic::GrpcClassifier> = BreakerLayer::default().grpc();
+    let _layer: BreakerLayer<steadfast_core::tonic::GrpcClassifier> =
+        BreakerLayer::default().grpc();
 }
 
 #[tokio::test]
@@ -86,7 +89,8 @@ async fn a_circuit_for_each_key_and_a_choice_of_ones_own_take_the_same_layer() {
     type Host = fn(&(&'static str, u8)) -> &'static str;
     let circuits: PerKey<&str, Circuit, Host> =
         Circuit::per_key(config(), NonZeroUsize::MIN, (|request| request.0) as Host).unwrap();
-    let layer: BreakerLayer<EveryError, PerKey<&str, Circuit, Host>> = BreakerLayer::new(circuits).classify(EveryError);
+    let layer: BreakerLayer<EveryError, PerKey<&str, Circuit, Host>> =
+        BreakerLayer::new(circuits).classify(EveryError);
     let service = layer.layer(service_fn(|(_, n): (&str, u8)| ready(Ok::<_, BoxError>(n))));
     shared(&service);
     assert_eq!(service.oneshot(("a", 7)).await.unwrap(), 7);
@@ -105,7 +109,8 @@ async fn a_circuit_for_each_key_and_a_choice_of_ones_own_take_the_same_layer() {
         }
     }
     let (even, odd) = (circuit(config()), circuit(config()));
-    let service = BreakerLayer::new(ByParity([even, odd.clone()])).layer(service_fn(|n| ready(Ok::<u8, BoxError>(n))));
+    let service = BreakerLayer::new(ByParity([even, odd.clone()]))
+        .layer(service_fn(|n| ready(Ok::<u8, BoxError>(n))));
     odd.force_open();
     assert_eq!(service.clone().oneshot(2).await.unwrap(), 2);
     assert!(service.oneshot(3).await.unwrap_err().is::<CircuitOpen>());
@@ -115,7 +120,8 @@ async fn a_circuit_for_each_key_and_a_choice_of_ones_own_take_the_same_layer() {
 async fn what_runs_without_tower_has_a_name_and_can_be_spawned() {
     let circuit = circuit(config());
     let run: Run<Ready<Result<(), CircuitOpen>>, DefaultClassifier> = circuit.run(ready(Ok(())));
-    let judged: Run<Ready<Result<(), CircuitOpen>>, EveryError> = circuit.run_judged(ready(Ok(())), EveryError);
+    let judged: Run<Ready<Result<(), CircuitOpen>>, EveryError> =
+        circuit.run_judged(ready(Ok(())), EveryError);
     shared(&(run, judged));
     let permit: Permit = circuit.try_admit().unwrap();
     shared(&permit);
@@ -153,7 +159,9 @@ async fn a_refused_future_that_is_polled_again_asks_again() {
 
 #[test]
 fn a_future_that_is_dropped_gives_its_probe_back() {
-    let circuit = circuit(config().probes(n(1), n(1)).open_time(Backoff::constant(Duration::from_nanos(1)).unwrap()));
+    let circuit = circuit(
+        config().probes(n(1), n(1)).open_time(Backoff::constant(Duration::from_nanos(1)).unwrap()),
+    );
     calls(&circuit, 4, FAILED);
     let mut run = tokio_test::task::spawn(circuit.run(pending::<Result<(), BoxError>>()));
     assert!(run.poll().is_pending());
@@ -198,7 +206,10 @@ async fn every_kind_of_error_takes_the_refusal() {
 fn a_refusal_is_small_and_says_why() {
     let open = CircuitOpen::after(Duration::from_secs(2));
     assert_eq!(open.to_string(), "circuit open");
-    assert_eq!((open.retry_after(), open.grounds.executed), (Some(Duration::from_secs(2)), Executed::No));
+    assert_eq!(
+        (open.retry_after(), open.grounds.executed),
+        (Some(Duration::from_secs(2)), Executed::No)
+    );
     assert_eq!(CircuitOpen::until_changed().retry_after(), None);
 }
 
@@ -208,5 +219,8 @@ async fn a_transition_says_what_changed() {
     let mut transitions = circuit.subscribe();
     circuit.force_open();
     let Transition { from, to, cause, sequence, .. } = transitions.changed().await;
-    assert_eq!((from, to, cause, sequence), (State::Closed, State::ForcedOpen, Cause::Commanded, 1));
+    assert_eq!(
+        (from, to, cause, sequence),
+        (State::Closed, State::ForcedOpen, Cause::Commanded, 1)
+    );
 }

@@ -80,7 +80,8 @@ async fn slow_is_strictly_longer_than_the_threshold() {
 #[tokio::test(start_paused = true)]
 async fn consecutive_failures_open_below_the_minimum_and_a_success_breaks_the_run() {
     for config in [config(), config().time_window(Duration::from_secs(10), 10)] {
-        let circuit = circuit(config.minimum_calls(n(10)).consecutive_failures(NonZeroU32::new(3).unwrap()));
+        let circuit =
+            circuit(config.minimum_calls(n(10)).consecutive_failures(NonZeroU32::new(3).unwrap()));
         for _ in 0..2 {
             calls(&circuit, 2, FAILED);
             assert_eq!(circuit.snapshot().consecutive_failures, 2);
@@ -117,7 +118,11 @@ async fn half_open_is_bounded_in_time_by_default() {
     calls(&circuit, 20, FAILED);
     tokio::time::advance(OPEN_TIME).await;
     let hung: Vec<_> = (0..3).map(|_| circuit.try_admit().unwrap()).collect();
-    assert_eq!(circuit.try_admit().unwrap_err().retry_after(), None, "a probe has no time to come back");
+    assert_eq!(
+        circuit.try_admit().unwrap_err().retry_after(),
+        None,
+        "a probe has no time to come back"
+    );
     tokio::time::advance(Duration::from_secs(10)).await;
     assert!(circuit.try_admit().is_err());
     assert_eq!(circuit.state(), State::Open, "probes that hang have failed");
@@ -210,7 +215,10 @@ async fn commands_are_obeyed_and_self_transitions_are_silent() {
     circuit.force_open();
     assert_eq!(circuit.try_admit().unwrap_err(), CircuitOpen::until_changed());
     let first = transitions.changed().await;
-    assert_eq!((first.from, first.to, first.cause), (State::Closed, State::ForcedOpen, Cause::Commanded));
+    assert_eq!(
+        (first.from, first.to, first.cause),
+        (State::Closed, State::ForcedOpen, Cause::Commanded)
+    );
     assert_eq!(first.sequence, 1, "closing a closed circuit and forcing a forced one are silent");
     circuit.disable();
     calls(&circuit, 100, FAILED);
@@ -219,7 +227,11 @@ async fn commands_are_obeyed_and_self_transitions_are_silent() {
     calls(&circuit, 4, FAILED);
     assert_eq!(circuit.state(), State::Open);
     let last = transitions.next().await.unwrap();
-    assert_eq!((last.to, last.cause, last.sequence), (State::Open, Cause::FailureRatio, 4), "two were missed");
+    assert_eq!(
+        (last.to, last.cause, last.sequence),
+        (State::Open, Cause::FailureRatio, 4),
+        "two were missed"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -255,10 +267,12 @@ async fn subscribers_are_woken_and_see_the_latest() {
 async fn run_works_without_tower_and_does_not_poll_when_open() {
     let circuit = circuit(config());
     for _ in 0..4 {
-        let outcome: Result<(), tower::BoxError> = circuit.run(async { Err("broken".into()) }).await;
+        let outcome: Result<(), tower::BoxError> =
+            circuit.run(async { Err("broken".into()) }).await;
         assert_eq!(outcome.unwrap_err().to_string(), "broken");
     }
-    let outcome: Result<(), tower::BoxError> = circuit.run(async { unreachable!("the circuit is open") }).await;
+    let outcome: Result<(), tower::BoxError> =
+        circuit.run(async { unreachable!("the circuit is open") }).await;
     assert!(outcome.unwrap_err().is::<CircuitOpen>());
 }
 
@@ -270,8 +284,16 @@ fn bad_configuration_is_refused_by_field_and_value() {
     };
     let base = CircuitConfig::new;
     assert_eq!(refused(base().count_window(n(1_000_001))), ("count_window", "1000001".into()));
-    assert_eq!(refused(base().minimum_calls(n(101))), ("minimum_calls", "101".into()), "never to be reached");
-    assert_eq!(refused(base().failure_ratio(None)), ("failure_ratio", "None".into()), "nothing could open it");
+    assert_eq!(
+        refused(base().minimum_calls(n(101))),
+        ("minimum_calls", "101".into()),
+        "never to be reached"
+    );
+    assert_eq!(
+        refused(base().failure_ratio(None)),
+        ("failure_ratio", "None".into()),
+        "nothing could open it"
+    );
     assert_eq!(refused(base().probes(n(2), n(3))), ("probes", "(2, 3)".into()));
     assert_eq!(refused(base().probe_limit(Duration::ZERO)), ("probe_limit", "0ns".into()));
     assert_eq!(refused(base().open_time(Backoff::NONE)), ("open_time", "0ns".into()));

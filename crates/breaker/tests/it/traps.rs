@@ -122,7 +122,9 @@ async fn a_layer_applied_many_times_is_one_circuit() {
     let circuit = circuit(config());
     let layer = BreakerLayer::new(circuit.clone());
     for _ in 0..4 {
-        let service = layer.clone().layer(service_fn(|_: u32| async { Err::<u32, BoxError>("broken".into()) }));
+        let service = layer
+            .clone()
+            .layer(service_fn(|_: u32| async { Err::<u32, BoxError>("broken".into()) }));
         service.oneshot(1).await.unwrap_err();
     }
     let service = layer.layer(service_fn(|n: u32| async move { Ok::<_, BoxError>(n) }));
@@ -142,10 +144,13 @@ fn a_crowd_at_the_edge_of_half_open_gets_exactly_its_probes() {
             let crowd: Vec<_> = (0..4)
                 .map(|_| {
                     let circuit = circuit.clone();
-                    scope.spawn(move || (0..4).filter_map(|_| circuit.try_admit().ok()).collect::<Vec<_>>())
+                    scope.spawn(move || {
+                        (0..4).filter_map(|_| circuit.try_admit().ok()).collect::<Vec<_>>()
+                    })
                 })
                 .collect();
-            let permits: Vec<_> = crowd.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+            let permits: Vec<_> =
+                crowd.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
             permits.len()
         });
         assert_eq!(admitted, 3);
@@ -156,7 +161,9 @@ fn a_crowd_at_the_edge_of_half_open_gets_exactly_its_probes() {
 #[test]
 fn eight_threads_lose_no_outcome_in_a_count_window() {
     let run = NonZeroU32::new(1_000_000).unwrap();
-    let circuit = circuit(config().count_window(n(100_000)).failure_ratio(Ratio::ONE).consecutive_failures(run));
+    let circuit = circuit(
+        config().count_window(n(100_000)).failure_ratio(Ratio::ONE).consecutive_failures(run),
+    );
     let total = Arc::new(std::sync::atomic::AtomicU64::new(0));
     std::thread::scope(|scope| {
         for thread in 0..8 {
@@ -182,8 +189,9 @@ fn eight_threads_lose_no_outcome_in_a_count_window() {
 #[test]
 fn under_a_time_window_the_outcome_that_completes_the_minimum_is_judged() {
     let barrier = std::sync::Barrier::new(2);
-    let circuits: Vec<_> =
-        (0..2_000).map(|_| circuit(config().time_window(Duration::from_secs(36_000), 1).minimum_calls(n(2)))).collect();
+    let circuits: Vec<_> = (0..2_000)
+        .map(|_| circuit(config().time_window(Duration::from_secs(36_000), 1).minimum_calls(n(2))))
+        .collect();
     std::thread::scope(|scope| {
         for verdict in [FAILED, Verdict::Success] {
             let (circuits, barrier) = (&circuits, &barrier);
@@ -234,7 +242,8 @@ async fn classifiers_and_wakers_may_use_the_circuit() {
 /// A time window costs what its buckets cost: it keeps counts, not records.
 #[tokio::test(start_paused = true)]
 async fn a_time_window_of_a_hundred_thousand_calls_is_counted_exactly_and_slides() {
-    let circuit = circuit(config().time_window(Duration::from_secs(10), 10).failure_ratio(Ratio::ONE));
+    let circuit =
+        circuit(config().time_window(Duration::from_secs(10), 10).failure_ratio(Ratio::ONE));
     for second in 0..20 {
         calls(&circuit, 10_000, Verdict::Success);
         calls(&circuit, 10, FAILED);

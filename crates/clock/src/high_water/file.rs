@@ -43,10 +43,16 @@ impl HighWaterFile {
     /// When the file is in use, by this process or another, or cannot be locked.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, HighWaterError> {
         let (directory, path) = resolve(&path.into(), LINKS).map_err(failed("locked"))?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(beside(&path, ".high-water-lock"));
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(beside(&path, ".high-water-lock"));
         let lock = lock.map_err(failed("locked"))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { new: beside(&path, ".high-water-new"), path, directory, _lock: lock }),
+            Ok(()) => {
+                Ok(Self { new: beside(&path, ".high-water-new"), path, directory, _lock: lock })
+            }
             Err(TryLockError::WouldBlock) => Err(HighWaterError::InUse { path }),
             Err(TryLockError::Error(error)) => Err(failed("locked")(error)),
         }
@@ -70,9 +76,9 @@ impl HighWaterFile {
 impl HighWater for HighWaterFile {
     fn load(&self) -> Result<Option<Timestamp>, HighWaterError> {
         match read(&self.path) {
-            Ok(bytes) => {
-                decode(&bytes).map(Some).map_err(|reason| HighWaterError::Corrupt { path: self.path.clone(), reason })
-            }
+            Ok(bytes) => decode(&bytes)
+                .map(Some)
+                .map_err(|reason| HighWaterError::Corrupt { path: self.path.clone(), reason }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("read")(error)),
         }

@@ -11,7 +11,9 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{admission::Admission, propagation::Propagation, refused::StampRefused, stamper::Stamper};
+use super::{
+    admission::Admission, propagation::Propagation, refused::StampRefused, stamper::Stamper,
+};
 use crate::{Hlc, HybridClock};
 
 /// Stamps a request when it is sent and its response when it arrives, on a client.
@@ -162,7 +164,8 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut response = ready!(this.admission.poll(cx))?;
-        let received = this.stamper.receive(response.headers()).map_err(StampRefused::after_the_call)?;
+        let received =
+            this.stamper.receive(response.headers()).map_err(StampRefused::after_the_call)?;
         response.extensions_mut().insert(received);
         Poll::Ready(Ok(response))
     }

@@ -46,13 +46,19 @@ impl StampRefused {
     /// The request could not be stamped; the service was not called.
     #[must_use]
     pub const fn before_the_call(fault: StampFault) -> Self {
-        Self { fault, grounds: Grounds::not_executed(fault.kind()).with_retry_after(fault.retry_after()) }
+        Self {
+            fault,
+            grounds: Grounds::not_executed(fault.kind()).with_retry_after(fault.retry_after()),
+        }
     }
 
     /// The answer could not be stamped, and was dropped.
     #[must_use]
     pub const fn after_the_call(fault: StampFault) -> Self {
-        Self { fault, grounds: Grounds::maybe_executed(fault.kind()).with_retry_after(fault.retry_after()) }
+        Self {
+            fault,
+            grounds: Grounds::maybe_executed(fault.kind()).with_retry_after(fault.retry_after()),
+        }
     }
 }
 
@@ -110,11 +116,17 @@ mod tests {
         );
         assert_eq!(
             cause::<Grounds>(&refused),
-            Some(&Grounds::not_executed(RefusalKind::Unacceptable).with_retry_after(Some(drift.excess)))
+            Some(
+                &Grounds::not_executed(RefusalKind::Unacceptable)
+                    .with_retry_after(Some(drift.excess))
+            )
         );
 
         let refused = StampRefused::after_the_call(StampFault::NotStored);
         assert_eq!(refused.to_string(), "the high water of the clock could not be stored");
-        assert_eq!(cause::<Grounds>(&refused), Some(&Grounds::maybe_executed(RefusalKind::Unavailable)));
+        assert_eq!(
+            cause::<Grounds>(&refused),
+            Some(&Grounds::maybe_executed(RefusalKind::Unavailable))
+        );
     }
 }

@@ -11,7 +11,9 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{admission::Admission, propagation::Propagation, refused::StampRefused, stamper::Stamper};
+use super::{
+    admission::Admission, propagation::Propagation, refused::StampRefused, stamper::Stamper,
+};
 use crate::{Hlc, HybridClock};
 
 /// Stamps a request when it comes in and its response when it goes out, on a server.

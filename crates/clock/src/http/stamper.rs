@@ -105,7 +105,8 @@ fn stamp(text: &[u8]) -> Option<Timestamp> {
 }
 
 fn value_of(stamp: Timestamp) -> HeaderValue {
-    HeaderValue::try_from(stamp.compact().to_string()).expect("hexadecimal digits are a header value")
+    HeaderValue::try_from(stamp.compact().to_string())
+        .expect("hexadecimal digits are a header value")
 }
 
 #[cfg(test)]
@@ -116,7 +117,9 @@ mod tests {
 
     #[test]
     fn a_value_is_sixteen_digits_in_lower_case_or_several_joined_by_commas() {
-        let read = |text: &str| stamps(&HeaderValue::from_bytes(text.as_bytes()).unwrap()).collect::<Vec<_>>();
+        let read = |text: &str| {
+            stamps(&HeaderValue::from_bytes(text.as_bytes()).unwrap()).collect::<Vec<_>>()
+        };
         let [one, two] = [0x0123_4567_89ab_cdef, 2].map(Timestamp::from_bits);
         assert_eq!(read("0123456789abcdef"), [one]);
         assert_eq!(read("0123456789abcdef, 0000000000000002"), [one, two]);

@@ -27,7 +27,8 @@ pub(crate) enum Outcome {
 
 impl Labels for Outcome {
     const KEY: &'static str = "outcome";
-    const ALL: &'static [Self] = &[Self::Stamped, Self::Unstamped, Self::Malformed, Self::Refused, Self::Ignored];
+    const ALL: &'static [Self] =
+        &[Self::Stamped, Self::Unstamped, Self::Malformed, Self::Refused, Self::Ignored];
 
     fn label(self) -> &'static str {
         match self {
@@ -47,14 +48,20 @@ impl Labels for Outcome {
 /// A layer's name, and what is counted under it. No event tells a header's value.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
-    #[cfg_attr(not(feature = "tracing"), expect(dead_code, reason = "only events carry the name from here"))]
+    #[cfg_attr(
+        not(feature = "tracing"),
+        expect(dead_code, reason = "only events carry the name from here")
+    )]
     name: Arc<str>,
     received: Counters<Outcome>,
 }
 
 impl Telemetry {
     pub(crate) fn new(name: Arc<str>) -> Self {
-        Self { received: Counters::new("steadfast_clock_received_total", "clock", Arc::clone(&name)), name }
+        Self {
+            received: Counters::new("steadfast_clock_received_total", "clock", Arc::clone(&name)),
+            name,
+        }
     }
 
     #[inline]
@@ -63,7 +70,10 @@ impl Telemetry {
     }
 
     /// One debug event.
-    #[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "nothing is said without the feature"))]
+    #[cfg_attr(
+        not(feature = "tracing"),
+        expect(unused_variables, reason = "nothing is said without the feature")
+    )]
     pub(crate) fn ignored(&self, drift: DriftTooLarge) {
         #[cfg(feature = "tracing")]
         tracing::debug!(target: "steadfast::clock", clock = &*self.name, excess = ?drift.excess, "a stamp too far ahead was ignored");
@@ -71,7 +81,10 @@ impl Telemetry {
 
     /// One debug event. The refusal itself is small and knows no store's error, so that is told
     /// here.
-    #[cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "nothing is said without the feature"))]
+    #[cfg_attr(
+        not(feature = "tracing"),
+        expect(unused_variables, reason = "nothing is said without the feature")
+    )]
     pub(crate) fn refused(&self, error: &ClockError) {
         #[cfg(feature = "tracing")]
         match error {

@@ -70,7 +70,8 @@ impl Account {
             0..=TIME_WAIT => {}
             _ => return Err(Unknown::Implausible),
         }
-        let (Ok(max_us), Ok(estimated_us)) = (u64::try_from(self.max_error_us), u64::try_from(self.estimated_error_us))
+        let (Ok(max_us), Ok(estimated_us)) =
+            (u64::try_from(self.max_error_us), u64::try_from(self.estimated_error_us))
         else {
             return Err(Unknown::Implausible);
         };
@@ -82,7 +83,9 @@ impl Account {
         if estimated_us == 0 || estimated_us > max_us {
             return Err(Unknown::NotMeasured);
         }
-        let bound = Duration::from_micros(max_us.saturating_add(STEP_US).saturating_add(self.outstanding_us()));
+        let bound = Duration::from_micros(
+            max_us.saturating_add(STEP_US).saturating_add(self.outstanding_us()),
+        );
         if bound < UNSYNCHRONISED { Ok(bound) } else { Err(Unknown::Unsynchronised) }
     }
 
@@ -122,7 +125,14 @@ mod tests {
 
     /// A clock that chronyd keeps.
     fn kept() -> Account {
-        Account { state: 0, status: 0, max_error_us: 9776, estimated_error_us: 120, offset: 0, wall_secs: NOON }
+        Account {
+            state: 0,
+            status: 0,
+            max_error_us: 9776,
+            estimated_error_us: 120,
+            offset: 0,
+            wall_secs: NOON,
+        }
     }
 
     #[test]
@@ -138,8 +148,13 @@ mod tests {
 
     #[test]
     fn a_correction_that_is_still_applied_counts_in_either_direction_and_unit() {
-        for (status, offset) in [(0, 2000), (0, -2000), (STA_NANO, 1_999_001), (STA_NANO, -1_999_001)] {
-            assert_eq!(Account { status, offset, ..kept() }.judge(KEPT), Ok(Duration::from_micros(9776 + 500 + 2000)));
+        for (status, offset) in
+            [(0, 2000), (0, -2000), (STA_NANO, 1_999_001), (STA_NANO, -1_999_001)]
+        {
+            assert_eq!(
+                Account { status, offset, ..kept() }.judge(KEPT),
+                Ok(Duration::from_micros(9776 + 500 + 2000))
+            );
         }
         let off = Account { offset: i64::MIN, ..kept() };
         assert_eq!(off.judge(KEPT), Err(Unknown::Unsynchronised));
@@ -147,7 +162,13 @@ mod tests {
 
     #[test]
     fn the_zeros_that_systemd_timesyncd_writes_are_no_bound() {
-        let written = Account { max_error_us: 0, estimated_error_us: 0, offset: 38_000, status: 0x2001, ..kept() };
+        let written = Account {
+            max_error_us: 0,
+            estimated_error_us: 0,
+            offset: 38_000,
+            status: 0x2001,
+            ..kept()
+        };
         assert_eq!(written.judge(KEPT), Err(Unknown::NotMeasured));
     }
 
@@ -155,7 +176,12 @@ mod tests {
     fn the_zeros_that_systemd_timesyncd_writes_are_no_bound_some_seconds_later() {
         // The kernel adds 500 µs a second to the one and nothing to the other.
         for secs in 0..32_000 {
-            let grown = Account { max_error_us: 500 * secs, estimated_error_us: 0, status: 0x2001, ..kept() };
+            let grown = Account {
+                max_error_us: 500 * secs,
+                estimated_error_us: 0,
+                status: 0x2001,
+                ..kept()
+            };
             assert_eq!(grown.judge(KEPT), Err(Unknown::NotMeasured), "{secs} s");
         }
     }
@@ -163,7 +189,13 @@ mod tests {
     #[test]
     fn the_sixteen_seconds_of_a_machine_that_nobody_synchronised_are_no_bound() {
         // As Linux says after boot.
-        let booted = Account { state: 5, status: 0x40, max_error_us: CAP_US, estimated_error_us: CAP_US, ..kept() };
+        let booted = Account {
+            state: 5,
+            status: 0x40,
+            max_error_us: CAP_US,
+            estimated_error_us: CAP_US,
+            ..kept()
+        };
         assert_eq!(booted.judge(KEPT), Err(Unknown::Unsynchronised));
         // Each sign alone is enough.
         for unsynchronised in [
@@ -174,7 +206,11 @@ mod tests {
             Account { max_error_us: i64::MAX, ..kept() },
             Account { max_error_us: CAP_US - 500, ..kept() },
         ] {
-            assert_eq!(unsynchronised.judge(KEPT), Err(Unknown::Unsynchronised), "{unsynchronised:?}");
+            assert_eq!(
+                unsynchronised.judge(KEPT),
+                Err(Unknown::Unsynchronised),
+                "{unsynchronised:?}"
+            );
         }
         let last = Account { max_error_us: CAP_US - 501, ..kept() };
         assert_eq!(last.judge(KEPT), Ok(Duration::from_micros(15_999_999)));
@@ -204,7 +240,8 @@ mod tests {
 
     #[test]
     fn close_to_the_end_of_a_day_with_a_leap_second_nothing_is_known() {
-        let at = |state, secs: i64| Account { state, wall_secs: MIDNIGHT + secs, ..kept() }.judge(KEPT);
+        let at =
+            |state, secs: i64| Account { state, wall_secs: MIDNIGHT + secs, ..kept() }.judge(KEPT);
         for state in [TIME_INS, TIME_DEL, TIME_WAIT] {
             for secs in [-5, -1, 0, 1, 5] {
                 assert_eq!(at(state, secs), Err(Unknown::LeapSecond), "{state} {secs}");
@@ -212,8 +249,13 @@ mod tests {
             assert!(at(state, -6).is_ok() && at(state, 6).is_ok(), "{state}");
         }
         assert!(at(0, -1).is_ok() && at(0, 0).is_ok(), "a day like any other");
-        let unknown = Account { max_error_us: CAP_US, state: TIME_INS, wall_secs: MIDNIGHT, ..kept() };
-        assert_eq!(unknown.judge(KEPT), Err(Unknown::Unsynchronised), "the lasting reason comes first");
+        let unknown =
+            Account { max_error_us: CAP_US, state: TIME_INS, wall_secs: MIDNIGHT, ..kept() };
+        assert_eq!(
+            unknown.judge(KEPT),
+            Err(Unknown::Unsynchronised),
+            "the lasting reason comes first"
+        );
     }
 
     /// A kernel before, in and after a leap second, by milliseconds since the second was due on a

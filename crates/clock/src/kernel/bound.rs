@@ -100,7 +100,8 @@ fn uptime() -> Uptime {
         let awake = reading::awake();
         (Uptime { boot, awake }, awake.saturating_sub(before))
     };
-    let narrow = (1..ATTEMPTS).map(|_| attempt()).find(|(_, paused)| *paused < Duration::from_millis(1));
+    let narrow =
+        (1..ATTEMPTS).map(|_| attempt()).find(|(_, paused)| *paused < Duration::from_millis(1));
     narrow.unwrap_or_else(attempt).0
 }
 

@@ -129,7 +129,11 @@ mod tests {
             Self(Cache::new(every, Uptime { boot: now, awake: now }, bound))
         }
 
-        fn bound(&self, now: Duration, read: impl FnOnce() -> Result<Duration, Unknown>) -> Result<Duration, Unknown> {
+        fn bound(
+            &self,
+            now: Duration,
+            read: impl FnOnce() -> Result<Duration, Unknown>,
+        ) -> Result<Duration, Unknown> {
             self.0.bound(Uptime { boot: now, awake: now }, read)
         }
     }
@@ -175,18 +179,28 @@ mod tests {
         let cache = Awake::new(SEC, SEC, Ok(4 * MS));
         let held_up = cache.bound(2 * SEC, || {
             // A second later another caller is chosen.
-            assert_eq!(cache.bound(3 * SEC, || Err(Unknown::Unsynchronised)), Err(Unknown::Unsynchronised));
+            assert_eq!(
+                cache.bound(3 * SEC, || Err(Unknown::Unsynchronised)),
+                Err(Unknown::Unsynchronised)
+            );
             Ok(4 * MS)
         });
         assert!(held_up.is_ok());
-        assert_eq!(cache.bound(3 * SEC + MS, never), Err(Unknown::Unsynchronised), "the later answer stands");
+        assert_eq!(
+            cache.bound(3 * SEC + MS, never),
+            Err(Unknown::Unsynchronised),
+            "the later answer stands"
+        );
     }
 
     #[test]
     fn a_reader_that_panics_is_replaced_an_interval_later_and_takes_nothing_with_it() {
         let cache = Awake::new(SEC, SEC, Ok(4 * MS));
         let panicked = catch_unwind(AssertUnwindSafe(|| cache.bound(2 * SEC, never)));
-        assert!(panicked.is_err() && !cache.0.kept.is_poisoned(), "no lock is held while the kernel is read");
+        assert!(
+            panicked.is_err() && !cache.0.kept.is_poisoned(),
+            "no lock is held while the kernel is read"
+        );
         assert!(cache.bound(2 * SEC + 999 * MS, never).unwrap() > 4 * MS);
         assert!(cache.bound(3 * SEC, || Ok(MS)).unwrap() < 2 * MS);
     }
@@ -196,7 +210,10 @@ mod tests {
         let cache = Awake::new(SEC, SEC, Ok(4 * MS));
         let first = cache.bound(3600 * SEC, || {
             // Another caller was chosen, and yet this one reads for itself.
-            assert_eq!(cache.bound(3600 * SEC, || Err(Unknown::Unsynchronised)), Err(Unknown::Unsynchronised));
+            assert_eq!(
+                cache.bound(3600 * SEC, || Err(Unknown::Unsynchronised)),
+                Err(Unknown::Unsynchronised)
+            );
             Err(Unknown::Unsynchronised)
         });
         assert_eq!(first, Err(Unknown::Unsynchronised));
@@ -207,7 +224,10 @@ mod tests {
         let cache = Awake::new(60 * SEC, SEC, Ok(UNSYNCHRONISED - 10 * MS));
         assert!(cache.bound(20 * SEC, never).is_ok());
         assert_eq!(cache.bound(22 * SEC, never), Err(Unknown::Unsynchronised));
-        assert_eq!(Awake::new(SEC, SEC, Ok(Duration::MAX)).bound(SEC, never), Err(Unknown::Unsynchronised));
+        assert_eq!(
+            Awake::new(SEC, SEC, Ok(Duration::MAX)).bound(SEC, never),
+            Err(Unknown::Unsynchronised)
+        );
     }
 
     #[test]

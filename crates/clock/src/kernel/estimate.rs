@@ -32,7 +32,11 @@ impl Estimate {
         let now = uptime();
         let keeps = Cache::keeps(every);
         let bound = read().and_then(|account| account.judge(keeps));
-        Self { cache: Cache::new(every, now, bound), keeps, guard: Mutex::new(SuspendGuard::new(now)) }
+        Self {
+            cache: Cache::new(every, now, bound),
+            keeps,
+            guard: Mutex::new(SuspendGuard::new(now)),
+        }
     }
 
     /// The bound now, or why there is none.
@@ -100,7 +104,14 @@ mod tests {
         fn account(&self) -> Account {
             let (written, at) = self.written.get();
             let max_error_us = written + 500 * (self.awake.get() - at).as_secs() as i64;
-            Account { state: 0, status: 0, max_error_us, estimated_error_us: 10, offset: 0, wall_secs: 0 }
+            Account {
+                state: 0,
+                status: 0,
+                max_error_us,
+                estimated_error_us: 10,
+                offset: 0,
+                wall_secs: 0,
+            }
         }
 
         fn estimate(&self, every: Duration) -> Estimate {

@@ -100,7 +100,10 @@ mod tests {
         assert!(!accept(up(12, 1), 5500));
         assert!(!accept(up(13, 1), 6000) && !accept(up(14, 1), 6500));
         assert!(accept(up(15, 1), 6400) && accept(up(16, 1), 6900));
-        assert!(!accept(up(16, 2), 100), "what fell before this sleep tells nothing of the time after it");
+        assert!(
+            !accept(up(16, 2), 100),
+            "what fell before this sleep tells nothing of the time after it"
+        );
         assert!(!accept(up(17, 2), 100));
         assert!(accept(up(18, 2), 99));
     }

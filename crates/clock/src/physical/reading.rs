@@ -56,14 +56,21 @@ mod system {
                 assert_eq!(from_parts(secs, nanos), Duration::ZERO, "{secs} s and {nanos} ns");
             }
             assert_eq!(from_parts(0, 1), Duration::from_nanos(1));
-            assert_eq!(from_parts(i64::MAX, 999_999_999), Duration::new(i64::MAX.unsigned_abs(), 999_999_999));
+            assert_eq!(
+                from_parts(i64::MAX, 999_999_999),
+                Duration::new(i64::MAX.unsigned_abs(), 999_999_999)
+            );
         }
 
         #[test]
         fn it_says_what_the_standard_library_says() {
             use steadfast_core::{SystemWallClock, WallClock};
-            let standard =
-                || SystemWallClock.now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
+            let standard = || {
+                SystemWallClock
+                    .now()
+                    .duration_since(std::time::SystemTime::UNIX_EPOCH)
+                    .unwrap_or_default()
+            };
             // The clock may be set in between: not each of a hundred times.
             let agrees = |_| {
                 let (before, read, after) = (standard(), exact(), standard());

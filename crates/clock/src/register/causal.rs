@@ -58,7 +58,10 @@ struct Write<T> {
     /// All writes that happened before this one, and itself.
     #[cfg_attr(
         feature = "serde",
-        serde(serialize_with = "crate::vector::serde::whole", deserialize_with = "crate::vector::serde::of_any_size")
+        serde(
+            serialize_with = "crate::vector::serde::whole",
+            deserialize_with = "crate::vector::serde::of_any_size"
+        )
     )]
     version: VersionVector,
 }
@@ -99,7 +102,12 @@ impl<T> CausalRegister<T> {
     /// # Errors
     /// [`CausalityError::Full`] when `node` is new and there is no room for it;
     /// [`CausalityError::Overflow`] when its count is at its end. The register stays what it was.
-    pub fn write(&mut self, node: NodeId, time: Timestamp, value: T) -> Result<Stamp, CausalityError> {
+    pub fn write(
+        &mut self,
+        node: NodeId,
+        time: Timestamp,
+        value: T,
+    ) -> Result<Stamp, CausalityError> {
         let dot = self.seen.increment(node)?;
         let above = self.stamp().map_or(Timestamp::MIN, |stamp| stamp.time.next());
         let stamp = Stamp::new(time.max(above), node);
@@ -120,7 +128,9 @@ impl<T> CausalRegister<T> {
     {
         let known = other.written.as_ref().is_none_or(|theirs| self.seen.contains(theirs.dot));
         self.seen.merge(&other.seen)?;
-        let Some(theirs) = other.written.as_ref().filter(|_| !known) else { return Ok(MergeOutcome::Kept) };
+        let Some(theirs) = other.written.as_ref().filter(|_| !known) else {
+            return Ok(MergeOutcome::Kept);
+        };
         let Some(ours) = &self.written else {
             self.written = Some(theirs.clone());
             return Ok(MergeOutcome::Replaced);
@@ -130,7 +140,11 @@ impl<T> CausalRegister<T> {
             return Ok(MergeOutcome::Replaced);
         }
         if ours.stamp >= theirs.stamp {
-            return Ok(MergeOutcome::TieBroken { lost: theirs.value.clone(), stamp: theirs.stamp, replaced: false });
+            return Ok(MergeOutcome::TieBroken {
+                lost: theirs.value.clone(),
+                stamp: theirs.stamp,
+                replaced: false,
+            });
         }
         let (lost, stamp) = (ours.value.clone(), ours.stamp);
         self.written = Some(theirs.clone());
@@ -201,8 +215,15 @@ mod tests {
     fn join(x: &CausalRegister<usize>, y: &CausalRegister<usize>) -> CausalRegister<usize> {
         let mut joined = x.clone();
         let outcome = joined.merge(y).unwrap();
-        let changed = matches!(outcome, MergeOutcome::Replaced | MergeOutcome::TieBroken { replaced: true, .. });
-        assert_eq!(joined.written != x.written, changed, "the outcome says whether the value changed");
+        let changed = matches!(
+            outcome,
+            MergeOutcome::Replaced | MergeOutcome::TieBroken { replaced: true, .. }
+        );
+        assert_eq!(
+            joined.written != x.written,
+            changed,
+            "the outcome says whether the value changed"
+        );
         joined
     }
 
@@ -261,8 +282,14 @@ mod tests {
         let (mut here, mut there) = (CausalRegister::default(), CausalRegister::default());
         here.write(NodeId(1), at(1), 'a').unwrap();
         there.write(NodeId(2), at(2), 'b').unwrap();
-        assert!(matches!(there.merge(&here), Ok(MergeOutcome::TieBroken { lost: 'a', replaced: false, .. })));
-        assert!(matches!(here.merge(&there), Ok(MergeOutcome::TieBroken { lost: 'a', replaced: true, .. })));
+        assert!(matches!(
+            there.merge(&here),
+            Ok(MergeOutcome::TieBroken { lost: 'a', replaced: false, .. })
+        ));
+        assert!(matches!(
+            here.merge(&there),
+            Ok(MergeOutcome::TieBroken { lost: 'a', replaced: true, .. })
+        ));
     }
 
     #[test]
@@ -278,7 +305,8 @@ mod tests {
     #[test]
     fn a_register_without_room_refuses_and_stays_what_it_was() {
         let full = Err(CausalityError::Full { capacity: 1 });
-        let (mut here, mut there) = (CausalRegister::new(1).unwrap(), CausalRegister::new(1).unwrap());
+        let (mut here, mut there) =
+            (CausalRegister::new(1).unwrap(), CausalRegister::new(1).unwrap());
         here.write(NodeId(1), at(1), 'a').unwrap();
         there.write(NodeId(2), at(2), 'b').unwrap();
         let before = here.clone();
@@ -290,7 +318,8 @@ mod tests {
 
     #[test]
     fn a_node_that_has_retired_makes_room_and_its_earlier_write_does_not_win_again() {
-        let (mut here, mut late) = (CausalRegister::new(2).unwrap(), CausalRegister::new(3).unwrap());
+        let (mut here, mut late) =
+            (CausalRegister::new(2).unwrap(), CausalRegister::new(3).unwrap());
         here.write(NodeId(1), at(100), 'a').unwrap();
         assert_eq!(here.prune(|_, _| false), [], "it wrote the value");
         assert_eq!(late.merge(&here), Ok(MergeOutcome::Replaced));

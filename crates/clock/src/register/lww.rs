@@ -97,7 +97,9 @@ mod tests {
 
     /// A value that its stamp determines, as where no two writes share a stamp.
     fn register() -> impl Strategy<Value = LwwRegister<u64, u8>> {
-        any::<Option<u8>>().prop_map(|stamp| LwwRegister { written: stamp.map(|stamp| (stamp, u64::from(stamp) * 3)) })
+        any::<Option<u8>>().prop_map(|stamp| LwwRegister {
+            written: stamp.map(|stamp| (stamp, u64::from(stamp) * 3)),
+        })
     }
 
     fn join(x: &LwwRegister<u64, u8>, y: &LwwRegister<u64, u8>) -> LwwRegister<u64, u8> {

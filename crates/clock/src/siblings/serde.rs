@@ -30,7 +30,12 @@ impl<T> Siblings<T> {
     /// # Errors
     /// When there are more: [`deserialize_within`](Self::deserialize_within) the same could not
     /// read them. When the serializer fails.
-    pub fn serialize_within<S>(&self, nodes: usize, siblings: usize, serializer: S) -> Result<S::Ok, S::Error>
+    pub fn serialize_within<S>(
+        &self,
+        nodes: usize,
+        siblings: usize,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error>
     where
         T: Serialize,
         S: Serializer,
@@ -48,7 +53,11 @@ impl<T> Siblings<T> {
     /// # Errors
     /// When the deserializer fails, or what it reads is nothing that a replica can hold, or does
     /// not fit; with capacities that [`new`](Self::new) refuses nothing does.
-    pub fn deserialize_within<'de, D>(nodes: usize, siblings: usize, deserializer: D) -> Result<Self, D::Error>
+    pub fn deserialize_within<'de, D>(
+        nodes: usize,
+        siblings: usize,
+        deserializer: D,
+    ) -> Result<Self, D::Error>
     where
         T: Deserialize<'de>,
         D: Deserializer<'de>,
@@ -68,11 +77,20 @@ impl<T> Siblings<T> {
     }
 }
 
-fn fits(context: &VersionVector, values: usize, nodes: usize, siblings: usize) -> Result<(), CausalityError> {
+fn fits(
+    context: &VersionVector,
+    values: usize,
+    nodes: usize,
+    siblings: usize,
+) -> Result<(), CausalityError> {
     if context.len() > nodes {
         return Err(CausalityError::Full { capacity: nodes });
     }
-    if values > siblings { Err(CausalityError::TooManySiblings { capacity: siblings }) } else { Ok(()) }
+    if values > siblings {
+        Err(CausalityError::TooManySiblings { capacity: siblings })
+    } else {
+        Ok(())
+    }
 }
 
 impl<T: Serialize> Serialize for Siblings<T> {
@@ -85,7 +103,11 @@ impl<T: Serialize> Serialize for Siblings<T> {
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Siblings<T> {
     /// With the capacities of [`Default`].
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::deserialize_within(VersionVector::DEFAULT_CAPACITY, Self::DEFAULT_CAPACITY, deserializer)
+        Self::deserialize_within(
+            VersionVector::DEFAULT_CAPACITY,
+            Self::DEFAULT_CAPACITY,
+            deserializer,
+        )
     }
 }
 
@@ -108,7 +130,10 @@ mod tests {
         serde_json::from_str(&serde_json::to_string(siblings)?)
     }
 
-    fn back_within(siblings: &Siblings<u64>, values: usize) -> Result<Siblings<u64>, serde_json::Error> {
+    fn back_within(
+        siblings: &Siblings<u64>,
+        values: usize,
+    ) -> Result<Siblings<u64>, serde_json::Error> {
         let mut bytes = Vec::new();
         siblings.serialize_within(4, 100, &mut serde_json::Serializer::new(&mut bytes))?;
         Siblings::deserialize_within(4, values, &mut serde_json::Deserializer::from_slice(&bytes))
@@ -126,7 +151,10 @@ mod tests {
 
     #[test]
     fn more_siblings_than_fit_are_neither_read_nor_written() {
-        for error in [serde_json::to_string(&siblings(65)).unwrap_err(), back_within(&siblings(65), 64).unwrap_err()] {
+        for error in [
+            serde_json::to_string(&siblings(65)).unwrap_err(),
+            back_within(&siblings(65), 64).unwrap_err(),
+        ] {
             assert!(error.to_string().contains("more than 64 concurrent values"), "{error}");
         }
         let read = back_within(&siblings(65), 100).unwrap();
@@ -150,7 +178,11 @@ mod tests {
         register.serialize_within(300, 2, &mut serde_json::Serializer::new(&mut bytes)).unwrap();
         let mut reader = serde_json::Deserializer::from_slice(&bytes);
         assert_eq!(Siblings::deserialize_within(300, 2, &mut reader).unwrap(), register);
-        assert_eq!(register.prune(|node, _| node.0 < 10).len(), 246, "the writer of the value stays");
+        assert_eq!(
+            register.prune(|node, _| node.0 < 10).len(),
+            246,
+            "the writer of the value stays"
+        );
         assert_eq!(back(&register).unwrap(), register);
     }
 

@@ -103,7 +103,11 @@ impl VectorClock {
             bytes = rest;
             clock.push(NodeId(u64::from_be_bytes(*node)), read_number(&mut bytes)?)?;
         }
-        if bytes.is_empty() { Ok(clock) } else { Err(DecodeVectorError::TrailingBytes { bytes: bytes.len() }) }
+        if bytes.is_empty() {
+            Ok(clock)
+        } else {
+            Err(DecodeVectorError::TrailingBytes { bytes: bytes.len() })
+        }
     }
 
     /// Appends an entry that was read, unless it breaks what holds of entries.
@@ -131,7 +135,11 @@ fn read_len(bytes: &mut &[u8], capacity: usize) -> Result<usize, DecodeVectorErr
     if claimed > capacity || capacity == 0 {
         return Err(DecodeVectorError::OverCapacity { capacity });
     }
-    if claimed > bytes.len() / SMALLEST_ENTRY_BYTES { Err(DecodeVectorError::Truncated) } else { Ok(claimed) }
+    if claimed > bytes.len() / SMALLEST_ENTRY_BYTES {
+        Err(DecodeVectorError::Truncated)
+    } else {
+        Ok(claimed)
+    }
 }
 
 /// Unsigned LEB128: seven bits a byte, the lowest first, the eighth set on all but the last.
@@ -156,7 +164,11 @@ fn read_number(bytes: &mut &[u8]) -> Result<u64, DecodeVectorError> {
         number |= low << shift;
         if byte & 0x80 == 0 {
             // A last byte of zero adds nothing, unless it is the number.
-            return if low == 0 && shift > 0 { Err(DecodeVectorError::Overlong) } else { Ok(number) };
+            return if low == 0 && shift > 0 {
+                Err(DecodeVectorError::Overlong)
+            } else {
+                Ok(number)
+            };
         }
     }
     Err(DecodeVectorError::Overlong)
@@ -170,7 +182,8 @@ mod tests {
 
     fn wild() -> impl Strategy<Value = VectorClock> {
         let count = prop_oneof![1..300_u64, 1..VectorClock::LIMIT, Just(VectorClock::LIMIT - 1)];
-        prop::collection::btree_map(any::<u64>().prop_map(NodeId), count, 0..20).prop_map(super::super::tests::clock)
+        prop::collection::btree_map(any::<u64>().prop_map(NodeId), count, 0..20)
+            .prop_map(super::super::tests::clock)
     }
 
     /// Bytes that come close: those of a clock, with some of them changed.
@@ -227,13 +240,22 @@ mod tests {
     fn each_fault_has_its_error() {
         let node = NodeId(7);
         let one = entry(7, &[1]);
-        assert_eq!(decode(&[2], &[one.clone(), one.clone()]), Err(DecodeVectorError::Unsorted { node }));
-        assert_eq!(decode(&[2], &[entry(8, &[1]), one.clone()]), Err(DecodeVectorError::Unsorted { node }));
+        assert_eq!(
+            decode(&[2], &[one.clone(), one.clone()]),
+            Err(DecodeVectorError::Unsorted { node })
+        );
+        assert_eq!(
+            decode(&[2], &[entry(8, &[1]), one.clone()]),
+            Err(DecodeVectorError::Unsorted { node })
+        );
         assert_eq!(decode(&[1], &[entry(7, &[0])]), Err(DecodeVectorError::ZeroCount { node }));
         assert_eq!(decode(&[1], &[entry(7, &[0x81, 0])]), Err(DecodeVectorError::Overlong));
         assert_eq!(decode(&[0x81, 0], &[one]), Err(DecodeVectorError::Overlong));
         assert_eq!(decode(&[5], &[]), Err(DecodeVectorError::OverCapacity { capacity: 4 }));
-        assert_eq!(VectorClock::decode(&[0], 0), Err(DecodeVectorError::OverCapacity { capacity: 0 }));
+        assert_eq!(
+            VectorClock::decode(&[0], 0),
+            Err(DecodeVectorError::OverCapacity { capacity: 0 })
+        );
     }
 
     #[test]
@@ -244,7 +266,10 @@ mod tests {
             decode(&[1], &[entry(7, &bytes)]).map(|clock| clock.count(NodeId(7)))
         };
         for count in [1 << 63, f64::to_bits(-1.5), u64::MAX - 1, u64::MAX] {
-            assert_eq!(read(count), Err(DecodeVectorError::CountTooLarge { node: NodeId(7), count }));
+            assert_eq!(
+                read(count),
+                Err(DecodeVectorError::CountTooLarge { node: NodeId(7), count })
+            );
         }
         assert_eq!(read((1 << 63) - 1), Ok((1 << 63) - 1));
     }
@@ -256,7 +281,10 @@ mod tests {
         let too_large = |count| Err(DecodeVectorError::CountTooLarge { node: NodeId(7), count });
         assert_eq!(decode(&[1], &[largest]), too_large(u64::MAX));
         for end in [&[2][..], &[0x81, 0], &[0xff, 0xff, 1]] {
-            assert_eq!(decode(&[1], &[entry(7, &[&ones[..], end].concat())]), Err(DecodeVectorError::Overlong));
+            assert_eq!(
+                decode(&[1], &[entry(7, &[&ones[..], end].concat())]),
+                Err(DecodeVectorError::Overlong)
+            );
         }
     }
 
@@ -269,9 +297,15 @@ mod tests {
                 write_number(&mut bytes, claimed);
                 bytes.resize(bytes.len() + len as usize, 1);
                 let taken = read_len(&mut &bytes[..], usize::MAX).map(|entries| entries as u64);
-                assert_eq!(taken, if claimed <= fit { Ok(claimed) } else { Err(DecodeVectorError::Truncated) });
+                assert_eq!(
+                    taken,
+                    if claimed <= fit { Ok(claimed) } else { Err(DecodeVectorError::Truncated) }
+                );
                 let decoded = VectorClock::decode(&bytes, usize::MAX);
-                assert!(claimed <= fit || decoded == Err(DecodeVectorError::Truncated), "{claimed} in {len}");
+                assert!(
+                    claimed <= fit || decoded == Err(DecodeVectorError::Truncated),
+                    "{claimed} in {len}"
+                );
             }
         }
         let bytes = super::super::tests::clock((0..50).map(|node| (NodeId(node), 1))).encode();

@@ -34,7 +34,11 @@ impl VectorClock {
     /// # Errors
     /// When it has more: [`deserialize_within`](Self::deserialize_within) that many could not read
     /// it. When the serializer fails.
-    pub fn serialize_within<S: Serializer>(&self, capacity: usize, serializer: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize_within<S: Serializer>(
+        &self,
+        capacity: usize,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         if self.len() > capacity {
             return Err(S::Error::custom(CausalityError::Full { capacity }));
         }
@@ -47,7 +51,10 @@ impl VectorClock {
     /// # Errors
     /// When the deserializer fails, or what it reads is no vector clock, or does not fit, which
     /// with a `capacity` of 0 none does.
-    pub fn deserialize_within<'de, D: Deserializer<'de>>(capacity: usize, deserializer: D) -> Result<Self, D::Error> {
+    pub fn deserialize_within<'de, D: Deserializer<'de>>(
+        capacity: usize,
+        deserializer: D,
+    ) -> Result<Self, D::Error> {
         deserializer.deserialize_seq(Entries { capacity })
     }
 }
@@ -59,7 +66,9 @@ pub(crate) fn whole<S: Serializer>(clock: &VectorClock, serializer: S) -> Result
 
 /// Reads a clock whose size will be looked at. It takes memory in proportion to what is read: no
 /// length is believed.
-pub(crate) fn of_any_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<VectorClock, D::Error> {
+pub(crate) fn of_any_size<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<VectorClock, D::Error> {
     VectorClock::deserialize_within(usize::MAX, deserializer)
 }
 
@@ -95,28 +104,37 @@ mod tests {
 
     /// The entries as JSON, in the order given.
     fn json(entries: impl IntoIterator<Item = (u64, i64)>) -> String {
-        let pairs: Vec<_> = entries.into_iter().map(|(node, count)| (NodeId(node), count)).collect();
+        let pairs: Vec<_> =
+            entries.into_iter().map(|(node, count)| (NodeId(node), count)).collect();
         serde_json::to_string(&pairs).unwrap()
     }
 
     #[test]
     fn what_decode_refuses_serde_refuses() {
-        let read = |json: &str| serde_json::from_str::<VectorClock>(json).map_err(|error| error.to_string());
+        let read = |json: &str| {
+            serde_json::from_str::<VectorClock>(json).map_err(|error| error.to_string())
+        };
         assert_eq!(read("[]").unwrap(), VectorClock::default());
         assert!(read(&json([(7, 1), (7, 1)])).unwrap_err().contains("out of order"));
         assert!(read(&json([(8, 1), (7, 1)])).unwrap_err().contains("out of order"));
         assert!(read(&json([(7, 0)])).unwrap_err().contains("a count of zero"));
         let json_of_all_ones = json([(7, 1)]).replace(",1]", &format!(",{}]", u64::MAX));
-        assert!(read(&json_of_all_ones).unwrap_err().contains("not below 2^63"), "{json_of_all_ones}");
+        assert!(
+            read(&json_of_all_ones).unwrap_err().contains("not below 2^63"),
+            "{json_of_all_ones}"
+        );
         assert!(read(&json([(7, -1)])).is_err() && read("{}").is_err() && read("[7]").is_err());
     }
 
     #[test]
     fn more_nodes_than_fit_are_refused() {
         let nodes = |n: usize| json((0..n as u64).map(|node| (node, 1)));
-        let most = serde_json::from_str::<VectorClock>(&nodes(VectorClock::DEFAULT_CAPACITY)).unwrap();
+        let most =
+            serde_json::from_str::<VectorClock>(&nodes(VectorClock::DEFAULT_CAPACITY)).unwrap();
         assert_eq!(most.len(), VectorClock::DEFAULT_CAPACITY);
-        assert!(serde_json::from_str::<VectorClock>(&nodes(VectorClock::DEFAULT_CAPACITY + 1)).is_err());
+        assert!(
+            serde_json::from_str::<VectorClock>(&nodes(VectorClock::DEFAULT_CAPACITY + 1)).is_err()
+        );
         let within = |capacity, json: &str| {
             VectorClock::deserialize_within(capacity, &mut serde_json::Deserializer::from_str(json))
         };
@@ -129,12 +147,19 @@ mod tests {
     fn what_could_not_be_read_back_is_not_written() {
         let clock = |nodes| super::super::tests::clock((0..nodes).map(|node| (NodeId(node), 1)));
         assert!(serde_json::to_string(&clock(256)).is_ok());
-        assert!(serde_json::to_string(&clock(257)).unwrap_err().to_string().contains("256 nodes is full"));
+        assert!(
+            serde_json::to_string(&clock(257))
+                .unwrap_err()
+                .to_string()
+                .contains("256 nodes is full")
+        );
         let mut bytes = Vec::new();
         clock(257).serialize_within(257, &mut serde_json::Serializer::new(&mut bytes)).unwrap();
         let mut reader = serde_json::Deserializer::from_slice(&bytes);
         assert_eq!(VectorClock::deserialize_within(257, &mut reader).unwrap(), clock(257));
-        assert!(clock(257).serialize_within(256, &mut serde_json::Serializer::new(Vec::new())).is_err());
+        assert!(
+            clock(257).serialize_within(256, &mut serde_json::Serializer::new(Vec::new())).is_err()
+        );
     }
 
     proptest! {

@@ -3,15 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use steadfast_clock::{
-    BoundedClock, CachedClock, Certainty, CoarseClock, FixedBound, Hlc, HlcConfig, Interval, PhysicalClock, Timestamp,
-    Unknown,
+    BoundedClock, CachedClock, Certainty, CoarseClock, FixedBound, Hlc, HlcConfig, Interval,
+    PhysicalClock, Timestamp, Unknown,
 };
 use steadfast_core::{SystemWallClock, WallClock};
 use steadfast_testkit::ShiftedClock;
 
 use crate::{HOUR, MS, manual};
 
-/// Whether an interval round the system's clock held while it was read. The clock itself is taken for the true time.
+/// Whether an interval round the system's clock held while it was read. The clock itself is taken
+/// for the true time.
 fn holds(clock: &BoundedClock<FixedBound, impl PhysicalClock>) -> bool {
     let before = SystemWallClock.now();
     let now = clock.now().unwrap();
@@ -26,7 +27,11 @@ fn a_coarse_clock_is_read_exactly_however_late_its_tick() {
     assert!((0..10_000).all(|_| holds(&BoundedClock::system(bound))));
     assert!((0..10_000).all(|_| holds(&BoundedClock::new(CoarseClock, bound))));
     let width = BoundedClock::new(CoarseClock, bound).now().unwrap().width();
-    assert_eq!(width, Duration::from_nanos(2), "no lag is needed for a reading that is none behind");
+    assert_eq!(
+        width,
+        Duration::from_nanos(2),
+        "no lag is needed for a reading that is none behind"
+    );
 }
 
 #[test]
@@ -47,7 +52,8 @@ fn a_clock_behind_others_is_read_through_all_of_them() {
     let wall = Arc::new(manual());
     let cached = Arc::new(CachedClock::of(Arc::clone(&wall), MS).unwrap());
     let shifted = Arc::new(ShiftedClock::new(cached).ahead_by_nanos(-3_000_000));
-    let clock = BoundedClock::new(CachedClock::of(shifted, MS).unwrap(), FixedBound::new(MS).unwrap());
+    let clock =
+        BoundedClock::new(CachedClock::of(shifted, MS).unwrap(), FixedBound::new(MS).unwrap());
     wall.advance(HOUR);
     assert_eq!(clock.now().unwrap(), Interval::around(wall.now() - 3 * MS, MS));
 }

@@ -11,8 +11,8 @@ use std::{
 
 use proptest::prelude::*;
 use steadfast_clock::{
-    BoundedClock, Certainty, FixedBound, Hlc, HlcConfig, Interval, Physical, PhysicalClock, Timestamp, Uncertainty,
-    Unknown,
+    BoundedClock, Certainty, FixedBound, Hlc, HlcConfig, Interval, Physical, PhysicalClock,
+    Timestamp, Uncertainty, Unknown,
 };
 use steadfast_core::{ManualWallClock, WallClock};
 use tokio::time::Instant;
@@ -105,7 +105,9 @@ async fn a_stamp_of_the_latest_end_takes_twice_the_bound_to_pass() {
     let (result, took) = took(clock.commit_wait(stamp)).await;
     assert_eq!(result, Ok(()));
     assert_about(took, 100 * MS);
-    assert!(clock.now().unwrap().earliest() >= SystemTime::from(stamp.physical()) + Physical::GRAIN);
+    assert!(
+        clock.now().unwrap().earliest() >= SystemTime::from(stamp.physical()) + Physical::GRAIN
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -185,7 +187,11 @@ async fn an_unknown_bound_is_an_error_at_the_start_and_midway() {
     bound.set(Err(Unknown::NotMeasured));
     let (result, elapsed) = took(clock.commit_wait(stamp)).await;
     assert_eq!((result, elapsed), (Err(Unknown::NotMeasured), Duration::ZERO));
-    assert_eq!(clock.wait_past(SystemTime::UNIX_EPOCH).await, Err(Unknown::NotMeasured), "even for what is long past");
+    assert_eq!(
+        clock.wait_past(SystemTime::UNIX_EPOCH).await,
+        Err(Unknown::NotMeasured),
+        "even for what is long past"
+    );
 
     bound.set(Ok(50 * MS));
     let later = bound.clone();
@@ -245,7 +251,10 @@ async fn who_begins_after_a_commit_was_told_of_is_stamped_later_however_the_cloc
 
     let first = hlc.update(here.now().unwrap().latest_stamp()).unwrap();
     here.commit_wait(first).await.unwrap();
-    assert!(Timestamp::from(slow.physical()) < first, "the other wall clock alone would have stamped earlier");
+    assert!(
+        Timestamp::from(slow.physical()) < first,
+        "the other wall clock alone would have stamped earlier"
+    );
     let second = there.now().unwrap().latest_stamp();
     assert!(first < second, "{first} {second}");
 }

@@ -9,7 +9,8 @@ use crate::NOW;
 
 const NODES: usize = 4;
 
-/// No wall clock is ever wrong by more, in milliseconds; so no two differ by more than twice as much.
+/// No wall clock is ever wrong by more, in milliseconds; so no two differ by more than twice as
+/// much.
 const SKEW: i64 = 200;
 
 #[derive(Clone, Debug)]
@@ -54,21 +55,31 @@ struct World {
 impl World {
     fn new() -> Self {
         let max_drift = Duration::from_millis(2 * SKEW.unsigned_abs());
-        let node = |_| Node { clock: HlcState::new(max_drift).unwrap(), skew: 0, past: BTreeSet::new() };
+        let node =
+            |_| Node { clock: HlcState::new(max_drift).unwrap(), skew: 0, past: BTreeSet::new() };
         Self { nodes: (0..NODES).map(node).collect(), elapsed: 0, history: Vec::new() }
     }
 
     fn wall(&self, node: usize) -> Physical {
-        let millis = i64::try_from(NOW.as_millis()).unwrap() + self.elapsed.cast_signed() + self.nodes[node].skew;
+        let millis = i64::try_from(NOW.as_millis()).unwrap()
+            + self.elapsed.cast_signed()
+            + self.nodes[node].skew;
         Physical::from_unix(Duration::from_millis(millis.unsigned_abs()))
     }
 
     /// Stamps an event of `node`, and checks its lead.
-    fn event(&mut self, node: usize, stamp: impl FnOnce(&mut HlcState, Physical) -> Timestamp) -> Timestamp {
+    fn event(
+        &mut self,
+        node: usize,
+        stamp: impl FnOnce(&mut HlcState, Physical) -> Timestamp,
+    ) -> Timestamp {
         let wall = self.wall(node);
         let stamp = stamp(&mut self.nodes[node].clock, wall);
         assert!(stamp.physical() >= wall, "{stamp} is behind its wall clock");
-        assert!(stamp.physical().since(wall) <= Duration::from_millis(2 * SKEW.unsigned_abs()), "{stamp} leads");
+        assert!(
+            stamp.physical().since(wall) <= Duration::from_millis(2 * SKEW.unsigned_abs()),
+            "{stamp} leads"
+        );
         self.history.push((stamp, self.nodes[node].past.clone()));
         self.nodes[node].past.insert(self.history.len() - 1);
         stamp

@@ -92,7 +92,12 @@ fn the_system_s_clocks_do_not_seem_to_jump() {
         let state = hlc.snapshot();
         state.jumps_forward + state.jumps_back
     }
-    assert_eq!(count(steadfast_core::SystemWallClock) + count(CoarseClock) + count(CachedClock::new(MS).unwrap()), 0);
+    assert_eq!(
+        count(steadfast_core::SystemWallClock)
+            + count(CoarseClock)
+            + count(CachedClock::new(MS).unwrap()),
+        0
+    );
 }
 
 #[test]
@@ -158,7 +163,11 @@ fn a_listener_that_ticks_is_not_called_by_its_own_ticks() {
     }
     let state = hlc.snapshot();
     assert_eq!(calls.load(Ordering::Relaxed), 10);
-    assert_eq!(state.jumps_forward + state.jumps_back, 20, "those that it found itself are counted");
+    assert_eq!(
+        state.jumps_forward + state.jumps_back,
+        20,
+        "those that it found itself are counted"
+    );
     slot.lock().unwrap().take();
 }
 

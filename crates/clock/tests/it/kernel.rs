@@ -30,7 +30,10 @@ fn the_bound_agrees_with_a_direct_read_of_the_kernel() {
     match bound {
         Ok(bound) => {
             assert_eq!(says(after), (false, true), "{after:?}");
-            assert!(bound < Duration::from_secs(16) && bound.as_micros() > before.2.min(after.2).unsigned_abs().into());
+            assert!(
+                bound < Duration::from_secs(16)
+                    && bound.as_micros() > before.2.min(after.2).unsigned_abs().into()
+            );
         }
         Err(Unknown::Unsynchronised) => assert!(says(after).0, "{after:?}"),
         Err(Unknown::NotMeasured) => assert!(!says(after).1 || after.3 > after.2, "{after:?}"),
@@ -42,7 +45,9 @@ fn the_bound_agrees_with_a_direct_read_of_the_kernel() {
 fn a_clock_bounded_by_the_kernel_knows_no_more_than_the_kernel() {
     let clock = BoundedClock::system(KernelBound::every(Duration::from_millis(1)).unwrap());
     match (clock.now(), clock.uncertainty().bound()) {
-        (Ok(now), Ok(bound)) => assert!(now.width() <= 2 * bound + Duration::from_secs(1), "{now:?} {bound:?}"),
+        (Ok(now), Ok(bound)) => {
+            assert!(now.width() <= 2 * bound + Duration::from_secs(1), "{now:?} {bound:?}")
+        }
         (now, bound) => assert_eq!(now.err(), bound.err()),
     }
 }
@@ -51,7 +56,10 @@ fn a_clock_bounded_by_the_kernel_knows_no_more_than_the_kernel() {
 fn threads_share_one_bound() {
     let bound = KernelBound::every(Duration::from_millis(1)).unwrap();
     let known = bound.bound().is_ok();
-    let ask = || (0..20_000).all(|_| bound.bound().is_ok_and(|bound| bound < Duration::from_secs(16)) == known);
+    let ask = || {
+        (0..20_000)
+            .all(|_| bound.bound().is_ok_and(|bound| bound < Duration::from_secs(16)) == known)
+    };
     let agreed = std::thread::scope(|scope| {
         let threads = [(); 4].map(|()| scope.spawn(ask));
         threads.into_iter().all(|thread| thread.join().unwrap())

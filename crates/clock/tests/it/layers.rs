@@ -26,7 +26,8 @@ pub(crate) const MS: Duration = Duration::from_millis(1);
 
 pub(crate) type Clock = Hlc<Arc<ManualWallClock>>;
 
-/// A clock whose wall clock says `offset` after noon, and believes peers that are up to half a second ahead.
+/// A clock whose wall clock says `offset` after noon, and believes peers that are up to half a
+/// second ahead.
 pub(crate) fn clock_at(offset: Duration) -> Clock {
     let noon = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_521_600);
     Hlc::new(Arc::new(ManualWallClock::new(noon + offset)), HlcConfig::new()).unwrap()
@@ -49,7 +50,9 @@ pub(crate) fn ahead_of(clock: &Clock, by: Duration) -> Timestamp {
 pub(crate) fn request(values: &[&str]) -> Request<()> {
     let mut request = Request::new(());
     for value in values {
-        request.headers_mut().append(HLC_HEADER, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        request
+            .headers_mut()
+            .append(HLC_HEADER, HeaderValue::from_bytes(value.as_bytes()).unwrap());
     }
     request
 }
@@ -105,7 +108,8 @@ impl Peer {
 
     pub(crate) fn service(
         &self,
-    ) -> impl Service<Request<()>, Response = Response<()>, Error = BoxError, Future: Send> + Clone + use<> {
+    ) -> impl Service<Request<()>, Response = Response<()>, Error = BoxError, Future: Send> + Clone + use<>
+    {
         let peer = self.clone();
         service_fn(move |request: Request<()>| peer.answer(&request))
     }
@@ -121,7 +125,9 @@ impl Peer {
 
 #[test]
 fn everything_public_can_be_shared_between_threads() {
-    use steadfast_clock::{HlcFuture, HlcLayer, HlcService, PropagateHlc, PropagateHlcFuture, PropagateHlcLayer};
+    use steadfast_clock::{
+        HlcFuture, HlcLayer, HlcService, PropagateHlc, PropagateHlcFuture, PropagateHlcLayer,
+    };
     fn shared<T: Send + Sync + 'static>() {}
     shared::<(HlcLayer, HlcService<()>, HlcFuture<()>)>();
     shared::<(PropagateHlcLayer, PropagateHlc<()>, PropagateHlcFuture<()>)>();

@@ -17,7 +17,8 @@ use std::{
 };
 
 use steadfast_clock::{
-    ClockError, HighWater, HighWaterError, HighWaterFile, Hlc, HlcConfig, OpenError, PersistentHlc, Physical, Timestamp,
+    ClockError, HighWater, HighWaterError, HighWaterFile, Hlc, HlcConfig, OpenError, PersistentHlc,
+    Physical, Timestamp,
 };
 use steadfast_core::{ManualWallClock, SystemWallClock};
 use steadfast_testkit::ShiftedClock;
@@ -77,9 +78,15 @@ impl HighWater for Memory {
         self.stores.fetch_add(1, Ordering::SeqCst);
         if self.failures.load(Ordering::SeqCst) > 0 {
             self.failures.fetch_sub(1, Ordering::SeqCst);
-            return Err(HighWaterError::Io { action: "stored", source: io::Error::from(io::ErrorKind::StorageFull) });
+            return Err(HighWaterError::Io {
+                action: "stored",
+                source: io::Error::from(io::ErrorKind::StorageFull),
+            });
         }
-        assert!(mark.to_bits() > self.mark.swap(mark.to_bits(), Ordering::SeqCst), "a mark only rises");
+        assert!(
+            mark.to_bits() > self.mark.swap(mark.to_bits(), Ordering::SeqCst),
+            "a mark only rises"
+        );
         Ok(())
     }
 }
@@ -112,7 +119,10 @@ fn the_store_is_asked_once_in_a_reserve_and_never_when_kept_ahead() {
         assert_eq!(store.stores.load(Ordering::SeqCst), before, "no event waits for the store");
         clock.hlc().clock().advance(MS);
     }
-    assert!(store.stores.load(Ordering::SeqCst) <= 4 + 160, "each store lasts for a quarter of the reserve");
+    assert!(
+        store.stores.load(Ordering::SeqCst) <= 4 + 160,
+        "each store lasts for a quarter of the reserve"
+    );
 }
 
 #[test]
@@ -123,7 +133,11 @@ fn a_process_that_keeps_crashing_does_not_run_away() {
     }
     let clock = open(store);
     clock.tick().unwrap();
-    assert!(clock.hlc().lead() < 250 * MS + 102 * (MS + 2 * Physical::GRAIN), "{:?}", clock.hlc().lead());
+    assert!(
+        clock.hlc().lead() < 250 * MS + 102 * (MS + 2 * Physical::GRAIN),
+        "{:?}",
+        clock.hlc().lead()
+    );
 }
 
 #[test]
@@ -158,7 +172,10 @@ fn a_peer_that_is_always_ahead_does_not_make_every_event_wait() {
 fn a_wall_clock_that_was_far_beyond_the_end_for_a_moment_does_not_lock_the_clock_out() {
     let store = Memory::default();
     let clock = open(store.clone());
-    clock.hlc().clock().set(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(40_000_000_000));
+    clock
+        .hlc()
+        .clock()
+        .set(std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(40_000_000_000));
     let last = clock.tick().unwrap();
     for _ in 0..3 {
         assert!(open(store.clone()).tick().unwrap() > last);
@@ -177,7 +194,10 @@ fn a_link_is_followed_and_never_replaced() {
     let first = open(HighWaterFile::open(etc.join("mark")).unwrap()).tick().unwrap();
     assert!(volume.join("mark").is_file() && etc.join("mark").is_symlink());
     let held = HighWaterFile::open(volume.join("mark")).unwrap();
-    assert!(matches!(HighWaterFile::open(etc.join("mark")), Err(HighWaterError::InUse { .. })), "another name for it");
+    assert!(
+        matches!(HighWaterFile::open(etc.join("mark")), Err(HighWaterError::InUse { .. })),
+        "another name for it"
+    );
     drop(held);
     let clock = open(HighWaterFile::open(etc.join("mark")).unwrap());
     clock.hlc().clock().step_back(HOUR);
@@ -216,7 +236,9 @@ fn a_second_clock_on_one_file_is_refused_until_the_first_is_gone() {
     let directory = tempdir().unwrap();
     let first = file(directory.path());
     let path = directory.path().join("high-water");
-    assert!(matches!(HighWaterFile::open(&path), Err(HighWaterError::InUse { path: named }) if named == path));
+    assert!(
+        matches!(HighWaterFile::open(&path), Err(HighWaterError::InUse { path: named }) if named == path)
+    );
     drop(first);
     HighWaterFile::open(path).unwrap();
 }
@@ -228,7 +250,9 @@ fn garbage_in_the_file_is_an_error_and_never_a_clock_that_begins_anew() {
     let path = directory.path().join("high-water");
     let good = fs::read(&path).unwrap();
     assert_eq!(good.len(), 24);
-    let garbage = (0..good.len()).map(|cut| good[..cut].to_vec()).chain([[&good[..], b"x"].concat(), vec![0; 24]]);
+    let garbage = (0..good.len())
+        .map(|cut| good[..cut].to_vec())
+        .chain([[&good[..], b"x"].concat(), vec![0; 24]]);
     let flipped = (0..good.len() * 8).map(|bit| {
         let mut bytes = good.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
@@ -236,8 +260,12 @@ fn garbage_in_the_file_is_an_error_and_never_a_clock_that_begins_anew() {
     });
     for bytes in garbage.chain(flipped) {
         fs::write(&path, &bytes).unwrap();
-        let error = PersistentHlc::open(manual(), HlcConfig::new(), file(directory.path())).unwrap_err();
-        assert!(matches!(error, OpenError::HighWater(HighWaterError::Corrupt { .. })), "{bytes:?}: {error}");
+        let error =
+            PersistentHlc::open(manual(), HlcConfig::new(), file(directory.path())).unwrap_err();
+        assert!(
+            matches!(error, OpenError::HighWater(HighWaterError::Corrupt { .. })),
+            "{bytes:?}: {error}"
+        );
     }
     fs::write(&path, good).unwrap();
     open(file(directory.path())).tick().unwrap();
@@ -312,12 +340,14 @@ fn a_plain_clock_would_have_gone_back() {
 /// Set for the child process: where its mark is, and how far its wall clock is from the system's.
 const CHILD: (&str, &str) = ("STEADFAST_HIGH_WATER", "STEADFAST_OFFSET_NANOS");
 
-/// What the child process does: it stamps and prints until it is killed. Without the variables there is nothing to do.
+/// What the child process does: it stamps and prints until it is killed. Without the variables
+/// there is nothing to do.
 #[test]
 fn child() {
     let (Ok(path), Ok(offset)) = (env::var(CHILD.0), env::var(CHILD.1)) else { return };
     let wall = ShiftedClock::new(SystemWallClock).ahead_by_nanos(offset.parse().unwrap());
-    let clock = PersistentHlc::open(wall, HlcConfig::new(), HighWaterFile::open(path).unwrap()).unwrap();
+    let clock =
+        PersistentHlc::open(wall, HlcConfig::new(), HighWaterFile::open(path).unwrap()).unwrap();
     loop {
         println!("stamp {}", clock.tick().unwrap().compact());
     }
@@ -336,8 +366,9 @@ fn a_process_that_is_killed_and_restarted_with_its_clock_set_back_stays_monotone
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let stamps =
-            lines.filter_map(|line| line.unwrap().split_once("stamp ").map(|(_, stamp)| stamp.parse().unwrap()));
+        let stamps = lines.filter_map(|line| {
+            line.unwrap().split_once("stamp ").map(|(_, stamp)| stamp.parse().unwrap())
+        });
         let stamps: Vec<Timestamp> = stamps.take(5000).collect();
         child.kill().unwrap();
         child.wait().unwrap();

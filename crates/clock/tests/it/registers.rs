@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 use steadfast_clock::{
-    CausalRegister, HlcState, LwwRegister, MergeOutcome, NodeId, Physical, Siblings, Stamp, Timestamp,
+    CausalRegister, HlcState, LwwRegister, MergeOutcome, NodeId, Physical, Siblings, Stamp,
+    Timestamp,
 };
 
 const REPLICAS: usize = 4;
@@ -18,7 +19,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec((0..REPLICAS, 0..2 * REPLICAS), 1..60)
 }
 
-/// By how many grains each wall clock is ahead of the slowest: up to 200 ms, where a step takes 100 µs.
+/// By how many grains each wall clock is ahead of the slowest: up to 200 ms, where a step takes 100
+/// µs.
 fn skews() -> impl Strategy<Value = [u64; REPLICAS]> {
     prop::array::uniform(0..2000_u64)
 }
@@ -55,8 +57,12 @@ impl Execution {
             siblings: Siblings::default(),
             causal: CausalRegister::default(),
         };
-        let mut execution =
-            Self { replicas: vec![replica; REPLICAS], past: Vec::new(), reported: BTreeSet::new(), wall_losses: 0 };
+        let mut execution = Self {
+            replicas: vec![replica; REPLICAS],
+            past: Vec::new(),
+            reported: BTreeSet::new(),
+            wall_losses: 0,
+        };
         for (grain, &(at, from)) in steps.iter().enumerate() {
             let wall = Physical::from_grains(1_000_000 + grain as u64 + skews[at]);
             match execution.replicas.get(from).cloned() {
@@ -94,11 +100,17 @@ impl Execution {
             MergeOutcome::Kept => {}
             MergeOutcome::Replaced => {
                 let now = *replica.causal.value().unwrap();
-                assert!(before.is_none_or(|before| self.past[now].contains(&before)), "it is causally later");
+                assert!(
+                    before.is_none_or(|before| self.past[now].contains(&before)),
+                    "it is causally later"
+                );
             }
             MergeOutcome::TieBroken { lost, replaced, .. } => {
                 let won = *replica.causal.value().unwrap();
-                assert!(!self.past[won].contains(&lost) && !self.past[lost].contains(&won), "they are concurrent");
+                assert!(
+                    !self.past[won].contains(&lost) && !self.past[lost].contains(&won),
+                    "they are concurrent"
+                );
                 assert_eq!(replaced, before == Some(lost));
                 self.reported.insert(lost);
             }
@@ -109,8 +121,12 @@ impl Execution {
     /// What is promised of the replica after each of its steps.
     fn check(&mut self, at: usize) {
         let replica = &self.replicas[at];
-        let maximal: BTreeSet<_> =
-            replica.known.iter().copied().filter(|write| !self.is_followed(replica, *write)).collect();
+        let maximal: BTreeSet<_> = replica
+            .known
+            .iter()
+            .copied()
+            .filter(|write| !self.is_followed(replica, *write))
+            .collect();
         assert_eq!(replica.siblings.values().copied().collect::<BTreeSet<_>>(), maximal);
         for value in [replica.hlc_lww.value(), replica.causal.value()] {
             assert_eq!(value.is_some(), !maximal.is_empty());
@@ -119,7 +135,8 @@ impl Execution {
         for lost in maximal.iter().filter(|write| replica.causal.value() != Some(*write)) {
             assert!(self.reported.contains(lost), "a concurrent write was dropped in silence");
         }
-        let wall_loss = replica.wall_lww.value().is_some_and(|write| self.is_followed(replica, *write));
+        let wall_loss =
+            replica.wall_lww.value().is_some_and(|write| self.is_followed(replica, *write));
         self.wall_losses += usize::from(wall_loss);
     }
 
@@ -168,7 +185,8 @@ proptest! {
 fn by_wall_clock_writes_lose_to_earlier_ones() {
     let mut runner = TestRunner::deterministic();
     let executions = (0..100).map(|_| (steps(), skews()).new_tree(&mut runner).unwrap().current());
-    let losing = executions.filter(|(steps, skews)| Execution::run(steps, *skews).wall_losses > 0).count();
+    let losing =
+        executions.filter(|(steps, skews)| Execution::run(steps, *skews).wall_losses > 0).count();
     assert!(losing > 20, "only {losing} of 100");
 }
 

@@ -8,7 +8,8 @@ use steadfast_core::{ManualWallClock, Snapshot, SystemWallClock};
 use crate::manual;
 
 /// A config is plain data and can be a constant as long as it owns no name.
-const STRICT: HlcConfig = HlcConfig::new().max_drift(Duration::from_millis(1)).start_after(Timestamp::MIN);
+const STRICT: HlcConfig =
+    HlcConfig::new().max_drift(Duration::from_millis(1)).start_after(Timestamp::MIN);
 
 fn shared<T: Clone + Send + Sync + 'static>(_: &T) {}
 
@@ -28,7 +29,8 @@ fn a_config_is_checked_once_by_the_handle_and_names_its_field() {
 mod http {
     use ::http::{HeaderName, Request, Response};
     use steadfast_clock::{
-        HlcLayer, HlcService, PropagateHlc, PropagateHlcLayer, Propagation, StampFault, StampRefused, TooFarAhead,
+        HlcLayer, HlcService, PropagateHlc, PropagateHlcLayer, Propagation, StampFault,
+        StampRefused, TooFarAhead,
     };
     use steadfast_core::Grounds;
     use tower::{BoxError, Layer, Service};
@@ -43,7 +45,10 @@ mod http {
         type Error = BoxError;
         type Future = std::future::Ready<Result<Response<()>, BoxError>>;
 
-        fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), BoxError>> {
+        fn poll_ready(
+            &mut self,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Result<(), BoxError>> {
             std::task::Poll::Ready(Ok(()))
         }
 
@@ -52,7 +57,10 @@ mod http {
         }
     }
 
-    fn serves<S: Service<Request<()>, Future: Send + 'static> + Clone + Send + Sync + 'static>(_: &S) {}
+    fn serves<S: Service<Request<()>, Future: Send + 'static> + Clone + Send + Sync + 'static>(
+        _: &S,
+    ) {
+    }
 
     #[test]
     fn both_layers_take_a_handle_or_one_propagation_and_their_services_give_back_what_is_inside() {

@@ -44,7 +44,8 @@ impl PhysicalClock for Jumpy {
 const THREADS: usize = 8;
 const TICKS: usize = 1_000_000;
 
-/// What events alone may carry a clock ahead: a grain for 65,536 of them. One that also catches up with the wall clock counts twice.
+/// What events alone may carry a clock ahead: a grain for 65,536 of them. One that also catches up
+/// with the wall clock counts twice.
 const CARRIED: u64 = 2 * (THREADS * TICKS) as u64 / 65_536 + 1;
 
 /// What a thread has last stamped, for the others to see: a message.
@@ -106,14 +107,18 @@ fn on_all_threads(work: impl Fn(usize) -> Vec<Timestamp> + Sync) -> Vec<Vec<Time
 
 /// How many there are.
 fn unique_and_growing(stamps: &[Vec<Timestamp>]) -> usize {
-    assert!(stamps.iter().flat_map(|stamps| stamps.windows(2)).all(|pair| pair[0] < pair[1]), "each thread's grow");
+    assert!(
+        stamps.iter().flat_map(|stamps| stamps.windows(2)).all(|pair| pair[0] < pair[1]),
+        "each thread's grow"
+    );
     let mut all = stamps.concat();
     all.sort_unstable();
     assert!(all.windows(2).all(|pair| pair[0] < pair[1]), "no two are the same");
     all.len()
 }
 
-/// Later by a grain with each reading, so that each event has to catch up with it, and others are late by a few.
+/// Later by a grain with each reading, so that each event has to catch up with it, and others are
+/// late by a few.
 #[derive(Debug)]
 struct Creeping(AtomicU64);
 

@@ -15,5 +15,8 @@ fn a_jump_is_one_warning_and_time_that_passes_is_none() {
         hlc.tick();
         hlc.tick();
     });
-    assert_eq!(lines, ["WARN steadfast::clock message=the wall clock was set clock=orders jump=Back(5s)"]);
+    assert_eq!(
+        lines,
+        ["WARN steadfast::clock message=the wall clock was set clock=orders jump=Back(5s)"]
+    );
 }

@@ -70,7 +70,10 @@ fn whatever_peers_send_they_push_a_clock_no_further_than_the_bound_of_drift_and_
             hlc.merge(stamp).unwrap();
             assert!(hlc.update(stamp).unwrap() > stamp);
             assert!(hlc.lead() <= 500 * MS + Physical::GRAIN, "{:?}", hlc.lead());
-            assert!(hlc.merge(hlc.last().next()).is_err() || hlc.last().physical() == limit, "no news beyond it");
+            assert!(
+                hlc.merge(hlc.last().next()).is_err() || hlc.last().physical() == limit,
+                "no news beyond it"
+            );
         }
     }
     assert_eq!(hlc.lead(), 500 * MS + Physical::GRAIN, "the full count of the last stamp carried");
@@ -82,7 +85,8 @@ fn what_a_source_may_be_behind_is_no_drift() {
         let hlc = Hlc::new(clock, HlcConfig::new()).unwrap();
         let lag = hlc.clock().lag();
         assert!(lag >= MS, "a source that is read anew each time has none");
-        // As far as the source can be behind, a peer that is as far ahead as it may be seems to be further.
+        // As far as the source can be behind, a peer that is as far ahead as it may be seems to be
+        // further.
         let limit = Physical::from_unix(hlc.clock().physical().since_epoch() + 500 * MS + lag);
         assert_eq!(hlc.update(limit.plus_grains(1).into()).unwrap_err().excess, Physical::GRAIN);
         hlc.update(limit.into()).unwrap();
@@ -113,7 +117,8 @@ impl PhysicalClock for Late {
 
 #[test]
 fn no_drift_at_all_cannot_be_asked_for() {
-    // Two clocks of one machine differ by a grain whenever one is read before and the other after it.
+    // Two clocks of one machine differ by a grain whenever one is read before and the other after
+    // it.
     for drift in [Duration::ZERO, Duration::from_micros(999), 25 * HOUR] {
         let error = Hlc::new(manual(), HlcConfig::new().max_drift(drift)).unwrap_err();
         assert_eq!(error.field, "max_drift");

@@ -81,7 +81,12 @@ impl ManualBootClock {
 
     /// The look at the time and the registration are one step under the lock, so that an `advance`
     /// on another thread falls before both or after both: no wake-up is lost between them.
-    pub(super) fn poll(&self, at: BootInstant, place: &mut Option<Place>, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll(
+        &self,
+        at: BootInstant,
+        place: &mut Option<Place>,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
         // Cloned and dropped outside the lock, here and below: a waker may look at the clock, or be
         // the last handle of a task that holds another wait for it.
         let waker = cx.waker().clone();

@@ -14,8 +14,10 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 fn read(clock: ClockId) -> BootInstant {
     let time = clock_gettime(clock);
-    BootInstant::ZERO
-        .saturating_add(Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0)))
+    BootInstant::ZERO.saturating_add(Duration::new(
+        time.tv_sec.unsigned_abs(),
+        u32::try_from(time.tv_nsec).unwrap_or(0),
+    ))
 }
 
 /// Set for the child process.

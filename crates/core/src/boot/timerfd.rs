@@ -14,7 +14,8 @@ mod kernel {
     };
 
     use rustix::time::{
-        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+        timerfd_settime,
     };
     use tokio::io::{Interest, unix::AsyncFd};
 
@@ -32,10 +33,16 @@ mod kernel {
         /// Set to `at`. `None` when no descriptor is to be had.
         pub(in crate::boot) fn until(at: BootInstant) -> Option<Self> {
             let permit = Permit::take()?;
-            let timer =
-                timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC).ok()?;
+            let timer = timerfd_create(
+                TimerfdClockId::Boottime,
+                TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
+            )
+            .ok()?;
             timerfd_settime(&timer, TimerfdTimerFlags::ABSTIME, &once(at)).ok()?;
-            #[allow(deprecated, reason = "unsound for types whose descriptor can change: this one owns its own")]
+            #[allow(
+                deprecated,
+                reason = "unsound for types whose descriptor can change: this one owns its own"
+            )]
             let descriptor = AsyncFd::with_interest(timer, Interest::READABLE).ok()?;
             Some(Self { descriptor, _permit: permit })
         }

@@ -84,7 +84,9 @@ impl Future for BootWait {
             }
             match this.timer {
                 Timer::Unset => {
-                    let kernel = matches!(this.clock.source, Source::System).then(|| KernelTimer::until(at)).flatten();
+                    let kernel = matches!(this.clock.source, Source::System)
+                        .then(|| KernelTimer::until(at))
+                        .flatten();
                     *this.timer = kernel.map_or(Timer::Alarm(None), Timer::Kernel);
                 }
                 Timer::Kernel(timer) => {
@@ -117,7 +119,10 @@ impl Future for BootWait {
 
 impl fmt::Debug for BootWait {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BootWait").field("clock", &self.clock).field("at", &self.at).finish_non_exhaustive()
+        f.debug_struct("BootWait")
+            .field("clock", &self.clock)
+            .field("at", &self.at)
+            .finish_non_exhaustive()
     }
 }
 
@@ -145,7 +150,11 @@ mod tests {
     const NIGHT: Duration = Duration::from_secs(8 * 3600);
 
     fn clocks() -> [BootClock; 3] {
-        [BootClock::system(), BootClock::tokio(), ManualBootClock::new(BootInstant::from_nanos(5)).clock()]
+        [
+            BootClock::system(),
+            BootClock::tokio(),
+            ManualBootClock::new(BootInstant::from_nanos(5)).clock(),
+        ]
     }
 
     #[test]
@@ -245,7 +254,9 @@ mod tests {
     /// A task whose last handle is the waker in the map, and which waits for the same clock.
     #[test]
     fn a_waker_that_holds_another_wait_of_the_same_clock_is_dropped_outside_the_lock() {
-        struct Holds(#[expect(dead_code, reason = "it is dropped with the waker")] Pin<Box<BootWait>>);
+        struct Holds(
+            #[expect(dead_code, reason = "it is dropped with the waker")] Pin<Box<BootWait>>,
+        );
         impl Wake for Holds {
             fn wake(self: Arc<Self>) {}
         }
@@ -281,11 +292,14 @@ mod tests {
     async fn a_task_that_spends_its_whole_budget_each_time_is_woken_on_time() {
         // Both timers of the system's clock (the crowd takes all of the kernel's), and tokio's
         // twin.
-        let mut crowd: Vec<_> = (0..100).map(|_| Box::pin(BootClock::system().wait_until(BootInstant::MAX))).collect();
+        let mut crowd: Vec<_> =
+            (0..100).map(|_| Box::pin(BootClock::system().wait_until(BootInstant::MAX))).collect();
         for crowded in [false, true] {
             for clock in [BootClock::system(), BootClock::tokio()] {
                 if crowded {
-                    crowd.iter_mut().for_each(|wait| assert!(wait.as_mut().now_or_never().is_none()));
+                    crowd
+                        .iter_mut()
+                        .for_each(|wait| assert!(wait.as_mut().now_or_never().is_none()));
                 }
                 let mut wait = pin!(clock.wait_until(clock.now().saturating_add(20 * MS)));
                 let (sender, mut messages) = tokio::sync::mpsc::unbounded_channel::<()>();
@@ -318,11 +332,13 @@ mod tests {
     /// The crowd takes all timers of the kernel's, so that the last wait is of the other kind.
     #[test]
     fn a_wait_goes_on_in_another_runtime_when_its_own_is_gone() {
-        let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime =
+            || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let clock = BootClock::system();
         let at = clock.now().saturating_add(SEC / 2);
         let mut waits = [at, at].map(|at| Box::pin(clock.wait_until(at)));
-        let mut crowd: Vec<_> = (0..100).map(|_| Box::pin(clock.wait_until(BootInstant::MAX))).collect();
+        let mut crowd: Vec<_> =
+            (0..100).map(|_| Box::pin(clock.wait_until(BootInstant::MAX))).collect();
         let own = runtime();
         own.block_on(async {
             let [first, last] = &mut waits;
@@ -349,7 +365,11 @@ mod tests {
     #[test]
     fn a_wait_in_a_runtime_that_is_shut_down_panics() {
         for clock in [BootClock::system(), BootClock::tokio()] {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()
+                .unwrap();
             let (handle, at) = (runtime.handle().clone(), clock.now().saturating_add(60 * SEC));
             let (started, is_waiting) = std::sync::mpsc::channel();
             let wait = async move {

@@ -191,7 +191,10 @@ mod loom {
             assert!(seen.is_some() || woken.0.load(Ordering::Acquire));
             assert!(seen.is_some() || idle.poll(&mut cx).is_ready());
             let after = seen.unwrap_or_else(|| places.snapshot());
-            assert_eq!((after.finished, after.reserved, after.in_flight), (u64::from(has_run), 0, 0));
+            assert_eq!(
+                (after.finished, after.reserved, after.in_flight),
+                (u64::from(has_run), 0, 0)
+            );
             assert_eq!(places.snapshot().finished, after.finished);
         });
     }

@@ -39,7 +39,8 @@ impl<B, Err: Failure> Classify<Response<B>, Err> for HttpClassifier {
     /// A response that no layer here made of a refusal, or an error that only a peer can have sent:
     /// a reset or `GOAWAY` of HTTP/2.
     fn answered(&self, outcome: Result<&Response<B>, &Err>) -> bool {
-        outcome.map_or_else(|error| sent_by_peer(error.as_error()), |response| !is_refusal(response))
+        outcome
+            .map_or_else(|error| sent_by_peer(error.as_error()), |response| !is_refusal(response))
     }
 }
 
@@ -75,9 +76,13 @@ fn judge_response<B>(response: &Response<B>) -> Verdict {
         | StatusCode::VARIANT_ALSO_NEGOTIATES
         | StatusCode::NOT_EXTENDED
         | StatusCode::NETWORK_AUTHENTICATION_REQUIRED => Verdict::Permanent,
-        StatusCode::REQUEST_TIMEOUT => Verdict::Repeatable { executed: Executed::Maybe, retry_after: retry_after() },
+        StatusCode::REQUEST_TIMEOUT => {
+            Verdict::Repeatable { executed: Executed::Maybe, retry_after: retry_after() }
+        }
         StatusCode::CONFLICT => match retry_after() {
-            Some(after) => Verdict::Repeatable { executed: Executed::Maybe, retry_after: Some(after) },
+            Some(after) => {
+                Verdict::Repeatable { executed: Executed::Maybe, retry_after: Some(after) }
+            }
             None => Verdict::Permanent,
         },
         status if status.is_server_error() => {
@@ -122,9 +127,13 @@ mod tests {
     #[test]
     fn what_the_server_says_about_coming_back_is_kept() {
         let seconds = Some(Duration::from_secs(7));
-        assert_eq!(judge(429, Some("7")), Verdict::Throttled { executed: Executed::No, retry_after: seconds });
+        assert_eq!(
+            judge(429, Some("7")),
+            Verdict::Throttled { executed: Executed::No, retry_after: seconds }
+        );
         assert_eq!(judge(503, Some("7")).retry_after(), seconds);
-        let repeatable = |retry_after| Verdict::Repeatable { executed: Executed::Maybe, retry_after };
+        let repeatable =
+            |retry_after| Verdict::Repeatable { executed: Executed::Maybe, retry_after };
         assert_eq!(judge(408, Some("7")), repeatable(seconds));
         assert_eq!(judge(409, Some("7")), repeatable(seconds));
         assert_eq!(judge(409, Some("0")), repeatable(Some(Duration::ZERO)));
@@ -135,9 +144,13 @@ mod tests {
 
     #[test]
     fn only_a_refused_connection_was_certainly_not_executed() {
-        let judge = |kind: io::ErrorKind| HttpClassifier.classify(Err::<&Response<()>, _>(&io::Error::from(kind)));
+        let judge = |kind: io::ErrorKind| {
+            HttpClassifier.classify(Err::<&Response<()>, _>(&io::Error::from(kind)))
+        };
         assert_eq!(judge(io::ErrorKind::ConnectionRefused), Verdict::transient(Executed::No));
-        for kind in [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe, io::ErrorKind::TimedOut] {
+        for kind in
+            [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe, io::ErrorKind::TimedOut]
+        {
             assert_eq!(judge(kind), Verdict::transient(Executed::Maybe));
         }
     }

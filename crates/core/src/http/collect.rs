@@ -109,7 +109,9 @@ pin_project! {
 
 impl<F, B: Body> std::fmt::Debug for CollectFuture<F, B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CollectFuture").field("reading", &self.reading.is_some()).finish_non_exhaustive()
+        f.debug_struct("CollectFuture")
+            .field("reading", &self.reading.is_some())
+            .finish_non_exhaustive()
     }
 }
 
@@ -234,7 +236,10 @@ impl<B: Body + Unpin> Body for CollectBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = self.get_mut();
         if let Some(data) = this.buffered.pop_front() {
             this.buffered_bytes -= data.remaining();
@@ -247,7 +252,9 @@ impl<B: Body + Unpin> Body for CollectBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.buffered.is_empty() && self.trailers.is_none() && self.rest.as_ref().is_none_or(Body::is_end_stream)
+        self.buffered.is_empty()
+            && self.trailers.is_none()
+            && self.rest.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -317,7 +324,10 @@ mod tests {
         futures::stream::poll_fn(poll)
     }
 
-    async fn through(limit: usize, frames: Vec<Frame<Bytes>>) -> Response<impl Body<Data = Bytes, Error = Infallible>> {
+    async fn through(
+        limit: usize,
+        frames: Vec<Frame<Bytes>>,
+    ) -> Response<impl Body<Data = Bytes, Error = Infallible>> {
         let mut frames = Some(frames);
         let service = service_fn(move |(): ()| {
             let response = Response::new(slow(frames.take().unwrap()));
@@ -334,7 +344,8 @@ mod tests {
     async fn trailers_are_known_with_the_head_and_still_follow_the_body() {
         let mut trailers = HeaderMap::new();
         trailers.insert("grpc-status", http::HeaderValue::from_static("5"));
-        let response = through(100, vec![data("ab"), data("c"), Frame::trailers(trailers.clone())]).await;
+        let response =
+            through(100, vec![data("ab"), data("c"), Frame::trailers(trailers.clone())]).await;
         assert_eq!(response.extensions().get::<Trailers>().unwrap().0, trailers);
         assert_eq!(response.body().size_hint().exact(), Some(3));
         let body = response.into_body().collect().await.unwrap();

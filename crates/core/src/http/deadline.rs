@@ -46,9 +46,13 @@ pub fn format_grpc_timeout(left: Duration) -> HeaderValue {
     ];
     const MOST: u128 = 99_999_999;
     let nanos = left.as_nanos();
-    let (number, unit) =
-        UNITS.iter().map(|&(size, unit)| (nanos / size, unit)).find(|&(n, _)| n <= MOST).unwrap_or((MOST, 'H'));
-    HeaderValue::try_from(format!("{number}{unit}")).expect("digits and a letter are a header value")
+    let (number, unit) = UNITS
+        .iter()
+        .map(|&(size, unit)| (nanos / size, unit))
+        .find(|&(n, _)| n <= MOST)
+        .unwrap_or((MOST, 'H'));
+    HeaderValue::try_from(format!("{number}{unit}"))
+        .expect("digits and a letter are a header value")
 }
 
 /// Reads whole milliseconds. Anything but digits is `None`; what does not fit is

@@ -51,9 +51,20 @@ mod tests {
         assert_eq!(parse_line("34"), Some(34));
         assert_eq!(parse_line(" \"34\"\t"), Some(34));
         assert_eq!(parse_line("\"9223372036854775807\""), Some(FencingToken::MAX.get()));
-        for nonsense in
-            ["", "\"\"", "\"", "\"34", "34\"", "\"\"34\"\"", "\" 34\"", "34, 35", "34;a", "?1", ":34:", "+34"]
-        {
+        for nonsense in [
+            "",
+            "\"\"",
+            "\"",
+            "\"34",
+            "34\"",
+            "\"\"34\"\"",
+            "\" 34\"",
+            "34, 35",
+            "34;a",
+            "?1",
+            ":34:",
+            "+34",
+        ] {
             assert_eq!(parse_line(nonsense), None, "{nonsense:?}");
         }
     }

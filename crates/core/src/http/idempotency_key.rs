@@ -69,7 +69,8 @@ impl<'a> IdempotencyKey<'a> {
     /// # Errors
     /// When it is neither.
     pub fn parse(value: &'a HeaderValue) -> Result<Self, IdempotencyKeyError> {
-        let text = value.to_str().map_err(|_| IdempotencyKeyError::MALFORMED)?.trim_matches([' ', '\t']);
+        let text =
+            value.to_str().map_err(|_| IdempotencyKeyError::MALFORMED)?.trim_matches([' ', '\t']);
         match text.strip_prefix('"') {
             None => Self::new(text),
             Some(quoted) => Self::new(unquoted(quoted).ok_or(IdempotencyKeyError::MALFORMED)?),
@@ -92,8 +93,8 @@ impl<'a> IdempotencyKey<'a> {
     #[must_use]
     pub fn to_header(&self) -> HeaderValue {
         let escaped = self.0.replace('\\', r"\\").replace('"', "\\\"");
-        let mut value =
-            HeaderValue::try_from(format!("\"{escaped}\"")).expect("visible ASCII characters are a header value");
+        let mut value = HeaderValue::try_from(format!("\"{escaped}\""))
+            .expect("visible ASCII characters are a header value");
         value.set_sensitive(true);
         value
     }
@@ -129,7 +130,9 @@ fn unquoted(rest: &str) -> Option<Cow<'_, str>> {
 
 /// A request's `Idempotency-Key` is no key: HTTP 400, gRPC `INVALID_ARGUMENT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an Idempotency-Key is one line of 1 to 255 visible ASCII characters, bare or as a quoted string")]
+#[error(
+    "an Idempotency-Key is one line of 1 to 255 visible ASCII characters, bare or as a quoted string"
+)]
 #[non_exhaustive]
 pub struct IdempotencyKeyError {
     /// The facts, as any layer further out reads them.
@@ -215,7 +218,10 @@ mod tests {
         let mut headers = HeaderMap::new();
         assert_eq!(IdempotencyKey::from_headers(&headers), Ok(None));
         headers.insert(IDEMPOTENCY_KEY, HeaderValue::from_static("one"));
-        assert_eq!(IdempotencyKey::from_headers(&headers), Ok(Some(IdempotencyKey::new("one").unwrap())));
+        assert_eq!(
+            IdempotencyKey::from_headers(&headers),
+            Ok(Some(IdempotencyKey::new("one").unwrap()))
+        );
         headers.append(IDEMPOTENCY_KEY, HeaderValue::from_static("one"));
         assert!(IdempotencyKey::from_headers(&headers).is_err(), "not even the same twice");
         headers.insert(IDEMPOTENCY_KEY, HeaderValue::from_static("\"\""));

@@ -132,7 +132,9 @@ where
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let render = self.render.clone();
         match self.refused.take() {
-            None => RespondFuture { state: State::Called { inner: self.inner.call(request) }, render },
+            None => {
+                RespondFuture { state: State::Called { inner: self.inner.call(request) }, render }
+            }
             Some(refusal) => RespondFuture { state: State::Refused { refusal }, render },
         }
     }
@@ -168,7 +170,9 @@ where
         let this = self.project();
         let outcome = match this.state.project() {
             StateProjection::Called { inner } => ready!(inner.poll(cx)),
-            StateProjection::Refused { refusal } => return Poll::Ready(Ok(rendered(this.render, &**refusal))),
+            StateProjection::Refused { refusal } => {
+                return Poll::Ready(Ok(rendered(this.render, &**refusal)));
+            }
         };
         Poll::Ready(match outcome {
             Ok(response) => Ok(response),

@@ -169,7 +169,9 @@ mod tests {
     /// What [`respond`] makes of a refusal.
     async fn refused(grounds: Grounds) -> Answer {
         let refuses = layer_fn(move |_| {
-            service_fn(move |_: Request<()>| ready(Err::<Answer, Error<Infallible>>(Refused { grounds }.into())))
+            service_fn(move |_: Request<()>| {
+                ready(Err::<Answer, Error<Infallible>>(Refused { grounds }.into()))
+            })
         });
         let Ok(response) = respond(refuses).layer(()).oneshot(Request::new(())).await;
         response
@@ -178,7 +180,8 @@ mod tests {
     /// The same response, passed on by a sealed handler.
     async fn passed_on(response: Answer) -> Answer {
         let mut response = Some(response);
-        let handler = service_fn(move |_: Request<()>| ready(Ok::<_, BoxError>(response.take().unwrap())));
+        let handler =
+            service_fn(move |_: Request<()>| ready(Ok::<_, BoxError>(response.take().unwrap())));
         SealResponseLayer::new().layer(handler).oneshot(Request::new(())).await.unwrap()
     }
 
@@ -196,19 +199,29 @@ mod tests {
         let response = passed_on(response).await;
         assert!(response.extensions().get::<Grounds>().is_none());
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
-        assert_eq!(judge(&response), (Verdict::Throttled { executed: Executed::Maybe, retry_after: None }, true));
+        assert_eq!(
+            judge(&response),
+            (Verdict::Throttled { executed: Executed::Maybe, retry_after: None }, true)
+        );
     }
 
     #[tokio::test]
     async fn a_refusal_after_the_call_promises_nothing_whatever_its_status() {
         let response = refused(Grounds::maybe_executed(RefusalKind::TooMany)).await;
-        assert_eq!(judge(&response).0, Verdict::Throttled { executed: Executed::Maybe, retry_after: None });
+        assert_eq!(
+            judge(&response).0,
+            Verdict::Throttled { executed: Executed::Maybe, retry_after: None }
+        );
     }
 
     #[tokio::test]
     async fn grounds_in_the_extensions_add_no_promise() {
         let response = refused(Grounds::not_executed(RefusalKind::Unavailable)).await;
-        assert_eq!(judge(&response).0, Verdict::transient(Executed::Maybe), "a handler may have passed it on");
+        assert_eq!(
+            judge(&response).0,
+            Verdict::transient(Executed::Maybe),
+            "a handler may have passed it on"
+        );
     }
 
     #[tokio::test]

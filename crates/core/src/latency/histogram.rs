@@ -104,7 +104,11 @@ impl Slice {
             return current == tag;
         }
         // Acquire: the clearing must not begin before the claim is ours.
-        if self.tag.compare_exchange(current, CLEARING | tag, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        if self
+            .tag
+            .compare_exchange(current, CLEARING | tag, Ordering::Acquire, Ordering::Relaxed)
+            .is_err()
+        {
             return false;
         }
         for count in &self.counts {
@@ -161,12 +165,20 @@ mod tests {
     #[test]
     fn every_value_lies_in_a_bucket_a_sixteenth_wide() {
         for exponent in 0..HIGHEST_BITS {
-            for nanos in [(1u64 << exponent) - 1, 1 << exponent, (1 << exponent) + 1, (1 << exponent) * 3 / 2] {
+            for nanos in [
+                (1u64 << exponent) - 1,
+                1 << exponent,
+                (1 << exponent) + 1,
+                (1 << exponent) * 3 / 2,
+            ] {
                 let bucket = bucket_of(nanos);
                 let upper = upper_edge(bucket);
                 assert!(nanos < upper, "{nanos} in {bucket} up to {upper}");
                 let lower = bucket.checked_sub(1).map_or(0, upper_edge);
-                assert!(nanos >= lower && upper - lower <= (lower / 16).max(1024), "{nanos}: {lower}..{upper}");
+                assert!(
+                    nanos >= lower && upper - lower <= (lower / 16).max(1024),
+                    "{nanos}: {lower}..{upper}"
+                );
             }
         }
     }
@@ -174,7 +186,10 @@ mod tests {
     #[test]
     fn the_top_lies_above_any_ceiling_and_takes_what_is_beyond() {
         assert_eq!(bucket_of(u64::MAX), BUCKETS - 1);
-        assert!(upper_edge(BUCKETS - 1) == 1 << HIGHEST_BITS && 1u64 << HIGHEST_BITS > 2 * 3600 * 1_000_000_000);
+        assert!(
+            upper_edge(BUCKETS - 1) == 1 << HIGHEST_BITS
+                && 1u64 << HIGHEST_BITS > 2 * 3600 * 1_000_000_000
+        );
     }
 
     proptest! {

@@ -102,7 +102,8 @@ mod tests {
                 let name: Arc<str> = "name".into();
                 let counters = Counters::<()>::new("calls_total", "layer", Arc::clone(&name));
                 counters.increment(());
-                let states = StateGauges::<()>::new("states", "layer", Arc::clone(&name)).starting_in(());
+                let states =
+                    StateGauges::<()>::new("states", "layer", Arc::clone(&name)).starting_in(());
                 states.show();
                 states.enter(());
                 states.change((), ());

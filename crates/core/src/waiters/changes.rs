@@ -42,7 +42,10 @@ impl<T: Clone> Changes<T> {
     /// No value yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { latest: Arc::new(Mutex::new(Latest { value: None, sequence: 0 })), waiters: Waiters::new() }
+        Self {
+            latest: Arc::new(Mutex::new(Latest { value: None, sequence: 0 })),
+            waiters: Waiters::new(),
+        }
     }
 
     /// Replaces the value, and takes the wakers of the tasks that wait.

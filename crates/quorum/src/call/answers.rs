@@ -113,9 +113,9 @@ impl<Res, Err, const WORDS: usize> Answers<Res, Err, WORDS> {
         self.present - self.progress.called()
     }
 
-    /// How long it took from the start of the call until it was decided. Where an answer decided it,
-    /// that is the time of the last one, [`Answer::after`]: a node whose poll blocks the thread is
-    /// not counted if another has answered before it in the same poll of the call.
+    /// How long it took from the start of the call until it was decided. Where an answer decided
+    /// it, that is the time of the last one, [`Answer::after`]: a node whose poll blocks the thread
+    /// is not counted if another has answered before it in the same poll of the call.
     #[must_use]
     pub const fn elapsed(&self) -> Duration {
         self.elapsed

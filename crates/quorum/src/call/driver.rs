@@ -222,7 +222,8 @@ impl<S: Service<Req>, Req, C, D, const WORDS: usize> Driver<S, Req, C, D, WORDS>
             self.decision = self.progress.decide(&*self.shared.rule);
         }
         if self.decision == Decision::Pending && !is_yes && !self.reserve.is_empty() {
-            let more = self.progress.in_its_place(&*self.shared.rule, self.shared.preference(self.first));
+            let more =
+                self.progress.in_its_place(&*self.shared.rule, self.shared.preference(self.first));
             self.call_later(more, now, Cause::Failure);
         }
     }
@@ -236,8 +237,12 @@ impl<S: Service<Req>, Req, C, D, const WORDS: usize> Driver<S, Req, C, D, WORDS>
         let node = self.shared.order[place];
         if !self.slots.is_waiting(place) {
             self.progress.sent(node);
-        } else if self.progress.is_unready(node) && self.decision == Decision::Pending && !self.reserve.is_empty() {
-            let more = self.progress.in_its_place(&*self.shared.rule, self.shared.preference(self.first));
+        } else if self.progress.is_unready(node)
+            && self.decision == Decision::Pending
+            && !self.reserve.is_empty()
+        {
+            let more =
+                self.progress.in_its_place(&*self.shared.rule, self.shared.preference(self.first));
             let now = self.now().now;
             self.call_later(more, now, Cause::Unready);
         }
@@ -252,7 +257,8 @@ impl<S: Service<Req>, Req, C, D, const WORDS: usize> Driver<S, Req, C, D, WORDS>
         }
         let next = self.progress.after_delay(self.shared.preference(self.first));
         // Counted from now: a process that was stopped does not call all at once when it goes on.
-        self.one_more = self.delay.and_then(|delay| now.checked_add(delay)).filter(|_| next.is_some());
+        self.one_more =
+            self.delay.and_then(|delay| now.checked_add(delay)).filter(|_| next.is_some());
         if let Some(node) = next {
             let mut more = Nodes::EMPTY;
             more.insert(node);
@@ -317,7 +323,8 @@ impl<S: Service<Req>, Req, C, D, const WORDS: usize> Driver<S, Req, C, D, WORDS>
     /// Lets go of the nodes that are still out, and takes the answers that were not taken yet.
     pub(crate) fn finish(&mut self) -> Answers<S::Response, S::Error, WORDS> {
         // The last answer is what decided it, if there was one: its time is known.
-        let last = self.answers.last().filter(|_| self.decision.is_final()).map(|answer| answer.after);
+        let last =
+            self.answers.last().filter(|_| self.decision.is_final()).map(|answer| answer.after);
         let elapsed = last.unwrap_or_else(|| self.elapsed());
         if self.let_go() {
             self.progress.goes_on();

@@ -11,10 +11,10 @@ use crate::Nodes;
 ///
 /// Its source is its [`Grounds`], by which the layers further out know it. `Incomplete` is *timed
 /// out*. `Lost` is what all the nodes' failures were: *unacceptable* if each was the caller's
-/// fault, *conflict* or *request timeout*, both repeatable, if none counts against a node and some may
-/// pass, *too many* if each node had too much to do, otherwise *unavailable*, and comes back when the
-/// first of them does. The request was not executed only if that is certain of each node. The
-/// errors of the nodes are not in the chain, for they are several: see [`Answers::errors`].
+/// fault, *conflict* or *request timeout*, both repeatable, if none counts against a node and some
+/// may pass, *too many* if each node had too much to do, otherwise *unavailable*, and comes back
+/// when the first of them does. The request was not executed only if that is certain of each node.
+/// The errors of the nodes are not in the chain, for they are several: see [`Answers::errors`].
 ///
 /// Where responses cannot be shared between threads, as bodies of HTTP mostly cannot, a `BoxError`
 /// is made of [`without_results`](Self::without_results).
@@ -73,7 +73,9 @@ impl<Res, Err, const WORDS: usize> CallError<Res, Err, WORDS> {
     #[must_use]
     pub fn without_results(self) -> CallError<(), (), WORDS> {
         match self {
-            Self::Lost { answers, grounds } => CallError::Lost { answers: answers.without_results(), grounds },
+            Self::Lost { answers, grounds } => {
+                CallError::Lost { answers: answers.without_results(), grounds }
+            }
             Self::Incomplete { answers, grounds } => {
                 CallError::Incomplete { answers: answers.without_results(), grounds }
             }
@@ -94,7 +96,10 @@ impl<Res, Err, const WORDS: usize> fmt::Debug for CallError<Res, Err, WORDS> {
             Self::Lost { .. } => "Lost",
             Self::Incomplete { .. } => "Incomplete",
         };
-        f.debug_struct(name).field("answers", self.answers()).field("grounds", &self.grounds()).finish()
+        f.debug_struct(name)
+            .field("answers", self.answers())
+            .field("grounds", &self.grounds())
+            .finish()
     }
 }
 

@@ -37,7 +37,8 @@ where
     Req: Clone,
     C: Classify<S::Response, S::Error>,
 {
-    type Output = Result<Answers<S::Response, S::Error, WORDS>, CallError<S::Response, S::Error, WORDS>>;
+    type Output =
+        Result<Answers<S::Response, S::Error, WORDS>, CallError<S::Response, S::Error, WORDS>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let driver = &mut self.driver;
@@ -63,8 +64,12 @@ where
     }
 }
 
-impl<S: Service<Req>, Req, C, D, const WORDS: usize> fmt::Debug for QuorumFuture<S, Req, C, D, WORDS> {
+impl<S: Service<Req>, Req, C, D, const WORDS: usize> fmt::Debug
+    for QuorumFuture<S, Req, C, D, WORDS>
+{
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QuorumFuture").field("decision", &self.driver.decision()).finish_non_exhaustive()
+        f.debug_struct("QuorumFuture")
+            .field("decision", &self.driver.decision())
+            .finish_non_exhaustive()
     }
 }

@@ -44,7 +44,11 @@ pub struct Reached<Res, Err> {
 impl<Res, Err> fmt::Debug for Reached<Res, Err> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { level, answers, elapsed } = self;
-        f.debug_struct("Reached").field("level", level).field("answers", answers).field("elapsed", elapsed).finish()
+        f.debug_struct("Reached")
+            .field("level", level)
+            .field("answers", answers)
+            .field("elapsed", elapsed)
+            .finish()
     }
 }
 
@@ -99,7 +103,9 @@ impl<S: Service<Req>, Req, C, D, const WORDS: usize> Levels<S, Req, C, D, WORDS>
         match self.reached {
             None if self.driver.yes() > 0 => Some(Level::One),
             // A rule by which no node at all is a quorum is won without a yes.
-            None | Some(Level::One) if self.driver.decision() == Decision::Won => Some(Level::Quorum),
+            None | Some(Level::One) if self.driver.decision() == Decision::Won => {
+                Some(Level::Quorum)
+            }
             Some(Level::Quorum) if self.is_complete => Some(Level::All),
             _ => None,
         }
@@ -137,8 +143,12 @@ where
                     return Poll::Ready(None);
                 }
                 (Decision::Won | Decision::Pending, Event::Answered) => continue,
-                (Decision::Pending, Event::TimeIsOver) => (Outcome::Incomplete, CallError::incomplete),
-                (Decision::Lost, _) | (Decision::Pending, Event::AllAnswered) => (Outcome::Lost, CallError::lost),
+                (Decision::Pending, Event::TimeIsOver) => {
+                    (Outcome::Incomplete, CallError::incomplete)
+                }
+                (Decision::Lost, _) | (Decision::Pending, Event::AllAnswered) => {
+                    (Outcome::Lost, CallError::lost)
+                }
             };
             this.is_done = true;
             this.driver.settle(outcome);

@@ -136,13 +136,16 @@ impl<M, F> Quorum<M, F> {
         // The rule first: it refuses how many there are before each is compared with each.
         let rule: SharedRule = Arc::new((self.rule)(endpoints.len())?);
         for (second, endpoint) in endpoints.iter().enumerate() {
-            if let Some(first) = endpoints[..second].iter().position(|earlier| earlier == endpoint) {
+            if let Some(first) = endpoints[..second].iter().position(|earlier| earlier == endpoint)
+            {
                 return Err(MakeError::EndpointTwice { first, second });
             }
         }
-        let makers = endpoints.into_iter().map(|endpoint| Maker { make: self.make.clone(), endpoint });
+        let makers =
+            endpoints.into_iter().map(|endpoint| Maker { make: self.make.clone(), endpoint });
         let config = CallConfig::all_at_once().named(format!("{}-make", self.settings.name));
-        let mut call = QuorumCall::new(Arc::clone(&rule), makers.enumerate(), config)?.classify(EveryError);
+        let mut call =
+            QuorumCall::new(Arc::clone(&rule), makers.enumerate(), config)?.classify(EveryError);
         Ok(State::Making { levels: call.levels(()), rule })
     }
 }
@@ -212,7 +215,9 @@ where
         let (levels, rule) = match this.state.project() {
             StateProjection::Making { levels, rule } => (levels, rule),
             StateProjection::Refused { error } => {
-                return Poll::Ready(Err(error.take().expect("a future is not polled after it was ready")));
+                return Poll::Ready(Err(error
+                    .take()
+                    .expect("a future is not polled after it was ready")));
             }
         };
         loop {
@@ -227,7 +232,8 @@ where
                 }
                 Poll::Ready(Some(Err(error))) => {
                     let answers = mem::take(this.made).into_iter().chain(error.into_answers());
-                    let errors = answers.filter_map(|answer| Some((answer.node, answer.result.err()?)));
+                    let errors =
+                        answers.filter_map(|answer| Some((answer.node, answer.result.err()?)));
                     return Poll::Ready(Err(MakeError::Lost { errors: errors.collect() }));
                 }
                 Poll::Ready(None) => break,

@@ -150,13 +150,21 @@ mod tests {
     fn the_delay_is_a_quantile_of_what_was_seen_within_bounds() {
         let pace = hedged(Hedge::new(5 * MS, 80 * MS));
         let now = CLOCK.now();
-        assert_eq!(pace.delay(now), Some(80 * MS), "without knowledge no more is sent than it takes");
+        assert_eq!(
+            pace.delay(now),
+            Some(80 * MS),
+            "without knowledge no more is sent than it takes"
+        );
         (1..=100).for_each(|ms| pace.answered(now + ms * MS / 2, now));
         let delay = pace.delay(now).unwrap();
         assert!(delay >= 47 * MS && delay <= 51 * MS, "{delay:?}");
         (0..10_000).for_each(|_| pace.answered(now + MS, now));
         assert_eq!(pace.delay(now), Some(5 * MS));
-        assert_eq!(pace.delay(now + Duration::from_secs(120)), Some(80 * MS), "what is old does not count");
+        assert_eq!(
+            pace.delay(now + Duration::from_secs(120)),
+            Some(80 * MS),
+            "what is old does not count"
+        );
     }
 
     #[test]

@@ -124,7 +124,11 @@ impl<const WORDS: usize> Progress<WORDS> {
             RefusalKind::Unacceptable
         } else if all_are(self.permanent | self.repeatable) {
             // A conflict is repeatable only with a time to come back.
-            if self.retry_after.is_some() { RefusalKind::Conflict } else { RefusalKind::RequestTimeout }
+            if self.retry_after.is_some() {
+                RefusalKind::Conflict
+            } else {
+                RefusalKind::RequestTimeout
+            }
         } else if all_are(self.throttled) {
             RefusalKind::TooMany
         } else {
@@ -135,7 +139,11 @@ impl<const WORDS: usize> Progress<WORDS> {
 
     /// The grounds of this kind, with what is known of execution.
     pub(crate) fn grounds_of(&self, kind: RefusalKind) -> Grounds {
-        if self.executed().is_empty() { Grounds::not_executed(kind) } else { Grounds::maybe_executed(kind) }
+        if self.executed().is_empty() {
+            Grounds::not_executed(kind)
+        } else {
+            Grounds::maybe_executed(kind)
+        }
     }
 
     /// The nodes that were called and have not answered.
@@ -223,7 +231,11 @@ mod tests {
         let order = [3, 0, 1, 2];
         assert_eq!(opening(&rule, order.into_iter(), NodeSet::ALL), set([3, 0]));
         assert_eq!(opening(&rule, order.into_iter(), set([0, 2])), set([0, 2]));
-        assert_eq!(opening(&rule, order.into_iter(), set([2])), set([2, 3]), "the readiness of one more is awaited");
+        assert_eq!(
+            opening(&rule, order.into_iter(), set([2])),
+            set([2, 3]),
+            "the readiness of one more is awaited"
+        );
     }
 
     #[test]
@@ -251,7 +263,8 @@ mod tests {
 
     #[test]
     fn a_failure_is_made_up_for_by_as_many_as_it_takes() {
-        let halves = [set([1, 2, 3]), set([3, 4, 5])].map(|half| Threshold::majority(half).unwrap());
+        let halves =
+            [set([1, 2, 3]), set([3, 4, 5])].map(|half| Threshold::majority(half).unwrap());
         let rule = Joint::new(halves).unwrap();
         let order = [3, 1, 4, 2, 5];
         assert_eq!(opening(&rule, order.into_iter(), NodeSet::ALL), set([3, 1, 4]));
@@ -301,9 +314,15 @@ mod tests {
         let as_verdict = |verdicts| Verdict::from(lost(verdicts));
         // With a time to come back, without one, and beside a no that is the caller's fault.
         let grounds = lost([repeatable(no, soon), repeatable(maybe, None)]);
-        assert_eq!((grounds.kind, Verdict::from(grounds)), (RefusalKind::Conflict, repeatable(maybe, soon)));
+        assert_eq!(
+            (grounds.kind, Verdict::from(grounds)),
+            (RefusalKind::Conflict, repeatable(maybe, soon))
+        );
         let grounds = lost([repeatable(no, None); 2]);
-        assert_eq!((grounds.kind, Verdict::from(grounds)), (RefusalKind::RequestTimeout, repeatable(no, None)));
+        assert_eq!(
+            (grounds.kind, Verdict::from(grounds)),
+            (RefusalKind::RequestTimeout, repeatable(no, None))
+        );
         assert_eq!(as_verdict([Verdict::Permanent, repeatable(no, soon)]), repeatable(maybe, soon));
         // A node that failed is one that failed, whatever the other says.
         for failed in [FAILED, Verdict::throttled(), Verdict::Ignored] {

@@ -155,8 +155,15 @@ impl<S, C, X, D, const WORDS: usize> QuorumCall<S, C, X, D, WORDS> {
     #[must_use]
     pub fn http(
         self,
-    ) -> QuorumCall<S, steadfast_core::http::HttpClassifier, steadfast_core::http::HttpContext, D, WORDS> {
-        self.classify(steadfast_core::http::HttpClassifier).context(steadfast_core::http::HttpContext)
+    ) -> QuorumCall<
+        S,
+        steadfast_core::http::HttpClassifier,
+        steadfast_core::http::HttpContext,
+        D,
+        WORDS,
+    > {
+        self.classify(steadfast_core::http::HttpClassifier)
+            .context(steadfast_core::http::HttpContext)
     }
 
     /// For gRPC: the deadline from the request's extensions, answers judged by their status. A
@@ -165,8 +172,15 @@ impl<S, C, X, D, const WORDS: usize> QuorumCall<S, C, X, D, WORDS> {
     #[must_use]
     pub fn grpc(
         self,
-    ) -> QuorumCall<S, steadfast_core::tonic::GrpcClassifier, steadfast_core::http::HttpContext, D, WORDS> {
-        self.classify(steadfast_core::tonic::GrpcClassifier).context(steadfast_core::http::HttpContext)
+    ) -> QuorumCall<
+        S,
+        steadfast_core::tonic::GrpcClassifier,
+        steadfast_core::http::HttpContext,
+        D,
+        WORDS,
+    > {
+        self.classify(steadfast_core::tonic::GrpcClassifier)
+            .context(steadfast_core::http::HttpContext)
     }
 
     /// Hands the nodes' calls that are under way when the call is decided to `on_decided`:
@@ -265,7 +279,9 @@ where
     }
 }
 
-impl<S: Clone, C: Clone, X: Clone, D: Clone, const WORDS: usize> Clone for QuorumCall<S, C, X, D, WORDS> {
+impl<S: Clone, C: Clone, X: Clone, D: Clone, const WORDS: usize> Clone
+    for QuorumCall<S, C, X, D, WORDS>
+{
     /// Another handle, without readiness.
     fn clone(&self) -> Self {
         Self {

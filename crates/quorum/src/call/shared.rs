@@ -43,7 +43,9 @@ impl<const WORDS: usize> Shared<WORDS> {
     pub(crate) fn next_turn(&self) -> usize {
         // Relaxed: no other memory depends on it. When the count wraps, one node's turn comes
         // twice.
-        self.turn.as_ref().map_or(0, |turn| turn.fetch_add(1, Ordering::Relaxed) % self.order.len().max(1))
+        self.turn
+            .as_ref()
+            .map_or(0, |turn| turn.fetch_add(1, Ordering::Relaxed) % self.order.len().max(1))
     }
 
     /// All places, the preferred one first.

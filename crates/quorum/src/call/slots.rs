@@ -56,7 +56,9 @@ impl<S: Service<Req>, Req> NodeCall<S, Req> {
                 }
             }
         }
-        let NodeCallProjection::Calling { future, since } = self.as_mut().project() else { return Poll::Pending };
+        let NodeCallProjection::Calling { future, since } = self.as_mut().project() else {
+            return Poll::Pending;
+        };
         let (result, since) = (ready!(future.poll(cx)), *since);
         // What the call held is dropped now that it has answered, not with the slowest of the
         // others.
@@ -82,7 +84,13 @@ pin_project! {
 
 impl<S: Service<Req>, Req> Chunk<S, Req> {
     const fn new() -> Self {
-        Self { a: NodeCall::Idle, b: NodeCall::Idle, c: NodeCall::Idle, d: NodeCall::Idle, e: NodeCall::Idle }
+        Self {
+            a: NodeCall::Idle,
+            b: NodeCall::Idle,
+            c: NodeCall::Idle,
+            d: NodeCall::Idle,
+            e: NodeCall::Idle,
+        }
     }
 
     #[inline]
@@ -122,7 +130,13 @@ impl<S: Service<Req>, Req, const WORDS: usize> Slots<S, Req, WORDS> {
     }
 
     /// A call that is made once the service is ready.
-    pub(crate) fn ready_then_call(&mut self, place: usize, service: S, request: Req, since: Instant) {
+    pub(crate) fn ready_then_call(
+        &mut self,
+        place: usize,
+        service: S,
+        request: Req,
+        since: Instant,
+    ) {
         self.set(place, NodeCall::Readying { service, request: Some(request), since });
     }
 
@@ -146,7 +160,11 @@ impl<S: Service<Req>, Req, const WORDS: usize> Slots<S, Req, WORDS> {
     }
 
     /// Polls a call that is under way. If it panics, it is not polled again.
-    pub(crate) fn poll(&mut self, place: usize, cx: &mut Context<'_>) -> Poll<Ended<S::Response, S::Error>> {
+    pub(crate) fn poll(
+        &mut self,
+        place: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Ended<S::Response, S::Error>> {
         self.pending.remove(place);
         let polled = self.slot(place).poll(cx);
         if polled.is_pending() {

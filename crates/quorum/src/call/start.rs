@@ -38,7 +38,8 @@ impl<S, C, X, D, const WORDS: usize> QuorumCall<S, C, X, D, WORDS> {
         };
         let behaviours = (classifier.clone(), on_decided.clone());
         let request = (!is_late).then_some(request);
-        let mut driver = Driver::new(Arc::clone(shared), behaviours, request, (started, deadline), first);
+        let mut driver =
+            Driver::new(Arc::clone(shared), behaviours, request, (started, deadline), first);
         let mut left = called.len();
         if is_late {
             nodes.iter_mut().for_each(Node::release);

@@ -47,7 +47,8 @@ impl<S: Service<Req>, Req, const WORDS: usize> Future for Stragglers<S, Req, WOR
         for place in this.slots.pending() {
             // A call that panics is not polled again: no code sees the state in which the panic
             // left it.
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(this.slots.poll(place, cx)))) {
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(this.slots.poll(place, cx))))
+            {
                 this.panic = Some(panic);
             }
         }

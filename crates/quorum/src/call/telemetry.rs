@@ -73,7 +73,10 @@ impl Labels for Cause {
 /// The name of calls, and what is counted under it.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
-    #[cfg_attr(not(feature = "tracing"), expect(dead_code, reason = "only events carry the name from here"))]
+    #[cfg_attr(
+        not(feature = "tracing"),
+        expect(dead_code, reason = "only events carry the name from here")
+    )]
     name: Arc<str>,
     calls: Counters<Outcome>,
     requests: Counters<Cause>,

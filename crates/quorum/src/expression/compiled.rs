@@ -70,7 +70,9 @@ impl<const WORDS: usize> Expression<WORDS> {
     /// Whether enough of a gate's nodes and gates hold.
     #[inline]
     fn holds(&self, gate: &Gate<WORDS>, nodes: Nodes<WORDS>) -> bool {
-        let Some(mut missing) = gate.needed.checked_sub((nodes & gate.nodes).len()) else { return true };
+        let Some(mut missing) = gate.needed.checked_sub((nodes & gate.nodes).len()) else {
+            return true;
+        };
         let inside = &self.gates[gate.first..gate.end];
         for (index, gate) in inside.iter().enumerate() {
             if missing == 0 || missing > inside.len() - index {
@@ -97,7 +99,9 @@ impl Expression {
 impl<const WORDS: usize> Rule<WORDS> for Expression<WORDS> {
     #[inline]
     fn is_quorum(&self, nodes: Nodes<WORDS>) -> bool {
-        self.table.look_up(nodes & self.members).unwrap_or_else(|| self.holds(&self.gates[0], nodes))
+        self.table
+            .look_up(nodes & self.members)
+            .unwrap_or_else(|| self.holds(&self.gates[0], nodes))
     }
 
     #[inline]
@@ -145,7 +149,9 @@ mod tests {
         let site = |first: usize| Expr::choose(2, first..first + 3);
         // Three gates and a node: once at numbers that the table holds, once at some that it does
         // not.
-        let expr = |first: usize| Expr::choose(3, [site(first + 3), site(first), site(first + 6), (first + 1).into()]);
+        let expr = |first: usize| {
+            Expr::choose(3, [site(first + 3), site(first), site(first + 6), (first + 1).into()])
+        };
         let (low, high) = (Expression::new(expr(0)).unwrap(), Expression::new(expr(50)).unwrap());
         for set in 0..1 << 9 {
             let [nodes, far] = [set, set << 50].map(Nodes::from_bits);

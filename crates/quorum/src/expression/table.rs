@@ -29,7 +29,9 @@ impl Table {
         }
         let sets = 1_u64 << nodes;
         let answer = |set: u64| u64::from(rule.is_quorum(Nodes::from_word(set)));
-        let word = |first: u64| (first..sets.min(first + 64)).fold(0, |word, set| word | answer(set) << (set - first));
+        let word = |first: u64| {
+            (first..sets.min(first + 64)).fold(0, |word, set| word | answer(set) << (set - first))
+        };
         Self((0..sets).step_by(64).map(word).collect())
     }
 

@@ -52,10 +52,11 @@ impl<V: Eq, R: Rule<WORDS>, const WORDS: usize> ValueTally<V, R, WORDS> {
     }
 
     fn count(&mut self, node: usize, value: V) {
-        let index = self.values.iter().position(|(known, _)| *known == value).unwrap_or_else(|| {
-            self.values.push((value, Nodes::EMPTY));
-            self.values.len() - 1
-        });
+        let index =
+            self.values.iter().position(|(known, _)| *known == value).unwrap_or_else(|| {
+                self.values.push((value, Nodes::EMPTY));
+                self.values.len() - 1
+            });
         let voters = &mut self.values[index].1;
         voters.insert(node);
         if self.chosen.is_none() && self.rule.is_quorum(*voters) {
@@ -72,7 +73,8 @@ impl<V: Eq, R: Rule<WORDS>, const WORDS: usize> ValueTally<V, R, WORDS> {
         }
         let open = self.roll.open();
         let mut voters = self.values.iter().map(|(_, voters)| *voters);
-        let possible = self.rule.is_quorum(open) || voters.any(|voters| self.rule.is_quorum(voters | open));
+        let possible =
+            self.rule.is_quorum(open) || voters.any(|voters| self.rule.is_quorum(voters | open));
         if possible { Decision::Pending } else { Decision::Lost }
     }
 
@@ -98,6 +100,9 @@ impl<V, R, const WORDS: usize> fmt::Debug for ValueTally<V, R, WORDS> {
     /// Without the values, which may be secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let voters: Vec<_> = self.values.iter().map(|(_, voters)| voters).collect();
-        f.debug_struct("ValueTally").field("voters", &voters).field("chosen", &self.chosen).finish_non_exhaustive()
+        f.debug_struct("ValueTally")
+            .field("voters", &voters)
+            .field("chosen", &self.chosen)
+            .finish_non_exhaustive()
     }
 }

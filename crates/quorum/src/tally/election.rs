@@ -7,9 +7,9 @@ use crate::{Decision, IntersectionError, Rule};
 /// votes come. Votes of other terms do not count.
 ///
 /// At most one is elected as long as no node votes for two candidates in one term, not even after a
-/// restart: a node stores its vote before it sends it. When the votes are split, it is lost, and the
-/// next term has an election of its own. (D. Ongaro, J. Ousterhout: *In Search of an Understandable
-/// Consensus Algorithm*, 2014, section 5.2.)
+/// restart: a node stores its vote before it sends it. When the votes are split, it is lost, and
+/// the next term has an election of its own. (D. Ongaro, J. Ousterhout: *In Search of an
+/// Understandable Consensus Algorithm*, 2014, section 5.2.)
 ///
 /// ```
 /// use steadfast_quorum::{Cast, Decision, Election, Threshold};
@@ -40,8 +40,8 @@ impl<C: Eq, R: Rule<WORDS>, const WORDS: usize> Election<C, R, WORDS> {
         Ok(Self { term, tally: ValueTally::new(rule) })
     }
 
-    /// Takes a node's vote. One of another term is ignored; if that is a later one, this election is
-    /// over.
+    /// Takes a node's vote. One of another term is ignored; if that is a later one, this election
+    /// is over.
     pub fn vote(&mut self, node: usize, term: u64, candidate: C) -> Cast {
         if term == self.term { self.tally.vote(node, candidate) } else { Cast::OtherTerm }
     }

@@ -113,7 +113,9 @@ impl<R: Rule<WORDS>, const WORDS: usize> SuspicionTally<R, WORDS> {
     #[must_use]
     pub fn dead(&self, now: Instant) -> Nodes<WORDS> {
         let mut dead = Nodes::EMPTY;
-        for suspect in self.members.iter().filter(|suspect| self.decide(*suspect, now) == Decision::Won) {
+        for suspect in
+            self.members.iter().filter(|suspect| self.decide(*suspect, now) == Decision::Won)
+        {
             dead.insert(suspect);
         }
         dead

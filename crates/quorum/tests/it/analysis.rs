@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 use steadfast_quorum::{
-    AnalysisError, Expr, Expression, IntersectionError, Joint, NodeSet, Nodes, Rule, SEARCH_LIMIT, Threshold, Weighted,
+    AnalysisError, Expr, Expression, IntersectionError, Joint, NodeSet, Nodes, Rule, SEARCH_LIMIT,
+    Threshold, Weighted,
 };
 
 use crate::rules::{Subject, all};
@@ -14,7 +15,8 @@ fn masks(subject: &Subject) -> impl Iterator<Item = u64> {
 /// The quorums that are none without any one of their nodes.
 fn minimal(subject: &Subject) -> Vec<u64> {
     let is_minimal = |mask: u64| {
-        let fewer = (0..subject.nodes).filter(|node| mask >> node & 1 == 1).map(|node| mask & !(1 << node));
+        let fewer =
+            (0..subject.nodes).filter(|node| mask >> node & 1 == 1).map(|node| mask & !(1 << node));
         (subject.model)(mask) && fewer.into_iter().all(|mask| !(subject.model)(mask))
     };
     masks(subject).filter(|mask| is_minimal(*mask)).collect()
@@ -33,7 +35,8 @@ fn the_minimal_quorums_are_all_there_are_and_each_once() {
 #[test]
 fn so_many_may_fail_whichever_they_are_and_one_more_may_not() {
     for subject in all(7) {
-        let blocked = masks(&subject).filter(|failed| !(subject.model)(!failed & ((1 << subject.nodes) - 1)));
+        let blocked =
+            masks(&subject).filter(|failed| !(subject.model)(!failed & ((1 << subject.nodes) - 1)));
         let fewest = blocked.map(u64::count_ones).min().unwrap() as usize;
         assert_eq!(subject.rule.resilience(), Ok(fewest - 1), "{}", subject.name);
     }
@@ -49,7 +52,12 @@ fn two_rules_meet_or_are_shown_quorums_that_do_not() {
             match one.rule.intersects(&*other.rule) {
                 Ok(()) => assert!(!apart, "{} and {}", one.name, other.name),
                 Err(IntersectionError::Disjoint { first, second }) => {
-                    assert!(apart && first.is_disjoint(second), "{} and {}: {first} {second}", one.name, other.name);
+                    assert!(
+                        apart && first.is_disjoint(second),
+                        "{} and {}: {first} {second}",
+                        one.name,
+                        other.name
+                    );
                     assert!(one.rule.is_quorum(first) && other.rule.is_quorum(second));
                 }
                 Err(error) => panic!("{} and {}: {error}", one.name, other.name),
@@ -79,7 +87,10 @@ fn what_is_too_much_to_look_at_is_an_error_and_never_an_answer() {
     assert_eq!(rule.resilience(), Err(too_large));
     assert_eq!(rule.intersects(&rule), Err(too_large.into()));
     assert_eq!(rule.minimal_quorums(10), Err(AnalysisError::TooLarge { limit: 10 }));
-    assert_eq!(Threshold::majority_of(5).unwrap().minimal_quorums(0), Err(AnalysisError::TooLarge { limit: 0 }));
+    assert_eq!(
+        Threshold::majority_of(5).unwrap().minimal_quorums(0),
+        Err(AnalysisError::TooLarge { limit: 0 })
+    );
     // A threshold is calculated, whatever its size.
     let rule = Threshold::majority(Nodes::<16>::ALL).unwrap();
     assert_eq!((rule.resilience(), rule.intersects(&rule)), (Ok(511), Ok(())));
@@ -100,7 +111,8 @@ fn rules_with_many_quorums_meet_others_that_have_few_and_joint_ones_by_any_of_th
     let many = Weighted::majority((0..40).map(|node| (node, 1000 + node as u32))).unwrap();
     let few = Threshold::all(NodeSet::first(40).unwrap()).unwrap();
     assert_eq!((many.intersects(&few), few.intersects(&many)), (Ok(()), Ok(())));
-    let halves = [0..15, 12..27].map(|half| Threshold::majority(NodeSet::of(half).unwrap()).unwrap());
+    let halves =
+        [0..15, 12..27].map(|half| Threshold::majority(NodeSet::of(half).unwrap()).unwrap());
     let joint = Joint::new(halves).unwrap();
     assert_eq!(joint.intersects(&joint), Ok(()));
 }
@@ -108,7 +120,9 @@ fn rules_with_many_quorums_meet_others_that_have_few_and_joint_ones_by_any_of_th
 #[test]
 fn a_part_that_nobody_wins_already_blocks_no_joint_rule() {
     let vacuous = Odd(|_| true);
-    let joint = Joint::new([Box::new(vacuous) as Box<dyn Rule>, Box::new(Threshold::of(2, 5).unwrap())]).unwrap();
+    let joint =
+        Joint::new([Box::new(vacuous) as Box<dyn Rule>, Box::new(Threshold::of(2, 5).unwrap())])
+            .unwrap();
     assert_eq!(joint.resilience(), Ok(3));
 }
 
@@ -126,7 +140,10 @@ fn a_rule_that_counts_whatever_it_is_given_is_asked_about_its_members_only() {
     }
     let set = |nodes: &[usize]| NodeSet::of(nodes.iter().copied()).unwrap();
     assert_eq!(Three.decide(NodeSet::EMPTY, set(&[0, 1, 2])), steadfast_quorum::Decision::Lost);
-    assert_eq!(Three.decide(set(&[0, 7, 8, 9]), NodeSet::EMPTY), steadfast_quorum::Decision::Pending);
+    assert_eq!(
+        Three.decide(set(&[0, 7, 8, 9]), NodeSet::EMPTY),
+        steadfast_quorum::Decision::Pending
+    );
     assert_eq!(Three.committed_index(&[9, 1, 5, 0, 0, 9, 9]), Some(1));
     assert!((&Three).dual().is_quorum(set(&[0, 1, 2])) && !(&Three).dual().is_quorum(set(&[0, 1])));
 }
@@ -191,9 +208,11 @@ impl Rule for AnyOf {
 impl AnyOf {
     /// Those that contain no other, each once.
     fn minimal(&self) -> Vec<u64> {
-        let contains_another =
-            |quorum: u64| self.quorums.iter().any(|other| *other != quorum && quorum & other == *other);
-        let mut minimal: Vec<u64> = self.quorums.iter().copied().filter(|quorum| !contains_another(*quorum)).collect();
+        let contains_another = |quorum: u64| {
+            self.quorums.iter().any(|other| *other != quorum && quorum & other == *other)
+        };
+        let mut minimal: Vec<u64> =
+            self.quorums.iter().copied().filter(|quorum| !contains_another(*quorum)).collect();
         minimal.sort_unstable();
         minimal.dedup();
         minimal

@@ -36,8 +36,12 @@ fn majority_of(count: usize) -> Threshold {
 
 /// A call over as many probes as the rule has members, and the controls of the probes, in the order
 /// of the nodes' numbers.
-fn call_over(rule: impl Rule + Send + Sync + 'static, config: CallConfig) -> (Vec<Control>, QuorumCall<Probe>) {
-    let probes: Vec<(usize, Probe)> = rule.members().iter().map(|node| (node, Probe::new())).collect();
+fn call_over(
+    rule: impl Rule + Send + Sync + 'static,
+    config: CallConfig,
+) -> (Vec<Control>, QuorumCall<Probe>) {
+    let probes: Vec<(usize, Probe)> =
+        rule.members().iter().map(|node| (node, Probe::new())).collect();
     let controls = probes.iter().map(|(_, probe)| probe.control()).collect();
     (controls, QuorumCall::new(rule, probes, config).unwrap())
 }

@@ -32,7 +32,12 @@ fn every_rule_decides_as_a_brute_force_model_does_on_all_sets_of_votes() {
         for yes in 0..1 << subject.nodes {
             for no in 0..1 << subject.nodes {
                 let decided = subject.rule.decide(NodeSet::from_bits(yes), NodeSet::from_bits(no));
-                assert_eq!(decided, by_definition(&subject, yes, no), "{}: {yes:b} {no:b}", subject.name);
+                assert_eq!(
+                    decided,
+                    by_definition(&subject, yes, no),
+                    "{}: {yes:b} {no:b}",
+                    subject.name
+                );
             }
         }
     }

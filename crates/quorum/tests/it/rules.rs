@@ -45,15 +45,23 @@ fn thresholds(n: usize, all: &mut Vec<Subject>) {
     let members = NodeSet::first(n).unwrap();
     for needed in 1..=n {
         let rule = Threshold::of(needed, n).unwrap();
-        all.push(subject(format!("{needed} of {n}"), n, rule, move |mask| count(mask, 0..n) >= needed));
-        all.push(subject(format!("dual of {needed} of {n}"), n, rule.dual(), move |mask| count(!mask, 0..n) < needed));
+        all.push(subject(format!("{needed} of {n}"), n, rule, move |mask| {
+            count(mask, 0..n) >= needed
+        }));
+        all.push(subject(format!("dual of {needed} of {n}"), n, rule.dual(), move |mask| {
+            count(!mask, 0..n) < needed
+        }));
     }
     let majority = Threshold::majority(members).unwrap();
-    all.push(subject(format!("majority of {n}"), n, majority, move |mask| 2 * count(mask, 0..n) > n));
+    all.push(subject(format!("majority of {n}"), n, majority, move |mask| {
+        2 * count(mask, 0..n) > n
+    }));
     for f in 0..n {
         if let Ok(rule) = Threshold::dissemination(members, f) {
             // Two quorums of so many have more than f nodes in common.
-            all.push(subject(format!("{n} with {f} faults"), n, rule, move |mask| 2 * count(mask, 0..n) > n + f));
+            all.push(subject(format!("{n} with {f} faults"), n, rule, move |mask| {
+                2 * count(mask, 0..n) > n + f
+            }));
         }
         if let Ok(rule) = Threshold::masking(members, f) {
             all.push(subject(format!("{n} masking {f} faults"), n, rule, move |mask| {
@@ -65,19 +73,26 @@ fn thresholds(n: usize, all: &mut Vec<Subject>) {
 
 fn weights(n: usize, all: &mut Vec<Subject>) {
     let weights = [3, 0, 1, 4, 1, 5, 9];
-    let weigh = move |mask: u64| (0..n).filter(|node| has(mask, *node)).map(|node| weights[node]).sum::<u32>();
+    let weigh = move |mask: u64| {
+        (0..n).filter(|node| has(mask, *node)).map(|node| weights[node]).sum::<u32>()
+    };
     let pairs = || (0..n).map(|node| (node, weights[node]));
     let total = weigh(u64::MAX);
     for needed in [1, total / 2 + 1, total] {
         let rule = Weighted::new(needed.into(), pairs()).unwrap();
-        all.push(subject(format!("weight {needed} of {total}"), n, rule, move |mask| weigh(mask) >= needed));
+        all.push(subject(format!("weight {needed} of {total}"), n, rule, move |mask| {
+            weigh(mask) >= needed
+        }));
     }
     let majority = Weighted::majority(pairs()).unwrap();
-    all.push(subject(format!("half the weight of {n}"), n, majority, move |mask| 2 * weigh(mask) > total));
+    all.push(subject(format!("half the weight of {n}"), n, majority, move |mask| {
+        2 * weigh(mask) > total
+    }));
 }
 
 fn joints(all: &mut Vec<Subject>) {
-    let majority = |nodes: &[usize]| Threshold::majority(NodeSet::of(nodes.iter().copied()).unwrap()).unwrap();
+    let majority =
+        |nodes: &[usize]| Threshold::majority(NodeSet::of(nodes.iter().copied()).unwrap()).unwrap();
     let model = |sets: Vec<Vec<usize>>| {
         move |mask: u64| sets.iter().all(|set| 2 * count(mask, set.iter().copied()) > set.len())
     };
@@ -104,13 +119,16 @@ fn expressions(all: &mut Vec<Subject>) {
         let rest = !mask;
         !((row(rest, 0) == 3 || row(rest, 1) == 3) && row(rest, 0) > 0 && row(rest, 1) > 0)
     }));
-    let hierarchy = Expr::majority([Expr::majority([0, 1, 2]), Expr::from(3), Expr::majority([4, 5, 6])]);
+    let hierarchy =
+        Expr::majority([Expr::majority([0, 1, 2]), Expr::from(3), Expr::majority([4, 5, 6])]);
     all.push(subject("hierarchy", 7, rule(hierarchy), move |mask| {
         let site = |first| count(mask, first..first + 3) >= 2;
         usize::from(site(0)) + usize::from(has(mask, 3)) + usize::from(site(4)) >= 2
     }));
     // A node may stand in several places.
-    let shared = (Expr::from(0) & Expr::any([1, 2])) | Expr::all([1, 2, 3]) | (Expr::choose(2, [0, 4, 5]) & 6);
+    let shared = (Expr::from(0) & Expr::any([1, 2]))
+        | Expr::all([1, 2, 3])
+        | (Expr::choose(2, [0, 4, 5]) & 6);
     all.push(subject("nodes in several places", 7, rule(shared), move |mask| {
         let pair = has(mask, 0) && (has(mask, 1) || has(mask, 2));
         pair || count(mask, [1, 2, 3]) == 3 || (count(mask, [0, 4, 5]) >= 2 && has(mask, 6))
@@ -119,10 +137,14 @@ fn expressions(all: &mut Vec<Subject>) {
 }
 
 fn pairs() -> Vec<Subject> {
-    let pair = ReadWrite::of_reads(Expression::new(Expr::any([Expr::all([0, 1, 2]), Expr::all([3, 4, 5])])).unwrap());
+    let pair = ReadWrite::of_reads(
+        Expression::new(Expr::any([Expr::all([0, 1, 2]), Expr::all([3, 4, 5])])).unwrap(),
+    );
     let whole = |mask, row: usize| count(mask, row * 3..row * 3 + 3) == 3;
     vec![
-        subject("rows to read", 6, pair.read().clone(), move |mask| whole(mask, 0) || whole(mask, 1)),
+        subject("rows to read", 6, pair.read().clone(), move |mask| {
+            whole(mask, 0) || whole(mask, 1)
+        }),
         subject("columns to write", 6, pair.write().clone(), move |mask| {
             count(mask, 0..3) > 0 && count(mask, 3..6) > 0
         }),

@@ -7,8 +7,8 @@ use std::{io, time::Duration};
 use futures::future::{Ready, ready};
 use steadfast_core::{DefaultClassifier, NoContext};
 use steadfast_quorum::{
-    Answers, CallConfig, CallError, Cancel, Hedge, Level, Levels, MakeFuture, Quorum, QuorumCall, QuorumFuture,
-    SetupError, Threshold,
+    Answers, CallConfig, CallError, Cancel, Hedge, Level, Levels, MakeFuture, Quorum, QuorumCall,
+    QuorumFuture, SetupError, Threshold,
 };
 use tower::{Service, service_fn};
 
@@ -33,7 +33,8 @@ impl Service<u32> for Node {
 struct Held {
     reads: QuorumCall<Node>,
     #[cfg(feature = "http")]
-    _over_http: QuorumCall<Node, steadfast_core::http::HttpClassifier, steadfast_core::http::HttpContext>,
+    _over_http:
+        QuorumCall<Node, steadfast_core::http::HttpClassifier, steadfast_core::http::HttpContext>,
     #[cfg(feature = "detach")]
     _writes: QuorumCall<Node, DefaultClassifier, NoContext, steadfast_core::Detach>,
     _wide: QuorumCall<Node, DefaultClassifier, NoContext, Cancel, 4>,
@@ -43,7 +44,8 @@ type Call = QuorumFuture<Node, u32, DefaultClassifier, Cancel>;
 type Reports = Levels<Node, u32, DefaultClassifier, Cancel>;
 
 const CONFIG: CallConfig = CallConfig::hedged(HEDGE).rotate();
-const HEDGE: Hedge = Hedge::new(Duration::from_millis(1), Duration::from_secs(1)).quantile(0.9).minimum_samples(10);
+const HEDGE: Hedge =
+    Hedge::new(Duration::from_millis(1), Duration::from_secs(1)).quantile(0.9).minimum_samples(10);
 
 fn majority() -> Threshold {
     Threshold::majority_of(3).unwrap()
@@ -60,7 +62,8 @@ fn held() -> Result<Held, SetupError> {
         #[cfg(feature = "http")]
         _over_http: QuorumCall::new(majority(), nodes(), CallConfig::all_at_once())?.http(),
         #[cfg(feature = "detach")]
-        _writes: QuorumCall::new(majority(), nodes(), CallConfig::all_at_once())?.on_decided(detach()),
+        _writes: QuorumCall::new(majority(), nodes(), CallConfig::all_at_once())?
+            .on_decided(detach()),
         _wide: QuorumCall::new(wide, nodes(), CallConfig::quorum_first()).unwrap(),
     })
 }
@@ -68,7 +71,8 @@ fn held() -> Result<Held, SetupError> {
 #[cfg(feature = "detach")]
 fn detach() -> steadfast_core::Detach {
     use steadfast_core::{Detach, DetachConfig, DetachSnapshot, Snapshot};
-    const FIGURES: DetachConfig = DetachConfig::new().limit(Duration::from_secs(1)).most(std::num::NonZeroUsize::MIN);
+    const FIGURES: DetachConfig =
+        DetachConfig::new().limit(Duration::from_secs(1)).most(std::num::NonZeroUsize::MIN);
     let detach = Detach::new(FIGURES).unwrap();
     assert_eq!(detach.snapshot(), DetachSnapshot::default());
     detach
@@ -79,13 +83,15 @@ fn is_shared<T: Send + Sync + Clone + 'static>(_: &T) {}
 fn is_sent<T: Send + 'static>(_: &T) {}
 
 #[tokio::test]
-async fn config_and_call_are_named_types_that_threads_share() -> Result<(), Box<dyn std::error::Error>> {
+async fn config_and_call_are_named_types_that_threads_share()
+-> Result<(), Box<dyn std::error::Error>> {
     is_shared(&CONFIG);
     let mut held = held()?;
     is_shared(&held.reads);
     let call: Call = held.reads.call(1);
     is_sent(&call);
-    let answers: Result<Answers<u32, io::Error>, CallError<u32, io::Error>> = tokio::spawn(call).await?;
+    let answers: Result<Answers<u32, io::Error>, CallError<u32, io::Error>> =
+        tokio::spawn(call).await?;
     assert!(answers?.into_replies().eq([(0, 1), (1, 2)]));
     let levels: Reports = held.reads.levels(1);
     is_sent(&levels);

@@ -7,8 +7,8 @@ use std::{
 
 use proptest::prelude::*;
 use steadfast_quorum::{
-    Cast, Decision, Election, Expr, Expression, IntersectionError, NewestTally, NodeSet, Nodes, Suspicion,
-    SuspicionTally, Tally, Threshold, ValueTally,
+    Cast, Decision, Election, Expr, Expression, IntersectionError, NewestTally, NodeSet, Nodes,
+    Suspicion, SuspicionTally, Tally, Threshold, ValueTally,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -26,7 +26,10 @@ fn a_second_vote_and_a_strangers_vote_change_nothing_and_are_seen() {
     let mut tally = Tally::new(majority_of(3));
     assert_eq!(tally.vote(1, false), Cast::Counted);
     assert_eq!([tally.vote(1, true), tally.vote(1, false)], [Cast::Repeated; 2]);
-    assert_eq!([tally.vote(3, true), tally.vote(64, true), tally.vote(usize::MAX, true)], [Cast::Stranger; 3]);
+    assert_eq!(
+        [tally.vote(3, true), tally.vote(64, true), tally.vote(usize::MAX, true)],
+        [Cast::Stranger; 3]
+    );
     assert_eq!((tally.yes(), tally.no(), tally.roll().open()), (set([]), set([1]), set([0, 2])));
     assert_eq!((tally.roll().repeated(), tally.roll().strangers()), (2, 3));
     assert_eq!(tally.decide(), Decision::Pending);
@@ -72,7 +75,10 @@ fn nodes_that_hold_nothing_reply_too_and_are_repaired() {
     assert_eq!(tally.decide(), Decision::Pending);
     let _ = tally.reply(3, Some(3), "x");
     assert_eq!((tally.decide(), tally.newest()), (Decision::Won, Some((&Some(3), &"x"))));
-    assert_eq!((tally.current(), tally.stale(), tally.roll().open()), (set([1, 3]), set([0]), set([4])));
+    assert_eq!(
+        (tally.current(), tally.stale(), tally.roll().open()),
+        (set([1, 3]), set([0]), set([4]))
+    );
     // A straggler brings a newer one: a write that was under way.
     let _ = tally.reply(4, Some(9), "y");
     assert_eq!((tally.newest(), tally.stale()), (Some((&Some(9), &"y")), set([0, 1, 3])));
@@ -92,13 +98,23 @@ fn a_rule_that_could_elect_two_is_refused_with_both_their_voters() {
 fn a_leader_is_elected_by_votes_of_this_term_alone_and_each_node_votes_once() {
     let mut election = Election::new(7, majority_of(3)).unwrap();
     assert_eq!([election.vote(0, 6, 1), election.vote(1, 8, 1)], [Cast::OtherTerm; 2]);
-    assert_eq!((election.tally().roll().open(), election.decide()), (set([0, 1, 2]), Decision::Pending));
-    assert_eq!(election.vote(0, 7, 1), Cast::Counted, "a late vote of another term has not used up the node's own");
+    assert_eq!(
+        (election.tally().roll().open(), election.decide()),
+        (set([0, 1, 2]), Decision::Pending)
+    );
+    assert_eq!(
+        election.vote(0, 7, 1),
+        Cast::Counted,
+        "a late vote of another term has not used up the node's own"
+    );
     assert_eq!(election.vote(0, 7, 2), Cast::Repeated, "a node votes once in a term");
     assert_eq!(election.fail(1), Cast::Counted);
     assert_eq!(election.leader(), None);
     assert_eq!(election.vote(2, 7, 1), Cast::Counted);
-    assert_eq!((election.leader(), election.decide(), election.term()), (Some(&1), Decision::Won, 7));
+    assert_eq!(
+        (election.leader(), election.decide(), election.term()),
+        (Some(&1), Decision::Won, 7)
+    );
 }
 
 fn report(observer: usize, suspect: usize, suspected: bool, sequence: u64) -> Suspicion {
@@ -132,7 +148,10 @@ fn a_node_cannot_judge_itself_and_late_reports_do_not_stand_for_newer_ones() {
 fn whoever_does_not_report_has_no_say_and_may_begin_anew() {
     let start = any_instant();
     let mut tally = SuspicionTally::new(majority_of(3), 5 * SECOND).unwrap();
-    let _ = (tally.report(report(0, 2, true, 100), start), tally.report(report(1, 2, true, 100), start + SECOND));
+    let _ = (
+        tally.report(report(0, 2, true, 100), start),
+        tally.report(report(1, 2, true, 100), start + SECOND),
+    );
     assert_eq!(tally.decide(2, start + 5 * SECOND), Decision::Won);
     let later = start + 5 * SECOND + Duration::from_nanos(1);
     assert_eq!(tally.decide(2, later), Decision::Pending);

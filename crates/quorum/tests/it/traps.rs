@@ -1,7 +1,8 @@
 //! Every mistake that was seen in another quorum, by name.
 
 use steadfast_quorum::{
-    Decision, Expr, Expression, Joint, NodeSet, Rule, RuleError, Tally, Threshold, ValueTally, Weighted,
+    Decision, Expr, Expression, Joint, NodeSet, Rule, RuleError, Tally, Threshold, ValueTally,
+    Weighted,
 };
 
 fn set(nodes: impl IntoIterator<Item = usize>) -> NodeSet {
@@ -42,7 +43,8 @@ fn it_is_lost_when_it_cannot_be_won_and_not_when_all_have_failed() {
 fn byzantine_quorums_are_computed_from_n_and_f() {
     // At n = 3f + 1 a dissemination quorum is 2f + 1, and only there.
     for f in 1..=15 {
-        let needed = |n: usize| Threshold::dissemination(NodeSet::first(n).unwrap(), f).unwrap().needed();
+        let needed =
+            |n: usize| Threshold::dissemination(NodeSet::first(n).unwrap(), f).unwrap().needed();
         assert_eq!(needed(3 * f + 1), 2 * f + 1);
         assert!(needed(3 * f + 3) > 2 * f + 1);
     }
@@ -52,13 +54,19 @@ fn byzantine_quorums_are_computed_from_n_and_f() {
             // Two quorums overlap in at least 2q − n nodes; n − f nodes must hold one.
             if let Ok(rule) = Threshold::dissemination(members, f) {
                 let q = rule.needed();
-                assert!(2 * q - n > f && q <= n - f && 2 * (q - 1) < n + f + 1, "{q} of {n} with {f}");
+                assert!(
+                    2 * q - n > f && q <= n - f && 2 * (q - 1) < n + f + 1,
+                    "{q} of {n} with {f}"
+                );
             } else {
                 assert!(n < 3 * f + 1);
             }
             if let Ok(rule) = Threshold::masking(members, f) {
                 let q = rule.needed();
-                assert!(2 * q - n > 2 * f && q <= n - f && 2 * (q - 1) < n + 2 * f + 1, "{q} of {n} masking {f}");
+                assert!(
+                    2 * q - n > 2 * f && q <= n - f && 2 * (q - 1) < n + 2 * f + 1,
+                    "{q} of {n} masking {f}"
+                );
             } else {
                 assert!(n < 4 * f + 1);
             }
@@ -118,7 +126,9 @@ mod of_calls {
     #[tokio::test(start_paused = true)]
     async fn a_node_that_was_not_called_is_no_success() {
         let (nodes, probes) = probes();
-        let mut call = QuorumCall::new(Threshold::of(2, 5).unwrap(), probes, CallConfig::quorum_first()).unwrap();
+        let mut call =
+            QuorumCall::new(Threshold::of(2, 5).unwrap(), probes, CallConfig::quorum_first())
+                .unwrap();
         nodes.iter().for_each(|node| node.always(Reply::error()));
         nodes[0].always(Reply::echo());
         let lost = call.ready().await.unwrap().call(7).await.unwrap_err();
@@ -128,7 +138,9 @@ mod of_calls {
     #[tokio::test(start_paused = true)]
     async fn what_cannot_be_won_any_more_waits_for_no_further_error() {
         let (nodes, probes) = probes();
-        let mut call = QuorumCall::new(Threshold::of(4, 5).unwrap(), probes, CallConfig::all_at_once()).unwrap();
+        let mut call =
+            QuorumCall::new(Threshold::of(4, 5).unwrap(), probes, CallConfig::all_at_once())
+                .unwrap();
         nodes.iter().for_each(|node| node.always(Reply::echo().held()));
         nodes[1].always(Reply::error().after(MS));
         nodes[3].always(Reply::error().after(2 * MS));
@@ -145,8 +157,9 @@ mod of_calls {
             nodes[4].always(Reply::echo().after(50 * MS));
             let rule = Threshold::majority_of(5).unwrap();
             if is_write {
-                let mut call =
-                    QuorumCall::new(rule, probes, CallConfig::all_at_once()).unwrap().on_decided(detach.clone());
+                let mut call = QuorumCall::new(rule, probes, CallConfig::all_at_once())
+                    .unwrap()
+                    .on_decided(detach.clone());
                 call.ready().await.unwrap().call(7).await.unwrap();
                 detach.idle().await;
             } else {

@@ -74,10 +74,15 @@ impl<B: Body<Error: Into<BoxError>> + Unpin> Body for ReplayBody<B> {
     type Data = Bytes;
     type Error = ReplayError;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ReplayError>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ReplayError>>> {
         match &mut self.0 {
             Kind::Empty => Poll::Ready(None),
-            Kind::Once(body) => Pin::new(body).poll_frame(cx).map_ok(into_bytes).map_err(ReplayError::from_body),
+            Kind::Once(body) => {
+                Pin::new(body).poll_frame(cx).map_ok(into_bytes).map_err(ReplayError::from_body)
+            }
             Kind::Taped { tape, at } => lock(tape).poll_frame(at, cx),
         }
     }

@@ -100,9 +100,16 @@ pub struct MethodOrKey;
 
 impl Idempotency<Parts> for MethodOrKey {
     fn is_idempotent(&self, head: &Parts) -> bool {
-        const IDEMPOTENT: [Method; 6] =
-            [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE, Method::PUT, Method::DELETE];
-        IDEMPOTENT.contains(&head.method) || matches!(IdempotencyKey::from_headers(&head.headers), Ok(Some(_)))
+        const IDEMPOTENT: [Method; 6] = [
+            Method::GET,
+            Method::HEAD,
+            Method::OPTIONS,
+            Method::TRACE,
+            Method::PUT,
+            Method::DELETE,
+        ];
+        IDEMPOTENT.contains(&head.method)
+            || matches!(IdempotencyKey::from_headers(&head.headers), Ok(Some(_)))
     }
 }
 
@@ -140,7 +147,12 @@ where
         saved.0.as_ref().is_some_and(|(head, _)| self.idempotency.is_idempotent(head))
     }
 
-    fn again(&self, saved: &mut Self::Saved, attempt: Attempt, ended: Ended) -> Result<Self::Request, CannotReplay> {
+    fn again(
+        &self,
+        saved: &mut Self::Saved,
+        attempt: Attempt,
+        ended: Ended,
+    ) -> Result<Self::Request, CannotReplay> {
         let (head, body) = saved.0.as_ref().ok_or(CannotReplay::NotKept)?;
         let mut head = head.clone();
         head.extensions.insert(attempt);

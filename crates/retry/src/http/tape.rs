@@ -72,7 +72,10 @@ impl<B: Body<Error: Into<BoxError>> + Unpin> Tape<B> {
 
     /// Ends the attempts so far and begins another. Also returns the waker of the attempt before,
     /// to be woken outside the lock.
-    pub(super) fn rewind(&mut self, ended: Ended) -> Result<(Position, Option<Waker>), CannotReplay> {
+    pub(super) fn rewind(
+        &mut self,
+        ended: Ended,
+    ) -> Result<(Position, Option<Waker>), CannotReplay> {
         match (&self.source, ended) {
             (Source::Panicked | Source::Failed, _) => return Err(CannotReplay::BodyFailed),
             (Source::Open(_), Ended::Response) => return Err(CannotReplay::Unfinished),
@@ -153,7 +156,9 @@ impl<B: Body<Error: Into<BoxError>> + Unpin> Tape<B> {
             self.source = Source::Ended;
             self.trailers = Some(trailers.clone());
             at.has_had_trailers = true;
-        } else if let Some(data) = frame.data_ref().filter(|data| !data.is_empty() && !self.is_overflowed) {
+        } else if let Some(data) =
+            frame.data_ref().filter(|data| !data.is_empty() && !self.is_overflowed)
+        {
             if data.len() > self.limit - self.kept.bytes() {
                 self.is_overflowed = true;
                 self.kept = Pieces::default();
@@ -178,7 +183,8 @@ impl<B: Body<Error: Into<BoxError>> + Unpin> Tape<B> {
     /// What this reader has still to get: what is kept beyond its position, and what the source has
     /// left.
     pub(super) fn size_hint(&self, at: &Position) -> SizeHint {
-        let kept: u64 = self.kept.sealed().iter().skip(at.pieces).map(|data| data.len() as u64).sum();
+        let kept: u64 =
+            self.kept.sealed().iter().skip(at.pieces).map(|data| data.len() as u64).sum();
         let mut hint = match &self.source {
             Source::Open(source) => source.size_hint(),
             Source::Ended => SizeHint::with_exact(0),

@@ -13,7 +13,8 @@ use std::{
 
 use futures::future::ready;
 use steadfast_core::{
-    Attempt, Backoff, Deadline, Executed, Grounds, Jitter, RefusalKind, SealLayer, Sealed, Verdict, cause,
+    Attempt, Backoff, Deadline, Executed, Grounds, Jitter, RefusalKind, SealLayer, Sealed, Verdict,
+    cause,
 };
 use steadfast_retry::{CannotReplay, Costs, Ended, Replay, RetryConfig, RetryLayer};
 use tokio::time::Instant;
@@ -54,7 +55,12 @@ async fn the_last_failure_itself_is_returned_when_the_attempts_are_used_up() {
 #[tokio::test(start_paused = true)]
 async fn one_attempt_means_no_retry() {
     let script = Script::new([REFUSED]);
-    RetryLayer::new(steady().attempts(attempts(1))).budget(ample()).layer(script.clone()).oneshot(1).await.unwrap_err();
+    RetryLayer::new(steady().attempts(attempts(1)))
+        .budget(ample())
+        .layer(script.clone())
+        .oneshot(1)
+        .await
+        .unwrap_err();
     assert_eq!(script.calls(), 1);
 }
 
@@ -103,7 +109,9 @@ async fn a_response_can_be_a_failure_too_and_is_returned_unchanged() {
 #[tokio::test(start_paused = true)]
 async fn what_the_service_asks_for_is_a_lower_bound_of_the_wait_up_to_the_limit() {
     // The backoff of a second is longer than any draw from half of what is asked.
-    for (asked, calls, wait) in [(0, 2, 1.0), (1, 2, 2.0), (2, 2, 3.0), (3, 1, 0.0), (u64::MAX, 1, 0.0)] {
+    for (asked, calls, wait) in
+        [(0, 2, 1.0), (1, 2, 2.0), (2, 2, 3.0), (3, 1, 0.0), (u64::MAX, 1, 0.0)]
+    {
         let retry_after = Some(Duration::from_secs(asked));
         let classify = move |outcome: Result<&u32, &io::Error>| match outcome {
             Ok(_) => Verdict::Success,
@@ -119,9 +127,13 @@ async fn what_the_service_asks_for_is_a_lower_bound_of_the_wait_up_to_the_limit(
 
 #[tokio::test(start_paused = true)]
 async fn the_longest_limit_and_the_longest_wait_do_not_overflow() {
-    let classify =
-        |_: Result<&u32, &io::Error>| Verdict::Throttled { executed: Executed::No, retry_after: Some(Duration::MAX) };
-    let layer = RetryLayer::new(steady().retry_after_limit(Duration::MAX)).budget(ample()).classify(classify);
+    let classify = |_: Result<&u32, &io::Error>| Verdict::Throttled {
+        executed: Executed::No,
+        retry_after: Some(Duration::MAX),
+    };
+    let layer = RetryLayer::new(steady().retry_after_limit(Duration::MAX))
+        .budget(ample())
+        .classify(classify);
     let mut call = tokio_test::task::spawn(layer.layer(Script::new([REFUSED])).oneshot(1));
     assert!(call.poll().is_pending());
     let deadline = Some(Deadline::after(Instant::now().into_std(), Duration::from_secs(1)));
@@ -135,13 +147,15 @@ async fn the_longest_limit_and_the_longest_wait_do_not_overflow() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_circuits_word_on_when_to_come_back_is_obeyed() {
     let retry_after = Some(Duration::from_secs(4));
-    let circuit_open = Grounds::not_executed(RefusalKind::Unavailable).with_retry_after(retry_after);
+    let circuit_open =
+        Grounds::not_executed(RefusalKind::Unavailable).with_retry_after(retry_after);
     let asked = Arc::new(AtomicBool::new(false));
     let service = service_fn(move |n: u32| {
         let refusal: Box<dyn Error + Send + Sync> = Box::new(circuit_open);
         ready(if asked.swap(true, Ordering::Relaxed) { Ok(n) } else { Err(refusal) })
     });
-    let patient = RetryLayer::new(steady().retry_after_limit(Duration::from_secs(4))).budget(ample());
+    let patient =
+        RetryLayer::new(steady().retry_after_limit(Duration::from_secs(4))).budget(ample());
     let (answer, took) = seconds(patient.layer(service).oneshot(7)).await;
     assert_eq!(answer.unwrap(), 7);
     assert!((5.0..6.01).contains(&took), "{took}");
@@ -151,8 +165,9 @@ async fn a_refused_circuits_word_on_when_to_come_back_is_obeyed() {
 async fn no_attempt_is_planned_that_the_deadline_cannot_hold() {
     for (left_ms, calls) in [(500, 1), (1000, 1), (1001, 2), (2500, 3)] {
         let deadline = Deadline::after(Instant::now().into_std(), Duration::from_millis(left_ms));
-        let layer =
-            RetryLayer::new(steady().attempts(attempts(9))).budget(ample()).context(move |_: &u32| Some(deadline));
+        let layer = RetryLayer::new(steady().attempts(attempts(9)))
+            .budget(ample())
+            .context(move |_: &u32| Some(deadline));
         let script = Script::new([REFUSED]);
         let (_, took) = seconds(layer.layer(script.clone()).oneshot(1)).await;
         assert_eq!(script.calls(), calls, "{left_ms} ms left");
@@ -174,7 +189,9 @@ async fn an_exhausted_budget_returns_the_failure() {
 async fn costs_are_charged_by_the_kind_of_failure() {
     let costs = Costs { not_executed: attempts(5), ..Costs::default() };
     for (reply, calls) in [(REFUSED, 3), (BROKEN, 11)] {
-        let layer = RetryLayer::new(steady().attempts(attempts(100)).costs(costs)).budget(exactly(0, 1)).idempotent();
+        let layer = RetryLayer::new(steady().attempts(attempts(100)).costs(costs))
+            .budget(exactly(0, 1))
+            .idempotent();
         let script = Script::new([reply]);
         layer.layer(script.clone()).oneshot(1).await.unwrap_err();
         assert_eq!(script.calls(), calls);
@@ -184,8 +201,10 @@ async fn costs_are_charged_by_the_kind_of_failure() {
 #[tokio::test(start_paused = true)]
 async fn the_same_seed_gives_the_same_delays() {
     let run = async |seed| {
-        let backoff = Backoff::exponential(Duration::from_secs(1), Duration::from_secs(60)).unwrap();
-        let config = RetryConfig::new().seed(seed).backoff(backoff.with_jitter(Jitter::Decorrelated));
+        let backoff =
+            Backoff::exponential(Duration::from_secs(1), Duration::from_secs(60)).unwrap();
+        let config =
+            RetryConfig::new().seed(seed).backoff(backoff.with_jitter(Jitter::Decorrelated));
         let service = RetryLayer::new(config).budget(ample()).layer(Script::new([REFUSED]));
         seconds(service.oneshot(1)).await.1
     };
@@ -213,9 +232,18 @@ impl Replay<Letter> for Numbered {
         false
     }
 
-    fn again(&self, saved: &mut u32, attempt: Attempt, ended: Ended) -> Result<Self::Request, CannotReplay> {
+    fn again(
+        &self,
+        saved: &mut u32,
+        attempt: Attempt,
+        ended: Ended,
+    ) -> Result<Self::Request, CannotReplay> {
         assert_eq!(ended, Ended::Error);
-        if attempt.number() > 2 { Err(CannotReplay::NotKept) } else { Ok((attempt.number(), Letter(*saved))) }
+        if attempt.number() > 2 {
+            Err(CannotReplay::NotKept)
+        } else {
+            Ok((attempt.number(), Letter(*saved)))
+        }
     }
 }
 
@@ -242,7 +270,9 @@ struct Order {
 }
 
 /// Fails always, and writes down the attempts it sees.
-fn attempts_seen(seen: &Arc<Mutex<Vec<u32>>>) -> impl tower::Service<Order, Response = u32, Error = io::Error> + Clone {
+fn attempts_seen(
+    seen: &Arc<Mutex<Vec<u32>>>,
+) -> impl tower::Service<Order, Response = u32, Error = io::Error> + Clone {
     let seen = Arc::clone(seen);
     service_fn(move |order: Order| {
         seen.lock().unwrap().push(order.attempt.number());
@@ -253,7 +283,8 @@ fn attempts_seen(seen: &Arc<Mutex<Vec<u32>>>) -> impl tower::Service<Order, Resp
 #[tokio::test(start_paused = true)]
 async fn a_request_of_ones_own_can_say_which_attempt_it_is() {
     let seen = Arc::default();
-    let layer = steadily().mark_attempts(|order: &mut Order, attempt| order.attempt = attempt).idempotent();
+    let layer =
+        steadily().mark_attempts(|order: &mut Order, attempt| order.attempt = attempt).idempotent();
     layer.layer(attempts_seen(&seen)).oneshot(Order::default()).await.unwrap_err();
     assert_eq!(*seen.lock().unwrap(), [1, 2, 3]);
     // What a layer further out has written stays, until there is something newer to say.
@@ -277,7 +308,11 @@ async fn a_handler_that_fails_with_what_another_service_refused_is_executed_once
             placed.fetch_add(1, Ordering::Relaxed);
             ready(Err::<u32, _>(failure()))
         });
-        let error = RetryLayer::default().layer(SealLayer::new().layer(handler.clone())).oneshot(1).await.unwrap_err();
+        let error = RetryLayer::default()
+            .layer(SealLayer::new().layer(handler.clone()))
+            .oneshot(1)
+            .await
+            .unwrap_err();
         assert!(cause::<Sealed>(&*error).is_some());
         assert_eq!(orders.swap(0, Ordering::Relaxed), 1);
         // The seal is what does it.

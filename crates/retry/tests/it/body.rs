@@ -50,7 +50,10 @@ impl Body for Fed {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let mut state = self.0.lock().unwrap();
         state.polls += 1;
         match state.frames.pop_front() {
@@ -84,7 +87,9 @@ where
     Sent<B>: Body<Data = Bytes, Error = ReplayError> + Unpin,
 {
     match poll(body) {
-        Poll::Ready(Some(Ok(frame))) => String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap(),
+        Poll::Ready(Some(Ok(frame))) => {
+            String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap()
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -142,7 +147,9 @@ async fn an_attempt_that_was_superseded_gets_an_error_and_is_woken_for_it() {
 
 #[test]
 fn beyond_the_limit_the_body_goes_on_but_cannot_be_repeated() {
-    for (limit, outcome) in [(6, Ok(())), (5, Err(CannotReplay::TooLarge)), (0, Err(CannotReplay::TooLarge))] {
+    for (limit, outcome) in
+        [(6, Ok(())), (5, Err(CannotReplay::TooLarge)), (0, Err(CannotReplay::TooLarge))]
+    {
         let fed = Fed::default();
         let replay = replay(limit);
         let (first, mut saved) = replay.first(post(fed.clone()));
@@ -153,7 +160,11 @@ fn beyond_the_limit_the_body_goes_on_but_cannot_be_repeated() {
         }
         fed.push(None);
         assert!(matches!(poll(&mut first), Poll::Ready(None)));
-        assert_eq!(replay.again(&mut saved, SECOND(), Ended::Error).map(drop), outcome, "limit {limit}");
+        assert_eq!(
+            replay.again(&mut saved, SECOND(), Ended::Error).map(drop),
+            outcome,
+            "limit {limit}"
+        );
     }
 }
 
@@ -211,10 +222,15 @@ fn a_body_that_failed_is_not_sent_again() {
     let (first, mut saved) = replay.first(post(fed.clone()));
     let mut first = first.into_body();
     fed.push(Some(Err(io::ErrorKind::UnexpectedEof.into())));
-    let Poll::Ready(Some(Err(ReplayError::Body(error)))) = poll(&mut first) else { panic!("the body's own error") };
+    let Poll::Ready(Some(Err(ReplayError::Body(error)))) = poll(&mut first) else {
+        panic!("the body's own error")
+    };
     assert_eq!(error.downcast_ref::<io::Error>().unwrap().kind(), io::ErrorKind::UnexpectedEof);
     for ended in [Ended::Error, Ended::Response] {
-        assert_eq!(replay.again(&mut saved, SECOND(), ended).map(drop), Err(CannotReplay::BodyFailed));
+        assert_eq!(
+            replay.again(&mut saved, SECOND(), ended).map(drop),
+            Err(CannotReplay::BodyFailed)
+        );
     }
 }
 
@@ -224,7 +240,10 @@ fn a_body_that_panics_is_a_body_that_failed() {
     impl Body for Panics {
         type Data = Bytes;
         type Error = io::Error;
-        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
             panic!("in the body")
         }
     }
@@ -245,7 +264,10 @@ fn a_body_that_panics_is_a_body_that_failed() {
 fn an_empty_body_stays_empty_and_is_never_read() {
     let replay = replay(100);
     let (first, mut saved) = replay.first(post(Empty::<Bytes>::new()));
-    for body in [first.into_body(), replay.again(&mut saved, SECOND(), Ended::Response).unwrap().into_body()] {
+    for body in [
+        first.into_body(),
+        replay.again(&mut saved, SECOND(), Ended::Response).unwrap().into_body(),
+    ] {
         let mut body = body;
         assert_eq!((body.is_end_stream(), body.size_hint().exact()), (true, Some(0)));
         assert!(matches!(poll(&mut body), Poll::Ready(None)));

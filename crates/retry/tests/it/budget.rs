@@ -12,7 +12,9 @@ use std::{
 };
 
 use futures::future::{join_all, ready};
-use steadfast_core::{Backoff, Executed, Grounds, Ratio, Refusal, RefusalKind, Snapshot, TimeSource, Verdict, cause};
+use steadfast_core::{
+    Backoff, Executed, Grounds, Ratio, Refusal, RefusalKind, Snapshot, TimeSource, Verdict, cause,
+};
 use steadfast_retry::{Budget, BudgetConfig, BudgetExhausted, RetryConfig, RetryLayer, Withdrawal};
 use tokio::time::Instant;
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -27,12 +29,14 @@ fn one_window(percent: u8) -> Budget {
 
 fn failing_from(threads: u64, requests_each: u64) {
     let budget = one_window(20);
-    let layer = RetryLayer::new(RetryConfig::new().attempts(attempts(5)).backoff(Backoff::NONE)).budget(budget.clone());
+    let layer = RetryLayer::new(RetryConfig::new().attempts(attempts(5)).backoff(Backoff::NONE))
+        .budget(budget.clone());
     let calls = AtomicU64::new(0);
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+                let runtime =
+                    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
                 let mut service = layer.layer(service_fn(|_: u32| {
                     calls.fetch_add(1, Ordering::Relaxed);
                     ready(Err::<u32, _>(io::Error::from(io::ErrorKind::ConnectionRefused)))
@@ -96,11 +100,15 @@ async fn ten_failing_requests_at_twenty_per_cent_are_two_retries() {
 #[tokio::test(start_paused = true)]
 async fn clones_layers_and_services_share_the_budget() {
     let budget = exactly(0, 1);
-    let layers: Vec<_> =
-        (0..3).map(|_| RetryLayer::new(steady().attempts(attempts(2))).budget(budget.clone())).collect();
+    let layers: Vec<_> = (0..3)
+        .map(|_| RetryLayer::new(steady().attempts(attempts(2))).budget(budget.clone()))
+        .collect();
     let script = Script::new([REFUSED]);
-    let services = layers.iter().flat_map(|layer| [layer.layer(script.clone()), layer.clone().layer(script.clone())]);
-    let calls = services.flat_map(|service| [service.clone(), service]).map(|service| service.oneshot(1));
+    let services = layers
+        .iter()
+        .flat_map(|layer| [layer.layer(script.clone()), layer.clone().layer(script.clone())]);
+    let calls =
+        services.flat_map(|service| [service.clone(), service]).map(|service| service.oneshot(1));
     let outcomes = join_all(calls.collect::<Vec<_>>()).await;
     assert!(outcomes.iter().all(Result::is_err));
     assert_eq!(script.calls(), 12 + 10);
@@ -113,7 +121,9 @@ async fn after_idle_years_the_budget_is_as_good_as_new_and_as_quick() {
         tokio::time::advance(Duration::from_secs(gap_days * 24 * 3600)).await;
         tokio::time::advance(Duration::from_secs(11)).await;
         let start = TimeSource::Coarse.now();
-        let granted = (0..100).filter(|_| budget.try_withdraw(NonZeroU32::MIN).map(Withdrawal::spend).is_ok()).count();
+        let granted = (0..100)
+            .filter(|_| budget.try_withdraw(NonZeroU32::MIN).map(Withdrawal::spend).is_ok())
+            .count();
         assert_eq!(granted, 10, "after {gap_days} days");
         // The bug this guards against took 264 ms after 30 days and 2.7 s after a year.
         assert!(TimeSource::Coarse.now() - start < Duration::from_millis(100));
@@ -132,7 +142,9 @@ async fn worst_window(window_s: u64, slot_ms: u64) -> f64 {
             retry_after: Some(Duration::from_millis(slot_ms - since % slot_ms)),
         }
     };
-    let budget = Budget::new(BudgetConfig::new().floor_per_second(0).window(Duration::from_secs(window_s))).unwrap();
+    let budget =
+        Budget::new(BudgetConfig::new().floor_per_second(0).window(Duration::from_secs(window_s)))
+            .unwrap();
     let config = RetryConfig::new().attempts(attempts(2)).backoff(Backoff::NONE);
     let config = config.retry_after_limit(Duration::from_millis(slot_ms));
     let layer = RetryLayer::new(config).budget(budget).classify(classify);
@@ -149,8 +161,9 @@ async fn worst_window(window_s: u64, slot_ms: u64) -> f64 {
     }
     join_all(calls).await;
     let (sends, window_ms) = (sends.lock().unwrap(), u128::from(window_s) * 1000);
-    let in_window =
-        |from: u128| sends.partition_point(|&at| at < from + window_ms) - sends.partition_point(|&at| at < from);
+    let in_window = |from: u128| {
+        sends.partition_point(|&at| at < from + window_ms) - sends.partition_point(|&at| at < from)
+    };
     let worst = (10_000..60_000).step_by(10).map(in_window).max().unwrap();
     worst as f64 / (window_ms / 10) as f64
 }
@@ -178,8 +191,12 @@ fn an_exhausted_budget_says_so_as_a_refusal() {
 
 #[test]
 fn works_without_a_runtime_and_on_the_coarse_clock() {
-    let budget = Budget::new(BudgetConfig::new().floor_per_second(1).time_source(TimeSource::Coarse)).unwrap();
-    let granted = (0..100).filter(|_| budget.try_withdraw(NonZeroU32::MIN).map(Withdrawal::spend).is_ok()).count();
+    let budget =
+        Budget::new(BudgetConfig::new().floor_per_second(1).time_source(TimeSource::Coarse))
+            .unwrap();
+    let granted = (0..100)
+        .filter(|_| budget.try_withdraw(NonZeroU32::MIN).map(Withdrawal::spend).is_ok())
+        .count();
     assert_eq!(granted, 10);
     assert!(format!("{budget:?}").contains("withdrawn: 10"), "{budget:?}");
 }

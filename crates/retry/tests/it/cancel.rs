@@ -51,7 +51,8 @@ impl Service<u32> for Gated {
 #[tokio::test(start_paused = true)]
 async fn dropped_in_the_first_attempt_nothing_was_charged() {
     let budget = exactly(0, 10);
-    let service = steadily().budget(budget.clone()).layer(service_fn(|_: u32| pending::<io::Result<u32>>()));
+    let service =
+        steadily().budget(budget.clone()).layer(service_fn(|_: u32| pending::<io::Result<u32>>()));
     let mut call = tokio_test::task::spawn(service.oneshot(1));
     assert!(call.poll().is_pending());
     drop(call);
@@ -62,7 +63,8 @@ async fn dropped_in_the_first_attempt_nothing_was_charged() {
 async fn a_retry_is_charged_when_its_wait_begins_and_refunded_when_it_is_dropped_there() {
     let budget = exactly(0, 10);
     let script = Script::new([REFUSED]);
-    let mut call = tokio_test::task::spawn(steadily().budget(budget.clone()).layer(script.clone()).oneshot(1));
+    let mut call =
+        tokio_test::task::spawn(steadily().budget(budget.clone()).layer(script.clone()).oneshot(1));
     assert!(call.poll().is_pending());
     assert_eq!(budget.snapshot().withdrawn, 1);
     drop(call);
@@ -73,7 +75,8 @@ async fn a_retry_is_charged_when_its_wait_begins_and_refunded_when_it_is_dropped
 async fn dropped_while_it_waits_for_readiness_the_retry_is_refunded() {
     let budget = exactly(0, 10);
     let gated = Gated::new(Script::new([REFUSED]));
-    let mut call = tokio_test::task::spawn(steadily().budget(budget.clone()).layer(gated.clone()).oneshot(1));
+    let mut call =
+        tokio_test::task::spawn(steadily().budget(budget.clone()).layer(gated.clone()).oneshot(1));
     assert!(call.poll().is_pending());
     gated.is_open.store(false, Ordering::Relaxed);
     advance(Duration::from_secs(2)).await;
@@ -90,10 +93,15 @@ async fn dropped_in_the_second_attempt_the_retry_stays_charged() {
     let service = service_fn(move |_: u32| {
         let is_second = sent.swap(true, Ordering::Relaxed);
         async move {
-            if is_second { pending().await } else { Err::<u32, _>(io::Error::from(io::ErrorKind::ConnectionRefused)) }
+            if is_second {
+                pending().await
+            } else {
+                Err::<u32, _>(io::Error::from(io::ErrorKind::ConnectionRefused))
+            }
         }
     });
-    let mut call = tokio_test::task::spawn(steadily().budget(budget.clone()).layer(service).oneshot(1));
+    let mut call =
+        tokio_test::task::spawn(steadily().budget(budget.clone()).layer(service).oneshot(1));
     assert!(call.poll().is_pending());
     advance(Duration::from_secs(2)).await;
     assert!(call.poll().is_pending());
@@ -106,7 +114,10 @@ async fn the_deadline_ends_a_wait_for_readiness_with_the_last_failure() {
     let budget = exactly(0, 10);
     let gated = Gated::new(Script::new([BROKEN]));
     let deadline = Deadline::after(Instant::now().into_std(), Duration::from_secs(5));
-    let layer = RetryLayer::new(steady()).idempotent().budget(budget.clone()).context(move |_: &u32| Some(deadline));
+    let layer = RetryLayer::new(steady())
+        .idempotent()
+        .budget(budget.clone())
+        .context(move |_: &u32| Some(deadline));
     let mut call = tokio_test::task::spawn(layer.layer(gated.clone()).oneshot(1));
     assert!(call.poll().is_pending());
     gated.is_open.store(false, Ordering::Relaxed);
@@ -132,13 +143,17 @@ async fn a_service_that_became_ready_too_late_is_not_called() {
     advance(Duration::from_secs(3)).await;
     gated.is_open.store(true, Ordering::Relaxed);
     let Poll::Ready(outcome) = call.poll() else { panic!("past its deadline") };
-    assert_eq!((outcome.unwrap_err().kind(), gated.inner.calls()), (io::ErrorKind::ConnectionRefused, 1));
+    assert_eq!(
+        (outcome.unwrap_err().kind(), gated.inner.calls()),
+        (io::ErrorKind::ConnectionRefused, 1)
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_of_the_service_leaks_nothing() {
     let budget = exactly(0, 10);
-    let panics_in_call = service_fn(|_: u32| -> futures::future::Ready<io::Result<u32>> { panic!("in call") });
+    let panics_in_call =
+        service_fn(|_: u32| -> futures::future::Ready<io::Result<u32>> { panic!("in call") });
     let panics_in_future = service_fn(|_: u32| async { panic!("in the future") });
     let layer = steadily().budget(budget.clone());
     let mut first = layer.layer(panics_in_call);
@@ -161,7 +176,8 @@ async fn a_panic_in_the_second_attempt_keeps_it_charged_and_leaks_nothing() {
         assert!(!sent.swap(true, Ordering::Relaxed), "the second call panics");
         ready(Err::<u32, _>(io::Error::from(io::ErrorKind::ConnectionRefused)))
     });
-    let mut call = tokio_test::task::spawn(steadily().budget(budget.clone()).layer(service).oneshot(1));
+    let mut call =
+        tokio_test::task::spawn(steadily().budget(budget.clone()).layer(service).oneshot(1));
     assert!(call.poll().is_pending());
     advance(Duration::from_secs(2)).await;
     catch_unwind(AssertUnwindSafe(|| drop(call.poll()))).unwrap_err();
@@ -178,15 +194,20 @@ async fn an_error_of_readiness_ends_the_call_with_it() {
         type Error = io::Error;
         type Future = <Script as Service<u32>>::Future;
         fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-            if self.0.calls() == 0 { Poll::Ready(Ok(())) } else { Poll::Ready(Err(io::ErrorKind::NotConnected.into())) }
+            if self.0.calls() == 0 {
+                Poll::Ready(Ok(()))
+            } else {
+                Poll::Ready(Err(io::ErrorKind::NotConnected.into()))
+            }
         }
         fn call(&mut self, request: u32) -> Self::Future {
             self.0.call(request)
         }
     }
     let budget = exactly(0, 10);
-    let mut service =
-        RetryLayer::new(steady().attempts(attempts(9))).budget(budget.clone()).layer(Dying(Script::new([REFUSED])));
+    let mut service = RetryLayer::new(steady().attempts(attempts(9)))
+        .budget(budget.clone())
+        .layer(Dying(Script::new([REFUSED])));
     // Held beyond its end, as a `select!` over a reference does.
     let mut call = pin!(service.ready().await.unwrap().call(1));
     assert_eq!(call.as_mut().await.unwrap_err().kind(), io::ErrorKind::NotConnected);

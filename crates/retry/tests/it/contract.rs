@@ -15,6 +15,7 @@ fn the_layer_keeps_the_contract() {
 
 #[test]
 fn a_layer_that_makes_one_attempt_keeps_the_contract() {
-    let layer = RetryLayer::new(RetryConfig::new().attempts(attempts(1)).backoff(Backoff::NONE)).budget(ample());
+    let layer = RetryLayer::new(RetryConfig::new().attempts(attempts(1)).backoff(Backoff::NONE))
+        .budget(ample());
     contract::suite(|probe| layer.layer(probe));
 }

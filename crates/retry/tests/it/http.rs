@@ -78,17 +78,28 @@ impl Server {
 
     fn service(
         &self,
-    ) -> impl Service<Sent, Response = Response<Body>, Error = io::Error, Future: Send> + Clone + Send + 'static {
+    ) -> impl Service<Sent, Response = Response<Body>, Error = io::Error, Future: Send>
+    + Clone
+    + Send
+    + 'static {
         let server = self.clone();
         service_fn(move |request: Sent| {
             let server = server.clone();
             async move {
                 let (head, body) = request.into_parts();
-                let attempt = head.extensions.get::<Attempt>().copied().unwrap_or_default().number();
-                let content_length = head.headers.get("content-length").map(|value| value.to_str().unwrap().into());
+                let attempt =
+                    head.extensions.get::<Attempt>().copied().unwrap_or_default().number();
+                let content_length =
+                    head.headers.get("content-length").map(|value| value.to_str().unwrap().into());
                 let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
                 server.seen.lock().unwrap().push(Seen { attempt, body, content_length });
-                server.replies.lock().unwrap().pop().expect("a reply for each attempt").map_err(io::Error::from)
+                server
+                    .replies
+                    .lock()
+                    .unwrap()
+                    .pop()
+                    .expect("a reply for each attempt")
+                    .map_err(io::Error::from)
             }
         })
     }
@@ -99,7 +110,11 @@ fn status(status: StatusCode) -> Reply {
 }
 
 fn after_seconds(status: StatusCode, retry_after: &str) -> Reply {
-    Ok(Response::builder().status(status).header("retry-after", retry_after).body(Body::default()).unwrap())
+    Ok(Response::builder()
+        .status(status)
+        .header("retry-after", retry_after)
+        .body(Body::default())
+        .unwrap())
 }
 
 async fn send(server: &Server, request: Request<Body>) -> Result<Response<Body>, io::Error> {
@@ -123,7 +138,10 @@ async fn idempotent_methods_and_requests_with_a_key_are_repeated_after_an_unknow
     ];
     for failure in [status(StatusCode::BAD_GATEWAY), Err(io::ErrorKind::TimedOut)] {
         for (method, has_key, attempts) in cases.clone() {
-            let failure = failure.as_ref().map_err(|&kind| kind).map(|_| status(StatusCode::BAD_GATEWAY).unwrap());
+            let failure = failure
+                .as_ref()
+                .map_err(|&kind| kind)
+                .map(|_| status(StatusCode::BAD_GATEWAY).unwrap());
             let server = Server::new([failure, status(StatusCode::OK)]);
             let mut request = request(method.clone());
             if has_key {
@@ -137,7 +155,11 @@ async fn idempotent_methods_and_requests_with_a_key_are_repeated_after_an_unknow
 
 #[tokio::test(start_paused = true)]
 async fn a_retried_request_has_its_body_its_length_and_its_attempt() {
-    let server = Server::new([status(StatusCode::BAD_GATEWAY), Err(io::ErrorKind::BrokenPipe), status(StatusCode::OK)]);
+    let server = Server::new([
+        status(StatusCode::BAD_GATEWAY),
+        Err(io::ErrorKind::BrokenPipe),
+        status(StatusCode::OK),
+    ]);
     let put = request(Method::PUT).header("content-length", "5").body(Body::from("hello")).unwrap();
     assert_eq!(send(&server, put).await.unwrap().status(), StatusCode::OK);
     let seen = |attempt| Seen { attempt, body: "hello".into(), content_length: Some("5".into()) };
@@ -146,7 +168,9 @@ async fn a_retried_request_has_its_body_its_length_and_its_attempt() {
 
 #[tokio::test(start_paused = true)]
 async fn throttling_and_refusals_to_process_are_answered_with_a_retry_for_any_method() {
-    for refusal in [StatusCode::TOO_MANY_REQUESTS, StatusCode::MISDIRECTED_REQUEST, StatusCode::TOO_EARLY] {
+    for refusal in
+        [StatusCode::TOO_MANY_REQUESTS, StatusCode::MISDIRECTED_REQUEST, StatusCode::TOO_EARLY]
+    {
         let server = Server::new([status(refusal), status(StatusCode::OK)]);
         let post = request(Method::POST).body(Body::from("hello")).unwrap();
         assert_eq!(send(&server, post).await.unwrap().status(), StatusCode::OK);
@@ -158,14 +182,23 @@ async fn throttling_and_refusals_to_process_are_answered_with_a_retry_for_any_me
 async fn the_faults_of_a_request_are_not_repeated() {
     for fault in [400, 404, 409, 422, 501] {
         let server = Server::new([status(StatusCode::from_u16(fault).unwrap())]);
-        assert_eq!(send(&server, request(Method::GET).body(Body::default()).unwrap()).await.unwrap().status(), fault);
+        assert_eq!(
+            send(&server, request(Method::GET).body(Body::default()).unwrap())
+                .await
+                .unwrap()
+                .status(),
+            fault
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_conflict_that_passes_is_repeated_under_its_key_or_by_its_method() {
     let conflict = |time: Option<&str>| {
-        time.map_or_else(|| status(StatusCode::CONFLICT), |time| after_seconds(StatusCode::CONFLICT, time))
+        time.map_or_else(
+            || status(StatusCode::CONFLICT),
+            |time| after_seconds(StatusCode::CONFLICT, time),
+        )
     };
     for (method, key, time, attempts) in [
         (Method::POST, Some("k-1"), Some("1"), 2),
@@ -182,23 +215,38 @@ async fn a_conflict_that_passes_is_repeated_under_its_key_or_by_its_method() {
         }
         let start = tokio::time::Instant::now();
         let answer = send(&server, request.body(Body::from("hello")).unwrap()).await.unwrap();
-        assert_eq!(server.attempts(), attempts, "{method} with the key {key:?}, to come back after {time:?}");
+        assert_eq!(
+            server.attempts(),
+            attempts,
+            "{method} with the key {key:?}, to come back after {time:?}"
+        );
         assert_eq!(answer.status() == StatusCode::OK, attempts == 2);
         let waited = tokio::time::Instant::now() - start;
-        assert_eq!(waited >= std::time::Duration::from_secs(1), attempts == 2, "it waits as it was told");
+        assert_eq!(
+            waited >= std::time::Duration::from_secs(1),
+            attempts == 2,
+            "it waits as it was told"
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn retry_after_is_read_as_the_standard_says_and_bounded() {
     let wait_ms = async |value: &str| {
-        let server = Server::new([after_seconds(StatusCode::SERVICE_UNAVAILABLE, value), status(StatusCode::OK)]);
+        let server = Server::new([
+            after_seconds(StatusCode::SERVICE_UNAVAILABLE, value),
+            status(StatusCode::OK),
+        ]);
         let start = tokio::time::Instant::now();
-        let answer = send(&server, request(Method::GET).body(Body::default()).unwrap()).await.unwrap();
+        let answer =
+            send(&server, request(Method::GET).body(Body::default()).unwrap()).await.unwrap();
         let waited = (tokio::time::Instant::now() - start).as_millis();
         if answer.status() == StatusCode::OK { Some(waited) } else { None }
     };
-    assert!((2000..3010).contains(&wait_ms("2").await.unwrap()), "and up to half of it more, so that clients spread");
+    assert!(
+        (2000..3010).contains(&wait_ms("2").await.unwrap()),
+        "and up to half of it more, so that clients spread"
+    );
     for now in ["0", "Fri, 31 Dec 1999 23:59:59 GMT", "-1", "1.5", "soon"] {
         assert!(wait_ms(now).await.unwrap() < 10, "{now}");
     }
@@ -278,7 +326,9 @@ async fn grpc_calls_are_judged_by_their_status() {
         let attempted = Arc::clone(&count);
         let service = service_fn(move |_: Request<ReplayBody<Empty<Bytes>>>| {
             *count.lock().unwrap() += 1;
-            ready(Ok::<_, io::Error>(Response::builder().header("grpc-status", code).body(()).unwrap()))
+            ready(Ok::<_, io::Error>(
+                Response::builder().header("grpc-status", code).body(()).unwrap(),
+            ))
         });
         let mut post = request(Method::POST);
         if has_key {
@@ -298,7 +348,8 @@ async fn a_grpc_status_in_the_trailers_is_retried_over_whole_responses() {
     let service = service_fn(move |_: Request<ReplayBody<Empty<Bytes>>>| {
         *count.lock().unwrap() += 1;
         let code = if *count.lock().unwrap() == 1 { "14" } else { "0" };
-        let trailers = HeaderMap::from_iter([("grpc-status".parse().unwrap(), code.parse().unwrap())]);
+        let trailers =
+            HeaderMap::from_iter([("grpc-status".parse().unwrap(), code.parse().unwrap())]);
         let body = Body::from("part").with_trailers(ready(Some(Ok(trailers))));
         ready(Ok::<_, BoxError>(Response::new(body)))
     });
@@ -309,7 +360,11 @@ async fn a_grpc_status_in_the_trailers_is_retried_over_whole_responses() {
             post.headers_mut().insert("idempotency-key", key.parse().unwrap());
         }
         let layer = RetryLayer::default().budget(ample()).grpc();
-        let answer = layer.layer(CollectLayer::new(1024).layer(service.clone())).oneshot(post).await.unwrap();
+        let answer = layer
+            .layer(CollectLayer::new(1024).layer(service.clone()))
+            .oneshot(post)
+            .await
+            .unwrap();
         let collected = answer.into_body().collect().await.unwrap();
         assert_eq!(collected.trailers().unwrap()["grpc-status"], last, "with the key {key:?}");
         assert_eq!(*attempts.lock().unwrap(), sent, "with the key {key:?}");
@@ -321,11 +376,15 @@ async fn a_grpc_status_in_the_trailers_is_retried_over_whole_responses() {
 async fn a_grpc_servers_word_on_when_to_come_back_is_obeyed() {
     for (pushback, waited_ms) in [("1000", 1000..1501), ("-1", 0..51), ("5000", 0..1)] {
         let service = service_fn(move |_: Request<ReplayBody<Empty<Bytes>>>| {
-            let response = Response::builder().header("grpc-status", "14").header("grpc-retry-pushback-ms", pushback);
+            let response = Response::builder()
+                .header("grpc-status", "14")
+                .header("grpc-retry-pushback-ms", pushback);
             ready(Ok::<_, io::Error>(response.body(()).unwrap()))
         });
-        let layer = RetryLayer::new(RetryConfig::new().attempts(attempts(2))).budget(ample()).grpc();
-        let post = request(Method::POST).header("idempotency-key", "k-1").body(Empty::new()).unwrap();
+        let layer =
+            RetryLayer::new(RetryConfig::new().attempts(attempts(2))).budget(ample()).grpc();
+        let post =
+            request(Method::POST).header("idempotency-key", "k-1").body(Empty::new()).unwrap();
         let start = tokio::time::Instant::now();
         layer.layer(service).oneshot(post).await.unwrap();
         let waited = (tokio::time::Instant::now() - start).as_millis();
@@ -335,15 +394,18 @@ async fn a_grpc_servers_word_on_when_to_come_back_is_obeyed() {
 
 #[tokio::test(start_paused = true)]
 async fn an_empty_or_malformed_key_is_no_key() {
-    for (key, attempts) in [("", 1), ("  ", 1), ("\"\"", 1), ("\"k-1", 1), ("k-1, k-2", 1), ("k-1", 2), ("\"k-1\"", 2)]
+    for (key, attempts) in
+        [("", 1), ("  ", 1), ("\"\"", 1), ("\"k-1", 1), ("k-1, k-2", 1), ("k-1", 2), ("\"k-1\"", 2)]
     {
         let server = Server::new([status(StatusCode::BAD_GATEWAY), status(StatusCode::OK)]);
-        let post = request(Method::POST).header("idempotency-key", key).body(Body::default()).unwrap();
+        let post =
+            request(Method::POST).header("idempotency-key", key).body(Body::default()).unwrap();
         send(&server, post).await.unwrap();
         assert_eq!(server.attempts(), attempts, "{key:?}");
     }
     let server = Server::new([status(StatusCode::BAD_GATEWAY), status(StatusCode::OK)]);
-    let post = request(Method::POST).header("idempotency-key", "k-1").header("idempotency-key", "k-2");
+    let post =
+        request(Method::POST).header("idempotency-key", "k-1").header("idempotency-key", "k-2");
     send(&server, post.body(Body::default()).unwrap()).await.unwrap();
     assert_eq!(server.attempts(), 1, "two lines of it");
 }
@@ -356,11 +418,18 @@ async fn where_there_is_but_one_attempt_the_body_passes_as_it_is() {
         let inner = server.service();
         move |request: Sent| {
             assert_eq!(format!("{:?}", request.body()), "ReplayBody(once)");
-            assert_eq!((request.body().size_hint().exact(), request.body().is_end_stream()), (Some(5), false));
+            assert_eq!(
+                (request.body().size_hint().exact(), request.body().is_end_stream()),
+                (Some(5), false)
+            );
             inner.clone().oneshot(request)
         }
     });
-    let answer = layer.layer(service).oneshot(request(Method::PUT).body(Body::from("hello")).unwrap()).await.unwrap();
+    let answer = layer
+        .layer(service)
+        .oneshot(request(Method::PUT).body(Body::from("hello")).unwrap())
+        .await
+        .unwrap();
     assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
     assert_eq!(server.seen.lock().unwrap()[0].body, "hello");
 }
@@ -386,7 +455,10 @@ async fn the_inner_service_is_called_with_the_body_type_it_takes() {
 
 /// A body of two frames, of which the second is an error.
 fn breaks_off() -> http_body_util::combinators::BoxBody<Bytes, io::Error> {
-    let frames = [Ok(http_body::Frame::data("half".into())), Err(io::Error::from(io::ErrorKind::ConnectionReset))];
+    let frames = [
+        Ok(http_body::Frame::data("half".into())),
+        Err(io::Error::from(io::ErrorKind::ConnectionReset)),
+    ];
     BodyExt::boxed(StreamBody::new(futures::stream::iter(frames)))
 }
 
@@ -398,7 +470,9 @@ async fn a_response_whose_body_breaks_off_is_retried_over_whole_responses() {
         *count.lock().unwrap() += 1;
         let body = match *count.lock().unwrap() {
             1 => breaks_off(),
-            _ => Full::new(Bytes::from("whole")).map_err(|never: Infallible| match never {}).boxed(),
+            _ => {
+                Full::new(Bytes::from("whole")).map_err(|never: Infallible| match never {}).boxed()
+            }
         };
         ready(Ok::<_, BoxError>(Response::new(body)))
     });
@@ -407,13 +481,15 @@ async fn a_response_whose_body_breaks_off_is_retried_over_whole_responses() {
     let answer = quick().layer(service.clone()).oneshot(get()).await.unwrap();
     assert!(answer.into_body().collect().await.is_err());
     *attempts.lock().unwrap() = 0;
-    let answer = quick().layer(CollectLayer::new(1024).layer(service.clone())).oneshot(get()).await.unwrap();
+    let answer =
+        quick().layer(CollectLayer::new(1024).layer(service.clone())).oneshot(get()).await.unwrap();
     assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "whole");
     assert_eq!(*attempts.lock().unwrap(), 2);
     // A POST may have been executed when its response breaks off.
     *attempts.lock().unwrap() = 0;
     let post = request(Method::POST).body(Empty::new()).unwrap();
-    let error = quick().layer(CollectLayer::new(1024).layer(service)).oneshot(post).await.unwrap_err();
+    let error =
+        quick().layer(CollectLayer::new(1024).layer(service)).oneshot(post).await.unwrap_err();
     assert!(cause::<BodyFailed>(&*error).is_some());
     assert_eq!(*attempts.lock().unwrap(), 1);
 }
@@ -422,7 +498,8 @@ type HyperClient = Client<HttpConnector, ReplayBody<Body>>;
 type HyperError = steadfast_core::Error<hyper_util::client::legacy::Error>;
 
 /// The layer round hyper's client, whose error type is foreign.
-fn client() -> impl Service<Request<Body>, Response = Response<hyper::body::Incoming>, Error = HyperError> {
+fn client()
+-> impl Service<Request<Body>, Response = Response<hyper::body::Incoming>, Error = HyperError> {
     let client: HyperClient = Client::builder(TokioExecutor::new()).build_http();
     guard(quick()).layer(client)
 }
@@ -444,7 +521,8 @@ async fn a_post_without_a_key_is_retried_after_a_refused_connection() {
     // The server comes up while the second attempt waits: the first connection is refused by the
     // kernel.
     let connector = service_fn({
-        let (seen, server, connects) = (Arc::clone(&seen), Arc::clone(&server), Arc::clone(&connects));
+        let (seen, server, connects) =
+            (Arc::clone(&seen), Arc::clone(&server), Arc::clone(&connects));
         move |uri: http::Uri| {
             let is_first = {
                 let mut connects = connects.lock().unwrap();
@@ -461,11 +539,16 @@ async fn a_post_without_a_key_is_retried_after_a_refused_connection() {
             })
         }
     });
-    let client: Client<_, ReplayBody<Body>> = Client::builder(TokioExecutor::new()).build(connector);
+    let client: Client<_, ReplayBody<Body>> =
+        Client::builder(TokioExecutor::new()).build(connector);
     let answer = guard(quick()).layer(client).oneshot(post_to(port)).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(*connects.lock().unwrap(), 2);
-    assert_eq!(*seen.lock().unwrap(), [("hello".into(), Some("5".into()))], "the body was sent with its length");
+    assert_eq!(
+        *seen.lock().unwrap(),
+        [("hello".into(), Some("5".into()))],
+        "the body was sent with its length"
+    );
 }
 
 type Log = Arc<Mutex<Vec<(Bytes, Option<String>)>>>;
@@ -481,7 +564,9 @@ async fn serve_once(listener: TcpListener, seen: Log) {
             Ok::<_, hyper::Error>(Response::new(Body::default()))
         }
     });
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 fn content_length(headers: &HeaderMap) -> Option<String> {
@@ -510,7 +595,8 @@ async fn a_post_without_a_key_is_not_retried_after_a_timeout_and_with_a_key_it_i
             }
         });
         let client: HyperClient = Client::builder(TokioExecutor::new()).build_http();
-        let limited = tower::ServiceBuilder::new().timeout(Duration::from_millis(50)).service(client);
+        let limited =
+            tower::ServiceBuilder::new().timeout(Duration::from_millis(50)).service(client);
         let mut post = post_to(port);
         if let Some(key) = key {
             post.headers_mut().insert("idempotency-key", key.parse().unwrap());
@@ -533,9 +619,12 @@ async fn a_stream_the_peer_refused_is_retried_even_for_a_post() {
         respond.send_response(Response::new(()), true).unwrap();
         while connection.accept().await.is_some() {}
     });
-    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(client_end));
-    let (sender, connection): (hyper::client::conn::http2::SendRequest<ReplayBody<Empty<Bytes>>>, _) =
-        handshake.await.unwrap();
+    let handshake =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(client_end));
+    let (sender, connection): (
+        hyper::client::conn::http2::SendRequest<ReplayBody<Empty<Bytes>>>,
+        _,
+    ) = handshake.await.unwrap();
     let driver = tokio::spawn(connection);
     let service = service_fn(move |request: Request<ReplayBody<Empty<Bytes>>>| {
         let mut sender = sender.clone();

@@ -16,7 +16,11 @@ fn scraped(calls: impl AsyncFnOnce()) -> Vec<String> {
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
     metrics::with_local_recorder(&recorder, || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
         runtime.block_on(calls());
     });
     let mut lines: Vec<String> = handle.render().lines().map(str::to_owned).collect();
@@ -39,8 +43,9 @@ fn counted(lines: &[String]) -> Vec<&String> {
 
 #[test]
 fn each_call_is_counted_once_with_its_outcome() {
-    let with =
-        |replies: Vec<Reply>| RetryLayer::new(steady().named("users")).budget(ample()).layer(Script::new(replies));
+    let with = |replies: Vec<Reply>| {
+        RetryLayer::new(steady().named("users")).budget(ample()).layer(Script::new(replies))
+    };
     let cases: [(&str, u32, Vec<Reply>); 4] = [
         ("success", 0, vec![Ok(7)]),
         ("success", 1, vec![REFUSED, Ok(7)]),
@@ -64,8 +69,17 @@ fn calls_that_end_by_a_bound_are_told_apart() {
         let now = tokio::time::Instant::now().into_std();
         let soon = Some(Deadline::after(now, Duration::from_millis(10)));
         drop(named().context(move |_: &u32| soon).layer(script()).oneshot(1).await);
-        let later = Verdict::Transient { executed: Executed::No, retry_after: Some(Duration::from_secs(60)) };
-        drop(named().classify(move |_: Result<&u32, &io::Error>| later).layer(script()).oneshot(1).await);
+        let later = Verdict::Transient {
+            executed: Executed::No,
+            retry_after: Some(Duration::from_secs(60)),
+        };
+        drop(
+            named()
+                .classify(move |_: Result<&u32, &io::Error>| later)
+                .layer(script())
+                .oneshot(1)
+                .await,
+        );
         let never = |_: Result<&u32, &io::Error>| Verdict::Permanent;
         drop(named().classify(never).layer(script()).oneshot(1).await);
         let hangs = service_fn(|_: u32| pending::<io::Result<u32>>());

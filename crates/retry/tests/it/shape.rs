@@ -3,10 +3,12 @@
 use std::{io, num::NonZeroU32, time::Duration};
 
 use futures::future::{Ready, ready};
-use steadfast_core::{Backoff, ConfigError, DefaultClassifier, Error, Grounds, NoContext, Ratio, Refusal, Snapshot};
+use steadfast_core::{
+    Backoff, ConfigError, DefaultClassifier, Error, Grounds, NoContext, Ratio, Refusal, Snapshot,
+};
 use steadfast_retry::{
-    AlwaysIdempotent, Budget, BudgetConfig, BudgetExhausted, BudgetSnapshot, CloneReplay, Costs, ResponseFuture, Retry,
-    RetryConfig, RetryLayer,
+    AlwaysIdempotent, Budget, BudgetConfig, BudgetExhausted, BudgetSnapshot, CloneReplay, Costs,
+    ResponseFuture, Retry, RetryConfig, RetryLayer,
 };
 use tower::{Layer, Service};
 
@@ -46,16 +48,20 @@ struct Held {
 
 type Call = ResponseFuture<Host, DefaultClassifier, NoContext, CloneReplay, u32>;
 
-const FIGURES: BudgetConfig = BudgetConfig::new().floor_per_second(1).window(Duration::from_secs(10));
+const FIGURES: BudgetConfig =
+    BudgetConfig::new().floor_per_second(1).window(Duration::from_secs(10));
 
 #[test]
 fn the_lines_of_the_convention_compile_as_they_are() -> Result<(), ConfigError> {
     let (five, tenth) = (NonZeroU32::new(5).unwrap(), Ratio::percent(10));
-    let _ = RetryLayer::new(RetryConfig::new().attempts(five)).idempotent_if(|order: &Order| order.is_read());
+    let _ = RetryLayer::new(RetryConfig::new().attempts(five))
+        .idempotent_if(|order: &Order| order.is_read());
     #[cfg(feature = "http")]
     let _ = RetryLayer::new(RetryConfig::new().named("orders")).http();
     #[cfg(feature = "tonic")]
-    let _ = RetryLayer::new(RetryConfig::new()).budget(Budget::new(BudgetConfig::new().ratio(tenth))?).grpc();
+    let _ = RetryLayer::new(RetryConfig::new())
+        .budget(Budget::new(BudgetConfig::new().ratio(tenth))?)
+        .grpc();
     let _ = (tenth, Order);
     Ok(())
 }
@@ -73,7 +79,11 @@ fn config_handle_layer_and_service_have_their_names() {
     let snapshot: BudgetSnapshot = budget.snapshot();
     assert_eq!(snapshot.available, 10);
     let layer: RetryLayer = RetryLayer::new(config).budget(budget.clone());
-    let mut held = Held { service: layer.layer(Host("a")), _word: layer.clone().idempotent(), _layer: layer.clone() };
+    let mut held = Held {
+        service: layer.layer(Host("a")),
+        _word: layer.clone().idempotent(),
+        _layer: layer.clone(),
+    };
     is_shared(&layer);
     is_shared(&budget);
     is_shared(&held.service);

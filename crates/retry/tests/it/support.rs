@@ -65,7 +65,10 @@ pub(crate) fn ample() -> Budget {
 }
 
 pub(crate) fn exactly(percent: u8, floor_per_second: u32) -> Budget {
-    Budget::new(BudgetConfig::new().ratio(Ratio::percent(percent)).floor_per_second(floor_per_second)).unwrap()
+    Budget::new(
+        BudgetConfig::new().ratio(Ratio::percent(percent)).floor_per_second(floor_per_second),
+    )
+    .unwrap()
 }
 
 /// Waits exactly a second between attempts.

@@ -56,7 +56,15 @@ impl Counted {
     fn new(fails_at: impl IntoIterator<Item = usize>) -> (Self, Arc<Log>) {
         let shared = Arc::new(Log { alive: 1.into(), ..Log::default() });
         let log = Arc::clone(&shared);
-        (Self { host: "old", own_calls: 0, fails_at: Arc::new(fails_at.into_iter().collect()), shared }, log)
+        (
+            Self {
+                host: "old",
+                own_calls: 0,
+                fails_at: Arc::new(fails_at.into_iter().collect()),
+                shared,
+            },
+            log,
+        )
     }
 }
 
@@ -135,7 +143,11 @@ async fn applying_the_layer_makes_no_lane_and_a_clone_of_the_service_copies_none
     let layer = steadily().classify(Judge(Arc::clone(&judged)));
     let (counted, log) = Counted::new([]);
     let mut service = layer.layer(counted);
-    assert_eq!((log.clones(), judged.load(Ordering::Relaxed)), (0, 1), "the layer itself, for the service");
+    assert_eq!(
+        (log.clones(), judged.load(Ordering::Relaxed)),
+        (0, 1),
+        "the layer itself, for the service"
+    );
     let mut clone = service.clone();
     assert_eq!((log.clones(), judged.load(Ordering::Relaxed)), (1, 1));
     service.ready().await.unwrap().call(1).await.unwrap();
@@ -164,7 +176,9 @@ fn each_thread_has_a_template_of_its_own_at_most() {
             let mut service = service.clone();
             scope.spawn(move || {
                 for n in 0..10 {
-                    futures::executor::block_on(async { service.ready().await.unwrap().call(n).await.unwrap() });
+                    futures::executor::block_on(async {
+                        service.ready().await.unwrap().call(n).await.unwrap()
+                    });
                 }
             });
         }
@@ -268,7 +282,8 @@ async fn a_panic_in_clone_leaves_the_template_whole() {
         }
     }
     let refused = Err(io::ErrorKind::ConnectionRefused);
-    let (breaks, script) = (Arc::new(AtomicBool::new(true)), Script::new([refused, refused, refused, Ok(7)]));
+    let (breaks, script) =
+        (Arc::new(AtomicBool::new(true)), Script::new([refused, refused, refused, Ok(7)]));
     let mut service = steadily().layer(Fragile(script, Arc::clone(&breaks)));
     // While the template is made, and while an attempt takes its clone of it.
     catch_unwind(AssertUnwindSafe(|| drop(service.call(1)))).unwrap_err();
@@ -287,7 +302,9 @@ async fn a_service_that_is_not_send_retries_on_a_local_set() {
     let service = service_fn(move |n: u32| {
         count.set(count.get() + 1);
         let refused = count.get() < 3;
-        async move { if refused { Err(io::Error::from(io::ErrorKind::ConnectionRefused)) } else { Ok(n) } }
+        async move {
+            if refused { Err(io::Error::from(io::ErrorKind::ConnectionRefused)) } else { Ok(n) }
+        }
     });
     let mut service = steadily().layer(service);
     let local = tokio::task::LocalSet::new();

@@ -7,13 +7,21 @@ use tower::{Layer, ServiceExt};
 use crate::support::{BROKEN, REFUSED, Script, exactly, steadily, steady};
 
 fn logged(calls: impl Future) -> Vec<String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
     events(|| drop(runtime.block_on(calls)))
 }
 
 #[test]
 fn each_decision_about_a_retry_is_an_event() {
-    let refused = || RetryLayer::new(steady().named("users")).budget(exactly(0, 10)).layer(Script::new([REFUSED]));
+    let refused = || {
+        RetryLayer::new(steady().named("users"))
+            .budget(exactly(0, 10))
+            .layer(Script::new([REFUSED]))
+    };
     assert_eq!(
         logged(async { refused().oneshot(1).await }),
         [
@@ -24,7 +32,9 @@ fn each_decision_about_a_retry_is_an_event() {
     );
     assert_eq!(
         logged(async { steadily().layer(Script::new([BROKEN])).oneshot(1).await }),
-        ["DEBUG steadfast::retry message=not retrying retry=default attempt=1 outcome=not_repeatable"]
+        [
+            "DEBUG steadfast::retry message=not retrying retry=default attempt=1 outcome=not_repeatable"
+        ]
     );
     assert!(logged(async { steadily().layer(Script::new([Ok(7)])).oneshot(1).await }).is_empty());
 }
@@ -45,7 +55,9 @@ fn a_body_that_cannot_be_repeated_says_why() {
     let put = Request::put("/").body(Full::new(Bytes::from_static(b"hello"))).unwrap();
     assert_eq!(
         logged(async { layer.layer(service).oneshot(put).await }),
-        ["DEBUG steadfast::retry message=not retrying retry=default attempt=1 outcome=not_repeatable \
-          why=the request body is larger than the replay limit"]
+        [
+            "DEBUG steadfast::retry message=not retrying retry=default attempt=1 outcome=not_repeatable \
+          why=the request body is larger than the replay limit"
+        ]
     );
 }

@@ -16,7 +16,9 @@ use rand::{RngExt, rngs::SmallRng};
 use steadfast_core::{Backoff, Executed, Jitter, Verdict, parts::Splitter};
 use steadfast_retry::{RetryConfig, RetryLayer};
 use tokio::time::{Instant, advance};
-use tower::{Layer, Service, ServiceExt, buffer::BufferLayer, limit::ConcurrencyLimitLayer, service_fn};
+use tower::{
+    Layer, Service, ServiceExt, buffer::BufferLayer, limit::ConcurrencyLimitLayer, service_fn,
+};
 
 use crate::support::{REFUSED, Script, ample, attempts, exactly, steadily, steady};
 
@@ -27,9 +29,13 @@ fn refused() -> io::Error {
 /// How long each of `number` concurrent calls waits between its first two attempts, in
 /// milliseconds.
 async fn waits(number: u32, backoff: Backoff, retry_after: Option<Duration>) -> Vec<u128> {
-    let classify = move |_: Result<&u32, &io::Error>| Verdict::Throttled { executed: Executed::No, retry_after };
-    let layer =
-        RetryLayer::new(RetryConfig::new().attempts(attempts(2)).backoff(backoff)).budget(ample()).classify(classify);
+    let classify = move |_: Result<&u32, &io::Error>| Verdict::Throttled {
+        executed: Executed::No,
+        retry_after,
+    };
+    let layer = RetryLayer::new(RetryConfig::new().attempts(attempts(2)).backoff(backoff))
+        .budget(ample())
+        .classify(classify);
     let starts = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&starts);
     let service = layer.layer(service_fn(move |call: u32| {
@@ -39,7 +45,9 @@ async fn waits(number: u32, backoff: Backoff, retry_after: Option<Duration>) -> 
     join_all((0..number).map(|call| service.clone().oneshot(call))).await;
     let starts = starts.lock().unwrap();
     let of = |call| starts.iter().filter(move |&&(caller, _)| caller == call).map(|&(_, at)| at);
-    (0..number).map(|call| (of(call).next_back().unwrap() - of(call).next().unwrap()).as_millis()).collect()
+    (0..number)
+        .map(|call| (of(call).next_back().unwrap() - of(call).next().unwrap()).as_millis())
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -69,7 +77,10 @@ async fn a_herd_that_is_told_the_same_moment_does_not_come_back_in_it() {
     for backoff in [default, Backoff::constant(Duration::from_millis(50)).unwrap(), Backoff::NONE] {
         let waits = waits(100, backoff, Some(Duration::from_secs(2))).await;
         let (first, last) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
-        assert!(*first >= 2000 && *last <= 3001 && last - first > 800, "{backoff:?}: {first} to {last} ms");
+        assert!(
+            *first >= 2000 && *last <= 3001 && last - first > 800,
+            "{backoff:?}: {first} to {last} ms"
+        );
     }
 }
 
@@ -105,7 +116,8 @@ async fn retries_waiting_in_their_backoff_are_charged_already() {
 
 #[tokio::test(start_paused = true)]
 async fn the_schedule_follows_the_monotonic_clock_alone() {
-    let mut call = tokio_test::task::spawn(steadily().layer(Script::new([REFUSED, Ok(7)])).oneshot(1));
+    let mut call =
+        tokio_test::task::spawn(steadily().layer(Script::new([REFUSED, Ok(7)])).oneshot(1));
     assert!(call.poll().is_pending());
     advance(Duration::from_millis(999)).await;
     assert!(call.poll().is_pending());
@@ -162,7 +174,8 @@ impl Service<u32> for Strict {
 #[tokio::test(start_paused = true)]
 async fn the_handle_that_was_made_ready_is_the_one_that_is_called() {
     let strict = Strict::default();
-    let mut service = RetryLayer::new(steady().attempts(attempts(5))).budget(ample()).layer(strict.clone());
+    let mut service =
+        RetryLayer::new(steady().attempts(attempts(5))).budget(ample()).layer(strict.clone());
     for request in 0..3 {
         service.ready().await.unwrap().call(request).await.unwrap_err();
     }
@@ -181,14 +194,22 @@ fn contend(clients: u32, backoff: Backoff) -> u32 {
         rng: SmallRng,
     }
     let splitter = Splitter::seeded(7);
-    let client = |_| Client { next_at_ms: 0, read: None, tries: 0, previous: Duration::ZERO, rng: splitter.split() };
+    let client = |_| Client {
+        next_at_ms: 0,
+        read: None,
+        tries: 0,
+        previous: Duration::ZERO,
+        rng: splitter.split(),
+    };
     let mut clients: Vec<_> = (0..clients).map(client).collect();
     let (mut version, mut writes) = (0, 0);
     while let Some(next) = (0..clients.len()).min_by_key(|&client| clients[client].next_at_ms) {
         let client = &mut clients[next];
         let round_trip = client.rng.random_range(6..=14) + client.rng.random_range(6..=14);
         match client.read.take() {
-            None => (client.read, client.next_at_ms) = (Some(version), client.next_at_ms + round_trip),
+            None => {
+                (client.read, client.next_at_ms) = (Some(version), client.next_at_ms + round_trip)
+            }
             Some(read) => {
                 writes += 1;
                 if read == version {
@@ -198,7 +219,8 @@ fn contend(clients: u32, backoff: Backoff) -> u32 {
                 }
                 client.previous = backoff.delay(client.tries, client.previous, &mut client.rng);
                 client.tries += 1;
-                client.next_at_ms += round_trip + u64::try_from(client.previous.as_millis()).unwrap();
+                client.next_at_ms +=
+                    round_trip + u64::try_from(client.previous.as_millis()).unwrap();
             }
         }
     }

@@ -9,7 +9,9 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::State, http::StatusCode, response::Response, routing::get};
+use axum::{
+    Router, body::Body, extract::State, http::StatusCode, response::Response, routing::get,
+};
 use http::{Request, header};
 use steadfast::{
     Grounds,
@@ -69,12 +71,16 @@ async fn a_refusal_is_a_problem_document_that_says_when_to_come_back() {
     let seconds: u64 = response.headers()[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
     assert!((590..=600).contains(&seconds), "{seconds}");
     let body = response.text().await.unwrap();
-    assert!(body.contains(r#""status":503"#) && body.contains(r#""detail":"circuit open""#), "{body}");
+    assert!(
+        body.contains(r#""status":503"#) && body.contains(r#""detail":"circuit open""#),
+        "{body}"
+    );
 }
 
 #[tokio::test]
 async fn a_timeout_is_a_504() {
-    let stack = ServiceBuilder::new().layer(TimeoutLayer::fixed(Duration::from_millis(50)).unwrap().http());
+    let stack =
+        ServiceBuilder::new().layer(TimeoutLayer::fixed(Duration::from_millis(50)).unwrap().http());
     let router = Router::new().route("/", get(std::future::pending::<()>)).layer(respond(stack));
     let address = serve(router).await;
     let response = reqwest::get(format!("http://{address}/")).await.unwrap();
@@ -91,7 +97,8 @@ async fn passes_on(State(mailer): State<Router>) -> Response {
 async fn a_sealed_handler_answers_for_itself_whatever_it_passes_on() {
     let open = Circuit::default();
     open.force_open();
-    let mailer = Router::new().route("/", get(StatusCode::OK)).layer(respond(BreakerLayer::new(open)));
+    let mailer =
+        Router::new().route("/", get(StatusCode::OK)).layer(respond(BreakerLayer::new(open)));
     let orders = |seals: bool| {
         let handler = get(passes_on).with_state(mailer.clone());
         let handler = if seals { handler.layer(SealResponseLayer::new()) } else { handler };

@@ -43,7 +43,9 @@ async fn the_source_chain_is_never_cut() {
         .layer(RetryLayer::default())
         .layer(BreakerLayer::default())
         .layer(TimeoutLayer::fixed(Duration::from_secs(1)).unwrap())
-        .service(service_fn(|(): ()| async { Err::<(), BoxError>(io::Error::from(io::ErrorKind::BrokenPipe).into()) }));
+        .service(service_fn(|(): ()| async {
+            Err::<(), BoxError>(io::Error::from(io::ErrorKind::BrokenPipe).into())
+        }));
     let error = service.oneshot(()).await.unwrap_err();
     assert_eq!(cause::<io::Error>(&*error).unwrap().kind(), io::ErrorKind::BrokenPipe);
 }

@@ -17,7 +17,10 @@ use http_body_util::Full;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use steadfast::{
     Executed, Grounds, RefusalKind, cause,
-    clock::{Hlc, HlcConfig, HlcLayer, PhysicalClock, PropagateHlcLayer, Received, StampRefused, Timestamp},
+    clock::{
+        Hlc, HlcConfig, HlcLayer, PhysicalClock, PropagateHlcLayer, Received, StampRefused,
+        Timestamp,
+    },
     guard,
     http::respond,
     tonic as ours,
@@ -53,7 +56,8 @@ fn parse(stamp: &str) -> Timestamp {
 async fn axum_on(clock: &Hlc<impl PhysicalClock>) -> (SocketAddr, Seen) {
     let seen = Seen::default();
     let notes = Arc::clone(&seen);
-    let answer = move |Extension(received): Extension<Received>, request: Request<axum::body::Body>| {
+    let answer = move |Extension(received): Extension<Received>,
+                       request: Request<axum::body::Body>| {
         let header = request.headers().get(HEADER).map(|value| value.to_str().unwrap().to_owned());
         notes.lock().unwrap().push((header, received));
         ready("hello")
@@ -91,7 +95,9 @@ async fn over_http_stamps_follow_the_order_of_events_across_routes_and_connectio
 async fn over_http_garbage_is_served_and_a_stamp_from_the_future_is_a_422() {
     let clock = Hlc::default();
     let (address, seen) = axum_on(&clock).await;
-    let send = |stamp: String| reqwest::Client::new().get(format!("http://{address}/a")).header(HEADER, stamp).send();
+    let send = |stamp: String| {
+        reqwest::Client::new().get(format!("http://{address}/a")).header(HEADER, stamp).send()
+    };
     let response = send("soon".to_owned()).await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     let before = parse(response.headers()[HEADER].to_str().unwrap());
@@ -140,7 +146,8 @@ impl Service<Request<Body>> for Orders {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let seen = Arc::clone(&self.0);
         let place = service_fn(move |request: tonic::Request<Bytes>| -> Ready<Result<_, Status>> {
-            let header = request.metadata().get(HEADER).map(|value| value.to_str().unwrap().to_owned());
+            let header =
+                request.metadata().get(HEADER).map(|value| value.to_str().unwrap().to_owned());
             let received = *request.extensions().get().unwrap();
             seen.lock().unwrap().push((header, received));
             ready(Ok(tonic::Response::new(request.into_inner())))
@@ -191,7 +198,10 @@ async fn over_grpc_handler_and_client_read_stamps_from_metadata_and_from_extensi
         let (header, request) = seen.lock().unwrap().pop().unwrap();
         let answer: Received = *response.extensions().get().unwrap();
         assert_eq!(request.sent.unwrap(), parse(&header.unwrap()));
-        assert_eq!(answer.sent.unwrap(), parse(response.metadata().get(HEADER).unwrap().to_str().unwrap()));
+        assert_eq!(
+            answer.sent.unwrap(),
+            parse(response.metadata().get(HEADER).unwrap().to_str().unwrap())
+        );
         stamps.extend([request.sent.unwrap(), request.at, answer.sent.unwrap(), answer.at]);
     }
     assert!(stamps.is_sorted_by(|a, b| a < b), "{stamps:?}");
@@ -216,7 +226,9 @@ async fn over_grpc_garbage_is_served_and_a_stamp_from_the_future_is_an_invalid_a
 #[tokio::test]
 async fn over_grpc_an_answer_from_the_future_is_an_invalid_argument() {
     let (channel, seen) = tonic_on(&hurried()).await;
-    let status = place(guard(PropagateHlcLayer::new(Hlc::default())).layer(channel), None).await.unwrap_err();
+    let status = place(guard(PropagateHlcLayer::new(Hlc::default())).layer(channel), None)
+        .await
+        .unwrap_err();
     assert_eq!((status.code(), status.message()), (Code::InvalidArgument, "unacceptable"));
     assert_eq!(seen.lock().unwrap().len(), 1);
 }

@@ -29,7 +29,8 @@ use tower::{Layer, ServiceBuilder, ServiceExt};
 
 use crate::support::touchy;
 
-/// Promises eleven bytes and hangs up after five, on the first `breaks` connections; then sends all of it.
+/// Promises eleven bytes and hangs up after five, on the first `breaks` connections; then sends all
+/// of it.
 async fn cut_short(breaks: u32) -> (SocketAddr, Arc<AtomicU32>) {
     let calls = Arc::new(AtomicU32::new(0));
     let seen = Arc::clone(&calls);
@@ -63,7 +64,8 @@ fn request(address: SocketAddr) -> Request<Full<Bytes>> {
 #[tokio::test]
 async fn a_body_that_breaks_off_is_retried_when_the_whole_response_is_awaited() {
     let (address, calls) = cut_short(1).await;
-    let stack = ServiceBuilder::new().layer(RetryLayer::default().http()).layer(CollectLayer::new(1024));
+    let stack =
+        ServiceBuilder::new().layer(RetryLayer::default().http()).layer(CollectLayer::new(1024));
     let response = guard(stack).layer(client()).oneshot(request(address)).await.unwrap();
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "hello world");
     assert_eq!(calls.load(Ordering::SeqCst), 2);
@@ -81,7 +83,8 @@ async fn judged_by_its_head_the_same_response_is_a_success() {
 #[tokio::test]
 async fn a_body_larger_than_the_limit_streams_on() {
     let (address, _) = cut_short(0).await;
-    let stack = ServiceBuilder::new().layer(RetryLayer::default().http()).layer(CollectLayer::new(3));
+    let stack =
+        ServiceBuilder::new().layer(RetryLayer::default().http()).layer(CollectLayer::new(3));
     let response = guard(stack).layer(client()).oneshot(request(address)).await.unwrap();
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "hello world");
 }
@@ -90,7 +93,9 @@ async fn a_body_larger_than_the_limit_streams_on() {
 async fn bodies_that_break_off_open_a_circuit() {
     let (address, _) = cut_short(u32::MAX).await;
     let circuit = touchy();
-    let stack = ServiceBuilder::new().layer(BreakerLayer::new(circuit.clone()).http()).layer(CollectLayer::new(1024));
+    let stack = ServiceBuilder::new()
+        .layer(BreakerLayer::new(circuit.clone()).http())
+        .layer(CollectLayer::new(1024));
     let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
     let service = guard(stack).layer(client);
     for _ in 0..2 {

@@ -22,7 +22,10 @@ fn per_host<B, S>(
 where
     S: Service<Request<B>, Response = Response<B>, Error = BoxError> + Clone,
 {
-    let breaker = BreakerLayer::new(Circuit::per_key(config, capacity, |request: &Request<B>| host(request))?).http();
+    let breaker = BreakerLayer::new(Circuit::per_key(config, capacity, |request: &Request<B>| {
+        host(request)
+    })?)
+    .http();
     Ok(ServiceBuilder::new().layer(breaker).service(inner))
 }
 

@@ -27,7 +27,7 @@ use steadfast::{
 };
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 
-use crate::support::{vacant, serve, touchy};
+use crate::support::{serve, touchy, vacant};
 
 #[tokio::test]
 async fn a_hyper_client_keeps_its_own_error_beside_the_refusals() {
@@ -37,12 +37,15 @@ async fn a_hyper_client_keeps_its_own_error_beside_the_refusals() {
         .layer(TimeoutLayer::fixed(Duration::from_secs(5)).unwrap().http());
     let client = Client::builder(TokioExecutor::new()).build_http();
     let service = guard(stack).layer(client);
-    let request = |address| Request::get(format!("http://{address}/")).body(Full::<Bytes>::default()).unwrap();
+    let request = |address| {
+        Request::get(format!("http://{address}/")).body(Full::<Bytes>::default()).unwrap()
+    };
 
     let healthy = serve(Router::new().route("/", get(|| async { "hello" }))).await;
     assert_eq!(service.clone().oneshot(request(healthy)).await.unwrap().status(), StatusCode::OK);
 
-    // No process listens: three attempts, of which the second opens the circuit (1 of 2 has failed already by then).
+    // No process listens: three attempts, of which the second opens the circuit (1 of 2 has failed
+    // already by then).
     let dead = vacant().await;
     let error = service.clone().oneshot(request(dead)).await.unwrap_err();
     match &error {
@@ -56,7 +59,8 @@ async fn a_hyper_client_keeps_its_own_error_beside_the_refusals() {
     assert_eq!(error.refusal().unwrap().executed(), Executed::No);
 }
 
-/// reqwest's client is a service over its own request type: a few lines carry `http`'s to it and back.
+/// reqwest's client is a service over its own request type: a few lines carry `http`'s to it and
+/// back.
 #[derive(Clone)]
 struct Reqwest(reqwest::Client);
 
@@ -81,7 +85,9 @@ async fn a_reqwest_client_keeps_its_own_error_beside_the_refusals() {
         .layer(BreakerLayer::new(touchy()).http())
         .layer(TimeoutLayer::fixed(Duration::from_secs(5)).unwrap().http());
     let service = guard(stack).layer(Reqwest(reqwest::Client::new()));
-    let request = |address| Request::get(format!("http://{address}/")).body(reqwest::Body::default()).unwrap();
+    let request = |address| {
+        Request::get(format!("http://{address}/")).body(reqwest::Body::default()).unwrap()
+    };
     let dead = vacant().await;
     for _ in 0..2 {
         let error = service.clone().oneshot(request(dead)).await.unwrap_err();
@@ -105,7 +111,8 @@ async fn retries_over_a_reqwest_client_send_the_body_again() {
         .layer(RetryLayer::default().http().body_as(reqwest::Body::wrap))
         .layer(BreakerLayer::new(touchy()).http());
     let service = guard(stack).layer(Reqwest(reqwest::Client::new()));
-    let put = Request::put(format!("http://{address}/")).body(reqwest::Body::from("hello")).unwrap();
+    let put =
+        Request::put(format!("http://{address}/")).body(reqwest::Body::from("hello")).unwrap();
     assert_eq!(service.oneshot(put).await.unwrap().status(), StatusCode::OK);
     assert_eq!(*bodies.lock().unwrap(), ["hello", "hello"]);
 }

@@ -14,7 +14,7 @@ use tower::{BoxError, Layer, ServiceBuilder, ServiceExt};
 
 use crate::{
     grpc::{call, server},
-    support::{vacant, touchy},
+    support::{touchy, vacant},
 };
 
 #[tokio::test]
@@ -39,8 +39,10 @@ async fn a_call_that_may_have_been_executed_is_sent_once() {
 #[tokio::test]
 async fn what_stands_inside_keeps_its_body_type() {
     let (channel, calls) = server(Code::Unavailable, None).await;
-    let retry = RetryLayer::default().grpc().replay(HttpReplay::new(|_: &Parts| true)).body_as(Body::new);
-    // The breaker and the whole responses are those of a client without retries; and so is a box round them.
+    let retry =
+        RetryLayer::default().grpc().replay(HttpReplay::new(|_: &Parts| true)).body_as(Body::new);
+    // The breaker and the whole responses are those of a client without retries; and so is a box
+    // round them.
     let inner = ServiceBuilder::new()
         .layer(BreakerLayer::new(touchy()).grpc())
         .layer(CollectLayer::new(1024))
@@ -52,11 +54,15 @@ async fn what_stands_inside_keeps_its_body_type() {
 
 #[tokio::test]
 async fn a_refused_connection_is_retried_for_any_call() {
-    let channel = Channel::from_shared(format!("http://{}", vacant().await)).unwrap().connect_lazy();
+    let channel =
+        Channel::from_shared(format!("http://{}", vacant().await)).unwrap().connect_lazy();
     let budget = Budget::default();
     let retry = RetryLayer::default().budget(budget.clone()).grpc().body_as(Body::new);
     let request = http::Request::post("/shop.Orders/Place").body(Body::empty()).unwrap();
     let error = guard(retry).layer(channel).oneshot(request).await.unwrap_err();
-    assert_eq!(cause::<std::io::Error>(&error).unwrap().kind(), std::io::ErrorKind::ConnectionRefused);
+    assert_eq!(
+        cause::<std::io::Error>(&error).unwrap().kind(),
+        std::io::ErrorKind::ConnectionRefused
+    );
     assert_eq!(steadfast::Snapshot::snapshot(&budget).withdrawn, 2);
 }

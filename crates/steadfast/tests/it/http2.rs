@@ -1,4 +1,5 @@
-//! What an HTTP/2 peer says it never processed was not executed. A server that speaks raw frames, so that it can say just that.
+//! What an HTTP/2 peer says it never processed was not executed. A server that speaks raw frames,
+//! so that it can say just that.
 
 use std::net::SocketAddr;
 
@@ -34,7 +35,8 @@ async fn read_frame(connection: &mut TcpStream) -> (u8, u32) {
     (head[3], u32::from_be_bytes(head[5..9].try_into().unwrap()))
 }
 
-/// Waits for `number` requests, says that it has processed at most the first, answers that one if it is to, and hangs up.
+/// Waits for `number` requests, says that it has processed at most the first, answers that one if
+/// it is to, and hangs up.
 async fn goes_away(number: usize, reason: u8, answers: bool) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -49,10 +51,12 @@ async fn goes_away(number: usize, reason: u8, answers: bool) -> SocketAddr {
             }
         }
         let first = streams[0].to_be_bytes();
-        write_frame(&mut connection, GOAWAY, 0, 0, &[&first[..], &[0, 0, 0, reason]].concat()).await;
+        write_frame(&mut connection, GOAWAY, 0, 0, &[&first[..], &[0, 0, 0, reason]].concat())
+            .await;
         if answers {
             // `:status: 200` is the eighth entry of HPACK's static table.
-            write_frame(&mut connection, HEADERS, END_STREAM_AND_HEADERS, streams[0], &[0x88]).await;
+            write_frame(&mut connection, HEADERS, END_STREAM_AND_HEADERS, streams[0], &[0x88])
+                .await;
         }
         connection.shutdown().await.unwrap();
     });
@@ -81,13 +85,21 @@ async fn verdicts(address: SocketAddr, number: usize) -> Vec<(Verdict, bool)> {
 #[tokio::test]
 async fn requests_above_the_last_stream_of_a_goaway_were_not_executed() {
     let verdicts = verdicts(goes_away(3, 0, true).await, 3).await;
-    let count = |wanted| verdicts.iter().filter(|&&(verdict, answered)| verdict == wanted && answered).count();
-    assert_eq!((count(Verdict::Success), count(Verdict::transient(Executed::No))), (1, 2), "{verdicts:?}");
+    let count = |wanted| {
+        verdicts.iter().filter(|&&(verdict, answered)| verdict == wanted && answered).count()
+    };
+    assert_eq!(
+        (count(Verdict::Success), count(Verdict::transient(Executed::No))),
+        (1, 2),
+        "{verdicts:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_request_at_the_last_stream_of_a_goaway_may_have_been_executed() {
     let verdicts = verdicts(goes_away(2, INTERNAL_ERROR, false).await, 2).await;
-    let count = |executed| verdicts.iter().filter(|(verdict, _)| *verdict == Verdict::transient(executed)).count();
+    let count = |executed| {
+        verdicts.iter().filter(|(verdict, _)| *verdict == Verdict::transient(executed)).count()
+    };
     assert_eq!((count(Executed::Maybe), count(Executed::No)), (1, 1), "{verdicts:?}");
 }

@@ -1,4 +1,5 @@
-//! An error enum of the user's: `#[from]` for each refusal, and one line for the default classifier.
+//! An error enum of the user's: `#[from]` for each refusal, and one line for the default
+//! classifier.
 
 use std::{error::Error as StdError, time::Duration};
 

@@ -36,13 +36,22 @@ impl RequestContext<Query> for QueryContext {
 #[tokio::test(start_paused = true)]
 async fn an_adaptive_timeout_takes_no_sample_of_a_retransmission() {
     for (is_marked, has_sample) in [(true, false), (false, true)] {
-        let limit = TimeLimit::new(LimitConfig::rfc6298(Duration::from_millis(10), Duration::from_secs(60))).unwrap();
+        let limit = TimeLimit::new(LimitConfig::rfc6298(
+            Duration::from_millis(10),
+            Duration::from_secs(60),
+        ))
+        .unwrap();
         let calls = Arc::new(AtomicU32::new(0));
         let service = service_fn(move |_: Query| {
             let is_first = calls.fetch_add(1, Ordering::Relaxed) == 0;
             async move {
                 // The first attempt is never answered.
-                tokio::time::sleep(Duration::from_millis(if is_first { u64::MAX / 2 } else { 100 })).await;
+                tokio::time::sleep(Duration::from_millis(if is_first {
+                    u64::MAX / 2
+                } else {
+                    100
+                }))
+                .await;
                 Ok::<_, BoxError>(())
             }
         });

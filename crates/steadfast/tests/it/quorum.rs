@@ -25,16 +25,19 @@ use steadfast::{
     retry::RetryLayer,
     timeout::{Elapsed, TimeoutLayer},
 };
-use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, service_fn, util::BoxCloneService};
+use tower::{
+    BoxError, Layer, Service, ServiceBuilder, ServiceExt, service_fn, util::BoxCloneService,
+};
 
 use crate::{
     grpc::server,
-    support::{vacant, serve, touchy},
+    support::{serve, touchy, vacant},
 };
 
 type Node = BoxCloneService<Request<Full<Bytes>>, Response<Incoming>, BoxError>;
 
-/// A node at `address` behind a breaker of its own. All nodes get the same request, so each fills in where it goes.
+/// A node at `address` behind a breaker of its own. All nodes get the same request, so each fills
+/// in where it goes.
 fn node(address: SocketAddr) -> Node {
     let client = Client::builder(TokioExecutor::new()).build_http();
     let to_node = move |mut request: Request<Full<Bytes>>| {
@@ -51,7 +54,9 @@ fn node(address: SocketAddr) -> Node {
 
 fn call_over(addresses: [SocketAddr; 3]) -> QuorumCall<Node, HttpClassifier, HttpContext> {
     let nodes = addresses.map(node).into_iter().enumerate();
-    QuorumCall::new(Threshold::majority_of(3).unwrap(), nodes, CallConfig::all_at_once()).unwrap().http()
+    QuorumCall::new(Threshold::majority_of(3).unwrap(), nodes, CallConfig::all_at_once())
+        .unwrap()
+        .http()
 }
 
 fn request() -> Request<Full<Bytes>> {
@@ -71,7 +76,8 @@ async fn http_server(status: StatusCode) -> (SocketAddr, Arc<AtomicU32>) {
 
 #[tokio::test]
 async fn a_status_is_a_vote_and_a_node_that_fails_is_left_alone_by_its_own_breaker() {
-    let (ok, failing) = (http_server(StatusCode::OK).await, http_server(StatusCode::SERVICE_UNAVAILABLE).await);
+    let (ok, failing) =
+        (http_server(StatusCode::OK).await, http_server(StatusCode::SERVICE_UNAVAILABLE).await);
     let third = http_server(StatusCode::OK).await;
     // A majority is all but the one that fails, so that each call waits for both others.
     let mut call = call_over([ok.0, failing.0, third.0]);
@@ -95,17 +101,25 @@ async fn a_status_is_a_vote_and_a_node_that_fails_is_left_alone_by_its_own_break
     // Two failures open the circuit; from then on the answer is a refusal.
     assert!(failing.1.load(Ordering::SeqCst) <= seen + 1);
     let lost = call.ready().await.unwrap().call(request()).await.unwrap_err();
-    assert!(lost.answers().errors().any(|(_, error)| cause::<CircuitOpen>(&**error).is_some()), "{lost}");
+    assert!(
+        lost.answers().errors().any(|(_, error)| cause::<CircuitOpen>(&**error).is_some()),
+        "{lost}"
+    );
 }
 
 #[tokio::test]
 async fn where_nobody_listens_it_is_lost_at_once_and_certainly_was_not_executed() {
     let nodes = [vacant().await, vacant().await, vacant().await].map(node).into_iter().enumerate();
-    let call = QuorumCall::new(Threshold::of(1, 3).unwrap(), nodes, CallConfig::all_at_once()).unwrap();
+    let call =
+        QuorumCall::new(Threshold::of(1, 3).unwrap(), nodes, CallConfig::all_at_once()).unwrap();
     let mut call = call.http();
     let lost = call.ready().await.unwrap().call(request()).await.unwrap_err();
     for (node, error) in lost.answers().errors() {
-        assert_eq!(cause::<io::Error>(&**error).unwrap().kind(), io::ErrorKind::ConnectionRefused, "node {node}");
+        assert_eq!(
+            cause::<io::Error>(&**error).unwrap().kind(),
+            io::ErrorKind::ConnectionRefused,
+            "node {node}"
+        );
     }
     assert_eq!(lost.grounds(), Grounds::not_executed(RefusalKind::Unavailable));
     let error = BoxError::from(lost);
@@ -132,17 +146,28 @@ async fn the_deadline_in_the_extensions_ends_it() {
 async fn over_grpc_a_status_is_a_vote() {
     // Channels take a body that cannot be copied: each node makes its own of one that can.
     let to_channel = |request: Request<Full<Bytes>>| request.map(tonic::body::Body::new);
-    let codes = [tonic::Code::Ok, tonic::Code::Unavailable, tonic::Code::NotFound, tonic::Code::Ok, tonic::Code::Ok];
+    let codes = [
+        tonic::Code::Ok,
+        tonic::Code::Unavailable,
+        tonic::Code::NotFound,
+        tonic::Code::Ok,
+        tonic::Code::Ok,
+    ];
     let mut nodes = Vec::new();
     for (number, code) in codes.into_iter().enumerate() {
         let (channel, _) = server(code, None).await;
-        nodes.push((number, ServiceBuilder::new().map_request(to_channel).map_err(BoxError::from).service(channel)));
+        nodes.push((
+            number,
+            ServiceBuilder::new().map_request(to_channel).map_err(BoxError::from).service(channel),
+        ));
     }
-    let over = |rule| QuorumCall::new(rule, nodes.clone(), CallConfig::all_at_once()).unwrap().grpc();
+    let over =
+        |rule| QuorumCall::new(rule, nodes.clone(), CallConfig::all_at_once()).unwrap().grpc();
     let mut call = over(Threshold::majority_of(5).unwrap());
     // A gRPC message without content: not compressed, and no bytes.
     let request = || {
-        let request = Request::post("http://nodes/tea.Pot/Fill").header("content-type", "application/grpc");
+        let request =
+            Request::post("http://nodes/tea.Pot/Fill").header("content-type", "application/grpc");
         request.header("te", "trailers").body(Full::from(Bytes::from_static(&[0; 5]))).unwrap()
     };
     let answers = call.ready().await.unwrap().call(request()).await.unwrap();
@@ -162,7 +187,11 @@ fn shy_nodes() -> impl Iterator<Item = (usize, BoxCloneService<u32, u32, BoxErro
         let node = service_fn(move |n: u32| {
             let is_first = calls.fetch_add(1, Ordering::SeqCst) == 0;
             async move {
-                if is_first { Err(BoxError::from(Grounds::not_executed(RefusalKind::Unavailable))) } else { Ok(n) }
+                if is_first {
+                    Err(BoxError::from(Grounds::not_executed(RefusalKind::Unavailable)))
+                } else {
+                    Ok(n)
+                }
             }
         });
         (number, BoxCloneService::new(node))
@@ -178,7 +207,8 @@ async fn retries_breakers_and_timeouts_go_round_a_call() {
             .layer(BreakerLayer::new(touchy()))
             .layer(TimeoutLayer::fixed(Duration::from_secs(1)).unwrap())
     };
-    // A node has executed it by the time the call is lost: only what may be repeated is. As a `BoxError` …
+    // A node has executed it by the time the call is lost: only what may be repeated is. As a
+    // `BoxError` …
     let call = QuorumCall::new(rule(), shy_nodes(), CallConfig::quorum_first()).unwrap();
     let call = ServiceExt::<u32>::map_err(call, BoxError::from);
     assert_eq!(stack().service(call).oneshot(7).await.unwrap().replies().count(), 2);
@@ -192,7 +222,9 @@ async fn a_call_that_is_given_up_from_outside_gives_up_its_nodes() {
     let probes: Vec<_> = (0..3).map(|node| (node, steadfast_testkit::Probe::new())).collect();
     let controls: Vec<_> = probes.iter().map(|(_, probe)| probe.control()).collect();
     controls.iter().for_each(|control| control.always(steadfast_testkit::Reply::echo().held()));
-    let call = QuorumCall::new(Threshold::majority_of(3).unwrap(), probes, CallConfig::all_at_once()).unwrap();
+    let call =
+        QuorumCall::new(Threshold::majority_of(3).unwrap(), probes, CallConfig::all_at_once())
+            .unwrap();
     let call = ServiceExt::<u32>::map_err(call, BoxError::from);
     let service = TimeoutLayer::fixed(Duration::from_secs(1)).unwrap().layer(call);
     let error = service.oneshot(7).await.unwrap_err();

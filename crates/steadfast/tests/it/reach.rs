@@ -3,13 +3,14 @@
 use std::num::NonZeroUsize;
 
 use steadfast::{
-    Counts, Detach, DetachConfig, DetachSnapshot, Error, Executed, FencingToken, FencingTokenError, Grounds, MapErr,
-    MapErrFuture, PerKey, Place, RefusalKind, ReserveError, Seal, SealFuture, SealLayer, Select, Selected, Snapshot,
+    Counts, Detach, DetachConfig, DetachSnapshot, Error, Executed, FencingToken, FencingTokenError,
+    Grounds, MapErr, MapErrFuture, PerKey, Place, RefusalKind, ReserveError, Seal, SealFuture,
+    SealLayer, Select, Selected, Snapshot,
     breaker::{Circuit, CircuitSnapshot},
     causes,
     http::{
-        Collect, CollectLayer, FENCING_TOKEN, IDEMPOTENCY_KEY, IdempotencyKey, IdempotencyKeyError, Render, Respond,
-        SealResponse, SealResponseLayer, parse_fencing_token,
+        Collect, CollectLayer, FENCING_TOKEN, IDEMPOTENCY_KEY, IdempotencyKey, IdempotencyKeyError,
+        Render, Respond, SealResponse, SealResponseLayer, parse_fencing_token,
     },
     quorum::{CallConfig, QuorumCall, Threshold},
 };
@@ -46,16 +47,21 @@ fn the_types_of_core_are_named_without_core() {
     let mut headers = http::HeaderMap::new();
     headers.insert(FENCING_TOKEN, token.unwrap().into());
     headers.insert(IDEMPOTENCY_KEY, key.unwrap().to_header());
-    assert_eq!(parse_fencing_token(&headers).map(|token| token.map(FencingToken::get)), Ok(Some(34)));
+    assert_eq!(
+        parse_fencing_token(&headers).map(|token| token.map(FencingToken::get)),
+        Ok(Some(34))
+    );
     let error = Error::<std::io::Error>::from(FencingToken::try_from(-1_i64).unwrap_err());
-    let grounds: Vec<_> = causes(&error).filter_map(|error| error.downcast_ref::<Grounds>()).collect();
+    let grounds: Vec<_> =
+        causes(&error).filter_map(|error| error.downcast_ref::<Grounds>()).collect();
     assert_eq!((grounds[0].kind, grounds[0].executed), (RefusalKind::Malformed, Executed::No));
 }
 
 #[test]
 fn a_circuit_of_each_tenant_is_chosen_by_a_type_of_ones_own_and_tells_its_counts() {
     let tenant: fn(&String) -> String = String::clone;
-    let circuits = ByTenant(Circuit::per_key(Default::default(), NonZeroUsize::MIN, tenant).unwrap());
+    let circuits =
+        ByTenant(Circuit::per_key(Default::default(), NonZeroUsize::MIN, tenant).unwrap());
     let CircuitSnapshot { counts, .. } = circuits.select(&"one".to_owned()).snapshot();
     let none: Counts = Counts::default();
     assert_eq!(counts, none);
@@ -67,7 +73,9 @@ async fn work_in_the_background_has_one_path_with_a_quorum_or_without() {
     let detach = Detach::new(DetachConfig::new().most(NonZeroUsize::MIN)).unwrap();
     let node = || tower::service_fn(|(): ()| async { Ok::<_, tower::BoxError>(()) });
     let rule = Threshold::majority_of(1).unwrap();
-    let call = QuorumCall::new(rule, [(0, node())], CallConfig::all_at_once()).unwrap().on_decided(detach.clone());
+    let call = QuorumCall::new(rule, [(0, node())], CallConfig::all_at_once())
+        .unwrap()
+        .on_decided(detach.clone());
     drop(call);
     let place: Place = detach.reserve().unwrap();
     assert_eq!(detach.reserve().unwrap_err(), ReserveError::Full { most: 1 });
@@ -85,7 +93,8 @@ async fn the_clock_through_suspend_is_waited_for() {
     use steadfast::{BootClock, BootInstant, BootWait, ManualBootClock};
 
     let clock = BootClock::tokio();
-    let wait: BootWait = clock.wait_until(clock.now().saturating_add(Duration::from_secs(8 * 3600)));
+    let wait: BootWait =
+        clock.wait_until(clock.now().saturating_add(Duration::from_secs(8 * 3600)));
     wait.await;
     let manual = ManualBootClock::new(BootInstant::ZERO);
     assert_eq!(manual.clock().now(), BootInstant::ZERO);

@@ -13,7 +13,10 @@ use tokio::net::TcpListener;
 pub(crate) fn touchy() -> Circuit {
     let open_time = Backoff::constant(Duration::from_secs(600)).unwrap();
     let (window, minimum) = (10.try_into().unwrap(), 2.try_into().unwrap());
-    Circuit::new(CircuitConfig::new().count_window(window).minimum_calls(minimum).open_time(open_time)).unwrap()
+    Circuit::new(
+        CircuitConfig::new().count_window(window).minimum_calls(minimum).open_time(open_time),
+    )
+    .unwrap()
 }
 
 /// Serves on a free port until the test's runtime ends.

@@ -6,7 +6,8 @@ use super::{
 };
 use crate::{Probe, Reply};
 
-/// More than any permit count or probe limit that a layer has by default: a permit lost at each drop is noticed.
+/// More than any permit count or probe limit that a layer has by default: a permit lost at each
+/// drop is noticed.
 const DROPS: u32 = 100;
 
 pub(super) fn before_call<S: Subject>(make: &dyn Fn(Probe) -> S) -> Check {

@@ -38,7 +38,8 @@ pub(super) fn in_future<S: Subject>(make: &dyn Fn(Probe) -> S) -> Check {
 /// The service that will meet the panic, and a clone from before it.
 fn two_handles<S: Subject>(make: &dyn Fn(Probe) -> S) -> (Rig<S>, Rig<S>) {
     let rig = Rig::new(make);
-    let clone = Rig { control: rig.control.clone(), service: rig.service.clone(), task: Task::default() };
+    let clone =
+        Rig { control: rig.control.clone(), service: rig.service.clone(), task: Task::default() };
     (rig, clone)
 }
 

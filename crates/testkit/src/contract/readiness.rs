@@ -24,7 +24,9 @@ pub(super) fn is_dropped_by_clone<S: Subject>(make: &dyn Fn(Probe) -> S) -> Chec
     let mut clone = rig.service.clone();
     let asked = rig.counts().ready_polls;
     let answer = Task::default().poll_ready(&mut clone);
-    ensure(rig.counts().ready_polls > asked, || format!("a clone said {answer:?}, but the inner service was not asked"))
+    ensure(rig.counts().ready_polls > asked, || {
+        format!("a clone said {answer:?}, but the inner service was not asked")
+    })
 }
 
 pub(super) fn is_called_where_it_was_given<S: Subject>(make: &dyn Fn(Probe) -> S) -> Check {
@@ -33,12 +35,15 @@ pub(super) fn is_called_where_it_was_given<S: Subject>(make: &dyn Fn(Probe) -> S
     rig.answer(2)?;
     // The original keeps its readiness while a clone of it earns and uses its own.
     rig.ready()?;
-    let mut clone = Rig { control: rig.control.clone(), service: rig.service.clone(), task: Task::default() };
+    let mut clone =
+        Rig { control: rig.control.clone(), service: rig.service.clone(), task: Task::default() };
     clone.answer(3)?;
     let mut future = Box::pin(rig.service.call(4));
     let _ = rig.task.poll(&mut future);
     let unready = rig.counts().unready_calls;
-    ensure(unready == 0, || format!("{unready} of 4 calls went to an inner handle that was not ready"))
+    ensure(unready == 0, || {
+        format!("{unready} of 4 calls went to an inner handle that was not ready")
+    })
 }
 
 pub(super) fn pending_is_passed_on<S: Subject>(make: &dyn Fn(Probe) -> S) -> Check {
@@ -46,9 +51,13 @@ pub(super) fn pending_is_passed_on<S: Subject>(make: &dyn Fn(Probe) -> S) -> Che
     rig.control.always_ready(Readiness::Pending);
     for _ in 0..3 {
         let answer = rig.poll_ready();
-        ensure(answer.is_pending(), || format!("the inner service is not ready, but the layer said {answer:?}"))?;
+        ensure(answer.is_pending(), || {
+            format!("the inner service is not ready, but the layer said {answer:?}")
+        })?;
     }
-    ensure(rig.counts().calls == 0, || "the inner service was called while it was not ready".to_owned())
+    ensure(rig.counts().calls == 0, || {
+        "the inner service was called while it was not ready".to_owned()
+    })
 }
 
 pub(super) fn wakes<S: Subject>(make: &dyn Fn(Probe) -> S) -> Check {
@@ -57,7 +66,9 @@ pub(super) fn wakes<S: Subject>(make: &dyn Fn(Probe) -> S) -> Check {
     let _ = rig.poll_ready();
     let before = rig.task.wakes();
     rig.control.release_readiness();
-    ensure(rig.task.wakes() > before, || "the inner service became ready, but the task was not woken".to_owned())?;
+    ensure(rig.task.wakes() > before, || {
+        "the inner service became ready, but the task was not woken".to_owned()
+    })?;
     rig.answer(1)
 }
 
@@ -84,10 +95,14 @@ pub(super) fn error_is_passed_on<S: Subject>(make: &dyn Fn(Probe) -> S) -> Check
     let mut rig = Rig::new(make);
     rig.control.script_readiness([Readiness::Error]);
     match rig.poll_ready() {
-        Poll::Ready(Err(error)) => ensure(error.downcast_ref() == Some(&ProbeError::Readiness), || {
-            format!("the readiness error came out as another: {error:?}")
-        }),
-        answer => Err(format!("the inner service failed its readiness, but the layer said {answer:?}")),
+        Poll::Ready(Err(error)) => {
+            ensure(error.downcast_ref() == Some(&ProbeError::Readiness), || {
+                format!("the readiness error came out as another: {error:?}")
+            })
+        }
+        answer => {
+            Err(format!("the inner service failed its readiness, but the layer said {answer:?}"))
+        }
     }
 }
 
@@ -99,7 +114,9 @@ pub(super) fn never_fails_by_itself<S: Subject>(make: &dyn Fn(Probe) -> S) -> Ch
             Poll::Ready(Ok(())) => {}
             // A layer may hold back, but it may not give its service up.
             Poll::Pending => return Ok(()),
-            Poll::Ready(Err(error)) => return Err(format!("poll_ready failed after {number} failed calls: {error}")),
+            Poll::Ready(Err(error)) => {
+                return Err(format!("poll_ready failed after {number} failed calls: {error}"));
+            }
         }
         let mut future = Box::pin(rig.service.call(number));
         let _ = rig.task.poll(&mut future);

@@ -25,9 +25,13 @@ pub(super) fn wakes<S: Subject>(make: &dyn Fn(Probe) -> S) -> Check {
     rig.control.script([Reply::echo().held()]);
     let mut future = rig.start_pending(7)?;
     let (woken, polled) = (rig.task.wakes(), rig.counts().polls);
-    ensure(polled == 1, || format!("{polled} polls of a pending inner future for one poll of the response"))?;
+    ensure(polled == 1, || {
+        format!("{polled} polls of a pending inner future for one poll of the response")
+    })?;
     rig.control.release_all();
-    ensure(rig.task.wakes() > woken, || "the inner future went on, but the task was not woken".to_owned())?;
+    ensure(rig.task.wakes() > woken, || {
+        "the inner future went on, but the task was not woken".to_owned()
+    })?;
     expect_echo(&rig.task.poll(&mut future), 7)?;
     let extra = rig.counts().polls - polled;
     ensure(extra == 1, || format!("{extra} polls of the inner future where one was due"))
@@ -40,7 +44,9 @@ pub(super) fn wakes_the_latest_task<S: Subject>(make: &dyn Fn(Probe) -> S) -> Ch
     let latest = Task::default();
     let _ = latest.poll(&mut future);
     rig.control.release_all();
-    ensure(latest.wakes() > 0, || "the future had moved to another task, but that one was not woken".to_owned())
+    ensure(latest.wakes() > 0, || {
+        "the future had moved to another task, but that one was not woken".to_owned()
+    })
 }
 
 pub(super) fn is_not_polled_when_done<S: Subject>(make: &dyn Fn(Probe) -> S) -> Check {
@@ -72,9 +78,11 @@ pub(super) fn error_is_unchanged<S: Subject>(make: &dyn Fn(Probe) -> S) -> Check
 
 fn expect_error(answer: Poll<Result<u32, crate::BoxError>>, call: u64) -> Check {
     match answer {
-        Poll::Ready(Err(error)) => ensure(error.downcast_ref() == Some(&ProbeError::Call(call)), || {
-            format!("the inner service's error came out as another: {error:?}")
-        }),
+        Poll::Ready(Err(error)) => {
+            ensure(error.downcast_ref() == Some(&ProbeError::Call(call)), || {
+                format!("the inner service's error came out as another: {error:?}")
+            })
+        }
         answer => Err(format!("the inner service failed, but the response was {answer:?}")),
     }
 }
@@ -83,7 +91,8 @@ pub(super) fn calls_run_side_by_side<S: Subject>(make: &dyn Fn(Probe) -> S) -> C
     const CALLS: u32 = 8;
     let mut rig = Rig::new(make);
     rig.control.always(Reply::echo().held());
-    let mut clone = Rig { control: rig.control.clone(), service: rig.service.clone(), task: Task::default() };
+    let mut clone =
+        Rig { control: rig.control.clone(), service: rig.service.clone(), task: Task::default() };
     let mut futures = Vec::new();
     for number in 0..CALLS {
         let caller = if number % 2 == 0 { &mut rig } else { &mut clone };

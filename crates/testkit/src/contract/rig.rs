@@ -82,7 +82,9 @@ impl<S: Subject> Rig<S> {
     /// Makes the service ready; the probe must be.
     pub(super) fn ready(&mut self) -> Check {
         let answer = self.poll_ready();
-        ensure(matches!(answer, Poll::Ready(Ok(()))), || format!("inner service ready, but poll_ready gave {answer:?}"))
+        ensure(matches!(answer, Poll::Ready(Ok(()))), || {
+            format!("inner service ready, but poll_ready gave {answer:?}")
+        })
     }
 
     /// Makes the service ready and calls it.
@@ -95,7 +97,9 @@ impl<S: Subject> Rig<S> {
     pub(super) fn start_pending(&mut self, request: u32) -> Result<Pin<Box<S::Future>>, String> {
         let mut future = self.start(request)?;
         let answer = self.task.poll(&mut future);
-        ensure(answer.is_pending(), || format!("inner future pending, but the response was {answer:?}"))?;
+        ensure(answer.is_pending(), || {
+            format!("inner future pending, but the response was {answer:?}")
+        })?;
         Ok(future)
     }
 
@@ -116,7 +120,9 @@ impl<S: Subject> Rig<S> {
 
 pub(super) fn expect_echo(answer: &Poll<Result<u32, BoxError>>, request: u32) -> Check {
     let echoed = matches!(answer, Poll::Ready(Ok(value)) if *value == request);
-    ensure(echoed, || format!("request {request} should be echoed at this poll, but gave {answer:?}"))
+    ensure(echoed, || {
+        format!("request {request} should be echoed at this poll, but gave {answer:?}")
+    })
 }
 
 /// Runs what must let the probe's panic through.
@@ -135,7 +141,8 @@ pub(super) fn panic_text(payload: &(dyn Any + Send)) -> &str {
     text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic without a text")
 }
 
-/// Runs `act` under tokio's clock, paused, for layers that arm timers. Nothing is driven: time stands still.
+/// Runs `act` under tokio's clock, paused, for layers that arm timers. Nothing is driven: time
+/// stands still.
 pub(super) fn with_paused_clock<T>(act: impl FnOnce() -> T) -> thread::Result<T> {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without I/O needs nothing from the system");

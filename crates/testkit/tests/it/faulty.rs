@@ -73,7 +73,12 @@ impl Faulty {
 impl Clone for Faulty {
     fn clone(&self) -> Self {
         let ready = self.ready && self.fault == Fault::KeepsReadinessInClone;
-        Self { inner: self.inner.clone(), fault: self.fault, ready, handle: Arc::clone(&self.handle) }
+        Self {
+            inner: self.inner.clone(),
+            fault: self.fault,
+            ready,
+            handle: Arc::clone(&self.handle),
+        }
     }
 }
 
@@ -84,13 +89,18 @@ impl Service<u32> for Faulty {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         let fault = self.fault;
-        if self.ready && matches!(fault, Fault::KeepsReadinessInClone | Fault::KeepsReadinessAfterCall) {
+        if self.ready
+            && matches!(fault, Fault::KeepsReadinessInClone | Fault::KeepsReadinessAfterCall)
+        {
             return Poll::Ready(Ok(()));
         }
-        if fault == Fault::FailsReadinessAfterFailures && self.handle.failures.load(Ordering::Relaxed) >= 3 {
+        if fault == Fault::FailsReadinessAfterFailures
+            && self.handle.failures.load(Ordering::Relaxed) >= 3
+        {
             return Poll::Ready(Err("enough".into()));
         }
-        let _guard = (fault == Fault::PoisonedByReadiness).then(|| self.handle.lock.lock().unwrap());
+        let _guard =
+            (fault == Fault::PoisonedByReadiness).then(|| self.handle.lock.lock().unwrap());
         let swallowed = &mut Context::from_waker(Waker::noop());
         let inner_cx = if fault == Fault::SwallowsTheReadinessWaker { swallowed } else { &mut *cx };
         let answer = self.inner.poll_ready(inner_cx);
@@ -149,7 +159,16 @@ pub(crate) struct FaultyFuture {
 impl FaultyFuture {
     fn new(fault: Fault, inner: Option<ProbeFuture>, handle: Arc<Handle>) -> Self {
         let number = handle.started.fetch_add(1, Ordering::Relaxed);
-        Self { fault, inner, handle, number, polled: false, done: false, first_waker: None, repeat: None }
+        Self {
+            fault,
+            inner,
+            handle,
+            number,
+            polled: false,
+            done: false,
+            first_waker: None,
+            repeat: None,
+        }
     }
 
     fn poll_inner(&mut self, cx: &mut Context<'_>) -> Poll<Result<u32, BoxError>> {
@@ -171,8 +190,10 @@ impl FaultyFuture {
                 let _ = answer.is_ready() && inner.as_mut().poll(&mut cx).is_ready();
                 answer
             }
-            Fault::SwallowsPanics => catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll(&mut cx)))
-                .unwrap_or_else(|_| Poll::Ready(Err("panicked".into()))),
+            Fault::SwallowsPanics => {
+                catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll(&mut cx)))
+                    .unwrap_or_else(|_| Poll::Ready(Err("panicked".into())))
+            }
             _ => inner.as_mut().poll(&mut cx),
         }
     }
@@ -182,10 +203,13 @@ impl FaultyFuture {
             (Fault::LosesTheError, Err(_)) => Err("lost".into()),
             (Fault::MixesAnswersUp, Ok(answer)) => {
                 // Right only while calls come one after the other, growing.
-                let highest = self.handle.last_answer.fetch_max(answer, Ordering::Relaxed).max(answer);
+                let highest =
+                    self.handle.last_answer.fetch_max(answer, Ordering::Relaxed).max(answer);
                 Ok(if answer > 100 { highest } else { answer })
             }
-            (Fault::EndsStragglers, Ok(_)) if self.handle.started.load(Ordering::Relaxed) > self.number + 20 => {
+            (Fault::EndsStragglers, Ok(_))
+                if self.handle.started.load(Ordering::Relaxed) > self.number + 20 =>
+            {
                 Err("too late".into())
             }
             (_, answer) => answer,

@@ -17,7 +17,10 @@ fn the_timeout_of_tower_passes() {
 fn a_wide_concurrency_limit_passes_and_a_narrow_one_is_caught_holding_calls_back() {
     contract::suite(|probe| ConcurrencyLimitLayer::new(8).layer(probe));
     let broken = contract::broken(|probe| ConcurrencyLimitLayer::new(1).layer(probe));
-    assert!(broken.iter().any(|breach| breach.clause == contract::Clause::CallsRunSideBySide), "{broken:?}");
+    assert!(
+        broken.iter().any(|breach| breach.clause == contract::Clause::CallsRunSideBySide),
+        "{broken:?}"
+    );
 }
 
 #[tokio::test]

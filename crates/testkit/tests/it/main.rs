@@ -1,4 +1,5 @@
-//! The suite is itself tested: honest layers pass, and each broken one is caught by the clauses meant for it.
+//! The suite is itself tested: honest layers pass, and each broken one is caught by the clauses
+//! meant for it.
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 

@@ -9,7 +9,11 @@ async fn replies_come_in_the_order_of_the_script_and_then_the_standing_one() {
     let control = probe.control();
     control.always(Reply::value(9));
     let refused = || io::Error::from(io::ErrorKind::ConnectionRefused).into();
-    control.script([Reply::echo(), Reply::error().after(Duration::from_secs(3)), Reply::error_from(refused)]);
+    control.script([
+        Reply::echo(),
+        Reply::error().after(Duration::from_secs(3)),
+        Reply::error_from(refused),
+    ]);
     assert_eq!(probe.ready().await.unwrap().call(5).await.unwrap(), 5);
     let before = tokio::time::Instant::now();
     let error = probe.ready().await.unwrap().call(5).await.unwrap_err();
@@ -18,7 +22,10 @@ async fn replies_come_in_the_order_of_the_script_and_then_the_standing_one() {
     assert!(probe.ready().await.unwrap().call(5).await.unwrap_err().is::<io::Error>());
     assert_eq!(probe.ready().await.unwrap().call(5).await.unwrap(), 9);
     let counts = control.counts();
-    assert_eq!((counts.calls, counts.completed, counts.cancelled, counts.unready_calls), (4, 4, 0, 0));
+    assert_eq!(
+        (counts.calls, counts.completed, counts.cancelled, counts.unready_calls),
+        (4, 4, 0, 0)
+    );
 }
 
 #[tokio::test]

@@ -34,7 +34,10 @@ async fn after_a_step_from_50_to_500_ms_it_succeeds_again_within_six_calls_and_k
         }
         assert_eq!(failed, failed_calls, "factor {factor}");
         for n in 0..500 {
-            assert!(call(&service).await.is_ok(), "factor {factor}, call {n} after the first success");
+            assert!(
+                call(&service).await.is_ok(),
+                "factor {factor}, call {n} after the first success"
+            );
         }
     }
 }
@@ -73,7 +76,8 @@ async fn two_timeouts_apart_in_a_hundred_leave_the_limit_within_two_and_a_half_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_timeouts_in_a_row_make_it_four_times_and_the_eighth_success_brings_it_back_under_two_and_a_half() {
+async fn two_timeouts_in_a_row_make_it_four_times_and_the_eighth_success_brings_it_back_under_two_and_a_half()
+ {
     for limit in multiples() {
         let upstream = settled(&limit).await;
         let growth = growth(&limit, &upstream, [10, 11]).await;
@@ -84,7 +88,8 @@ async fn two_timeouts_in_a_row_make_it_four_times_and_the_eighth_success_brings_
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_the_window_holds_twenty_samples_two_timeouts_are_the_quantile_until_a_hundred_have_come() {
+async fn while_the_window_holds_twenty_samples_two_timeouts_are_the_quantile_until_a_hundred_have_come()
+ {
     let limit = adaptive();
     (0..20).for_each(|_| limit.record(50 * MS));
     let growth = growth(&limit, &Upstream::new(Answer::Never), [0, 1]).await;
@@ -137,7 +142,11 @@ async fn one_cache_hit_sets_no_estimate() {
     assert_eq!(limit.snapshot().samples, 0, "what is ready at once was not waited for");
     upstream.set(Answer::After(MS));
     call(&service).await.unwrap();
-    assert_eq!((limit.snapshot().samples, limit.limit()), (1, 1000 * MS), "one sample is not enough");
+    assert_eq!(
+        (limit.snapshot().samples, limit.limit()),
+        (1, 1000 * MS),
+        "one sample is not enough"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -155,11 +164,14 @@ async fn fast_failures_are_not_samples() {
 #[tokio::test(start_paused = true)]
 async fn the_classifier_says_what_a_success_is() {
     let limit = adaptive();
-    let layer = TimeoutLayer::new(limit.clone()).classify(|outcome: Result<&u16, &BoxError>| match outcome {
-        Ok(200) => Verdict::Success,
-        Ok(409) => Verdict::Repeatable { executed: Executed::Maybe, retry_after: None },
-        _ => Verdict::transient(Executed::Maybe),
-    });
+    let layer =
+        TimeoutLayer::new(limit.clone()).classify(
+            |outcome: Result<&u16, &BoxError>| match outcome {
+                Ok(200) => Verdict::Success,
+                Ok(409) => Verdict::Repeatable { executed: Executed::Maybe, retry_after: None },
+                _ => Verdict::transient(Executed::Maybe),
+            },
+        );
     let service = layer.layer(service_fn(|status: u16| async move {
         tokio::time::sleep(MS).await;
         Ok::<_, BoxError>(status)
@@ -176,7 +188,11 @@ async fn samples_age_and_an_idle_gap_of_a_year_costs_nothing() {
     settled(&limit).await;
     assert!(limit.limit() < 120 * MS);
     tokio::time::advance(Duration::from_secs(61)).await;
-    assert_eq!((limit.limit(), limit.snapshot().samples), (1000 * MS, 0), "old samples are no samples");
+    assert_eq!(
+        (limit.limit(), limit.snapshot().samples),
+        (1000 * MS, 0),
+        "old samples are no samples"
+    );
     tokio::time::advance(Duration::from_secs(365 * 24 * 3600)).await;
     settled(&limit).await;
     assert!(limit.limit() < 120 * MS);
@@ -325,7 +341,8 @@ async fn a_deadline_cuts_the_limit_short_and_is_no_timeout_of_the_service() {
 #[tokio::test(start_paused = true)]
 async fn with_no_time_left_the_service_is_not_called() {
     let layer = TimeoutLayer::new(adaptive()).context(|&deadline: &Deadline| Some(deadline));
-    let service = layer.layer(service_fn(|_| async { unreachable!("called") as Result<(), BoxError> }));
+    let service =
+        layer.layer(service_fn(|_| async { unreachable!("called") as Result<(), BoxError> }));
     let now = Instant::now().into_std();
     let error = service.oneshot(Deadline::at(now)).await.unwrap_err();
     let elapsed = *error.downcast::<Elapsed>().unwrap();
@@ -344,7 +361,10 @@ async fn an_answer_that_a_stopped_process_found_late_is_kept_and_says_no_more_th
     assert!(call.poll().is_pending());
     tokio::time::advance(Duration::from_secs(4)).await;
     sender.send(()).unwrap();
-    assert!(matches!(call.poll(), std::task::Poll::Ready(Ok(Ok(())))), "the inner future is polled before the timer");
+    assert!(
+        matches!(call.poll(), std::task::Poll::Ready(Ok(Ok(())))),
+        "the inner future is polled before the timer"
+    );
     assert!(limit.limit() < 250 * MS, "the pause was this process's own: {:?}", limit.limit());
     assert_eq!(limit.snapshot().samples, 101);
 }

@@ -71,7 +71,10 @@ async fn calls_dropped_after_a_pause_of_the_process_do_not_enter_with_the_length
             tokio::time::advance(Duration::from_secs(pause_secs)).await;
             drop(pending);
             let after = limit.limit();
-            assert!(after.as_secs_f64() <= 2.5 * before.as_secs_f64(), "{config:?}: {before:?} to {after:?}");
+            assert!(
+                after.as_secs_f64() <= 2.5 * before.as_secs_f64(),
+                "{config:?}: {before:?} to {after:?}"
+            );
         }
     }
 }
@@ -104,7 +107,9 @@ async fn a_panic_inside_is_not_a_slow_call() {
 async fn a_panic_of_the_classifier_is_not_an_interrupted_call() {
     let limit = warm().await;
     let judge = |_: Result<&(), &Elapsed>| -> Verdict { panic!("on purpose") };
-    let outcome = AssertUnwindSafe(limit.run_judged(ok(tokio::time::sleep(80 * MS)), judge)).catch_unwind().await;
+    let outcome = AssertUnwindSafe(limit.run_judged(ok(tokio::time::sleep(80 * MS)), judge))
+        .catch_unwind()
+        .await;
     assert!(outcome.is_err());
     assert_eq!(limit.snapshot().samples, 100);
 }
@@ -119,7 +124,11 @@ async fn a_straggler_from_a_window_ago_changes_nothing_of_today() {
     settled(&limit).await;
     let before = limit.snapshot();
     assert!(call.poll().is_ready());
-    assert_eq!(limit.snapshot().samples, before.samples, "its sample belongs to a window that has passed");
+    assert_eq!(
+        limit.snapshot().samples,
+        before.samples,
+        "its sample belongs to a window that has passed"
+    );
 }
 
 #[tokio::test(start_paused = true)]

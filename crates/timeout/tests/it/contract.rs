@@ -70,7 +70,9 @@ fn every_rule_keeps_the_contract_of_all_layers() {
         LimitConfig::ewma(bounds.0, bounds.1).into(),
         LimitConfig::rfc6298(bounds.0, bounds.1).into(),
     ] {
-        contract::suite(|probe| TimeoutLayer::new(TimeLimit::new(config.clone()).unwrap()).layer(probe));
+        contract::suite(|probe| {
+            TimeoutLayer::new(TimeLimit::new(config.clone()).unwrap()).layer(probe)
+        });
     }
 }
 
@@ -79,7 +81,8 @@ fn every_rule_keeps_the_contract_of_all_layers() {
 fn limits_by_key_keep_the_contract_of_all_layers() {
     let capacity = std::num::NonZeroUsize::new(16).unwrap();
     contract::suite(|probe| {
-        let limits = TimeLimit::per_key(LimitConfig::fixed(MS), capacity, |&request: &u32| request).unwrap();
+        let limits =
+            TimeLimit::per_key(LimitConfig::fixed(MS), capacity, |&request: &u32| request).unwrap();
         TimeoutLayer::new(limits).layer(probe)
     });
 }
@@ -91,8 +94,12 @@ fn deadlines_keep_the_contract_of_all_layers() {
     use steadfast_timeout::{DeadlineConfig, DeadlineLayer, PropagateDeadlineLayer};
 
     contract::suite(|probe| {
-        let client = PropagateDeadlineLayer::new().layer(probe.map_request(Request::<u32>::into_body));
-        DeadlineLayer::new(DeadlineConfig::new().total(1000 * MS)).unwrap().layer(client).map_request(Request::new)
+        let client =
+            PropagateDeadlineLayer::new().layer(probe.map_request(Request::<u32>::into_body));
+        DeadlineLayer::new(DeadlineConfig::new().total(1000 * MS))
+            .unwrap()
+            .layer(client)
+            .map_request(Request::new)
     });
 }
 
@@ -119,10 +126,14 @@ async fn readiness_is_the_inner_services_own() {
     let mut ready = tokio_test::task::spawn(service.ready());
     assert!(ready.poll().is_pending() && ready.is_woken());
     tokio::time::advance(std::time::Duration::from_secs(3600)).await;
-    assert!(ready.poll().is_pending(), "waiting for readiness is not timed, and is never an error of the layer");
+    assert!(
+        ready.poll().is_pending(),
+        "waiting for readiness is not timed, and is never an error of the layer"
+    );
     drop(ready);
 
-    let mut failed = TimeoutLayer::new(adaptive()).layer(Strict::new(|| Poll::Ready(Err("broken".into()))));
+    let mut failed =
+        TimeoutLayer::new(adaptive()).layer(Strict::new(|| Poll::Ready(Err("broken".into()))));
     assert_eq!(failed.ready().await.err().unwrap().to_string(), "broken");
 }
 
@@ -155,7 +166,13 @@ async fn a_refused_request_leaves_the_permit_with_its_handle_until_that_is_dropp
         .layer(GlobalConcurrencyLimitLayer::new(1))
         .service(service_fn(|_: Deadline| async { Ok::<_, BoxError>(()) }));
     let (mut refused, mut other) = (with_deadlines(permit.clone()), with_deadlines(permit));
-    refused.ready().await.unwrap().call(Deadline::at(tokio::time::Instant::now().into_std())).await.unwrap_err();
+    refused
+        .ready()
+        .await
+        .unwrap()
+        .call(Deadline::at(tokio::time::Instant::now().into_std()))
+        .await
+        .unwrap_err();
     drop(refused);
     other.ready().await.unwrap();
 }
@@ -166,7 +183,8 @@ async fn state_made_once_is_shared_by_every_service_a_layer_makes() {
     let limit = adaptive();
     let layer = TimeoutLayer::new(limit.clone());
     for _ in 0..20 {
-        let service = layer.clone().layer(service_fn(|()| Upstream::new(Answer::After(50 * MS)).answer()));
+        let service =
+            layer.clone().layer(service_fn(|()| Upstream::new(Answer::After(50 * MS)).answer()));
         service.oneshot(()).await.unwrap();
     }
     assert!(limit.limit() < 120 * MS);
@@ -213,8 +231,9 @@ async fn a_waker_is_kept_for_the_answer_and_for_the_timer() {
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_call_leaves_the_limit_usable() {
     let limit = adaptive();
-    let mut service = TimeoutLayer::new(limit.clone())
-        .layer(service_fn(|()| -> std::future::Ready<Result<(), BoxError>> { panic!("on purpose") }));
+    let mut service = TimeoutLayer::new(limit.clone()).layer(service_fn(
+        |()| -> std::future::Ready<Result<(), BoxError>> { panic!("on purpose") },
+    ));
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(service.call(()))));
     assert!(outcome.is_err());
     call(&behind(&limit, &Upstream::new(Answer::After(MS)))).await.unwrap();

@@ -7,7 +7,9 @@ use steadfast_core::{
     Deadline, Executed, Snapshot, guard,
     http::{GRPC_TIMEOUT, REQUEST_TIMEOUT_MS},
 };
-use steadfast_timeout::{DeadlineConfig, DeadlineLayer, Elapsed, PropagateDeadlineLayer, TimeoutLayer};
+use steadfast_timeout::{
+    DeadlineConfig, DeadlineLayer, Elapsed, PropagateDeadlineLayer, TimeoutLayer,
+};
 use tokio::time::Instant;
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 
@@ -51,7 +53,11 @@ async fn the_nearest_of_total_headers_and_extension_is_the_deadline() {
         assert_eq!(left(&layer, request(headers)).await, Ok(Some(expected * MS)), "{headers:?}");
         let mut nested = request(headers);
         nested.extensions_mut().insert(Deadline::after(Instant::now().into_std(), 30 * MS));
-        assert_eq!(left(&layer, nested).await, Ok(Some(30 * MS)), "an inner deadline only brings the end nearer");
+        assert_eq!(
+            left(&layer, nested).await,
+            Ok(Some(30 * MS)),
+            "an inner deadline only brings the end nearer"
+        );
     }
 }
 
@@ -61,7 +67,9 @@ async fn garbage_headers_never_fail_a_request() {
     for garbage in ["", "soon", "-1", "1.5", "1e3", "0x10", "123456789S", "\u{fc}"] {
         for name in [REQUEST_TIMEOUT_MS, GRPC_TIMEOUT] {
             let mut request = Request::new(());
-            request.headers_mut().insert(name, http::HeaderValue::from_bytes(garbage.as_bytes()).unwrap());
+            request
+                .headers_mut()
+                .insert(name, http::HeaderValue::from_bytes(garbage.as_bytes()).unwrap());
             assert_eq!(left(&layer, request).await, Ok(None), "{garbage}");
         }
     }
@@ -91,22 +99,27 @@ async fn a_deadline_is_kept() {
         .layer(service_fn(|_: Request<()>| pending::<Result<(), BoxError>>()));
     let start = Instant::now();
     let error = service.oneshot(request(&[])).await.unwrap_err();
-    assert_eq!((Instant::now() - start, *error.downcast().unwrap()), (300 * MS, Elapsed::after(300 * MS)));
+    assert_eq!(
+        (Instant::now() - start, *error.downcast().unwrap()),
+        (300 * MS, Elapsed::after(300 * MS))
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_any_deadline_a_request_may_take_as_long_as_it_likes() {
-    let service = deadlines(DeadlineConfig::new().headers()).layer(service_fn(|_: Request<()>| async {
-        tokio::time::sleep(Duration::from_secs(1_000_000)).await;
-        Ok::<_, BoxError>(())
-    }));
+    let service =
+        deadlines(DeadlineConfig::new().headers()).layer(service_fn(|_: Request<()>| async {
+            tokio::time::sleep(Duration::from_secs(1_000_000)).await;
+            Ok::<_, BoxError>(())
+        }));
     service.oneshot(request(&[])).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_deadline_reaches_the_timeout_further_in() {
     let limit = adaptive();
-    let stack = (deadlines(DeadlineConfig::new().total(30 * MS)), TimeoutLayer::new(limit.clone()).http());
+    let stack =
+        (deadlines(DeadlineConfig::new().total(30 * MS)), TimeoutLayer::new(limit.clone()).http());
     let service = guard(tower::ServiceBuilder::new().layer(stack))
         .layer(service_fn(|_: Request<()>| pending::<Result<Response<()>, std::io::Error>>()));
     let error = service.oneshot(request(&[])).await.unwrap_err();
@@ -120,8 +133,9 @@ async fn on_http_a_refusal_is_a_504_and_the_error_type_stays_what_it_was() {
     let stack = tower::ServiceBuilder::new()
         .layer(deadlines(DeadlineConfig::new().total(50 * MS)))
         .layer(TimeoutLayer::new(adaptive()).http());
-    let service = steadfast_core::http::respond(stack)
-        .layer(service_fn(|_: Request<()>| pending::<Result<Response<Vec<u8>>, std::convert::Infallible>>()));
+    let service = steadfast_core::http::respond(stack).layer(service_fn(|_: Request<()>| {
+        pending::<Result<Response<Vec<u8>>, std::convert::Infallible>>()
+    }));
     let Ok(response) = service.oneshot(request(&[])).await;
     assert_eq!(response.status(), http::StatusCode::GATEWAY_TIMEOUT);
 }
@@ -140,7 +154,9 @@ async fn on_grpc_a_refusal_is_deadline_exceeded_and_its_status_stands_in_the_sou
     let layer = TimeoutLayer::new(limit.clone()).grpc();
     let service = layer.layer(service_fn(|code: Request<&'static str>| async move {
         tokio::time::sleep(MS).await;
-        Ok::<_, BoxError>(Response::builder().header("grpc-status", code.into_body()).body(()).unwrap())
+        Ok::<_, BoxError>(
+            Response::builder().header("grpc-status", code.into_body()).body(()).unwrap(),
+        )
     }));
     for code in ["0", "14", "4", "0"] {
         service.clone().oneshot(Request::new(code)).await.unwrap();
@@ -151,12 +167,14 @@ async fn on_grpc_a_refusal_is_deadline_exceeded_and_its_status_stands_in_the_sou
 #[tokio::test(start_paused = true)]
 async fn fast_http_errors_are_not_samples() {
     let limit = adaptive();
-    let service = TimeoutLayer::new(limit.clone()).http().layer(service_fn(|request: Request<u16>| async move {
-        tokio::time::sleep(MS).await;
-        let mut response = Response::new(());
-        *response.status_mut() = http::StatusCode::from_u16(request.into_body()).unwrap();
-        Ok::<_, BoxError>(response)
-    }));
+    let service = TimeoutLayer::new(limit.clone()).http().layer(service_fn(
+        |request: Request<u16>| async move {
+            tokio::time::sleep(MS).await;
+            let mut response = Response::new(());
+            *response.status_mut() = http::StatusCode::from_u16(request.into_body()).unwrap();
+            Ok::<_, BoxError>(response)
+        },
+    ));
     for status in [200, 503, 204, 429, 500] {
         service.clone().oneshot(Request::new(status)).await.unwrap();
     }
@@ -164,7 +182,12 @@ async fn fast_http_errors_are_not_samples() {
 }
 
 /// What the client behind `layer` sends after 100 ms spent in between.
-async fn sent<L>(layer: &L, name: HeaderName, mut request: Request<()>, total: Option<Duration>) -> Option<String>
+async fn sent<L>(
+    layer: &L,
+    name: HeaderName,
+    mut request: Request<()>,
+    total: Option<Duration>,
+) -> Option<String>
 where
     L: Layer<BoxedEcho>,
     L::Service: Service<Request<()>, Response = Option<String>, Error = BoxError>,
@@ -173,10 +196,14 @@ where
         request.extensions_mut().insert(Deadline::after(Instant::now().into_std(), total));
     }
     tokio::time::advance(100 * MS).await;
-    let echo: BoxedEcho = tower::util::BoxCloneService::new(service_fn(move |request: Request<()>| {
-        let value = request.headers().get(&name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
-        async { Ok::<_, BoxError>(value) }
-    }));
+    let echo: BoxedEcho =
+        tower::util::BoxCloneService::new(service_fn(move |request: Request<()>| {
+            let value = request
+                .headers()
+                .get(&name)
+                .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+            async { Ok::<_, BoxError>(value) }
+        }));
     layer.layer(echo).oneshot(request).await.unwrap()
 }
 
@@ -189,10 +216,18 @@ async fn what_is_left_is_told_to_the_next_server() {
     let own = PropagateDeadlineLayer::new().header(HEADER);
     let total = Some(250 * MS + Duration::from_micros(900));
     let some = |value: &str| Some(value.to_owned());
-    assert_eq!(sent(&ms, REQUEST_TIMEOUT_MS, request(&[]), total).await, some("150"), "rounded down");
+    assert_eq!(
+        sent(&ms, REQUEST_TIMEOUT_MS, request(&[]), total).await,
+        some("150"),
+        "rounded down"
+    );
     assert_eq!(sent(&own, HEADER, request(&[]), total).await, some("150"));
     assert_eq!(sent(&grpc, GRPC_TIMEOUT, request(&[]), total).await, some("150900u"));
-    assert_eq!(sent(&ms, REQUEST_TIMEOUT_MS, request(&[]), Some(50 * MS)).await, some("0"), "nothing is left");
+    assert_eq!(
+        sent(&ms, REQUEST_TIMEOUT_MS, request(&[]), Some(50 * MS)).await,
+        some("0"),
+        "nothing is left"
+    );
     assert_eq!(sent(&ms, REQUEST_TIMEOUT_MS, request(&[]), None).await, None);
 }
 

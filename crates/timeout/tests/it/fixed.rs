@@ -54,7 +54,10 @@ async fn the_limit_counts_from_the_first_poll_that_had_to_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn a_limit_without_end_does_not_overflow() {
-    let service = behind(&fixed(Duration::MAX), &Upstream::new(Answer::After(Duration::from_secs(1_000_000))));
+    let service = behind(
+        &fixed(Duration::MAX),
+        &Upstream::new(Answer::After(Duration::from_secs(1_000_000))),
+    );
     call(&service).await.unwrap();
 }
 
@@ -89,13 +92,21 @@ async fn a_limit_runs_any_future_without_tower() {
     let limit = fixed(100 * MS);
     assert_eq!(limit.run(ok(async { 7 })).await, Ok(7));
     assert_eq!(limit.run(never()).await, Err(Elapsed::after(100 * MS)));
-    assert_eq!((limit.limit(), limit.snapshot().limit, limit.name()), (100 * MS, 100 * MS, "default"));
-    assert_eq!(TimeoutLayer::fixed(Duration::ZERO).unwrap_err().to_string(), "limit is 0ns, but must be above zero");
+    assert_eq!(
+        (limit.limit(), limit.snapshot().limit, limit.name()),
+        (100 * MS, 100 * MS, "default")
+    );
+    assert_eq!(
+        TimeoutLayer::fixed(Duration::ZERO).unwrap_err().to_string(),
+        "limit is 0ns, but must be above zero"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_limit_is_named_by_its_configuration_and_its_clones_are_the_same_limit() {
-    let limit = TimeLimit::new(LimitConfig::quantile(10 * MS, 5000 * MS).named("stock").factor(3.0)).unwrap();
+    let limit =
+        TimeLimit::new(LimitConfig::quantile(10 * MS, 5000 * MS).named("stock").factor(3.0))
+            .unwrap();
     let layer = TimeoutLayer::new(limit.clone());
     layer.handle().run(ok(tokio::time::sleep(MS))).await.unwrap();
     for limit in [&limit, layer.handle()] {
@@ -112,7 +123,11 @@ fn a_limit_without_end_needs_no_timer_and_ends_by_the_deadline_alone() {
     assert!(call.poll().is_pending() && call.poll().is_pending());
     drop(call);
 
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let layer = TimeoutLayer::new(limit).context(|&deadline: &Deadline| Some(deadline));
         let service = layer.layer(service_fn(|_: Deadline| never()));

@@ -10,7 +10,11 @@ use crate::{MS, adaptive, quantile};
 
 #[tokio::test(start_paused = true)]
 async fn each_key_of_a_bimodal_upstream_has_a_limit_of_its_own() {
-    let limits = TimeLimit::per_key(quantile(), NonZeroUsize::new(16).unwrap(), |&latency: &Duration| latency).unwrap();
+    let limits =
+        TimeLimit::per_key(quantile(), NonZeroUsize::new(16).unwrap(), |&latency: &Duration| {
+            latency
+        })
+        .unwrap();
     let layer = TimeoutLayer::new(limits.clone());
     let service = layer.layer(service_fn(|latency| async move {
         tokio::time::sleep(latency).await;
@@ -28,7 +32,8 @@ async fn each_key_of_a_bimodal_upstream_has_a_limit_of_its_own() {
 
 #[tokio::test(start_paused = true)]
 async fn keys_are_bounded() {
-    let limits = TimeLimit::per_key(quantile(), NonZeroUsize::new(10).unwrap(), |&key: &u32| key).unwrap();
+    let limits =
+        TimeLimit::per_key(quantile(), NonZeroUsize::new(10).unwrap(), |&key: &u32| key).unwrap();
     (0..1000).for_each(|key| limits.handle(&key).record(MS));
     assert!(limits.entries().len() <= 10);
 }
@@ -51,10 +56,11 @@ async fn a_rule_of_ones_own_chooses_by_the_size_of_the_request() {
     }
 
     let limits = BySize([adaptive(), adaptive()]);
-    let service = TimeoutLayer::new(limits.clone()).layer(service_fn(|request: Vec<u8>| async move {
-        tokio::time::sleep(MS * request.len() as u32).await;
-        Ok::<_, BoxError>(())
-    }));
+    let service =
+        TimeoutLayer::new(limits.clone()).layer(service_fn(|request: Vec<u8>| async move {
+            tokio::time::sleep(MS * request.len() as u32).await;
+            Ok::<_, BoxError>(())
+        }));
     for size in [10, 4000, 20] {
         let _ = service.clone().oneshot(vec![0; size]).await;
     }

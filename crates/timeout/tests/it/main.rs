@@ -121,6 +121,11 @@ fn everything_public_can_be_shared_between_threads() {
     shared::<TimeoutLayer>();
     shared::<TimeoutLayer<DefaultClassifier>>();
     shared::<steadfast_timeout::Timeout<()>>();
-    shared::<steadfast_timeout::ResponseFuture<std::future::Ready<Result<(), Infallible>>, DefaultClassifier>>();
+    shared::<
+        steadfast_timeout::ResponseFuture<
+            std::future::Ready<Result<(), Infallible>>,
+            DefaultClassifier,
+        >,
+    >();
     shared::<Elapsed>();
 }

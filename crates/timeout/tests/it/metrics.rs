@@ -19,21 +19,30 @@ fn each_call_is_counted_once_and_the_gauge_returns_to_zero() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
     metrics::with_local_recorder(&recorder, || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
         runtime.block_on(async {
             let limit = TimeLimit::new(LimitConfig::fixed(100 * MS).named("upstream")).unwrap();
             limit.run(ok(async {})).await.unwrap();
             limit.run(ok(tokio::time::sleep(MS))).await.unwrap();
             limit.run(never()).await.unwrap_err();
             drop(limit.run(ok(async {})));
-            let layer = TimeoutLayer::new(limit.clone()).context(|&deadline: &Deadline| Some(deadline));
+            let layer =
+                TimeoutLayer::new(limit.clone()).context(|&deadline: &Deadline| Some(deadline));
             let service = layer.layer(service_fn(|_: Deadline| async { Ok::<_, BoxError>(()) }));
             let now = tokio::time::Instant::now().into_std();
             service.oneshot(Deadline::at(now)).await.unwrap_err();
 
             let text = handle.render();
-            for (outcome, count) in [("completed", 2), ("timed_out", 1), ("cancelled", 1), ("deadline_passed", 1)] {
-                let start = format!("steadfast_timeout_calls_total{{timeout=\"upstream\",outcome=\"{outcome}\"}}");
+            for (outcome, count) in
+                [("completed", 2), ("timed_out", 1), ("cancelled", 1), ("deadline_passed", 1)]
+            {
+                let start = format!(
+                    "steadfast_timeout_calls_total{{timeout=\"upstream\",outcome=\"{outcome}\"}}"
+                );
                 assert_eq!(line(&text, &start), format!("{start} {count}"), "{text}");
             }
             let gauge = "steadfast_timeout_limit_seconds{timeout=\"upstream\"}";
@@ -54,7 +63,11 @@ fn recorded(test: impl AsyncFnOnce(&dyn Fn(&str) -> Option<String>)) {
         let start = format!("steadfast_timeout_limit_seconds{{timeout=\"{name}\"}} ");
         handle.render().lines().find_map(|line| line.strip_prefix(&start).map(str::to_owned))
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
     metrics::with_local_recorder(&recorder, || runtime.block_on(test(&gauge)));
 }
 
@@ -103,13 +116,16 @@ fn a_limit_without_a_name_has_no_gauge() {
 #[test]
 fn a_limit_without_end_has_no_gauge_with_a_deadline_or_without() {
     recorded(async |gauge| {
-        let layer = TimeoutLayer::new(named("endless", Duration::MAX)).context(|&deadline: &Option<Deadline>| deadline);
+        let layer = TimeoutLayer::new(named("endless", Duration::MAX))
+            .context(|&deadline: &Option<Deadline>| deadline);
         let service = layer.layer(service_fn(|_: Option<Deadline>| async {
             tokio::time::sleep(MS).await;
             Ok::<_, BoxError>(())
         }));
         let now = tokio::time::Instant::now().into_std();
-        for deadline in [None, Some(Deadline::after(now, 100 * MS)), Some(Deadline::after(now, Duration::MAX))] {
+        for deadline in
+            [None, Some(Deadline::after(now, 100 * MS)), Some(Deadline::after(now, Duration::MAX))]
+        {
             service.clone().oneshot(deadline).await.unwrap();
             assert_eq!(gauge("endless"), None, "{deadline:?}");
         }
@@ -121,7 +137,11 @@ fn a_limit_without_end_has_no_gauge_with_a_deadline_or_without() {
 #[test]
 fn limits_by_key_count_under_one_name_and_have_no_gauge() {
     let recorder = PrometheusBuilder::new().build_recorder();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
     metrics::with_local_recorder(&recorder, || {
         let capacity = std::num::NonZeroUsize::new(10).unwrap();
         let config = LimitConfig::fixed(100 * MS).named("by key");
@@ -177,7 +197,11 @@ fn a_layer_is_named_by_its_limit_and_one_without_a_name_keeps_the_default() {
 #[test]
 fn a_call_whose_classifier_panics_is_counted_once() {
     let recorder = PrometheusBuilder::new().build_recorder();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
     metrics::with_local_recorder(&recorder, || {
         runtime.block_on(async {
             let judge = |_: Result<&(), &Elapsed>| -> Verdict { panic!("on purpose") };

@@ -8,11 +8,12 @@ use std::{
 };
 
 use steadfast_core::{
-    ConfigError, DefaultClassifier, Error, EveryError, Executed, Failure, NoContext, Snapshot, Verdict,
+    ConfigError, DefaultClassifier, Error, EveryError, Executed, Failure, NoContext, Snapshot,
+    Verdict,
 };
 use steadfast_timeout::{
-    Elapsed, Ewma, LimitConfig, LimitSnapshot, MultipleOf, Quantile, ResponseFuture, Rfc6298, TimeLimit, Timeout,
-    TimeoutLayer,
+    Elapsed, Ewma, LimitConfig, LimitSnapshot, MultipleOf, Quantile, ResponseFuture, Rfc6298,
+    TimeLimit, Timeout, TimeoutLayer,
 };
 use tower::{BoxError, Layer};
 
@@ -27,7 +28,8 @@ fn spawnable<T: Future + Send + 'static>(future: T) -> T {
 #[test]
 fn a_layer_with_a_measured_limit_is_one_line() -> Result<(), ConfigError> {
     let (floor, ceiling) = (10 * MS, 5000 * MS);
-    let layer = TimeoutLayer::new(TimeLimit::new(LimitConfig::quantile(floor, ceiling).factor(3.0))?);
+    let layer =
+        TimeoutLayer::new(TimeLimit::new(LimitConfig::quantile(floor, ceiling).factor(3.0))?);
     shared(&layer);
     Ok(())
 }
@@ -40,13 +42,19 @@ fn configuration_handle_layer_service() {
         .cold_start(Duration::from_secs(1))
         .minimum_samples(5)
         .window(Duration::from_secs(10));
-    const EWMA: MultipleOf<Ewma> = LimitConfig::ewma(MS, Duration::from_secs(5)).weight(0.25).factor(2.0);
-    const RFC: Rfc6298 = LimitConfig::rfc6298(MS, Duration::from_secs(5)).granularity(MS).cold_start(MS);
+    const EWMA: MultipleOf<Ewma> =
+        LimitConfig::ewma(MS, Duration::from_secs(5)).weight(0.25).factor(2.0);
+    const RFC: Rfc6298 =
+        LimitConfig::rfc6298(MS, Duration::from_secs(5)).granularity(MS).cold_start(MS);
     const FIXED: LimitConfig = LimitConfig::fixed(MS);
 
     // A name may be given anywhere in the chain, and rules of all kinds fit one type.
-    let configs: [LimitConfig; 4] =
-        [QUANTILE.named("stock").factor(3.0).into(), EWMA.named("stock").into(), RFC.named("stock").into(), FIXED];
+    let configs: [LimitConfig; 4] = [
+        QUANTILE.named("stock").factor(3.0).into(),
+        EWMA.named("stock").into(),
+        RFC.named("stock").into(),
+        FIXED,
+    ];
     for config in configs {
         let limit: TimeLimit = TimeLimit::new(config.clone().named("prices")).unwrap();
         shared(&(config, limit.clone()));
@@ -73,7 +81,8 @@ async fn behaviours_are_type_parameters_in_one_order() {
     #[cfg(feature = "http")]
     {
         use steadfast_core::http::{HttpClassifier, HttpContext};
-        let _layer: TimeoutLayer<HttpClassifier, HttpContext> = TimeoutLayer::fixed(MS).unwrap().http();
+        let _layer: TimeoutLayer<HttpClassifier, HttpContext> =
+            TimeoutLayer::fixed(MS).unwrap().http();
     }
 }
 
@@ -93,14 +102,22 @@ fn a_limit_for_each_key_is_one_line_too() -> Result<(), ConfigError> {
 
     let capacity = std::num::NonZeroUsize::new(100).unwrap();
     let config = LimitConfig::quantile(MS, 5000 * MS).named("upstream");
-    let layer = TimeoutLayer::new(TimeLimit::per_key(config, capacity, |request: &Request<u8>| host(request))?).http();
-    let service = layer.layer(tower::service_fn(|_: Request<u8>| ready(Ok::<_, BoxError>(http::Response::new(())))));
+    let layer =
+        TimeoutLayer::new(TimeLimit::per_key(config, capacity, |request: &Request<u8>| {
+            host(request)
+        })?)
+        .http();
+    let service = layer.layer(tower::service_fn(|_: Request<u8>| {
+        ready(Ok::<_, BoxError>(http::Response::new(())))
+    }));
     shared(&service.clone());
     serves(service);
 
     type ByHost = PerKey<String, TimeLimit, fn(&Request<u8>) -> String>;
-    let by_host: ByHost = TimeLimit::per_key(LimitConfig::fixed(MS), capacity, host as fn(&_) -> _)?;
-    let _layer: TimeoutLayer<HttpClassifier, HttpContext, ByHost> = TimeoutLayer::new(by_host).http();
+    let by_host: ByHost =
+        TimeLimit::per_key(LimitConfig::fixed(MS), capacity, host as fn(&_) -> _)?;
+    let _layer: TimeoutLayer<HttpClassifier, HttpContext, ByHost> =
+        TimeoutLayer::new(by_host).http();
     Ok(())
 }
 
@@ -112,8 +129,10 @@ fn deadlines_have_it_too() {
         DeadlineConfig, DeadlineLayer, DeadlineService, PropagateDeadline, PropagateDeadlineLayer,
     };
 
-    const CONFIG: DeadlineConfig = DeadlineConfig::new().total(Duration::from_secs(2)).grpc_timeout();
-    let layer: DeadlineLayer = DeadlineLayer::new(CONFIG.headers().header(REQUEST_TIMEOUT_MS).named("whole")).unwrap();
+    const CONFIG: DeadlineConfig =
+        DeadlineConfig::new().total(Duration::from_secs(2)).grpc_timeout();
+    let layer: DeadlineLayer =
+        DeadlineLayer::new(CONFIG.headers().header(REQUEST_TIMEOUT_MS).named("whole")).unwrap();
     let mut service: DeadlineService<u8> = layer.layer(7);
     shared(&(layer, service.clone()));
     *service.get_mut() += 1;
@@ -147,8 +166,10 @@ fn debug_output_is_a_line_whatever_was_learned() {
 #[test]
 fn what_runs_without_tower_has_a_name_and_can_be_spawned() {
     let limit = crate::fixed(MS);
-    let _run: ResponseFuture<Ready<Result<(), Elapsed>>, DefaultClassifier> = limit.run(ready(Ok(())));
-    let _judged: ResponseFuture<Ready<Result<(), Elapsed>>, EveryError> = limit.run_judged(ready(Ok(())), EveryError);
+    let _run: ResponseFuture<Ready<Result<(), Elapsed>>, DefaultClassifier> =
+        limit.run(ready(Ok(())));
+    let _judged: ResponseFuture<Ready<Result<(), Elapsed>>, EveryError> =
+        limit.run_judged(ready(Ok(())), EveryError);
     // It owns its way to the limit.
     let run = spawnable(limit.run(never()));
     drop(limit);
@@ -181,7 +202,10 @@ async fn every_kind_of_error_takes_the_refusal() {
     let mine = limit.run(late::<Mine>()).await.unwrap_err();
     assert!(matches!(mine, Mine::Late(elapsed) if elapsed == Elapsed::after(100 * MS)));
     let guarded = limit.run(late::<Error<io::Error>>()).await.unwrap_err();
-    assert_eq!(guarded.refusal().map(steadfast_core::Refusal::grounds), Some(Elapsed::after(100 * MS).grounds));
+    assert_eq!(
+        guarded.refusal().map(steadfast_core::Refusal::grounds),
+        Some(Elapsed::after(100 * MS).grounds)
+    );
     let error = limit.run(async { Err::<(), _>(Mine::OutOfStock) }).await.unwrap_err();
     assert!(matches!(error, Mine::OutOfStock));
 }
@@ -191,7 +215,10 @@ async fn a_future_that_ends_in_no_result_is_made_one_that_does() {
     let limit = crate::fixed(100 * MS);
     assert_eq!(limit.run(async { Ok::<_, Elapsed>(ready(7).await) }).await, Ok(7));
     let never = std::future::pending::<u8>();
-    assert_eq!(limit.run(async { Ok::<_, Elapsed>(never.await) }).await, Err(Elapsed::after(100 * MS)));
+    assert_eq!(
+        limit.run(async { Ok::<_, Elapsed>(never.await) }).await,
+        Err(Elapsed::after(100 * MS))
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,11 @@ use crate::{MS, never, ok};
 
 #[test]
 fn a_timeout_is_one_debug_event_and_a_success_is_none() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
     let lines = events(|| {
         runtime.block_on(async {
             let limit = crate::fixed(100 * MS);
@@ -14,5 +18,8 @@ fn a_timeout_is_one_debug_event_and_a_success_is_none() {
             limit.run(never()).await.unwrap_err();
         });
     });
-    assert_eq!(lines, ["DEBUG steadfast::timeout message=no answer within the limit timeout=default limit=100ms"]);
+    assert_eq!(
+        lines,
+        ["DEBUG steadfast::timeout message=no answer within the limit timeout=default limit=100ms"]
+    );
 }

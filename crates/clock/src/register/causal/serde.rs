@@ -28,8 +28,12 @@ impl<T> Parts<T> {
     /// Whether a register can hold it: no value without a place in what was seen, nor with a stamp
     /// of another node.
     fn is_sound(&self) -> bool {
-        let Some(Write { dot, stamp, version, .. }) = &self.written else { return self.seen.is_empty() };
-        version.count(dot.node) == dot.counter && stamp.node == dot.node && self.seen.dominates(version)
+        let Some(Write { dot, stamp, version, .. }) = &self.written else {
+            return self.seen.is_empty();
+        };
+        version.count(dot.node) == dot.counter
+            && stamp.node == dot.node
+            && self.seen.dominates(version)
     }
 }
 
@@ -104,11 +108,17 @@ mod tests {
         for node in 0..257 {
             register.write(NodeId(node), Timestamp::MIN, node).unwrap();
         }
-        assert!(serde_json::to_string(&register).unwrap_err().to_string().contains("256 nodes is full"));
+        assert!(
+            serde_json::to_string(&register).unwrap_err().to_string().contains("256 nodes is full")
+        );
         let mut bytes = Vec::new();
         register.serialize_within(1000, &mut serde_json::Serializer::new(&mut bytes)).unwrap();
-        let read =
-            |nodes| CausalRegister::<u64>::deserialize_within(nodes, &mut serde_json::Deserializer::from_slice(&bytes));
+        let read = |nodes| {
+            CausalRegister::<u64>::deserialize_within(
+                nodes,
+                &mut serde_json::Deserializer::from_slice(&bytes),
+            )
+        };
         let mut back = read(1000).unwrap();
         assert_eq!(back, register);
         back.write(NodeId(257), Timestamp::MIN, 257).unwrap();

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-/// What a process does. `Receive` takes any message sent so far, again if it was taken before, in any order.
+/// What a process does. `Receive` takes any message sent so far, again if it was taken before, in
+/// any order.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
     Local { process: usize },
@@ -42,7 +43,9 @@ impl Execution {
                 Step::Receive { process, message } if !events.is_empty() => {
                     Event { process, received: Some(message % events.len()) }
                 }
-                Step::Local { process } | Step::Receive { process, .. } => Event { process, received: None },
+                Step::Local { process } | Step::Receive { process, .. } => {
+                    Event { process, received: None }
+                }
             });
         }
         let before = (0..events.len()).map(|event| reached_from(&events, event)).collect();

@@ -1,4 +1,5 @@
-//! A machine that sleeps: `CLOCK_MONOTONIC` stops meanwhile, and a comparison of the wall clock with it shows a jump at each awakening.
+//! A machine that sleeps: `CLOCK_MONOTONIC` stops meanwhile, and a comparison of the wall clock
+//! with it shows a jump at each awakening.
 
 use std::{
     env, io,
@@ -18,8 +19,12 @@ fn read(clock: ClockId) -> Duration {
 }
 
 fn assert_sleep_is_counted() {
-    let (before, monotonic, after) = (read(ClockId::Boottime), SystemWallClock.monotonic(), read(ClockId::Boottime));
-    assert!((before..=after).contains(&monotonic), "{monotonic:?} between {before:?} and {after:?}");
+    let (before, monotonic, after) =
+        (read(ClockId::Boottime), SystemWallClock.monotonic(), read(ClockId::Boottime));
+    assert!(
+        (before..=after).contains(&monotonic),
+        "{monotonic:?} between {before:?} and {after:?}"
+    );
 }
 
 #[test]
@@ -34,7 +39,10 @@ const CHILD: &str = "STEADFAST_SLEPT";
 #[test]
 fn child() {
     if env::var(CHILD).is_ok() {
-        assert!(read(ClockId::Boottime) > read(ClockId::Monotonic) + DAY / 2, "the two are told apart here");
+        assert!(
+            read(ClockId::Boottime) > read(ClockId::Monotonic) + DAY / 2,
+            "the two are told apart here"
+        );
         assert_sleep_is_counted();
         println!("slept for a day");
     }

@@ -17,7 +17,8 @@ fn a_request_dropped_at_any_point_has_been_heard_and_leaves_nothing_behind() {
     for polls in 0..2 {
         let clock = clock();
         let remote = ahead_of(&clock, 100 * MS);
-        let pending = service_fn(|_: Request<()>| std::future::pending::<Result<Response<()>, BoxError>>());
+        let pending =
+            service_fn(|_: Request<()>| std::future::pending::<Result<Response<()>, BoxError>>());
         let mut service = HlcLayer::new(clock.clone()).layer(pending);
         let mut call = tokio_test::task::spawn(service.call(stamped(remote)));
         for _ in 0..polls {
@@ -37,18 +38,24 @@ fn a_request_dropped_at_any_point_has_been_heard_and_leaves_nothing_behind() {
 fn a_call_dropped_at_any_point_leaves_the_clients_clock_sound() {
     for polls in 0..2 {
         let (here, there) = (clock(), clock_at(300 * MS));
-        let (started, handler) = (there.clone(), service_fn(|_: Request<()>| std::future::pending()));
-        let stack = ServiceBuilder::new().layer(PropagateHlcLayer::new(here.clone())).layer(HlcLayer::new(there));
-        let mut service = stack.service(handler.map_result(|response: Result<Response<()>, BoxError>| response));
+        let (started, handler) =
+            (there.clone(), service_fn(|_: Request<()>| std::future::pending()));
+        let stack = ServiceBuilder::new()
+            .layer(PropagateHlcLayer::new(here.clone()))
+            .layer(HlcLayer::new(there));
+        let mut service =
+            stack.service(handler.map_result(|response: Result<Response<()>, BoxError>| response));
         let mut call = tokio_test::task::spawn(service.call(request(&[])));
         for _ in 0..polls {
             assert!(call.poll().is_pending());
         }
         drop(call);
         assert!(here.last() < started.last(), "the server heard of it, and the client of nothing");
-        let later = service_fn(|_: Request<()>| std::future::ready(Ok::<_, BoxError>(Response::new(()))));
-        let stack =
-            ServiceBuilder::new().layer(PropagateHlcLayer::new(here.clone())).layer(HlcLayer::new(started.clone()));
+        let later =
+            service_fn(|_: Request<()>| std::future::ready(Ok::<_, BoxError>(Response::new(()))));
+        let stack = ServiceBuilder::new()
+            .layer(PropagateHlcLayer::new(here.clone()))
+            .layer(HlcLayer::new(started.clone()));
         stack.service(later).oneshot(request(&[])).now_or_never().unwrap().unwrap();
         assert!(here.last() > started.last());
     }
@@ -71,7 +78,8 @@ fn a_panic_of_the_handler_passes_and_the_next_request_is_stamped() {
     let call = HlcLayer::new(clock.clone()).layer(panics).oneshot(request(&[]));
     assert!(catch_unwind(AssertUnwindSafe(|| call.now_or_never())).is_err());
     let before = clock.last();
-    let response = HlcLayer::new(clock).layer(Peer::default().service()).oneshot(request(&[])).now_or_never();
+    let response =
+        HlcLayer::new(clock).layer(Peer::default().service()).oneshot(request(&[])).now_or_never();
     assert!(super::stamp_in(response.unwrap().unwrap().headers()) > before);
 }
 

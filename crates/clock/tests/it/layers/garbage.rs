@@ -3,7 +3,9 @@
 use ::http::HeaderValue;
 use futures::FutureExt;
 use proptest::{collection::vec, prelude::*};
-use steadfast_clock::{HLC_HEADER, HlcLayer, PropagateHlcLayer, Propagation, Timestamp, TooFarAhead};
+use steadfast_clock::{
+    HLC_HEADER, HlcLayer, PropagateHlcLayer, Propagation, Timestamp, TooFarAhead,
+};
 use tower::{Layer, ServiceExt};
 
 use super::{Clock, MS, Peer, ahead_of, clock, received, request, stamp_in};
@@ -25,7 +27,8 @@ const GARBAGE: [&str; 12] = [
 
 /// Everything that may stand in a header.
 fn value() -> impl Strategy<Value = HeaderValue> {
-    let stamp = any::<u64>().prop_map(|bits| Timestamp::from_bits(bits).compact().to_string().into_bytes());
+    let stamp =
+        any::<u64>().prop_map(|bits| Timestamp::from_bits(bits).compact().to_string().into_bytes());
     let near = "[0-9a-fA-F+, -]{0,40}".prop_map(String::into_bytes);
     let bytes = prop_oneof![stamp, near, vec(any::<u8>(), 0..64), vec(32..=255_u8, 0..64)];
     bytes.prop_filter_map("no header value", |bytes| HeaderValue::from_bytes(&bytes).ok())
@@ -38,7 +41,11 @@ fn what_cannot_be_read_is_as_good_as_none_in_a_request() {
         let before = clock.tick();
         let service = HlcLayer::new(clock.clone()).layer(peer.service());
         let response = service.oneshot(request(&[garbage])).now_or_never().unwrap().unwrap();
-        assert_eq!((peer.last().at, peer.last().sent), (before.next(), None), "{garbage:?}: ticked");
+        assert_eq!(
+            (peer.last().at, peer.last().sent),
+            (before.next(), None),
+            "{garbage:?}: ticked"
+        );
         assert_eq!(stamp_in(response.headers()), before.next().next());
     }
 }
@@ -51,8 +58,16 @@ fn what_cannot_be_read_is_as_good_as_none_in_a_response() {
         let service = PropagateHlcLayer::new(clock.clone()).layer(Peer::answers(garbage).service());
         let response = service.oneshot(request(&[])).now_or_never().unwrap().unwrap();
         let received = received(&response);
-        assert_eq!((received.at, received.sent), (before.next().next(), None), "{garbage:?}: ticked");
-        assert_eq!(response.headers()[HLC_HEADER].as_bytes(), garbage.as_bytes(), "the response is what it was");
+        assert_eq!(
+            (received.at, received.sent),
+            (before.next().next(), None),
+            "{garbage:?}: ticked"
+        );
+        assert_eq!(
+            response.headers()[HLC_HEADER].as_bytes(),
+            garbage.as_bytes(),
+            "the response is what it was"
+        );
     }
 }
 

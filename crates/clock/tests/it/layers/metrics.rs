@@ -43,8 +43,16 @@ fn each_message_received_is_counted_once_by_what_became_of_it() {
     });
     let text = recorder.handle().render();
     let all = [("ignored", 6), ("malformed", 4), ("refused", 5), ("stamped", 2), ("unstamped", 3)];
-    assert_eq!(counted(&text, "server"), all.map(|(outcome, count)| (outcome.to_owned(), count)), "{text}");
+    assert_eq!(
+        counted(&text, "server"),
+        all.map(|(outcome, count)| (outcome.to_owned(), count)),
+        "{text}"
+    );
     let default = counted(&text, "default");
-    assert_eq!(default.iter().map(|(_, count)| count).sum::<u64>(), 1, "what is sent is not counted: {text}");
+    assert_eq!(
+        default.iter().map(|(_, count)| count).sum::<u64>(),
+        1,
+        "what is sent is not counted: {text}"
+    );
     assert!(default.contains(&("malformed".to_owned(), 1)), "{text}");
 }

@@ -32,7 +32,8 @@ fn a_mark_replaces_the_last_one_as_a_whole_and_never_writes_into_it() {
 #[test]
 fn a_link_in_the_place_of_the_second_file_leads_nowhere() {
     let directory = tempdir().unwrap();
-    let (victim, new) = (directory.path().join("victim"), directory.path().join("high-water.high-water-new"));
+    let (victim, new) =
+        (directory.path().join("victim"), directory.path().join("high-water.high-water-new"));
     fs::write(&victim, "precious").unwrap();
     let store = file(directory.path());
     for target in ["victim", "nothing"] {

@@ -1,4 +1,5 @@
-//! What the store is told: marks that only rise, whatever the wall clock does and however the store fails.
+//! What the store is told: marks that only rise, whatever the wall clock does and however the store
+//! fails.
 
 use std::{
     io,
@@ -10,14 +11,17 @@ use std::{
 };
 
 use proptest::prelude::*;
-use steadfast_clock::{HighWater, HighWaterError, HlcConfig, PersistentHlc, Physical, PhysicalClock, Timestamp};
+use steadfast_clock::{
+    HighWater, HighWaterError, HlcConfig, PersistentHlc, Physical, PhysicalClock, Timestamp,
+};
 use steadfast_core::{ManualWallClock, WallClock};
 use tempfile::tempdir;
 
 use super::{Memory, file, open};
 use crate::{HOUR, MS, NOW, manual};
 
-/// Has given out a stamp that is 100 ms old, keeps a mark above it, and was then set back by an hour.
+/// Has given out a stamp that is 100 ms old, keeps a mark above it, and was then set back by an
+/// hour.
 fn set_back<H: HighWater>(store: H) -> PersistentHlc<ManualWallClock, H> {
     let clock = open(store);
     clock.tick().unwrap();
@@ -44,7 +48,8 @@ fn keeping_ahead_after_the_wall_clock_was_set_back_lowers_no_mark() {
     assert_eq!(store.mark.load(Ordering::SeqCst), before, "a step is left, so nothing is stored");
 }
 
-/// A wall clock that does something at its next reading: what other threads do while this one is paused.
+/// A wall clock that does something at its next reading: what other threads do while this one is
+/// paused.
 #[derive(Default)]
 struct Interrupted {
     grains: AtomicU64,
@@ -108,7 +113,8 @@ fn a_thread_paused_while_it_keeps_ahead_loses_no_stamp_that_others_gave_out() {
 enum Failure {
     /// Nothing was stored.
     Before,
-    /// The mark was stored, and then it was not certain that it would last: as when a directory cannot be flushed.
+    /// The mark was stored, and then it was not certain that it would last: as when a directory
+    /// cannot be flushed.
     After,
 }
 
@@ -136,7 +142,10 @@ impl HighWater for Unsteady {
         }
         match failure {
             None => Ok(()),
-            Some(_) => Err(HighWaterError::Io { action: "stored", source: io::ErrorKind::StorageFull.into() }),
+            Some(_) => Err(HighWaterError::Io {
+                action: "stored",
+                source: io::ErrorKind::StorageFull.into(),
+            }),
         }
     }
 }

@@ -25,7 +25,8 @@ fn a_call_over_one_node_keeps_the_contract_by_every_config() {
     ];
     for config in configs {
         contract::suite(|probe| {
-            let call = QuorumCall::new(Threshold::of(1, 1).unwrap(), [(0, probe)], config.clone()).unwrap();
+            let call = QuorumCall::new(Threshold::of(1, 1).unwrap(), [(0, probe)], config.clone())
+                .unwrap();
             ServiceExt::<u32>::map_err(ServiceExt::<u32>::map_response(call, reply), error)
         });
     }

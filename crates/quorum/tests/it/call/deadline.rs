@@ -30,7 +30,10 @@ fn in_20_ms() -> Limited {
 #[tokio::test(start_paused = true)]
 async fn time_that_runs_out_is_incomplete_and_not_lost() {
     let (nodes, mut call) = in_20_ms();
-    script(&nodes, [Reply::echo().after(MS), Reply::error().after(2 * MS), Reply::echo().after(21 * MS)]);
+    script(
+        &nodes,
+        [Reply::echo().after(MS), Reply::error().after(2 * MS), Reply::echo().after(21 * MS)],
+    );
     let (outcome, took) = timed(&mut call).await;
     let Err(CallError::Incomplete { answers, grounds }) = outcome else { panic!("{outcome:?}") };
     assert_eq!((took, answers.elapsed()), (20 * MS, 20 * MS));
@@ -42,7 +45,10 @@ async fn time_that_runs_out_is_incomplete_and_not_lost() {
 #[tokio::test(start_paused = true)]
 async fn what_answers_in_time_wins_and_what_is_lost_in_time_is_lost() {
     let (nodes, mut call) = in_20_ms();
-    script(&nodes, [Reply::echo().after(MS), Reply::echo().after(19 * MS), Reply::echo().after(21 * MS)]);
+    script(
+        &nodes,
+        [Reply::echo().after(MS), Reply::echo().after(19 * MS), Reply::echo().after(21 * MS)],
+    );
     assert_eq!(timed(&mut call).await.1, 19 * MS);
     let (nodes, mut call) = in_20_ms();
     script(&nodes, [Reply::error(), Reply::error().after(19 * MS), Reply::echo().after(21 * MS)]);
@@ -75,7 +81,10 @@ async fn readiness_inside_the_call_is_within_the_deadline() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_there_counts_though_the_deadline_has_passed_meanwhile() {
     let (nodes, mut call) = in_20_ms();
-    script(&nodes, [Reply::echo().after(MS), Reply::echo().after(19 * MS), Reply::echo().after(400 * MS)]);
+    script(
+        &nodes,
+        [Reply::echo().after(MS), Reply::echo().after(19 * MS), Reply::echo().after(400 * MS)],
+    );
     let mut task = tokio_test::task::spawn(call.ready().await.unwrap().call(7));
     assert!(task.poll().is_pending());
     // The process stands still, and answers and the deadline are due when it goes on.
@@ -91,12 +100,17 @@ async fn a_node_that_blocks_its_poll_past_the_deadline_does_not_hide_it() {
     let node = |number: u32| {
         tower::service_fn(move |(): ()| async move {
             std::thread::sleep(number * 15 * MS);
-            if number == 2 { std::future::pending().await } else { Ok::<_, std::convert::Infallible>(number) }
+            if number == 2 {
+                std::future::pending().await
+            } else {
+                Ok::<_, std::convert::Infallible>(number)
+            }
         })
     };
     let nodes = (0..3).map(|number| (number, node(number as u32)));
     let deadline = Deadline::at((Instant::now() + 20 * MS).into_std());
-    let call = QuorumCall::new(Threshold::of(3, 3).unwrap(), nodes, CallConfig::all_at_once()).unwrap();
+    let call =
+        QuorumCall::new(Threshold::of(3, 3).unwrap(), nodes, CallConfig::all_at_once()).unwrap();
     let mut call = call.context(move |(): &()| Some(deadline));
     let outcome = call.ready().await.unwrap().call(()).await;
     let Err(CallError::Incomplete { answers, .. }) = outcome else { panic!("{outcome:?}") };

@@ -2,7 +2,9 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use steadfast_core::{DefaultClassifier, Detach, DetachConfig, Executed, Grounds, NoContext, RefusalKind, Snapshot};
+use steadfast_core::{
+    DefaultClassifier, Detach, DetachConfig, Executed, Grounds, NoContext, RefusalKind, Snapshot,
+};
 use steadfast_quorum::{CallConfig, Cancel, OnDecided, QuorumCall};
 use steadfast_testkit::{Control, Probe, Readiness, Reply};
 use tokio::time::{Instant, sleep};
@@ -59,7 +61,16 @@ async fn dropped_at_any_point_a_write_goes_on() {
 async fn a_write_that_was_lost_goes_on_too() {
     let detach = within(1000 * MS);
     let (nodes, mut call) = detaching(&detach);
-    script(&nodes, [Reply::error(), Reply::error(), Reply::error(), Reply::echo().after(MS), Reply::echo().after(MS)]);
+    script(
+        &nodes,
+        [
+            Reply::error(),
+            Reply::error(),
+            Reply::error(),
+            Reply::echo().after(MS),
+            Reply::echo().after(MS),
+        ],
+    );
     call.ready().await.unwrap().call(7).await.unwrap_err();
     detach.idle().await;
     assert_eq!(completed(&nodes), 5);
@@ -78,13 +89,18 @@ async fn what_takes_longer_than_the_limit_is_cancelled() {
 
 #[tokio::test(start_paused = true)]
 async fn what_would_be_too_many_is_cancelled() {
-    let detach = Detach::new(DetachConfig::new().limit(1000 * MS).most(NonZeroUsize::new(2).unwrap())).unwrap();
+    let detach =
+        Detach::new(DetachConfig::new().limit(1000 * MS).most(NonZeroUsize::new(2).unwrap()))
+            .unwrap();
     let (nodes, mut call) = detaching(&detach);
     script(&nodes, [0, 0, 0, 40, 50].map(|ms| Reply::echo().after(ms * MS)));
     for _ in 0..3 {
         call.ready().await.unwrap().call(7).await.unwrap();
     }
-    assert_eq!((detach.snapshot().in_flight, detach.snapshot().refused, live_futures(&nodes)), (2, 1, 4));
+    assert_eq!(
+        (detach.snapshot().in_flight, detach.snapshot().refused, live_futures(&nodes)),
+        (2, 1, 4)
+    );
     assert_eq!(Detach::new(DetachConfig::new().limit(Duration::ZERO)).unwrap_err().field, "limit");
 }
 
@@ -98,7 +114,11 @@ async fn a_shutdown_waits_for_all_and_lets_nobody_in() {
     detach.shutdown().await;
     assert_eq!((since(start), completed(&nodes)), (50 * MS, 5));
     call.ready().await.unwrap().call(7).await.unwrap();
-    assert_eq!((detach.snapshot().refused, live_futures(&nodes)), (1, 0), "cancelled, as no task can run");
+    assert_eq!(
+        (detach.snapshot().refused, live_futures(&nodes)),
+        (1, 0),
+        "cancelled, as no task can run"
+    );
     detach.shutdown().await;
 }
 
@@ -120,7 +140,10 @@ async fn a_panic_of_one_node_leaves_the_writes_of_the_others_alone() {
     let (nodes, mut call) = detaching(&detach);
     let soon = |ms: u32| Reply::echo().after(ms * MS);
     // In the background …
-    script(&nodes, [Reply::echo(), Reply::echo(), Reply::echo(), Reply::panic().after(MS), soon(5)]);
+    script(
+        &nodes,
+        [Reply::echo(), Reply::echo(), Reply::echo(), Reply::panic().after(MS), soon(5)],
+    );
     call.ready().await.unwrap().call(7).await.unwrap();
     detach.idle().await;
     assert_eq!((nodes[4].counts().completed, detach.snapshot().broken), (1, 1));

@@ -71,7 +71,8 @@ async fn losers_are_let_go_with_the_decision_and_not_with_the_future() {
 async fn what_was_held_for_nodes_that_are_not_called_is_let_go_with_the_decision() {
     let (nodes, mut call) = call_over(Threshold::of(1, 3).unwrap(), CallConfig::quorum_first());
     let before = handles(&nodes);
-    let mut future: Pin<Box<dyn Future<Output = _>>> = Box::pin(call.ready().await.unwrap().call(7));
+    let mut future: Pin<Box<dyn Future<Output = _>>> =
+        Box::pin(call.ready().await.unwrap().call(7));
     assert!((&mut future).await.is_ok());
     // The future is still there, as it is while its output is looked at.
     assert_eq!((live_futures(&nodes), handles(&nodes)), (0, before));
@@ -104,7 +105,9 @@ async fn polled_again_after_a_panic_it_goes_on_with_the_other_nodes() {
         assert!(panicked.is_err(), "node {panics}");
         assert!(task.poll().is_pending(), "node {panics}");
         nodes.iter().for_each(|node| node.release_all());
-        let Poll::Ready(Ok(answers)) = task.poll() else { panic!("a quorum is left without node {panics}") };
+        let Poll::Ready(Ok(answers)) = task.poll() else {
+            panic!("a quorum is left without node {panics}")
+        };
         assert!(!answers.yes().contains(panics) && answers.out().contains(panics));
         assert_eq!((live_futures(&nodes), handles(&nodes)), (0, before), "node {panics}");
     }

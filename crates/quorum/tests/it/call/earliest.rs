@@ -18,12 +18,21 @@ async fn three_errors_of_five_lose_it_at_the_third() {
     let (nodes, mut call) = call_over(majority_of(5), CallConfig::all_at_once());
     script(
         &nodes,
-        [Reply::error().after(MS), Reply::error().after(2 * MS), Reply::error().after(3 * MS), after(50), after(60)],
+        [
+            Reply::error().after(MS),
+            Reply::error().after(2 * MS),
+            Reply::error().after(3 * MS),
+            after(50),
+            after(60),
+        ],
     );
     let (outcome, took) = timed(&mut call).await;
     let Err(CallError::Lost { answers, grounds }) = outcome else { panic!("{outcome:?}") };
     assert_eq!((took, answers.elapsed()), (3 * MS, 3 * MS));
-    assert_eq!((answers.no(), answers.yes(), answers.out()), (set([0, 1, 2]), set([]), set([3, 4])));
+    assert_eq!(
+        (answers.no(), answers.yes(), answers.out()),
+        (set([0, 1, 2]), set([]), set([3, 4]))
+    );
     assert_eq!(answers.errors().count(), 3);
     assert!(grounds.executed == Executed::Maybe && grounds.kind == RefusalKind::Unavailable);
     assert_eq!(live_futures(&nodes), 0, "the others are not awaited");
@@ -31,8 +40,11 @@ async fn three_errors_of_five_lose_it_at_the_third() {
 
 #[tokio::test(start_paused = true)]
 async fn all_at_once_takes_the_fastest_quorum_q_first_the_slowest_of_one_staggered_in_between() {
-    let configs =
-        [(CallConfig::all_at_once(), 7), (CallConfig::quorum_first(), 50), (CallConfig::staggered(10 * MS), 17)];
+    let configs = [
+        (CallConfig::all_at_once(), 7),
+        (CallConfig::quorum_first(), 50),
+        (CallConfig::staggered(10 * MS), 17),
+    ];
     for (config, ms) in configs {
         let (nodes, mut call) = call_over(Threshold::of(2, 3).unwrap(), config);
         script(&nodes, [after(5), after(50), after(7)]);
@@ -48,7 +60,10 @@ async fn all_at_once_takes_the_fastest_quorum_q_first_the_slowest_of_one_stagger
 async fn joint_sets_lose_at_two_errors_of_one_half_and_their_common_node_is_called_once() {
     let halves = [set([1, 2, 3]), set([3, 4, 5])].map(|half| Threshold::majority(half).unwrap());
     let (nodes, mut call) = call_over(Joint::new(halves).unwrap(), CallConfig::all_at_once());
-    script(&nodes, [Reply::error().after(MS), Reply::error().after(2 * MS), after(9), after(9), after(9)]);
+    script(
+        &nodes,
+        [Reply::error().after(MS), Reply::error().after(2 * MS), after(9), after(9), after(9)],
+    );
     let (outcome, took) = timed(&mut call).await;
     let lost = outcome.unwrap_err();
     assert!(matches!(lost, CallError::Lost { .. }));
@@ -64,7 +79,8 @@ async fn one_more_is_called_at_once_on_each_error_and_no_other() {
     let answers = outcome.unwrap();
     assert_eq!((took, calls(&nodes)), (9 * MS, vec![1, 1, 1, 1, 0]));
     assert_eq!((answers.yes(), answers.uncalled()), (set([0, 2, 3]), set([4])));
-    let whens: Vec<(usize, Duration)> = answers.all().iter().map(|answer| (answer.node, answer.after)).collect();
+    let whens: Vec<(usize, Duration)> =
+        answers.all().iter().map(|answer| (answer.node, answer.after)).collect();
     assert_eq!(whens, [(1, 2 * MS), (0, 5 * MS), (3, 6 * MS), (2, 9 * MS)]);
 }
 
@@ -107,7 +123,10 @@ async fn the_delay_is_learned_from_the_latencies_seen() {
     nodes[0].always(after(1000));
     let (outcome, took) = timed(&mut call).await;
     assert_eq!(outcome.unwrap().yes(), set([1]));
-    assert!(took >= 20 * MS && took <= 22 * MS, "{took:?}: the delay is 10 ms to a bucket and a tick of the timer");
+    assert!(
+        took >= 20 * MS && took <= 22 * MS,
+        "{took:?}: the delay is 10 ms to a bucket and a tick of the timer"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,7 +172,10 @@ async fn layers_further_out_read_the_facts_from_the_source_chain() {
     assert_eq!(cause::<Grounds>(&*error), Some(&Grounds::not_executed(RefusalKind::TooMany)));
     assert_eq!(DefaultClassifier.classify(Err::<&(), _>(&error)), Verdict::throttled());
     let said = error.to_string();
-    assert!(said.starts_with("no quorum is possible any more: {0, 1} failed, {2} still out, after "), "{said}");
+    assert!(
+        said.starts_with("no quorum is possible any more: {0, 1} failed, {2} still out, after "),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -283,7 +305,9 @@ fn nodes_that_do_not_fit_the_rule_are_refused_by_number() {
 fn a_config_that_cannot_work_is_refused_by_field() {
     let refused = |config| {
         let nodes = (0..3).map(|node| (node, Probe::new()));
-        let Err(SetupError::Config(error)) = QuorumCall::new(majority_of(3), nodes, config) else { panic!("refused") };
+        let Err(SetupError::Config(error)) = QuorumCall::new(majority_of(3), nodes, config) else {
+            panic!("refused")
+        };
         error.field
     };
     assert_eq!(refused(CallConfig::staggered(Duration::ZERO)), "delay");
@@ -304,7 +328,8 @@ async fn more_nodes_than_a_word_holds_can_be_called() {
 
 #[tokio::test(start_paused = true)]
 async fn a_delay_without_end_is_for_ever() {
-    let (nodes, mut call) = call_over(Threshold::of(1, 2).unwrap(), CallConfig::staggered(Duration::MAX));
+    let (nodes, mut call) =
+        call_over(Threshold::of(1, 2).unwrap(), CallConfig::staggered(Duration::MAX));
     script(&nodes, [after(3_600_000), after(1)]);
     let (outcome, took) = timed(&mut call).await;
     assert_eq!((outcome.unwrap().yes(), took), (set([0]), 3_600_000 * MS));

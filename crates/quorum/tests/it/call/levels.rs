@@ -26,10 +26,14 @@ async fn each_level_comes_when_it_is_reached_with_what_is_new() {
     script(&nodes, delays.map(|ms| Reply::echo().after(ms * MS)));
     nodes[0].always(Reply::error().after(3 * MS));
     let levels: Levels = call.ready().await.unwrap().levels(7).collect().await;
-    assert_eq!(seen(&levels), [(Level::One, vec![1], 1), (Level::Quorum, vec![0, 4, 3], 7), (Level::All, vec![2], 9)]);
+    assert_eq!(
+        seen(&levels),
+        [(Level::One, vec![1], 1), (Level::Quorum, vec![0, 4, 3], 7), (Level::All, vec![2], 9)]
+    );
     nodes[0].always(Reply::echo().after(3 * MS));
     let levels: Levels = call.ready().await.unwrap().levels(7).collect().await;
-    let expected = [(Level::One, vec![1], 1), (Level::Quorum, vec![0, 4], 5), (Level::All, vec![3, 2], 9)];
+    let expected =
+        [(Level::One, vec![1], 1), (Level::Quorum, vec![0, 4], 5), (Level::All, vec![3, 2], 9)];
     assert_eq!(seen(&levels), expected);
 }
 
@@ -37,7 +41,10 @@ async fn each_level_comes_when_it_is_reached_with_what_is_new() {
 async fn a_quorum_of_one_is_reached_with_the_first() {
     let (nodes, mut call) = call_over(Threshold::of(1, 2).unwrap(), CallConfig::quorum_first());
     let levels: Levels = call.ready().await.unwrap().levels(7).collect().await;
-    assert_eq!(seen(&levels), [(Level::One, vec![0], 0), (Level::Quorum, vec![], 0), (Level::All, vec![], 0)]);
+    assert_eq!(
+        seen(&levels),
+        [(Level::One, vec![0], 0), (Level::Quorum, vec![], 0), (Level::All, vec![], 0)]
+    );
     assert_eq!(calls(&nodes), [1, 0], "all that were called have answered");
 }
 
@@ -100,7 +107,10 @@ async fn after_the_quorum_no_more_are_called() {
     let (nodes, mut call) = call_over(Threshold::of(1, 3).unwrap(), CallConfig::staggered(10 * MS));
     script(&nodes, [Reply::echo().after(100 * MS), Reply::echo().after(5 * MS), Reply::echo()]);
     let levels: Levels = call.ready().await.unwrap().levels(7).collect().await;
-    assert_eq!(seen(&levels), [(Level::One, vec![1], 15), (Level::Quorum, vec![], 15), (Level::All, vec![0], 100)]);
+    assert_eq!(
+        seen(&levels),
+        [(Level::One, vec![1], 15), (Level::Quorum, vec![], 15), (Level::All, vec![0], 100)]
+    );
     assert_eq!(calls(&nodes), [1, 1, 0]);
 }
 

@@ -12,7 +12,11 @@ use super::{MS, call_over, script};
 fn each_call_is_counted_once_and_each_request_by_its_cause() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
     metrics::with_local_recorder(&recorder, || runtime.block_on(calls()));
     let text = handle.render();
     for line in [

@@ -101,18 +101,33 @@ async fn observe(nodes: &[Node], needed: usize, pace: Pace, deadline_ms: u32) ->
         Err(error) => (End::Incomplete, error.into_answers()),
     };
     assert_eq!(answers.elapsed(), since(start));
-    assert!(controls.iter().all(|control| control.counts().live_futures == 0 && control.counts().unready_calls == 0));
-    let said = |is_yes| answers.all().iter().filter(move |answer| answer.is_yes() == is_yes).map(|answer| answer.node);
+    assert!(
+        controls.iter().all(
+            |control| control.counts().live_futures == 0 && control.counts().unready_calls == 0
+        )
+    );
+    let said = |is_yes| {
+        answers
+            .all()
+            .iter()
+            .filter(move |answer| answer.is_yes() == is_yes)
+            .map(|answer| answer.node)
+    };
     let ms = u32::try_from(since(start).as_millis()).unwrap();
     (end, ms, said(true).collect(), said(false).collect(), calls(&controls).iter().sum())
 }
 
 fn node() -> impl Strategy<Value = Node> {
-    (prop_oneof![Just(0), 1..30_u32], any::<bool>()).prop_map(|(takes_ms, fails)| Node { takes_ms, fails })
+    (prop_oneof![Just(0), 1..30_u32], any::<bool>())
+        .prop_map(|(takes_ms, fails)| Node { takes_ms, fails })
 }
 
 fn pace() -> impl Strategy<Value = Pace> {
-    prop_oneof![Just(Pace::AllAtOnce), Just(Pace::QuorumFirst), (1..12_u32).prop_map(Pace::Staggered)]
+    prop_oneof![
+        Just(Pace::AllAtOnce),
+        Just(Pace::QuorumFirst),
+        (1..12_u32).prop_map(Pace::Staggered)
+    ]
 }
 
 proptest! {

@@ -25,7 +25,10 @@ async fn it_is_ready_when_a_node_is_and_wakes_whoever_waits_for_that() {
     nodes[2].release_readiness();
     assert!(task.is_woken());
     let Poll::Ready(Ok(answers)) = task.poll() else { panic!("it is decided") };
-    assert_eq!((answers.yes(), answers.out(), calls(&nodes)), (set([1, 2]), set([0]), vec![0, 1, 1]));
+    assert_eq!(
+        (answers.yes(), answers.out(), calls(&nodes)),
+        (set([1, 2]), set([0]), vec![0, 1, 1])
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -58,7 +61,9 @@ async fn who_fails_readiness_has_voted_no_and_was_not_executed() {
     let answers = call.ready().await.unwrap().call(7).await.unwrap();
     assert_eq!((answers.yes(), answers.no()), (set([1, 2]), set([0])));
     nodes.iter().for_each(|node| node.always_ready(Readiness::Error));
-    let Err(CallError::Lost { answers, grounds }) = call.ready().await.map(drop) else { panic!("no quorum is left") };
+    let Err(CallError::Lost { answers, grounds }) = call.ready().await.map(drop) else {
+        panic!("no quorum is left")
+    };
     assert_eq!((answers.errors().count(), grounds.executed), (3, Executed::No));
     // They are asked again.
     nodes.iter().for_each(|node| node.always_ready(Readiness::Ready));
@@ -118,7 +123,8 @@ async fn a_call_does_not_wait_for_a_permit_that_its_own_handle_holds() {
 async fn a_call_that_comes_too_late_holds_nothing() {
     let (_, services) = one_at_a_time(3);
     let past = Deadline::at(tokio::time::Instant::now().into_std());
-    let mut call = limited(majority_of(3), &services, CallConfig::all_at_once()).context(move |_: &u32| Some(past));
+    let mut call = limited(majority_of(3), &services, CallConfig::all_at_once())
+        .context(move |_: &u32| Some(past));
     call.ready().await.unwrap().call(7).await.unwrap_err();
     for service in services {
         assert!(tokio::time::timeout(MS, service.oneshot(2)).await.is_ok());
@@ -127,12 +133,15 @@ async fn a_call_that_comes_too_late_holds_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn calls_that_want_the_same_nodes_never_wait_for_each_other_in_a_circle() {
-    for config in [CallConfig::all_at_once(), CallConfig::quorum_first().rotate(), CallConfig::staggered(MS)] {
+    for config in
+        [CallConfig::all_at_once(), CallConfig::quorum_first().rotate(), CallConfig::staggered(MS)]
+    {
         for needed in [2, 3] {
             let (nodes, services) = one_at_a_time(3);
             // Some fail, so that others are turned to; all give way, so that calls meet at every
             // point.
-            let replies = (0..2400).map(|n| if n % 5 == 0 { Reply::error() } else { Reply::echo() }.after(n % 3 * MS));
+            let replies = (0..2400)
+                .map(|n| if n % 5 == 0 { Reply::error() } else { Reply::echo() }.after(n % 3 * MS));
             nodes.iter().for_each(|node| node.script(replies.clone()));
             let call = limited(Threshold::of(needed, 3).unwrap(), &services, config.clone());
             let mut tasks = tokio::task::JoinSet::new();
@@ -267,8 +276,12 @@ async fn nodes_whose_failure_is_a_success_leave_no_call_waiting_without_a_waker(
         let (nodes, call) = call_over(majority_of(3), config);
         let mut call = call.classify(|_: Result<&u32, &_>| Verdict::Success);
         nodes.iter().for_each(|node| node.always_ready(Readiness::Error));
-        let ready = tokio::time::timeout(HOUR, call.ready()).await.expect("no node is left to wait for");
+        let ready =
+            tokio::time::timeout(HOUR, call.ready()).await.expect("no node is left to wait for");
         let answers = ready.unwrap().call(7).await.unwrap();
-        assert_eq!((answers.yes().len(), answers.errors().count(), calls(&nodes)), (2, 2, vec![0; 3]));
+        assert_eq!(
+            (answers.yes().len(), answers.errors().count(), calls(&nodes)),
+            (2, 2, vec![0; 3])
+        );
     }
 }
