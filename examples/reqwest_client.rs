@@ -125,7 +125,7 @@ async fn server() -> Result<(SocketAddr, Arc<AtomicU32>, JoinHandle<()>), BoxErr
     let address = listener.local_addr()?;
     let routes = Router::new().route("/", answer);
     let server = tokio::spawn(async move {
-        axum::serve(listener, routes).await.expect("a listener accepts for ever")
+        axum::serve(listener, routes).await.expect("a listener accepts for ever");
     });
     Ok((address, calls, server))
 }

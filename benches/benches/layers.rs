@@ -30,7 +30,7 @@ fn single<'a>(criterion: &mut Criterion, name: &str, rows: impl Iterator<Item = 
     group.throughput(Throughput::Elements(1));
     for row in rows {
         group.bench_function(row.id(), |bencher| {
-            bencher.iter_custom(|calls| alone(&mut *row.subject, calls).took())
+            bencher.iter_custom(|calls| alone(&mut *row.subject, calls).took());
         });
     }
     group.finish();

@@ -71,7 +71,7 @@ fn ms(duration: Duration) -> String {
 pub(crate) fn table(without: &Summary, with: &Summary) {
     println!("\n{:52} {:>18} {:>18}", "", "without Steadfast", "with Steadfast");
     let row = |what: &str, of: &dyn Fn(&Summary) -> String| {
-        println!("{what:52} {:>18} {:>18}", of(without), of(with))
+        println!("{what:52} {:>18} {:>18}", of(without), of(with));
     };
     row("requests", &|run| run.requests.to_string());
     row("answered as they should be, within a second", &|run| {

@@ -110,7 +110,7 @@ async fn bind(port: u16) -> io::Result<TcpListener> {
     for _ in 0..20 {
         match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                sleep(Duration::from_millis(100)).await
+                sleep(Duration::from_millis(100)).await;
             }
             bound => return bound,
         }

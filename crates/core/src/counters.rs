@@ -129,7 +129,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    recorded.during(|| (0..1000).for_each(|_| counters.increment(Fruit::Apple)))
+                    recorded.during(|| (0..1000).for_each(|_| counters.increment(Fruit::Apple)));
                 });
             }
         });

@@ -316,7 +316,7 @@ mod tests {
             for lane in 0..4 {
                 let striped = &striped;
                 scope.spawn(move || {
-                    (0..80_000u64).for_each(|n| striped.add(lane, Tick(100 + n / 10_000)))
+                    (0..80_000u64).for_each(|n| striped.add(lane, Tick(100 + n / 10_000)));
                 });
             }
         });

@@ -21,7 +21,7 @@ use tracing::{
 pub fn events(act: impl FnOnce()) -> Vec<String> {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
-        tracing::subscriber::set_global_default(Log).expect("tests install no other subscriber")
+        tracing::subscriber::set_global_default(Log).expect("tests install no other subscriber");
     });
     LINES.take();
     act();

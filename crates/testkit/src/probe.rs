@@ -290,7 +290,7 @@ impl Future for ProbeFuture {
         match this.reply.when {
             When::Now => {}
             When::After(delay) => {
-                ready!(this.sleep.get_or_insert_with(|| Box::pin(sleep(delay))).as_mut().poll(cx))
+                ready!(this.sleep.get_or_insert_with(|| Box::pin(sleep(delay))).as_mut().poll(cx));
             }
             When::Held => ready!(this.shared.lock().poll_held(this.number, cx.waker())),
         }

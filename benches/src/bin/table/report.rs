@@ -89,7 +89,7 @@ fn line(text: &mut String, entry: &Entry) -> std::fmt::Result {
         // What has no layer has nothing to add to: its own time.
         Group::Baseline | Group::Clock | Group::Votes => write!(text, " ({:.1}) | |", entry.total)?,
         Group::Happy | Group::Refused => {
-            write!(text, " {:.1} | {:.1} |", entry.added, entry.added_tenth)?
+            write!(text, " {:.1} | {:.1} |", entry.added, entry.added_tenth)?;
         }
     }
     write!(text, " {} | {} |", short(entry.allocations), short(entry.bytes))?;

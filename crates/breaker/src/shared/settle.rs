@@ -65,7 +65,7 @@ impl Shared {
         match (end.effect(slow, self.settings.throttled_fails_probe).entry, &self.successes) {
             (Entry::Nothing, _) => {}
             (Entry::SUCCESS, Some(successes)) => {
-                self.success_in_stripes(successes, lane, epoch, now)
+                self.success_in_stripes(successes, lane, epoch, now);
             }
             (Entry::SUCCESS, None) if !count::success(&self.published, epoch) => {}
             (entry, _) => self.enter(epoch, entry, now.unwrap_or_else(|| self.now())),
@@ -110,7 +110,7 @@ impl Shared {
                 _ if overdue => self.open(guarded, word, now, Cause::ProbesOverdue),
                 Some(Decision::Reopen) => self.open(guarded, word, now, Cause::ProbesFailed),
                 Some(Decision::Close) => {
-                    self.close(guarded, word, word.is_dry_run(), Cause::ProbesSucceeded)
+                    self.close(guarded, word, word.is_dry_run(), Cause::ProbesSucceeded);
                 }
                 None => {}
             }

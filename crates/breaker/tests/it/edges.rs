@@ -258,7 +258,7 @@ async fn a_handle_forgets_what_it_waited_for_once_the_circuit_is_closed() {
     circuit.reset();
     assert!(task.is_woken());
     task.enter(|cx, _| {
-        assert_eq!(service.poll_ready(cx).map(|ready| ready.is_ok()), Poll::Ready(true))
+        assert_eq!(service.poll_ready(cx).map(|ready| ready.is_ok()), Poll::Ready(true));
     });
     circuit.force_open();
     assert!(!call(&circuit, Verdict::Success));

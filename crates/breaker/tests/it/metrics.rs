@@ -70,7 +70,7 @@ fn circuits_by_key_are_counted_together_and_a_forgotten_one_gives_its_state_back
         shown("state{breaker=\"hosts\",state=\"closed\"", 1);
         // Each of these is asked for twice, and so is in use while the first two are not.
         (2..1_000).for_each(|key| {
-            (0..2).for_each(|_| calls(&circuits.handle(&key), 1, Verdict::Success))
+            (0..2).for_each(|_| calls(&circuits.handle(&key), 1, Verdict::Success));
         });
         shown("state{breaker=\"hosts\",state=\"open\"", 0);
         shown("state{breaker=\"hosts\",state=\"closed\"", circuits.len().try_into().unwrap());

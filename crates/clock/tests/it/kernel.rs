@@ -46,7 +46,7 @@ fn a_clock_bounded_by_the_kernel_knows_no_more_than_the_kernel() {
     let clock = BoundedClock::system(KernelBound::every(Duration::from_millis(1)).unwrap());
     match (clock.now(), clock.uncertainty().bound()) {
         (Ok(now), Ok(bound)) => {
-            assert!(now.width() <= 2 * bound + Duration::from_secs(1), "{now:?} {bound:?}")
+            assert!(now.width() <= 2 * bound + Duration::from_secs(1), "{now:?} {bound:?}");
         }
         (now, bound) => assert_eq!(now.err(), bound.err()),
     }

@@ -208,7 +208,7 @@ fn contend(clients: u32, backoff: Backoff) -> u32 {
         let round_trip = client.rng.random_range(6..=14) + client.rng.random_range(6..=14);
         match client.read.take() {
             None => {
-                (client.read, client.next_at_ms) = (Some(version), client.next_at_ms + round_trip)
+                (client.read, client.next_at_ms) = (Some(version), client.next_at_ms + round_trip);
             }
             Some(read) => {
                 writes += 1;
