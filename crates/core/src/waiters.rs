@@ -310,7 +310,7 @@ mod tests {
 }
 
 #[cfg(all(test, steadfast_loom))]
-mod loom {
+pub(crate) mod loom {
     use std::{sync::Arc, task::Wake};
 
     use ::loom::{
@@ -321,7 +321,8 @@ mod loom {
 
     use super::*;
 
-    struct Flag(AtomicBool);
+    /// A waker that remembers that it was woken.
+    pub(crate) struct Flag(pub(crate) AtomicBool);
 
     impl Wake for Flag {
         fn wake(self: Arc<Self>) {

@@ -3,6 +3,7 @@
 pub mod contract;
 #[cfg(feature = "process")]
 pub mod process;
+pub mod suspend;
 
 #[cfg(feature = "events")]
 mod events;

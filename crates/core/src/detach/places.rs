@@ -126,10 +126,7 @@ impl Drop for Ticket {
 
 #[cfg(all(test, steadfast_loom))]
 mod loom {
-    use std::{
-        pin::pin,
-        task::{Context, Wake},
-    };
+    use std::{pin::pin, task::Context};
 
     use ::loom::{
         model,
@@ -138,14 +135,7 @@ mod loom {
     };
 
     use super::*;
-
-    struct Flag(AtomicBool);
-
-    impl Wake for Flag {
-        fn wake(self: Arc<Self>) {
-            self.0.store(true, Ordering::Release);
-        }
-    }
+    use crate::waiters::loom::Flag;
 
     fn run(mut ticket: Ticket) {
         ticket.begin();
@@ -168,7 +158,7 @@ mod loom {
             if seen {
                 assert_eq!((places.snapshot().finished, places.snapshot().in_flight), (2, 0));
             }
-            threads.map(|thread| thread.join().unwrap());
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
             assert!(seen || woken.0.load(Ordering::Acquire));
             assert!(seen || idle.poll(&mut cx).is_ready());
         });

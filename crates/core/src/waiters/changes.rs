@@ -236,8 +236,6 @@ mod tests {
 
 #[cfg(all(test, steadfast_loom))]
 mod loom {
-    use std::task::Wake;
-
     use ::loom::{
         model,
         sync::atomic::{AtomicBool, Ordering},
@@ -245,14 +243,7 @@ mod loom {
     };
 
     use super::*;
-
-    struct Flag(AtomicBool);
-
-    impl Wake for Flag {
-        fn wake(self: Arc<Self>) {
-            self.0.store(true, Ordering::Release);
-        }
-    }
+    use crate::waiters::loom::Flag;
 
     /// A reader that polls between or after two values misses no wake, and comes to the last value.
     #[test]
