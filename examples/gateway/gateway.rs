@@ -113,7 +113,9 @@ fn routes(backend: Backend) -> Router {
 async fn proxy(State(backend): State<Backend>, request: Request) -> Response {
     backend.oneshot(request).await.unwrap_or_else(|error| {
         let status = match cause::<Grounds>(&*error).map(|grounds| grounds.kind) {
-            Some(RefusalKind::TimedOut) => StatusCode::GATEWAY_TIMEOUT,
+            Some(RefusalKind::TimedOut | RefusalKind::DeadlineExceeded) => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
             Some(_) => StatusCode::SERVICE_UNAVAILABLE,
             None => StatusCode::BAD_GATEWAY,
         };

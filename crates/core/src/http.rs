@@ -11,6 +11,8 @@ mod retry_after;
 mod seal;
 
 #[cfg(feature = "tonic")]
+pub(crate) use self::classify::is_callers_deadline;
+#[cfg(feature = "tonic")]
 pub(crate) use self::classify::is_refusal;
 pub use self::{
     classify::HttpClassifier,

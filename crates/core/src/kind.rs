@@ -4,17 +4,24 @@ use std::fmt;
 
 /// The kinds of refusal. HTTP and gRPC answers are derived from them.
 ///
-/// `Unavailable`, `TimedOut` and `TooMany` speak of the service or the way to it. All others speak
-/// of the request: they count against no service, and only a `Conflict` with a time to come back
-/// and a `RequestTimeout` are worth another attempt.
+/// `Unavailable`, `TimedOut` and `TooMany` speak of the service or the way to it. A
+/// `DeadlineExceeded` speaks of the caller alone, and nothing counts it. All others speak of the
+/// request: they count against no service, and only a `Conflict` with a time to come back and a
+/// `RequestTimeout` are worth another attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RefusalKind {
     /// The service behind the layer does not answer well enough to be called. HTTP 503, gRPC
     /// `UNAVAILABLE`.
     Unavailable,
-    /// The time allowed for the request is over. HTTP 504, gRPC `DEADLINE_EXCEEDED`.
+    /// The service did not answer in the time that it is given. HTTP 504, gRPC
+    /// `DEADLINE_EXCEEDED`.
     TimedOut,
+    /// The time that the caller gave the request is over, and nothing shows that the service is to
+    /// blame for it. HTTP 504, gRPC `DEADLINE_EXCEEDED`.
+    ///
+    /// It is not counted anywhere, and final to a retry: there is no time left for another attempt.
+    DeadlineExceeded,
     /// More requests than a limit or a budget allows. HTTP 429, gRPC `RESOURCE_EXHAUSTED`.
     TooMany,
     /// The request collides with another that is under way or done. HTTP 409, gRPC `ABORTED`.
@@ -49,6 +56,7 @@ impl RefusalKind {
         match self {
             Self::Unavailable => "unavailable",
             Self::TimedOut => "timed out",
+            Self::DeadlineExceeded => "deadline exceeded",
             Self::TooMany => "too many requests",
             Self::Conflict => "conflict",
             Self::Stale => "stale",

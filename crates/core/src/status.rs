@@ -19,6 +19,7 @@ pub(crate) fn static_status(kind: RefusalKind) -> &'static Status {
     match kind {
         RefusalKind::Unavailable => status!(Unavailable),
         RefusalKind::TimedOut => status!(DeadlineExceeded),
+        RefusalKind::DeadlineExceeded => status!(DeadlineExceeded),
         RefusalKind::TooMany => status!(ResourceExhausted),
         RefusalKind::Conflict => status!(Aborted),
         RefusalKind::Stale => status!(FailedPrecondition),

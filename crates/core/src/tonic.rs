@@ -8,7 +8,7 @@ use tonic::{Code, Status};
 use crate::{
     Classify, Executed, Failure, Grounds, Refusal, Verdict, cause,
     classify::{judge_error, sent_by_peer},
-    http::{Render, RespondLayer, Trailers, is_refusal},
+    http::{Render, RespondLayer, Trailers, is_callers_deadline, is_refusal},
     status::static_status,
 };
 
@@ -42,7 +42,7 @@ pub fn status_of(refusal: &dyn Refusal) -> Status {
 /// | `UNAVAILABLE`, `DEADLINE_EXCEEDED` | transient, may have been executed |
 /// | `INTERNAL`, `UNKNOWN`, `DATA_LOSS` | transient, may have been executed |
 /// | `RESOURCE_EXHAUSTED` | throttled, may have been executed: also sent for too large an answer |
-/// | `CANCELLED` | ignored |
+/// | `CANCELLED`, and what a layer of this process made of the caller's own deadline | ignored |
 /// | `ABORTED` with a pushback | repeatable, may have been executed: a conflict that passes |
 /// | `ABORTED` without one | permanent: the caller must begin again further out |
 /// | all others | permanent |
@@ -76,6 +76,9 @@ impl<B, Err: Failure> Classify<Response<B>, Err> for GrpcClassifier {
 }
 
 fn judge_response<B>(response: &Response<B>) -> Verdict {
+    if is_callers_deadline(response) {
+        return Verdict::Ignored;
+    }
     let trailers = || {
         response
             .extensions()
@@ -362,6 +365,7 @@ mod tests {
         for (kind, code) in [
             (RefusalKind::Unavailable, Code::Unavailable),
             (RefusalKind::TimedOut, Code::DeadlineExceeded),
+            (RefusalKind::DeadlineExceeded, Code::DeadlineExceeded),
             (RefusalKind::TooMany, Code::ResourceExhausted),
             (RefusalKind::Conflict, Code::Aborted),
             (RefusalKind::Stale, Code::FailedPrecondition),

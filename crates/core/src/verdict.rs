@@ -77,6 +77,7 @@ impl From<Grounds> for Verdict {
             RefusalKind::Unavailable | RefusalKind::TimedOut => {
                 Self::Transient { executed, retry_after }
             }
+            RefusalKind::DeadlineExceeded => Self::Ignored,
             RefusalKind::TooMany => Self::Throttled { executed, retry_after },
             RefusalKind::RequestTimeout => Self::Repeatable { executed, retry_after },
             RefusalKind::Conflict if retry_after.is_some() => {
@@ -109,6 +110,7 @@ mod tests {
                 for (kind, expected) in [
                     (RefusalKind::Unavailable, transient),
                     (RefusalKind::TimedOut, transient),
+                    (RefusalKind::DeadlineExceeded, Verdict::Ignored),
                     (RefusalKind::TooMany, Verdict::Throttled { executed, retry_after }),
                     (RefusalKind::Conflict, conflict),
                     (RefusalKind::RequestTimeout, repeatable),

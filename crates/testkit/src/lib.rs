@@ -12,11 +12,15 @@ mod probe;
 mod script;
 #[cfg(feature = "clock")]
 mod shifted;
+#[cfg(feature = "traffic")]
+mod traffic;
 
 #[cfg(feature = "events")]
 pub use crate::events::events;
 #[cfg(feature = "clock")]
 pub use crate::shifted::ShiftedClock;
+#[cfg(feature = "traffic")]
+pub use crate::traffic::Traffic;
 pub use crate::{
     loopback::loopback,
     probe::{Control, Counts, Probe, ProbeFuture},

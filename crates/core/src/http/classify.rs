@@ -4,7 +4,7 @@ use http::{Response, StatusCode};
 
 use super::parse_retry_after;
 use crate::{
-    Classify, Executed, Failure, Grounds, SystemWallClock, Verdict, WallClock,
+    Classify, Executed, Failure, Grounds, RefusalKind, SystemWallClock, Verdict, WallClock,
     classify::{judge_error, sent_by_peer},
 };
 
@@ -20,7 +20,8 @@ use crate::{
 /// | 501, 505, 506, 510, 511 and other 4xx | permanent: the same request will fare no better |
 ///
 /// "Not executed" is taken back where the response comes from a sealed handler of this process, or
-/// from a refusal that may have come after the call.
+/// from a refusal that may have come after the call. A response that a layer of this process made
+/// when the caller's own deadline was over ([`RefusalKind::DeadlineExceeded`]) is ignored.
 ///
 /// A response is judged by its head. Where failures may come later, in the body or the trailers,
 /// put [`CollectLayer`](super::CollectLayer) inside the layers that judge: then a body that broke
@@ -49,6 +50,12 @@ pub(crate) fn is_refusal<B>(response: &Response<B>) -> bool {
     response.extensions().get::<Grounds>().is_some()
 }
 
+/// Whether a layer of this process made the response when the caller's own deadline was over.
+pub(crate) fn is_callers_deadline<B>(response: &Response<B>) -> bool {
+    let grounds = response.extensions().get::<Grounds>();
+    grounds.is_some_and(|grounds| grounds.kind == RefusalKind::DeadlineExceeded)
+}
+
 /// What a status that promises "not executed" is worth. The response's extensions can take that
 /// promise back, never make one: a sealed handler had begun to work
 /// ([`SealResponseLayer`](super::SealResponseLayer)), a refusal may have come after the call.
@@ -62,6 +69,9 @@ fn judge_response<B>(response: &Response<B>) -> Verdict {
     let status = response.status();
     if status.as_u16() < 400 {
         return Verdict::Success;
+    }
+    if is_callers_deadline(response) {
+        return Verdict::Ignored;
     }
     let retry_after = || parse_retry_after(response.headers(), SystemWallClock.now());
     match status {
@@ -140,6 +150,17 @@ mod tests {
         assert_eq!(judge(409, Some("soon")), Verdict::Permanent);
         assert_eq!(judge(404, Some("7")).retry_after(), None);
         assert_eq!(judge(503, Some("soon")).retry_after(), None);
+    }
+
+    #[test]
+    fn a_response_made_of_the_callers_deadline_is_ignored_and_one_of_a_timeout_is_not() {
+        let judge = |kind| {
+            let mut response = Response::builder().status(504).body(()).unwrap();
+            response.extensions_mut().insert(Grounds::maybe_executed(kind));
+            HttpClassifier.classify(Ok::<_, &io::Error>(&response))
+        };
+        assert_eq!(judge(RefusalKind::DeadlineExceeded), Verdict::Ignored);
+        assert_eq!(judge(RefusalKind::TimedOut), Verdict::transient(Executed::Maybe));
     }
 
     #[test]

@@ -213,7 +213,7 @@ pub fn response_to<B: From<Bytes>>(refusal: &dyn Refusal) -> Response<B> {
 const fn status_of(kind: RefusalKind) -> StatusCode {
     match kind {
         RefusalKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        RefusalKind::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+        RefusalKind::TimedOut | RefusalKind::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
         RefusalKind::TooMany => StatusCode::TOO_MANY_REQUESTS,
         RefusalKind::Conflict => StatusCode::CONFLICT,
         RefusalKind::Stale => StatusCode::PRECONDITION_FAILED,
