@@ -25,21 +25,51 @@ pub use compiled::Expression;
 /// assert!(rule.is_quorum(NodeSet::of([2, 4])?));
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
+///
+/// However long a chain of one operator is, it is one level: `a & b & c` is all of three. Where a
+/// node stands twice in a chain it counts once, as in logic; in a list it is refused. What nests
+/// more than 32 levels deep is no expression any more: it is forgotten as it is built, and refused
+/// by [`Expression::new`]. So none takes more stack than 32 levels do, to be copied, shown or
+/// dropped.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Expr(Term);
+pub struct Expr {
+    term: Term,
+    /// How many levels of gates it has.
+    depth: usize,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Term {
     Node(usize),
-    Choose { needed: usize, of: Vec<Expr> },
+    Choose {
+        needed: usize,
+        of: Vec<Expr>,
+    },
+    /// A chain of an operator.
+    Chain {
+        operator: Operator,
+        of: Vec<Expr>,
+    },
+    /// What was there nested too deeply.
+    TooDeep,
 }
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Operator {
+    And,
+    Or,
+}
+
+/// Real quorum systems nest two or three deep. Each level is a call on the stack. Counted from the
+/// gates inside the outermost one.
+const MOST_DEEP: usize = 32;
 
 impl Expr {
     /// All of these.
     #[must_use]
     pub fn all<E: Into<Self>>(of: impl IntoIterator<Item = E>) -> Self {
         let of = collect(of);
-        Self(Term::Choose { needed: of.len(), of })
+        Self::gate(of.len(), of)
     }
 
     /// Any one of these.
@@ -51,14 +81,14 @@ impl Expr {
     /// `needed` of these, whichever they are.
     #[must_use]
     pub fn choose<E: Into<Self>>(needed: usize, of: impl IntoIterator<Item = E>) -> Self {
-        Self(Term::Choose { needed, of: collect(of) })
+        Self::gate(needed, collect(of))
     }
 
     /// More than half of these.
     #[must_use]
     pub fn majority<E: Into<Self>>(of: impl IntoIterator<Item = E>) -> Self {
         let of = collect(of);
-        Self(Term::Choose { needed: of.len() / 2 + 1, of })
+        Self::gate(of.len() / 2 + 1, of)
     }
 
     /// A grid of so many rows and columns, numbered row by row: all of one row and one node of each
@@ -72,6 +102,42 @@ impl Expr {
         let across = Self::all((0..rows).map(|number| Self::any(row(number))));
         whole & across
     }
+
+    /// One level more than the deepest inside it.
+    fn gate(needed: usize, of: Vec<Self>) -> Self {
+        let deepest = of.iter().map(|expr| expr.depth).max().unwrap_or(0);
+        Self::at(deepest + 1, Term::Choose { needed, of })
+    }
+
+    /// Whether it is more than a node.
+    fn is_gate(&self) -> bool {
+        !matches!(self.term, Term::Node(_))
+    }
+
+    /// So many levels deep, unless that is too deep. So is what has something too deep inside.
+    fn at(depth: usize, term: Term) -> Self {
+        if depth > MOST_DEEP + 1 {
+            return Self { term: Term::TooDeep, depth: MOST_DEEP + 1 };
+        }
+        Self { term, depth }
+    }
+
+    /// The two by an operator, in one chain with what the same operator has built before. The order
+    /// in a chain means nothing.
+    fn chain(self, operator: Operator, other: Self) -> Self {
+        let links = |expr: Self| match expr.term {
+            Term::Chain { operator: its, of } if its == operator => (of, expr.depth),
+            term => {
+                let depth = expr.depth;
+                (vec![Self { term, depth }], depth + 1)
+            }
+        };
+        let ((one, depth), (other, its_depth)) = (links(self), links(other));
+        // The shorter is added to the longer, so that chains are built in linear time.
+        let (mut of, shorter) = if one.len() < other.len() { (other, one) } else { (one, other) };
+        of.extend(shorter);
+        Self::at(depth.max(its_depth), Term::Chain { operator, of })
+    }
 }
 
 fn collect<E: Into<Expr>>(of: impl IntoIterator<Item = E>) -> Vec<Expr> {
@@ -81,7 +147,7 @@ fn collect<E: Into<Expr>>(of: impl IntoIterator<Item = E>) -> Vec<Expr> {
 impl From<usize> for Expr {
     /// This node.
     fn from(node: usize) -> Self {
-        Self(Term::Node(node))
+        Self { term: Term::Node(node), depth: 0 }
     }
 }
 
@@ -90,7 +156,7 @@ impl<E: Into<Self>> std::ops::BitAnd<E> for Expr {
 
     /// Both.
     fn bitand(self, other: E) -> Self {
-        Self::all([self, other.into()])
+        self.chain(Operator::And, other.into())
     }
 }
 
@@ -99,6 +165,6 @@ impl<E: Into<Self>> std::ops::BitOr<E> for Expr {
 
     /// Either.
     fn bitor(self, other: E) -> Self {
-        Self::any([self, other.into()])
+        self.chain(Operator::Or, other.into())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Expr, Term, table::Table};
+use super::{Expr, MOST_DEEP, Operator, Term, table::Table};
 use crate::{Decision, Nodes, Rule, RuleError, Threshold};
 
 /// A rule made of an [`Expr`]: its gates in a row, the nodes of each as a mask.
@@ -24,9 +24,6 @@ struct Gate<const WORDS: usize> {
     end: usize,
 }
 
-/// Real quorum systems nest two or three deep. Each level is a call on the stack.
-const MOST_DEEP: usize = 32;
-
 impl<const WORDS: usize> Expression<WORDS> {
     /// The same as [`new`](Expression::new), over as many nodes as the type says.
     ///
@@ -34,33 +31,35 @@ impl<const WORDS: usize> Expression<WORDS> {
     /// As [`new`](Expression::new).
     pub fn wide(expr: impl Into<Expr>) -> Result<Self, RuleError> {
         let mut expr = expr.into();
-        if let Term::Node(_) = expr.0 {
+        if let Term::Node(_) = expr.term {
             expr = Expr::all([expr]);
         }
         let (mut gates, mut members) = (Vec::new(), Nodes::EMPTY);
-        let mut next = VecDeque::from([(&expr, 0)]);
+        let mut next = VecDeque::from([&expr]);
         let mut planned = 1;
-        while let Some((Expr(term), depth)) = next.pop_front() {
-            let Term::Choose { needed, of } = term else { continue };
-            if depth > MOST_DEEP {
-                return Err(RuleError::TooDeep { most: MOST_DEEP });
-            }
-            if of.is_empty() {
-                return Err(RuleError::NoMembers);
-            }
-            RuleError::check_needed(*needed as u64, of.len() as u64)?;
-            let inside = of.iter().filter(|Expr(term)| matches!(term, Term::Choose { .. }));
+        while let Some(expr) = next.pop_front() {
+            let (nodes, needed, of) = match &expr.term {
+                Term::Node(_) => continue,
+                Term::TooDeep => return Err(RuleError::TooDeep { most: MOST_DEEP }),
+                Term::Choose { needed, of } => {
+                    RuleError::check_needed(*needed as u64, of.len() as u64).map_err(|error| {
+                        if of.is_empty() { RuleError::NoMembers } else { error }
+                    })?;
+                    (Nodes::of(nodes_of(of))?, *needed, of)
+                }
+                Term::Chain { operator, of } => {
+                    let nodes = once_each(nodes_of(of))?;
+                    let links = nodes.len() + of.iter().filter(|expr| expr.is_gate()).count();
+                    (nodes, if *operator == Operator::And { links } else { 1 }, of)
+                }
+            };
             let first = planned;
-            for expr in inside {
-                next.push_back((expr, depth + 1));
+            for expr in of.iter().filter(|expr| expr.is_gate()) {
+                next.push_back(expr);
                 planned += 1;
             }
-            let nodes = Nodes::of(of.iter().filter_map(|Expr(term)| match term {
-                Term::Node(node) => Some(*node),
-                Term::Choose { .. } => None,
-            }))?;
             members |= nodes;
-            gates.push(Gate { nodes, needed: *needed, first, end: planned });
+            gates.push(Gate { nodes, needed, first, end: planned });
         }
         let mut expression = Self { members, gates: gates.into(), table: Table::empty() };
         expression.table = Table::of(&expression);
@@ -90,7 +89,8 @@ impl Expression {
     ///
     /// # Errors
     /// When something is to be chosen from nothing, or more than there is; when a node stands twice
-    /// in the same *all*, *any* or *choose*, or is too large; when it nests more than 32 deep.
+    /// in the same list of *all*, *any* or *choose*, or is too large; when it nests more than 32
+    /// deep, where a chain of one operator is one level.
     pub fn new(expr: impl Into<Expr>) -> Result<Self, RuleError> {
         Self::wide(expr)
     }
@@ -127,6 +127,27 @@ impl<const WORDS: usize> Rule<WORDS> for Expression<WORDS> {
     }
 }
 
+/// The nodes in a list of expressions.
+fn nodes_of(of: &[Expr]) -> impl Iterator<Item = usize> {
+    of.iter().filter_map(|expr| match expr.term {
+        Term::Node(node) => Some(node),
+        _ => None,
+    })
+}
+
+/// These nodes, some of which may be named more than once.
+fn once_each<const WORDS: usize>(
+    nodes: impl Iterator<Item = usize>,
+) -> Result<Nodes<WORDS>, RuleError> {
+    let mut set = Nodes::EMPTY;
+    for node in nodes {
+        if !set.contains(node) {
+            set |= Nodes::of([node])?;
+        }
+    }
+    Ok(set)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +163,60 @@ mod tests {
         assert_eq!(refused(Expr::grid(0, 3)), RuleError::NoMembers);
         let deep = (0..40).fold(Expr::from(0), |expr, _| Expr::all([expr]));
         assert_eq!(refused(deep), RuleError::TooDeep { most: 32 });
+        let gates = |count: usize| (0..count).fold(Expr::from(0), |expr, _| Expr::all([expr]));
+        assert!(Expression::new(gates(33)).is_ok());
+        assert_eq!(refused(gates(34)), RuleError::TooDeep { most: 32 });
+    }
+
+    #[test]
+    fn a_chain_of_an_operator_is_one_level_however_it_is_built() {
+        let chained = |from: Expr, link: fn(Expr, Expr) -> Expr| {
+            Expression::<4>::wide((1..200).map(Expr::from).fold(from, link)).unwrap()
+        };
+        for link in [|a, b| a & b, |a, b: Expr| b & a] as [fn(Expr, Expr) -> Expr; 2] {
+            let rule = chained(0.into(), link);
+            assert_eq!((rule.gates.len(), rule.gates[0].needed), (1, 200));
+        }
+        for link in [|a, b| a | b, |a, b: Expr| b | a] as [fn(Expr, Expr) -> Expr; 2] {
+            let rule = chained(0.into(), link);
+            assert_eq!((rule.gates.len(), rule.gates[0].needed), (1, 1));
+        }
+        // Two chains become one, and another operator is another level.
+        let rule = Expression::new((Expr::from(0) & 1) & (Expr::from(2) & 3) | 4).unwrap();
+        assert_eq!(rule.gates.len(), 2);
+        assert!(rule.is_quorum(Nodes::from_bits(0b1111)) && rule.is_quorum(Nodes::from_bits(16)));
+        assert!(!rule.is_quorum(Nodes::from_bits(0b0111)));
+        // A list is no chain: what stands twice in it is refused, and a node of a chain is not.
+        let twice = Expr::all([7, 7]) & 8;
+        assert_eq!(Expression::new(twice).unwrap_err(), RuleError::NodeTwice { node: 7 });
+        let rule = Expression::new((Expr::from(0) & 1) & (Expr::from(1) & 2)).unwrap();
+        assert!(rule.is_quorum(Nodes::from_bits(0b111)) && !rule.is_quorum(Nodes::from_bits(0b11)));
+    }
+
+    /// On a stack that a hundred levels would not overflow, and a thousand would.
+    #[test]
+    fn what_nests_too_deeply_is_built_copied_shown_and_dropped_on_a_small_stack() {
+        let work = || {
+            let mut deep = Expr::from(0);
+            for level in 0..100_000 {
+                deep = if level % 2 == 0 { deep & (level % 64) } else { Expr::from(level) | deep };
+            }
+            assert_eq!(deep, deep.clone());
+            assert!(format!("{deep:?}").len() < 100);
+            let error = Expression::new(deep.clone()).unwrap_err();
+            assert_eq!(error, RuleError::TooDeep { most: 32 });
+            let error = Expression::new(Expr::any([deep, 3.into()])).unwrap_err();
+            assert_eq!(error, RuleError::TooDeep { most: 32 });
+            // As deep as it may be, and as long as one likes.
+            let deepest = (0..16).fold(Expr::from(0), |expr, _| (expr & 1) | 2);
+            assert!(format!("{:?}", deepest.clone()).len() > 1000);
+            let rule = Expression::new(deepest).unwrap();
+            assert!(rule.is_quorum(Nodes::from_bits(0b100)) && !rule.is_quorum(Nodes::EMPTY));
+            let long = (0..100_000).fold(Expr::from(0), |expr, node| expr & (node % 64));
+            assert_eq!(Expression::new(long).unwrap().gates.len(), 1);
+        };
+        let thread = std::thread::Builder::new().stack_size(128 * 1024).spawn(work).unwrap();
+        thread.join().unwrap();
     }
 
     #[test]
