@@ -24,7 +24,7 @@ use super::{
     stragglers::Stragglers,
     telemetry::{Cause, Outcome},
 };
-use crate::{Decision, Nodes};
+use crate::{Decision, Nodes, Rule};
 
 /// [`OnDecided::let_go`], found where its bound is known: so the futures need none.
 type LetGo<S, Req, D, const WORDS: usize> = fn(&D, Stragglers<S, Req, WORDS>) -> bool;
@@ -289,6 +289,11 @@ impl<S: Service<Req>, Req, C, D, const WORDS: usize> Driver<S, Req, C, D, WORDS>
     /// What the answers say so far.
     pub(crate) const fn decision(&self) -> Decision {
         self.decision
+    }
+
+    /// What decides.
+    pub(crate) fn rule(&self) -> &dyn Rule<WORDS> {
+        &*self.shared.rule
     }
 
     /// How many nodes have answered yes.

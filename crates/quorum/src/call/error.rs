@@ -5,15 +5,19 @@ use std::{error::Error, fmt};
 use steadfast_core::{ConfigError, Failure, Grounds, RefusalKind};
 
 use super::answers::Answers;
-use crate::Nodes;
+use crate::{Nodes, Rule};
 
 /// A call that did not get its quorum, with all that was answered until then.
 ///
-/// Its source is its [`Grounds`], by which the layers further out know it. `Incomplete` is *timed
-/// out*. `Lost` is what all the nodes' failures were: *unacceptable* if each was the caller's
-/// fault, *conflict* or *request timeout*, both repeatable, if none counts against a node and some
-/// may pass, *too many* if each node had too much to do, otherwise *unavailable*, and comes back
-/// when the first of them does. The request was not executed only if that is certain of each node.
+/// Its source is its [`Grounds`], by which the layers further out know it. `Incomplete` is
+/// *deadline exceeded*: the caller's time is over, and the nodes may be as well as ever; a breaker
+/// round the call ignores it, and a retry takes it as final. `Lost` is what the nodes' failures
+/// were: *unacceptable* if each was the caller's fault, *conflict* or *request timeout*, both
+/// repeatable, if none counts against a node and some may pass, *too many* if each node had too
+/// much to do, otherwise *unavailable*, and comes back when the first of them does. A no that the
+/// classifier ignores, such as a node's own *deadline exceeded*, is left out of that; where the
+/// call would not be lost without it, the whole is *deadline exceeded* as well. The request was not
+/// executed only if that is certain of each node.
 /// The errors of the nodes are not in the chain, for they are several: see [`Answers::errors`].
 ///
 /// Where responses cannot be shared between threads, as bodies of HTTP mostly cannot, a `BoxError`
@@ -44,13 +48,15 @@ pub enum CallError<Res, Err, const WORDS: usize = 1> {
 }
 
 impl<Res, Err, const WORDS: usize> CallError<Res, Err, WORDS> {
-    pub(super) fn lost(answers: Answers<Res, Err, WORDS>) -> Self {
-        let grounds = answers.progress().grounds();
+    pub(super) fn lost(answers: Answers<Res, Err, WORDS>, rule: &dyn Rule<WORDS>) -> Self {
+        let grounds = answers.progress().grounds(rule);
         Self::Lost { answers, grounds }
     }
 
+    /// The only time that ends a call is the caller's: a call has no limit of its own, and knows of
+    /// no latency to measure a deadline by.
     pub(super) fn incomplete(answers: Answers<Res, Err, WORDS>) -> Self {
-        let grounds = answers.progress().grounds_of(RefusalKind::TimedOut);
+        let grounds = answers.progress().grounds_of(RefusalKind::DeadlineExceeded);
         Self::Incomplete { answers, grounds }
     }
 
@@ -135,6 +141,17 @@ pub enum SetupError<const WORDS: usize = 1> {
     #[error("members {nodes} have no service")]
     Missing {
         /// The members.
+        nodes: Nodes<WORDS>,
+    },
+    /// The rule takes every node there can be for a member, as one does that does not say its
+    /// [members](crate::Rule::members), and there are services for some of them only.
+    #[error(
+        "each of the {} nodes there can be is a member of the rule, and {nodes} have no service: \
+         has the rule no `members` of its own?",
+        Nodes::<WORDS>::CAPACITY
+    )]
+    MembersUnsaid {
+        /// The nodes without a service.
         nodes: Nodes<WORDS>,
     },
 }

@@ -58,7 +58,7 @@ where
             return Poll::Ready(match outcome {
                 Outcome::Won => Ok(answers),
                 Outcome::Incomplete => Err(CallError::incomplete(answers)),
-                Outcome::Lost | Outcome::Cancelled => Err(CallError::lost(answers)),
+                Outcome::Lost | Outcome::Cancelled => Err(CallError::lost(answers, driver.rule())),
             });
         }
     }

@@ -131,7 +131,7 @@ where
                 return Poll::Ready(Some(Ok(this.reach(level))));
             }
             let event = ready!(this.driver.poll_event(cx));
-            let (outcome, end): (_, fn(_) -> _) = match (this.driver.decision(), event) {
+            let outcome = match (this.driver.decision(), event) {
                 (Decision::Won, Event::AllAnswered) => {
                     this.is_complete = true;
                     continue;
@@ -143,16 +143,16 @@ where
                     return Poll::Ready(None);
                 }
                 (Decision::Won | Decision::Pending, Event::Answered) => continue,
-                (Decision::Pending, Event::TimeIsOver) => {
-                    (Outcome::Incomplete, CallError::incomplete)
-                }
-                (Decision::Lost, _) | (Decision::Pending, Event::AllAnswered) => {
-                    (Outcome::Lost, CallError::lost)
-                }
+                (Decision::Pending, Event::TimeIsOver) => Outcome::Incomplete,
+                (Decision::Lost, _) | (Decision::Pending, Event::AllAnswered) => Outcome::Lost,
             };
             this.is_done = true;
             this.driver.settle(outcome);
-            return Poll::Ready(Some(Err(end(this.driver.finish()))));
+            let answers = this.driver.finish();
+            return Poll::Ready(Some(Err(match outcome {
+                Outcome::Incomplete => CallError::incomplete(answers),
+                _ => CallError::lost(answers, this.driver.rule()),
+            })));
         }
     }
 }

@@ -15,10 +15,12 @@ pub(crate) struct Progress<const WORDS: usize> {
     /// Of the nodes that answered: those that may have executed the request.
     executed: Nodes<WORDS>,
     /// Of the nodes that said no: those whose no was the caller's fault, those that may say yes to
-    /// the same request later, and those that had too much to do.
+    /// the same request later, those that had too much to do, and those of whom their no says
+    /// nothing.
     permanent: Nodes<WORDS>,
     repeatable: Nodes<WORDS>,
     throttled: Nodes<WORDS>,
+    ignored: Nodes<WORDS>,
     /// Of the nodes that have not answered: those that have not been sent the request, and those
     /// that are known not to be ready for it.
     unsent: Nodes<WORDS>,
@@ -38,6 +40,7 @@ impl<const WORDS: usize> Progress<WORDS> {
             permanent: Nodes::EMPTY,
             repeatable: Nodes::EMPTY,
             throttled: Nodes::EMPTY,
+            ignored: Nodes::EMPTY,
             unsent: Nodes::EMPTY,
             unready: Nodes::EMPTY,
             retry_after: None,
@@ -58,7 +61,8 @@ impl<const WORDS: usize> Progress<WORDS> {
             Verdict::Permanent => self.permanent.insert(node),
             Verdict::Throttled { .. } => self.throttled.insert(node),
             Verdict::Repeatable { .. } => self.repeatable.insert(node),
-            Verdict::Success | Verdict::Transient { .. } | Verdict::Ignored => false,
+            Verdict::Ignored => self.ignored.insert(node),
+            Verdict::Success | Verdict::Transient { .. } => false,
         };
         self.retry_after = self.retry_after.into_iter().chain(verdict.retry_after()).min();
         let executed = match verdict {
@@ -118,9 +122,16 @@ impl<const WORDS: usize> Progress<WORDS> {
     /// What a call that is lost is to the layers further out: the caller's fault if every no was,
     /// too much if every no was that. Where no node is at fault and some may say yes later, it is
     /// repeatable: such a no counts against no service, and that of all of them does not either.
-    pub(crate) fn grounds(&self) -> Grounds {
-        let all_are = |these: Nodes<WORDS>| !self.no.is_empty() && self.no == these;
-        let kind = if all_are(self.permanent) {
+    ///
+    /// An ignored no is a no, and says nothing of its node: where it takes such ones to lose, the
+    /// call says nothing of the nodes either. Where the others are enough, they decide what it is.
+    pub(crate) fn grounds(&self, rule: &dyn Rule<WORDS>) -> Grounds {
+        let no = self.no - self.ignored;
+        let all_are = |these: Nodes<WORDS>| !no.is_empty() && no == these;
+        let is_lost_without_them = || rule.decide(self.yes, no) == Decision::Lost;
+        let kind = if !self.ignored.is_empty() && !is_lost_without_them() {
+            RefusalKind::DeadlineExceeded
+        } else if all_are(self.permanent) {
             RefusalKind::Unacceptable
         } else if all_are(self.permanent | self.repeatable) {
             // A conflict is repeatable only with a time to come back.
@@ -302,6 +313,7 @@ mod tests {
         let soon = Some(Duration::from_secs(2));
         let repeatable = |executed, retry_after| Verdict::Repeatable { executed, retry_after };
         let (no, maybe) = (Executed::No, Executed::Maybe);
+        let rule = Threshold::of(2, 2).unwrap();
         let lost = |verdicts: [Verdict; 2]| {
             let mut progress = Progress::new(NodeSet::EMPTY);
             for (node, verdict) in verdicts.into_iter().enumerate() {
@@ -309,7 +321,7 @@ mod tests {
                 progress.answered(node, verdict, true);
             }
             assert_eq!((progress.yes(), progress.no()), (set([]), set([0, 1])), "a vote for no");
-            progress.grounds()
+            progress.grounds(&rule)
         };
         let as_verdict = |verdicts| Verdict::from(lost(verdicts));
         // With a time to come back, without one, and beside a no that is the caller's fault.
@@ -325,12 +337,39 @@ mod tests {
         );
         assert_eq!(as_verdict([Verdict::Permanent, repeatable(no, soon)]), repeatable(maybe, soon));
         // A node that failed is one that failed, whatever the other says.
-        for failed in [FAILED, Verdict::throttled(), Verdict::Ignored] {
+        for failed in [FAILED, Verdict::throttled()] {
             assert!(as_verdict([failed, repeatable(no, soon)]).is_failure(), "{failed:?}");
         }
         // An absent node is a failed one.
         let mut progress = Progress::new(set([2]));
         progress.answered(0, repeatable(no, soon), true);
-        assert_eq!(progress.grounds().kind, RefusalKind::Unavailable);
+        assert_eq!(progress.grounds(&rule).kind, RefusalKind::Unavailable);
+    }
+
+    #[test]
+    fn an_ignored_no_counts_against_no_node_and_blames_none() {
+        let soon = Some(Duration::from_secs(2));
+        let repeatable = Verdict::Repeatable { executed: Executed::No, retry_after: soon };
+        let lost = |verdicts: [Verdict; 3], needed: usize| {
+            let rule = Threshold::of(needed, 3).unwrap();
+            let mut progress = Progress::new(NodeSet::EMPTY);
+            for (node, verdict) in verdicts.into_iter().enumerate() {
+                progress.call(node);
+                progress.answered(node, verdict, true);
+            }
+            assert_eq!(progress.decide(&rule), Decision::Lost, "an ignored answer is no yes");
+            progress.grounds(&rule)
+        };
+        let (ignored, success) = (Verdict::Ignored, Verdict::Success);
+        // Two of three are needed. One that fails would not have lost it, two would.
+        assert_eq!(lost([success, ignored, ignored], 2).kind, RefusalKind::DeadlineExceeded);
+        assert_eq!(lost([FAILED, success, ignored], 2).kind, RefusalKind::DeadlineExceeded);
+        assert_eq!(Verdict::from(lost([FAILED, ignored, ignored], 2)), Verdict::Ignored);
+        assert!(Verdict::from(lost([FAILED, FAILED, ignored], 2)).is_failure());
+        // Where all are needed, one is enough, and what it said is what the call is.
+        assert!(Verdict::from(lost([FAILED, ignored, success], 3)).is_failure());
+        assert_eq!(lost([Verdict::Permanent, ignored, success], 3).kind, RefusalKind::Unacceptable);
+        assert_eq!(lost([repeatable, ignored, success], 3).kind, RefusalKind::Conflict);
+        assert_eq!(lost([Verdict::throttled(), ignored, ignored], 3).kind, RefusalKind::TooMany);
     }
 }

@@ -84,15 +84,20 @@ impl<S, const WORDS: usize> QuorumCall<S, DefaultClassifier, NoContext, Cancel, 
     ///
     /// # Errors
     /// When the config cannot work, the rule has no members, a node has two services or is no
-    /// member of it, or a member has no service.
+    /// member of it, or a member has no service. A rule of your own says its
+    /// [members](Rule::members): otherwise every node there can be is one, and needs a service.
     pub fn new(
         rule: impl Rule<WORDS> + Send + Sync + 'static,
         nodes: impl IntoIterator<Item = (usize, S)>,
         config: CallConfig,
     ) -> Result<Self, SetupError<WORDS>> {
+        let are_all_members = rule.members() == Nodes::ALL;
         let call = Self::of_present(rule, nodes, config.check()?)?;
-        let nodes = call.absent();
-        if nodes.is_empty() { Ok(call) } else { Err(SetupError::Missing { nodes }) }
+        match call.absent() {
+            nodes if nodes.is_empty() => Ok(call),
+            nodes if are_all_members => Err(SetupError::MembersUnsaid { nodes }),
+            nodes => Err(SetupError::Missing { nodes }),
+        }
     }
 
     /// The same, but members without a service are absent: they count as failed.
@@ -143,6 +148,10 @@ impl<S, C, X, D, const WORDS: usize> QuorumCall<S, C, X, D, WORDS> {
     /// Reads a request's deadline by `context`. A closure `Fn(&Req) -> Option<Deadline>` will do.
     /// When it has passed, the call ends with [`CallError::Incomplete`]; a call whose deadline has
     /// passed already calls no node.
+    ///
+    /// That says nothing of the nodes, and no breaker round the call counts it. Where callers'
+    /// deadlines are all that ends a call to nodes that hang, a limit that learns shows that they
+    /// do: a timeout round the service of each node.
     #[must_use]
     pub fn context<X2>(self, context: X2) -> QuorumCall<S, C, X2, D, WORDS> {
         let Self { nodes, first, shared, classifier, on_decided, .. } = self;
@@ -270,7 +279,7 @@ where
         } else {
             shared.telemetry.ended(Outcome::Lost, &progress);
             let answers = Answers::new(failures, progress, shared.present, Duration::ZERO);
-            Poll::Ready(Err(CallError::lost(answers)))
+            Poll::Ready(Err(CallError::lost(answers, &*shared.rule)))
         }
     }
 

@@ -1,8 +1,10 @@
 //! What a deadline ends, and what it calls it.
 
-use steadfast_core::{Deadline, DefaultClassifier, Executed, RefusalKind, RequestContext};
-use steadfast_quorum::{CallConfig, CallError, QuorumCall, Threshold};
-use steadfast_testkit::{Control, Probe, Readiness, Reply};
+use steadfast_core::{
+    Deadline, DefaultClassifier, Executed, Grounds, RefusalKind, RequestContext, Verdict,
+};
+use steadfast_quorum::{Answers, CallConfig, CallError, QuorumCall, Threshold};
+use steadfast_testkit::{BoxError, Control, Probe, Readiness, Reply};
 use tokio::time::Instant;
 use tower::{Service, ServiceExt};
 
@@ -38,7 +40,8 @@ async fn time_that_runs_out_is_incomplete_and_not_lost() {
     let Err(CallError::Incomplete { answers, grounds }) = outcome else { panic!("{outcome:?}") };
     assert_eq!((took, answers.elapsed()), (20 * MS, 20 * MS));
     assert_eq!((answers.yes(), answers.no(), answers.out()), (set([0]), set([1]), set([2])));
-    assert!(grounds.kind == RefusalKind::TimedOut && grounds.executed == Executed::Maybe);
+    assert_eq!(grounds.kind, RefusalKind::DeadlineExceeded);
+    assert_eq!((grounds.executed, Verdict::from(grounds)), (Executed::Maybe, Verdict::Ignored));
     assert_eq!(live_futures(&nodes), 0);
 }
 
@@ -63,7 +66,35 @@ async fn a_call_whose_deadline_has_passed_calls_nobody() {
     let (outcome, took) = timed(&mut call).await;
     let Err(CallError::Incomplete { answers, grounds }) = outcome else { panic!("{outcome:?}") };
     assert!(took.is_zero() && grounds.executed == Executed::No);
+    assert_eq!(grounds.kind, RefusalKind::DeadlineExceeded);
     assert_eq!((calls(&nodes), answers.uncalled()), (vec![0; 3], set([0, 1, 2])));
+}
+
+/// A limit round a node's service that gives up at the caller's deadline says so by its grounds.
+#[tokio::test(start_paused = true)]
+async fn nodes_that_gave_up_at_the_callers_deadline_are_not_to_blame_for_the_call() {
+    #[derive(Clone, Copy, Debug, thiserror::Error)]
+    #[error("cut")]
+    struct Cut(#[source] Grounds);
+    let node = |number: usize| {
+        let cut = Cut(Grounds::maybe_executed(RefusalKind::DeadlineExceeded));
+        tower::service_fn(move |failed: usize| async move {
+            if number < failed { Err(BoxError::from("down")) } else { Err(cut.into()) }
+        })
+    };
+    for (failed, kind) in [
+        (0, RefusalKind::DeadlineExceeded),
+        // One that is down would not have lost it.
+        (1, RefusalKind::DeadlineExceeded),
+        (2, RefusalKind::Unavailable),
+    ] {
+        let nodes = (0..3).map(|number| (number, node(number)));
+        let mut call = QuorumCall::new(majority_of(3), nodes, CallConfig::all_at_once()).unwrap();
+        let outcome: Result<Answers<(), _>, _> = call.ready().await.unwrap().call(failed).await;
+        let Err(CallError::Lost { grounds, .. }) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(grounds.kind, kind, "{failed} failed");
+        assert_eq!(Verdict::from(grounds) == Verdict::Ignored, failed < 2);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use steadfast_core::{Classify, DefaultClassifier, Executed, Grounds, RefusalKind, Verdict, cause};
-use steadfast_quorum::{CallConfig, CallError, Hedge, Joint, QuorumCall, SetupError, Threshold};
+use steadfast_quorum::{
+    CallConfig, CallError, Hedge, Joint, NodeSet, QuorumCall, SetupError, Threshold,
+};
 use steadfast_testkit::{BoxError, Probe, Reply};
 use tower::{Service, ServiceExt};
 
@@ -299,6 +301,49 @@ fn nodes_that_do_not_fit_the_rule_are_refused_by_number() {
     }
     let call = QuorumCall::<Probe>::new(NoMember, [], CallConfig::all_at_once());
     assert_eq!(call.unwrap_err(), SetupError::NoMembers);
+}
+
+/// Node 0 and one of nodes 1 and 2, and no word on who the members are.
+#[derive(Clone, Copy)]
+struct LeaderAndOne;
+
+impl steadfast_quorum::Rule for LeaderAndOne {
+    fn is_quorum(&self, nodes: NodeSet) -> bool {
+        nodes.contains(0) && (nodes.contains(1) || nodes.contains(2))
+    }
+}
+
+#[test]
+fn a_rule_that_does_not_say_its_members_is_refused_with_that_as_the_reason() {
+    let nodes = (0..3).map(|node| (node, Probe::new()));
+    let refused = QuorumCall::new(LeaderAndOne, nodes, CallConfig::all_at_once()).unwrap_err();
+    assert_eq!(refused, SetupError::MembersUnsaid { nodes: set(3..64) });
+    let told = refused.to_string();
+    assert!(
+        told.starts_with("each of the 64 nodes there can be is a member of the rule"),
+        "{told}"
+    );
+    assert!(told.ends_with("has the rule no `members` of its own?"), "{told}");
+    // With a service for each there is nothing to refuse, nor where the rule says them.
+    let all = (0..64).map(|node| (node, Probe::new()));
+    assert!(QuorumCall::new(LeaderAndOne, all, CallConfig::all_at_once()).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rule_of_the_users_that_says_its_members_is_called() {
+    struct Said;
+    impl steadfast_quorum::Rule for Said {
+        fn is_quorum(&self, nodes: NodeSet) -> bool {
+            LeaderAndOne.is_quorum(nodes)
+        }
+
+        fn members(&self) -> NodeSet {
+            set(0..3)
+        }
+    }
+    let (nodes, mut call) = call_over(Said, CallConfig::all_at_once());
+    script(&nodes, [after(5), Reply::error(), after(9)]);
+    assert_eq!(timed(&mut call).await.0.unwrap().yes(), set([0, 2]));
 }
 
 #[test]
