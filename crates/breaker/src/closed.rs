@@ -19,7 +19,7 @@ use self::{
 use crate::{
     config::WindowConfig,
     outcome::Entry,
-    rules::TripRules,
+    rules::{FailureRun, TripRules},
     state::{Cause, State},
     word::{Published, Word},
 };
@@ -28,7 +28,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Closed {
     window: Box<dyn ClosedWindow>,
-    failures_in_a_row: u32,
+    run: FailureRun,
 }
 
 /// What is asked of a window under the lock.
@@ -62,7 +62,7 @@ impl Closed {
                 (Box::new(TimeClosed::new(Arc::clone(&successes))), Some(successes))
             }
         };
-        (Self { window, failures_in_a_row: 0 }, successes)
+        (Self { window, run: FailureRun::default() }, successes)
     }
 
     /// Starts over in a new epoch; the word to publish.
@@ -73,7 +73,7 @@ impl Closed {
         epoch: u64,
         dry_run: bool,
     ) -> Word {
-        self.failures_in_a_row = 0;
+        self.run.end();
         let word = Word::new(epoch, State::Closed, dry_run);
         self.window.clear();
         let next = self.window.next_word(word, Counts::default(), rules.minimum_calls);
@@ -92,20 +92,22 @@ impl Closed {
         entry: Entry,
         now: u64,
     ) -> Option<Cause> {
-        let Self { window, failures_in_a_row } = self;
+        let Self { window, run } = self;
         let mut word = window.alert(published, published.word());
         if !word.last_failed() {
-            *failures_in_a_row = 0;
+            run.end();
         }
-        if let Entry::Answer(mark) = entry {
-            *failures_in_a_row = if mark.failed { failures_in_a_row.saturating_add(1) } else { 0 };
+        match entry {
+            Entry::Answer(mark) if mark.failed => run.extend(now),
+            Entry::Answer(_) => run.end(),
+            Entry::Nothing | Entry::Hung => {}
         }
         let mut counts = window.take_in(word, entry.mark(), now);
         loop {
-            if let Some(cause) = rules.judge(counts, *failures_in_a_row) {
+            if let Some(cause) = rules.judge(counts, *run) {
                 return Some(cause);
             }
-            let last_failed = *failures_in_a_row > 0 && rules.consecutive_failures.is_some();
+            let last_failed = run.failures() > 0 && rules.consecutive_failures.is_some();
             let next =
                 window.next_word(word, counts, rules.minimum_calls).with_last_failed(last_failed);
             let Err(seen) = published.exchange(word, next) else {
@@ -115,7 +117,7 @@ impl Closed {
             // Over nothing, as a weak exchange may, or over a success: it ends failures in a row.
             counts = window.take_in(seen, None, now);
             if seen != word {
-                *failures_in_a_row = 0;
+                run.end();
             }
             word = seen;
         }
@@ -123,7 +125,7 @@ impl Closed {
 
     /// What the window holds, and the failures in a row.
     pub(crate) fn counts(&self, word: Word, now: u64) -> (Counts, u32) {
-        (self.window.counts(word, now), if word.last_failed() { self.failures_in_a_row } else { 0 })
+        (self.window.counts(word, now), if word.last_failed() { self.run.failures() } else { 0 })
     }
 }
 
@@ -135,11 +137,15 @@ mod tests {
     use steadfast_core::{Ratio, parts::Buckets};
 
     use super::*;
+    use crate::rules::ConsecutiveFailures;
 
     const RULES: TripRules = TripRules {
         failure_ratio: Some(Ratio::ONE),
         slow_ratio: None,
-        consecutive_failures: NonZeroU32::new(9),
+        consecutive_failures: Some(ConsecutiveFailures {
+            limit: NonZeroU32::new(9).unwrap(),
+            span: 0,
+        }),
         minimum_calls: 3,
     };
     const FAILURE: Entry = Entry::Answer(Mark { failed: true, slow: false });

@@ -4,7 +4,10 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use steadfast_core::{Backoff, ConfigError, Jitter, Ratio, TimeSource, parts::Buckets};
 
-use crate::{probes::Probes, rules::TripRules};
+use crate::{
+    probes::Probes,
+    rules::{ConsecutiveFailures, TripRules},
+};
 
 /// When a circuit opens, for how long, and how it finds out that it may close.
 ///
@@ -14,7 +17,8 @@ use crate::{probes::Probes, rules::TripRules};
 /// |---|---|---|
 /// | window | the last 100 calls | exact, needs no clock, and reacts as fast as traffic comes |
 /// | failure ratio | 50 % | a service that fails half of its calls is not serving; a lower limit trips on a bad release of one route |
-/// | slow calls, consecutive failures | off | they need a figure only the user knows |
+/// | consecutive failures | 10 that span at least half a second, beside the ratio | a window full of successes hides silence, the more so with few callers. Chance hardly ever makes ten in a row, and a pause of 0.2 s does not fill the span: `docs/choosing-numbers.md` has the figures |
+/// | slow calls | off | they need a figure only the user knows |
 /// | minimum of calls | 20 | below it one failure weighs more than 5 % |
 /// | open time | 5 s, doubling to 60 s, equal jitter | long enough for a process to restart; replicas of a client do not come back in step |
 /// | probes | 3, of which 2 must succeed | the same majority the failure ratio asks for, decided after at most three calls |
@@ -29,7 +33,8 @@ pub struct CircuitConfig {
     window: WindowChoice,
     failure_ratio: Option<Ratio>,
     slow_calls: Option<(Duration, Ratio)>,
-    consecutive_failures: Option<NonZeroU32>,
+    consecutive_failures: ConsecutiveChoice,
+    consecutive_span: Option<Duration>,
     minimum_calls: NonZeroU32,
     open_time: Backoff,
     probes: (NonZeroU32, NonZeroU32),
@@ -44,6 +49,13 @@ pub struct CircuitConfig {
 enum WindowChoice {
     Count(NonZeroU32),
     Time(Duration, u32),
+}
+
+/// A user's own limit has no span unless one is set, in whatever order the two are.
+#[derive(Clone, Copy, Debug)]
+enum ConsecutiveChoice {
+    Default,
+    Own(Option<NonZeroU32>),
 }
 
 /// What a service does while its circuit is open.
@@ -63,6 +75,13 @@ pub enum OnOpen {
 /// Larger windows answer no question: at a million calls, 1 % is ten thousand failures.
 const LARGEST_COUNT: u32 = 1_000_000;
 const LONGEST_PROBE: Duration = Duration::from_secs(24 * 3600);
+/// In a million calls of which 30 % fail, each for itself, ten in a row are to be expected four
+/// times.
+const CONSECUTIVE: NonZeroU32 = NonZeroU32::new(10).expect("ten is above 0");
+/// At 100 calls a second: as long as the ratio takes to open, which needs 50 failures of 100.
+const CONSECUTIVE_SPAN: Duration = Duration::from_millis(500);
+/// Calls that failed longer ago say nothing about now.
+const LONGEST_SPAN: Duration = Duration::from_secs(24 * 3600);
 
 impl CircuitConfig {
     /// The defaults.
@@ -76,7 +95,8 @@ impl CircuitConfig {
             window: WindowChoice::Count(count(100)),
             failure_ratio: Some(Ratio::HALF),
             slow_calls: None,
-            consecutive_failures: None,
+            consecutive_failures: ConsecutiveChoice::Default,
+            consecutive_span: None,
             minimum_calls: count(20),
             open_time: open_time
                 .expect("5 s is above zero and below 60 s")
@@ -124,9 +144,23 @@ impl CircuitConfig {
         self
     }
 
-    /// Opens after this many failures in a row, whatever the minimum of calls.
-    pub const fn consecutive_failures(mut self, limit: NonZeroU32) -> Self {
-        self.consecutive_failures = Some(limit);
+    /// Opens after this many failures in a row (at most 1,000,000), whatever the minimum of calls
+    /// and the window. `None` switches the rule off.
+    ///
+    /// Calls that say nothing of the service do not end the row. A limit that is set has no span
+    /// unless [`consecutive_span`](Self::consecutive_span) sets one, too.
+    pub fn consecutive_failures(mut self, limit: impl Into<Option<NonZeroU32>>) -> Self {
+        self.consecutive_failures = ConsecutiveChoice::Own(limit.into());
+        self
+    }
+
+    /// Failures in a row open only once the last of them ended this long after the first. Half a
+    /// second with the default limit, otherwise zero; at most 24 h.
+    ///
+    /// With a span a pause of the service that is shorter does not open the circuit, however many
+    /// calls fail in it. Silence is then found after the span at the earliest.
+    pub const fn consecutive_span(mut self, span: Duration) -> Self {
+        self.consecutive_span = Some(span);
         self
     }
 
@@ -220,17 +254,36 @@ impl CircuitConfig {
                 "at most the size of the window",
             )?;
         }
-        let any = self.failure_ratio.is_some()
-            || self.slow_calls.is_some()
-            || self.consecutive_failures.is_some();
+        let consecutive = self.check_consecutive()?;
+        let any =
+            self.failure_ratio.is_some() || self.slow_calls.is_some() || consecutive.is_some();
         let rule = "set, or another rule that can open the circuit";
         ConfigError::require(any, "failure_ratio", self.failure_ratio, rule)?;
         Ok(TripRules {
             failure_ratio: self.failure_ratio,
             slow_ratio: self.slow_calls.map(|(_, ratio)| ratio),
-            consecutive_failures: self.consecutive_failures,
+            consecutive_failures: consecutive,
             minimum_calls: minimum.get().into(),
         })
+    }
+
+    fn check_consecutive(&self) -> Result<Option<ConsecutiveFailures>, ConfigError> {
+        let (limit, span) = match self.consecutive_failures {
+            ConsecutiveChoice::Default => (Some(CONSECUTIVE), CONSECUTIVE_SPAN),
+            ConsecutiveChoice::Own(limit) => (limit, Duration::ZERO),
+        };
+        let span = self.consecutive_span.unwrap_or(span);
+        let within = span <= LONGEST_SPAN;
+        ConfigError::require(within, "consecutive_span", span, "at most 24 h")?;
+        let Some(limit) = limit else {
+            let unset = self.consecutive_span.is_none();
+            let rule = "unset where consecutive failures do not open the circuit";
+            ConfigError::require(unset, "consecutive_span", span, rule)?;
+            return Ok(None);
+        };
+        let within = limit.get() <= LARGEST_COUNT;
+        ConfigError::require(within, "consecutive_failures", limit, "at most 1000000")?;
+        Ok(Some(ConsecutiveFailures { limit, span: nanos(span) }))
     }
 }
 

@@ -11,15 +11,64 @@ use crate::state::Cause;
 pub(crate) struct TripRules {
     pub(crate) failure_ratio: Option<Ratio>,
     pub(crate) slow_ratio: Option<Ratio>,
-    pub(crate) consecutive_failures: Option<NonZeroU32>,
+    pub(crate) consecutive_failures: Option<ConsecutiveFailures>,
     /// Below this many outcomes in the window no ratio says anything. Not for the consecutive rule.
     pub(crate) minimum_calls: u64,
 }
 
+/// So many failures in a row, the last of which ended at least `span` nanoseconds after the first.
+///
+/// The number alone tells a dead service from chance: in a million calls of which 30 % fail, each
+/// for itself, ten in a row are to be expected four times. It does not tell a dead service from a
+/// pause: at 100 calls a second ten of them fail in a tenth of a second, and an open circuit would
+/// refuse many more than have failed. That is what the span is for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct ConsecutiveFailures {
+    pub(crate) limit: NonZeroU32,
+    pub(crate) span: u64,
+}
+
+/// Failures with no success between them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FailureRun {
+    failures: u32,
+    /// When the first of them ended, and the last.
+    began: u64,
+    latest: u64,
+}
+
+impl FailureRun {
+    /// Takes in one failure that ended at `now`.
+    pub(crate) fn extend(&mut self, now: u64) {
+        if self.failures == 0 {
+            *self = Self { failures: 0, began: now, latest: now };
+        }
+        self.failures = self.failures.saturating_add(1);
+        // Clocks are read before the lock is taken, so failures may come in out of order.
+        self.began = self.began.min(now);
+        self.latest = self.latest.max(now);
+    }
+
+    /// A success has ended it.
+    pub(crate) fn end(&mut self) {
+        self.failures = 0;
+    }
+
+    pub(crate) const fn failures(self) -> u32 {
+        self.failures
+    }
+}
+
+impl ConsecutiveFailures {
+    fn are_reached(self, run: FailureRun) -> bool {
+        run.failures >= self.limit.get() && run.latest - run.began >= self.span
+    }
+}
+
 impl TripRules {
     /// The rule that says open, if one does. A ratio opens when it is reached.
-    pub(crate) fn judge(&self, counts: Counts, failures_in_a_row: u32) -> Option<Cause> {
-        if self.consecutive_failures.is_some_and(|limit| failures_in_a_row >= limit.get()) {
+    pub(crate) fn judge(&self, counts: Counts, run: FailureRun) -> Option<Cause> {
+        if self.consecutive_failures.is_some_and(|limit| limit.are_reached(run)) {
             return Some(Cause::ConsecutiveFailures);
         }
         if counts.total < self.minimum_calls {
@@ -43,15 +92,24 @@ impl TripRules {
 mod tests {
     use super::*;
 
+    const FIVE: ConsecutiveFailures =
+        ConsecutiveFailures { limit: NonZeroU32::new(5).unwrap(), span: 500 };
     const RULES: TripRules = TripRules {
         failure_ratio: Some(Ratio::HALF),
         slow_ratio: Some(Ratio::ONE),
-        consecutive_failures: NonZeroU32::new(5),
+        consecutive_failures: Some(FIVE),
         minimum_calls: 10,
     };
 
+    /// So many failures, the last of them `span` after the first.
+    fn run(failures: u32, span: u64) -> FailureRun {
+        let mut run = FailureRun::default();
+        (0..failures).for_each(|n| run.extend(if n + 1 == failures { 1000 + span } else { 1000 }));
+        run
+    }
+
     fn judge(total: u64, failures: u64, slow: u64, failures_in_a_row: u32) -> Option<Cause> {
-        RULES.judge(Counts { total, failures, slow }, failures_in_a_row)
+        RULES.judge(Counts { total, failures, slow }, run(failures_in_a_row, 500))
     }
 
     #[test]
@@ -71,9 +129,9 @@ mod tests {
     #[test]
     fn a_ratio_of_zero_does_not_open_on_successes() {
         let rules = TripRules { failure_ratio: Some(Ratio::ZERO), ..RULES };
-        assert_eq!(rules.judge(Counts { total: 100, failures: 0, slow: 0 }, 0), None);
+        assert_eq!(rules.judge(Counts { total: 100, failures: 0, slow: 0 }, run(0, 0)), None);
         assert_eq!(
-            rules.judge(Counts { total: 100, failures: 1, slow: 0 }, 0),
+            rules.judge(Counts { total: 100, failures: 1, slow: 0 }, run(0, 0)),
             Some(Cause::FailureRatio)
         );
     }

@@ -51,7 +51,7 @@ pub enum Cause {
     FailureRatio,
     /// The share of slow calls in the window reached its limit.
     SlowCallRatio,
-    /// As many failures in a row as are allowed.
+    /// As many failures in a row as are allowed, over the span that is asked for.
     ConsecutiveFailures,
     /// The open time has passed.
     OpenTimePassed,
@@ -89,7 +89,7 @@ pub struct CircuitSnapshot {
     pub dry_run: bool,
     /// What the window holds; empty unless closed.
     pub counts: Counts,
-    /// Failures in a row; counted only where the rule is set.
+    /// Failures in a row; not counted where the rule is off.
     pub consecutive_failures: u32,
     /// What is left of the open time, when open.
     pub open_for: Option<Duration>,

@@ -183,7 +183,7 @@ async fn waiting_on_a_clock_that_lags_behind_the_timer_does_not_spin() {
 #[tokio::test(start_paused = true)]
 async fn calls_that_hang_and_are_dropped_do_not_end_a_run_of_failures() {
     let limit = Duration::from_millis(100);
-    let run = 3.try_into().unwrap();
+    let run = n(3);
     let circuit = circuit(
         config()
             .count_window(n(100))

@@ -1,6 +1,6 @@
 //! The circuit against a model that keeps a plain list of outcomes.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use steadfast_breaker::{Circuit, CircuitConfig, State};
@@ -18,6 +18,7 @@ struct Model {
     seconds: Option<u64>,
     minimum: usize,
     run: usize,
+    span: u64,
     ratio: f64,
 }
 
@@ -26,11 +27,12 @@ impl Model {
         self.outcomes.push((self.now, failed));
         let window = self.window();
         let failures = window.iter().filter(|&&failed| failed).count();
-        let run = self.outcomes.iter().rev().take_while(|(_, failed)| *failed).count();
+        let run: Vec<_> = self.outcomes.iter().rev().take_while(|(_, failed)| *failed).collect();
+        let span = run.first().zip(run.last()).map(|((last, _), (first, _))| last - first);
         let ratio = window.len() >= self.minimum
             && failures > 0
             && failures as f64 >= self.ratio * window.len() as f64 - 1e-9;
-        run >= self.run || ratio
+        (run.len() >= self.run && span >= Some(self.span)) || ratio
     }
 
     fn window(&self) -> Vec<bool> {
@@ -55,6 +57,7 @@ proptest! {
         minimum in 1u32..30,
         percent in 1u8..=100,
         run in 2u32..12,
+        span in prop_oneof![Just(0u64), 0u64..12],
         failing in 0.0f64..0.7,
         steps in prop::collection::vec((0.0f64..1.0, prop_oneof![6 => Just(0u64), 2 => 1u64..3, 1 => 3u64..40]), 1..300),
     ) {
@@ -65,7 +68,8 @@ proptest! {
             let config = CircuitConfig::new()
                 .minimum_calls(n(minimum))
                 .failure_ratio(Ratio::percent(percent))
-                .consecutive_failures(NonZeroU32::new(run).unwrap())
+                .consecutive_failures(n(run))
+                .consecutive_span(Duration::from_secs(span))
                 .time_source(TimeSource::Tokio)
                 .open_time(Backoff::constant(OPEN_FOREVER).unwrap());
             let config = match timed {
@@ -80,6 +84,7 @@ proptest! {
                 seconds: timed.then_some(seconds),
                 minimum: minimum as usize,
                 run: run as usize,
+                span,
                 ratio: f64::from(percent) / 100.0,
             };
             for (draw, advance) in steps {

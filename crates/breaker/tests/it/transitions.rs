@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use futures::StreamExt;
-use steadfast_breaker::{Cause, CircuitConfig, CircuitOpen, State};
+use steadfast_breaker::{Cause, Circuit, CircuitConfig, CircuitOpen, State};
 use steadfast_core::{Backoff, Executed, Jitter, Ratio, Refusal, Snapshot, Verdict};
 
 use crate::{FAILED, OPEN_TIME, call, calls, circuit, config, n};
@@ -91,6 +91,75 @@ async fn consecutive_failures_open_below_the_minimum_and_a_success_breaks_the_ru
         calls(&circuit, 3, FAILED);
         assert_eq!(circuit.state(), State::Open);
     }
+}
+
+/// Ten failures, each `gap` after the one before; how many of them were let in.
+async fn fails_ten_times(circuit: &Circuit, gap: Duration) -> usize {
+    let mut failed = 0;
+    for n in 0..10 {
+        tokio::time::advance(if n == 0 { Duration::ZERO } else { gap }).await;
+        failed += usize::from(call(circuit, FAILED));
+    }
+    failed
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_default_ten_failures_in_a_row_open_if_they_span_half_a_second() {
+    for config in [
+        CircuitConfig::new(),
+        CircuitConfig::new().time_window(Duration::from_secs(10), 10),
+        CircuitConfig::new().failure_ratio(None),
+    ] {
+        let quick = circuit(config.clone());
+        calls(&quick, 100, Verdict::Success);
+        assert_eq!(fails_ten_times(&quick, Duration::from_millis(55)).await, 10);
+        assert_eq!(quick.state(), State::Closed, "ten, but in 495 ms");
+        assert!(call(&quick, FAILED), "at 495 ms");
+        tokio::time::advance(Duration::from_millis(5)).await;
+        let mut transitions = quick.subscribe();
+        assert!(call(&quick, FAILED), "the twelfth, at 500 ms");
+        assert_eq!(transitions.changed().await.cause, Cause::ConsecutiveFailures);
+
+        let slow = circuit(config.clone());
+        calls(&slow, 100, Verdict::Success);
+        fails_ten_times(&slow, Duration::from_millis(56)).await;
+        assert_eq!(slow.state(), State::Open, "ten in 504 ms");
+
+        let broken = circuit(config.clone());
+        calls(&broken, 100, Verdict::Success);
+        for _ in 0..3 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            calls(&broken, 9, FAILED);
+            calls(&broken, 1, Verdict::Success);
+        }
+        assert_eq!(broken.state(), State::Closed, "nine, a success, nine …");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_of_ones_own_has_no_span_unless_set_and_none_switches_the_rule_off() {
+    let half = Duration::from_millis(500);
+    let opens = async |config: CircuitConfig| {
+        let circuit = circuit(config.failure_ratio(Ratio::ONE));
+        calls(&circuit, 100, Verdict::Success);
+        fails_ten_times(&circuit, half).await;
+        let consecutive_failures = circuit.snapshot().consecutive_failures;
+        (circuit.state() == State::Open).then_some(()).ok_or(consecutive_failures)
+    };
+    let base = CircuitConfig::new;
+    assert_eq!(opens(base()).await, Ok(()));
+    assert_eq!(opens(base().consecutive_failures(n(10))).await, Ok(()));
+    assert_eq!(opens(base().consecutive_failures(n(11))).await, Err(10));
+    let five = Duration::from_secs(5);
+    assert_eq!(opens(base().consecutive_span(five)).await, Err(10), "the default's, with 4.5 s");
+    // In whatever order they are set.
+    assert_eq!(opens(base().consecutive_span(five).consecutive_failures(n(3))).await, Err(10));
+    assert_eq!(opens(base().consecutive_failures(n(3)).consecutive_span(five)).await, Err(10));
+    assert_eq!(opens(base().consecutive_failures(None)).await, Err(0));
+
+    let at_once = circuit(base().consecutive_failures(n(3)));
+    calls(&at_once, 3, FAILED);
+    assert_eq!(at_once.state(), State::Open, "no span");
 }
 
 #[tokio::test(start_paused = true)]
@@ -279,7 +348,7 @@ async fn run_works_without_tower_and_does_not_poll_when_open() {
 #[test]
 fn bad_configuration_is_refused_by_field_and_value() {
     let refused = |config: CircuitConfig| {
-        let error = steadfast_breaker::Circuit::new(config).unwrap_err();
+        let error = Circuit::new(config).unwrap_err();
         (error.field, error.value)
     };
     let base = CircuitConfig::new;
@@ -290,9 +359,21 @@ fn bad_configuration_is_refused_by_field_and_value() {
         "never to be reached"
     );
     assert_eq!(
-        refused(base().failure_ratio(None)),
+        refused(base().failure_ratio(None).consecutive_failures(None)),
         ("failure_ratio", "None".into()),
         "nothing could open it"
+    );
+    let span = |span| base().consecutive_span(span);
+    let day = Duration::from_secs(24 * 3600);
+    assert_eq!(refused(span(2 * day)), ("consecutive_span", "172800s".into()));
+    assert_eq!(
+        refused(span(Duration::ZERO).consecutive_failures(None)),
+        ("consecutive_span", "0ns".into()),
+        "of no rule"
+    );
+    assert_eq!(
+        refused(base().consecutive_failures(n(1_000_001))),
+        ("consecutive_failures", "1000001".into())
     );
     assert_eq!(refused(base().probes(n(2), n(3))), ("probes", "(2, 3)".into()));
     assert_eq!(refused(base().probe_limit(Duration::ZERO)), ("probe_limit", "0ns".into()));
