@@ -25,6 +25,7 @@ mod kind;
 mod labels;
 mod latency;
 mod lock;
+mod pushback;
 mod quantile_config;
 mod ratio;
 mod refusal;
@@ -86,6 +87,7 @@ pub use crate::{
     fencing_token::{FencingToken, FencingTokenError},
     guard::{Guard, MapErr, MapErrFuture, guard},
     kind::RefusalKind,
+    pushback::Pushback,
     ratio::Ratio,
     refusal::{Grounds, Refusal},
     seal::{Seal, SealFuture, SealLayer, Sealed},

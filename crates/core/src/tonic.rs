@@ -6,7 +6,7 @@ use http::Response;
 use tonic::{Code, Status};
 
 use crate::{
-    Classify, Executed, Failure, Grounds, Refusal, Verdict, cause,
+    Classify, Executed, Failure, Grounds, Pushback, Refusal, Verdict, cause,
     classify::{judge_error, sent_by_peer},
     http::{Render, RespondLayer, Trailers, is_callers_deadline, is_refusal},
     status::static_status,
@@ -48,8 +48,9 @@ pub fn status_of(refusal: &dyn Refusal) -> Status {
 /// | all others | permanent |
 ///
 /// A status in the trailers is seen when [`CollectLayer`](crate::http::CollectLayer) stands inside
-/// the judging layer. The server's word on when to come back is read from `grpc-retry-pushback-ms`
-/// beside the status; a negative one is ignored.
+/// the judging layer. The server's word on being asked again is read from `grpc-retry-pushback-ms`
+/// beside the status. One that is negative or cannot be read is [`Pushback::Never`] (gRFC A6): the
+/// failure counts, and is not repeated.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GrpcClassifier;
 
@@ -105,9 +106,9 @@ fn judge_status(status: &Status) -> Verdict {
         | Code::DeadlineExceeded
         | Code::Internal
         | Code::Unknown
-        | Code::DataLoss => Verdict::Transient { executed, retry_after: pushback(status) },
-        Code::ResourceExhausted => Verdict::Throttled { executed, retry_after: pushback(status) },
-        Code::Aborted => match pushback(status) {
+        | Code::DataLoss => Verdict::Transient { executed, pushback: pushback(status) },
+        Code::ResourceExhausted => Verdict::Throttled { executed, pushback: pushback(status) },
+        Code::Aborted => match pushback(status).retry_after() {
             Some(after) => Verdict::Repeatable { executed, retry_after: Some(after) },
             None => Verdict::Permanent,
         },
@@ -116,10 +117,19 @@ fn judge_status(status: &Status) -> Verdict {
     }
 }
 
-/// When the server asks to be tried again: milliseconds in 32 bits, which is at most 50 days.
-fn pushback(status: &Status) -> Option<Duration> {
-    let value = status.metadata().get(PUSHBACK)?.to_str().ok()?;
-    value.parse().ok().map(|ms: u32| Duration::from_millis(ms.into()))
+/// When the server asks to be tried again: milliseconds in 32 bits with a sign, which is at most 25
+/// days. What is negative or cannot be read, and several that are not one word, mean "not at all".
+fn pushback(status: &Status) -> Pushback {
+    let mut values = status.metadata().get_all(PUSHBACK).iter();
+    let Some(value) = values.next() else { return Pushback::Unsaid };
+    if values.next().is_some() {
+        return Pushback::Never;
+    }
+    let ms = value.to_str().ok().and_then(|value| value.parse::<i32>().ok());
+    match ms.and_then(|ms| u64::try_from(ms).ok()) {
+        Some(ms) => Pushback::After(Duration::from_millis(ms)),
+        None => Pushback::Never,
+    }
 }
 
 /// Wraps a stack of layers round a gRPC service and answers every refusal with its status, as tonic
@@ -156,7 +166,7 @@ mod tests {
         (Code::Unknown, Verdict::transient(Executed::Maybe)),
         (
             Code::ResourceExhausted,
-            Verdict::Throttled { executed: Executed::Maybe, retry_after: None },
+            Verdict::Throttled { executed: Executed::Maybe, pushback: Pushback::Unsaid },
         ),
         (Code::Cancelled, Verdict::Ignored),
         (Code::NotFound, Verdict::Permanent),
@@ -193,30 +203,44 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_word_on_when_to_come_back_is_read_wherever_the_status_stands() {
-        let ms = |ms| Some(Duration::from_millis(ms));
-        for (value, retry_after) in [
-            ("1500", ms(1500)),
-            ("0", ms(0)),
-            ("-1", None),
-            ("soon", None),
-            ("99999999999", None),
-            ("", None),
+    fn the_servers_word_on_being_asked_again_is_read_wherever_the_status_stands() {
+        let after = |ms| Pushback::After(Duration::from_millis(ms));
+        for (values, pushback) in [
+            (&[][..], Pushback::Unsaid),
+            (&["1500"], after(1500)),
+            (&["0"], after(0)),
+            (&["2147483647"], after(2_147_483_647)),
+            (&["2147483648"], Pushback::Never),
+            (&["99999999999"], Pushback::Never),
+            (&["-1"], Pushback::Never),
+            (&["-2147483648"], Pushback::Never),
+            (&["soon"], Pushback::Never),
+            (&["1.5"], Pushback::Never),
+            (&["10ms"], Pushback::Never),
+            (&[" 10"], Pushback::Never),
+            (&[""], Pushback::Never),
+            (&["10", "20"], Pushback::Never),
         ] {
-            for code in [Code::Unavailable, Code::ResourceExhausted, Code::Aborted] {
+            let (executed, retry_after) = (Executed::Maybe, pushback.retry_after());
+            let aborted = Verdict::Repeatable { executed, retry_after };
+            for (code, verdict) in [
+                (Code::Unavailable, Verdict::Transient { executed, pushback }),
+                (Code::Internal, Verdict::Transient { executed, pushback }),
+                (Code::ResourceExhausted, Verdict::Throttled { executed, pushback }),
+                (Code::Aborted, if retry_after.is_some() { aborted } else { Verdict::Permanent }),
+                (Code::NotFound, Verdict::Permanent),
+            ] {
                 let mut status = Status::new(code, "");
-                status.metadata_mut().insert("grpc-retry-pushback-ms", value.parse().unwrap());
+                for value in values {
+                    status.metadata_mut().append("grpc-retry-pushback-ms", value.parse().unwrap());
+                }
                 let head: Response<()> = status.clone().into_http();
                 let mut trailers = HeaderMap::new();
                 status.add_header(&mut trailers).unwrap();
                 let mut late = Response::new(());
                 late.extensions_mut().insert(Trailers(trailers));
                 for outcome in [Ok(&head), Ok(&late), Err(&status)] {
-                    assert_eq!(
-                        GrpcClassifier.classify(outcome).retry_after(),
-                        retry_after,
-                        "{value:?} {outcome:?}"
-                    );
+                    assert_eq!(GrpcClassifier.classify(outcome), verdict, "{values:?} {outcome:?}");
                 }
             }
         }

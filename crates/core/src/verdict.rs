@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Executed, Grounds, RefusalKind};
+use crate::{Executed, Grounds, Pushback, RefusalKind};
 
 /// What an outcome says about the service and about the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,15 +13,15 @@ pub enum Verdict {
     Transient {
         /// Whether the failed request may have been executed.
         executed: Executed,
-        /// What the service said about when to come back.
-        retry_after: Option<Duration>,
+        /// What the service said about being asked again.
+        pushback: Pushback,
     },
     /// The service refused because it has too much to do.
     Throttled {
         /// Whether the refused request may have been executed.
         executed: Executed,
-        /// What the service said about when to come back.
-        retry_after: Option<Duration>,
+        /// What the service said about being asked again.
+        pushback: Pushback,
     },
     /// Says nothing bad of the service, and the same request may succeed later: a conflict that
     /// passes, a request that took too long to arrive. A breaker counts a success, a timeout takes
@@ -39,16 +39,16 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// A transient failure with nothing said about when to come back.
+    /// A transient failure with nothing said about being asked again.
     #[must_use]
     pub const fn transient(executed: Executed) -> Self {
-        Self::Transient { executed, retry_after: None }
+        Self::Transient { executed, pushback: Pushback::Unsaid }
     }
 
-    /// Refused before it was executed, with nothing said about when to come back.
+    /// Refused before it was executed, with nothing said about being asked again.
     #[must_use]
     pub const fn throttled() -> Self {
-        Self::Throttled { executed: Executed::No, retry_after: None }
+        Self::Throttled { executed: Executed::No, pushback: Pushback::Unsaid }
     }
 
     /// Whether the failure counts against the service.
@@ -57,13 +57,14 @@ impl Verdict {
         matches!(self, Self::Transient { .. } | Self::Throttled { .. })
     }
 
-    /// What the service or a layer said about when to come back.
+    /// When the service or a layer said to come back, if it said a time.
     #[must_use]
     pub const fn retry_after(self) -> Option<Duration> {
         match self {
-            Self::Transient { retry_after, .. }
-            | Self::Throttled { retry_after, .. }
-            | Self::Repeatable { retry_after, .. } => retry_after,
+            Self::Transient { pushback, .. } | Self::Throttled { pushback, .. } => {
+                pushback.retry_after()
+            }
+            Self::Repeatable { retry_after, .. } => retry_after,
             Self::Success | Self::Permanent | Self::Ignored => None,
         }
     }
@@ -75,10 +76,10 @@ impl From<Grounds> for Verdict {
         let Grounds { kind, retry_after, executed } = grounds;
         match kind {
             RefusalKind::Unavailable | RefusalKind::TimedOut => {
-                Self::Transient { executed, retry_after }
+                Self::Transient { executed, pushback: retry_after.into() }
             }
             RefusalKind::DeadlineExceeded => Self::Ignored,
-            RefusalKind::TooMany => Self::Throttled { executed, retry_after },
+            RefusalKind::TooMany => Self::Throttled { executed, pushback: retry_after.into() },
             RefusalKind::RequestTimeout => Self::Repeatable { executed, retry_after },
             RefusalKind::Conflict if retry_after.is_some() => {
                 Self::Repeatable { executed, retry_after }
@@ -104,14 +105,15 @@ mod tests {
         for executed in [Executed::No, Executed::Maybe] {
             for retry_after in [None, soon] {
                 let verdict = |kind| Verdict::from(Grounds { kind, retry_after, executed });
-                let transient = Verdict::Transient { executed, retry_after };
+                let pushback = Pushback::from(retry_after);
+                let transient = Verdict::Transient { executed, pushback };
                 let repeatable = Verdict::Repeatable { executed, retry_after };
                 let conflict = if retry_after.is_some() { repeatable } else { Verdict::Permanent };
                 for (kind, expected) in [
                     (RefusalKind::Unavailable, transient),
                     (RefusalKind::TimedOut, transient),
                     (RefusalKind::DeadlineExceeded, Verdict::Ignored),
-                    (RefusalKind::TooMany, Verdict::Throttled { executed, retry_after }),
+                    (RefusalKind::TooMany, Verdict::Throttled { executed, pushback }),
                     (RefusalKind::Conflict, conflict),
                     (RefusalKind::RequestTimeout, repeatable),
                     (RefusalKind::Stale, Verdict::Permanent),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use rand::{Rng, RngExt};
-use steadfast_core::{Attempt, Backoff, Deadline, Executed, Verdict, parts::Labels};
+use steadfast_core::{Attempt, Backoff, Deadline, Executed, Pushback, Verdict, parts::Labels};
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,7 @@ pub(crate) enum Outcome {
     NotRepeatable,
     /// The next attempt would have begun at the deadline or after it.
     Deadline,
-    /// The service asked for a longer wait than is allowed.
+    /// The service asked for a longer wait than is allowed, or not to be asked again.
     RetryAfter,
     /// The call was dropped before it ended.
     Cancelled,
@@ -113,6 +113,10 @@ impl Policy {
         let (cost, is_safe) = match verdict {
             Verdict::Success => return Err(Outcome::Success),
             Verdict::Permanent | Verdict::Ignored => return Err(Outcome::Failed),
+            Verdict::Transient { pushback: Pushback::Never, .. }
+            | Verdict::Throttled { pushback: Pushback::Never, .. } => {
+                return Err(Outcome::RetryAfter);
+            }
             Verdict::Transient { executed, .. } | Verdict::Repeatable { executed, .. } => {
                 match executed {
                     Executed::No => (self.costs.not_executed, true),
@@ -206,6 +210,19 @@ mod tests {
         assert_eq!(permits(repeatable(Executed::No), false), Ok(1));
         assert_eq!(permits(repeatable(Executed::Maybe), true), Ok(2));
         assert_eq!(permits(repeatable(Executed::Maybe), false), Err(Outcome::NotRepeatable));
+    }
+
+    #[test]
+    fn a_service_that_asks_not_to_be_asked_again_is_not() {
+        let pushback = Pushback::Never;
+        for executed in [Executed::No, Executed::Maybe] {
+            for verdict in [
+                Verdict::Transient { executed, pushback },
+                Verdict::Throttled { executed, pushback },
+            ] {
+                assert_eq!(permits(verdict, true), Err(Outcome::RetryAfter));
+            }
+        }
     }
 
     #[test]

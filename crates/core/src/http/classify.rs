@@ -76,10 +76,10 @@ fn judge_response<B>(response: &Response<B>) -> Verdict {
     let retry_after = || parse_retry_after(response.headers(), SystemWallClock.now());
     match status {
         StatusCode::TOO_MANY_REQUESTS => {
-            Verdict::Throttled { executed: promised(response), retry_after: retry_after() }
+            Verdict::Throttled { executed: promised(response), pushback: retry_after().into() }
         }
         StatusCode::MISDIRECTED_REQUEST | StatusCode::TOO_EARLY => {
-            Verdict::Transient { executed: promised(response), retry_after: retry_after() }
+            Verdict::Transient { executed: promised(response), pushback: retry_after().into() }
         }
         StatusCode::NOT_IMPLEMENTED
         | StatusCode::HTTP_VERSION_NOT_SUPPORTED
@@ -96,7 +96,7 @@ fn judge_response<B>(response: &Response<B>) -> Verdict {
             None => Verdict::Permanent,
         },
         status if status.is_server_error() => {
-            Verdict::Transient { executed: Executed::Maybe, retry_after: retry_after() }
+            Verdict::Transient { executed: Executed::Maybe, pushback: retry_after().into() }
         }
         _ => Verdict::Permanent,
     }
@@ -139,7 +139,7 @@ mod tests {
         let seconds = Some(Duration::from_secs(7));
         assert_eq!(
             judge(429, Some("7")),
-            Verdict::Throttled { executed: Executed::No, retry_after: seconds }
+            Verdict::Throttled { executed: Executed::No, pushback: seconds.into() }
         );
         assert_eq!(judge(503, Some("7")).retry_after(), seconds);
         let repeatable =

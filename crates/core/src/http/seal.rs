@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Classify, Error, Refusal, RefusalKind, Verdict,
+        Classify, Error, Pushback, Refusal, RefusalKind, Verdict,
         http::{HttpClassifier, respond},
     };
 
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
         assert_eq!(
             judge(&response),
-            (Verdict::Throttled { executed: Executed::Maybe, retry_after: None }, true)
+            (Verdict::Throttled { executed: Executed::Maybe, pushback: Pushback::Unsaid }, true)
         );
     }
 
@@ -210,7 +210,7 @@ mod tests {
         let response = refused(Grounds::maybe_executed(RefusalKind::TooMany)).await;
         assert_eq!(
             judge(&response).0,
-            Verdict::Throttled { executed: Executed::Maybe, retry_after: None }
+            Verdict::Throttled { executed: Executed::Maybe, pushback: Pushback::Unsaid }
         );
     }
 
@@ -233,7 +233,7 @@ mod tests {
             let executed = Executed::Maybe;
             assert!(
                 verdict == Verdict::transient(executed)
-                    || verdict == Verdict::Throttled { executed, retry_after: None },
+                    || verdict == Verdict::Throttled { executed, pushback: Pushback::Unsaid },
                 "{status}: {verdict:?}"
             );
         }

@@ -13,8 +13,8 @@ use std::{
 
 use futures::future::ready;
 use steadfast_core::{
-    Attempt, Backoff, Deadline, Executed, Grounds, Jitter, RefusalKind, SealLayer, Sealed, Verdict,
-    cause,
+    Attempt, Backoff, Deadline, Executed, Grounds, Jitter, Pushback, RefusalKind, SealLayer,
+    Sealed, Verdict, cause,
 };
 use steadfast_retry::{CannotReplay, Costs, Ended, Replay, RetryConfig, RetryLayer};
 use tokio::time::Instant;
@@ -112,10 +112,10 @@ async fn what_the_service_asks_for_is_a_lower_bound_of_the_wait_up_to_the_limit(
     for (asked, calls, wait) in
         [(0, 2, 1.0), (1, 2, 2.0), (2, 2, 3.0), (3, 1, 0.0), (u64::MAX, 1, 0.0)]
     {
-        let retry_after = Some(Duration::from_secs(asked));
+        let pushback = Pushback::After(Duration::from_secs(asked));
         let classify = move |outcome: Result<&u32, &io::Error>| match outcome {
             Ok(_) => Verdict::Success,
-            Err(_) => Verdict::Transient { executed: Executed::No, retry_after },
+            Err(_) => Verdict::Transient { executed: Executed::No, pushback },
         };
         let script = Script::new([REFUSED, Ok(7)]);
         let call = steadily().classify(classify).layer(script.clone()).oneshot(1);
@@ -129,7 +129,7 @@ async fn what_the_service_asks_for_is_a_lower_bound_of_the_wait_up_to_the_limit(
 async fn the_longest_limit_and_the_longest_wait_do_not_overflow() {
     let classify = |_: Result<&u32, &io::Error>| Verdict::Throttled {
         executed: Executed::No,
-        retry_after: Some(Duration::MAX),
+        pushback: Pushback::After(Duration::MAX),
     };
     let layer = RetryLayer::new(steady().retry_after_limit(Duration::MAX))
         .budget(ample())

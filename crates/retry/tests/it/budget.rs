@@ -13,7 +13,8 @@ use std::{
 
 use futures::future::{join_all, ready};
 use steadfast_core::{
-    Backoff, Executed, Grounds, Ratio, Refusal, RefusalKind, Snapshot, TimeSource, Verdict, cause,
+    Backoff, Executed, Grounds, Pushback, Ratio, Refusal, RefusalKind, Snapshot, TimeSource,
+    Verdict, cause,
 };
 use steadfast_retry::{Budget, BudgetConfig, BudgetExhausted, RetryConfig, RetryLayer, Withdrawal};
 use tokio::time::Instant;
@@ -139,7 +140,7 @@ async fn worst_window(window_s: u64, slot_ms: u64) -> f64 {
         let since = u64::try_from((Instant::now() - start).as_millis()).unwrap();
         Verdict::Transient {
             executed: Executed::No,
-            retry_after: Some(Duration::from_millis(slot_ms - since % slot_ms)),
+            pushback: Pushback::After(Duration::from_millis(slot_ms - since % slot_ms)),
         }
     };
     let budget =

@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use futures::future::{pending, ready};
 use metrics_exporter_prometheus::PrometheusBuilder;
-use steadfast_core::{Deadline, Executed, Verdict};
+use steadfast_core::{Deadline, Executed, Pushback, Verdict};
 use steadfast_retry::RetryLayer;
 use tower::{Layer, Service, ServiceExt, service_fn};
 
@@ -71,7 +71,7 @@ fn calls_that_end_by_a_bound_are_told_apart() {
         drop(named().context(move |_: &u32| soon).layer(script()).oneshot(1).await);
         let later = Verdict::Transient {
             executed: Executed::No,
-            retry_after: Some(Duration::from_secs(60)),
+            pushback: Pushback::After(Duration::from_secs(60)),
         };
         drop(
             named()

@@ -31,7 +31,7 @@ fn refused() -> io::Error {
 async fn waits(number: u32, backoff: Backoff, retry_after: Option<Duration>) -> Vec<u128> {
     let classify = move |_: Result<&u32, &io::Error>| Verdict::Throttled {
         executed: Executed::No,
-        retry_after,
+        pushback: retry_after.into(),
     };
     let layer = RetryLayer::new(RetryConfig::new().attempts(attempts(2)).backoff(backoff))
         .budget(ample())

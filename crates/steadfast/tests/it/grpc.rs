@@ -66,11 +66,19 @@ impl Decoder for Plain {
 
 /// A server that answers every call with `code`, and how often it was called.
 pub(crate) async fn server(code: Code, circuit: Option<Circuit>) -> (Channel, Arc<AtomicU32>) {
+    server_of(Status::new(code, "as told"), circuit).await
+}
+
+/// A server that answers every call with `status`, and how often it was called.
+pub(crate) async fn server_of(
+    status: Status,
+    circuit: Option<Circuit>,
+) -> (Channel, Arc<AtomicU32>) {
     let calls = Arc::new(AtomicU32::new(0));
     let seen = Arc::clone(&calls);
     let answer = service_fn(move |_: Request<axum::body::Body>| {
         seen.fetch_add(1, Ordering::SeqCst);
-        let response: Response<axum::body::Body> = Status::new(code, "as told").into_http();
+        let response: Response<axum::body::Body> = status.clone().into_http();
         async move { Ok::<_, Infallible>(response) }
     });
     let router = match circuit {

@@ -4,16 +4,17 @@ use std::sync::atomic::Ordering;
 
 use http::request::Parts;
 use steadfast::{
-    breaker::BreakerLayer,
+    Snapshot,
+    breaker::{BreakerLayer, State},
     cause, guard,
     http::CollectLayer,
     retry::{Budget, RetryLayer, http::HttpReplay},
 };
-use tonic::{Code, body::Body, transport::Channel};
+use tonic::{Code, Status, body::Body, transport::Channel};
 use tower::{BoxError, Layer, ServiceBuilder, ServiceExt};
 
 use crate::{
-    grpc::{call, server},
+    grpc::{call, server, server_of},
     support::{touchy, vacant},
 };
 
@@ -24,6 +25,34 @@ async fn an_idempotent_call_is_sent_again_over_a_channel() {
     let retry = RetryLayer::default().grpc().replay(HttpReplay::new(places)).body_as(Body::new);
     assert_eq!(call(guard(retry).layer(channel)).await.message(), "as told");
     assert_eq!(calls.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_server_that_asks_not_to_be_asked_again_is_not_and_its_failure_counts() {
+    for (pushback, expected) in [("-1", 1), ("soon", 1), ("2147483648", 1), ("0", 3), ("1", 3)] {
+        for code in [Code::Unavailable, Code::ResourceExhausted] {
+            let mut status = Status::new(code, "as told");
+            status.metadata_mut().insert("grpc-retry-pushback-ms", pushback.parse().unwrap());
+            let (channel, calls) = server_of(status, None).await;
+            let (budget, circuit) = (Budget::default(), touchy());
+            let retry = RetryLayer::default()
+                .budget(budget.clone())
+                .grpc()
+                .replay(HttpReplay::new(|_: &Parts| true))
+                .body_as(Body::new);
+            let stack = ServiceBuilder::new()
+                .layer(BreakerLayer::new(circuit.clone()).grpc())
+                .layer(retry)
+                .map_err(BoxError::from);
+            let service = stack.service(channel).boxed_clone();
+            assert_eq!(call(service.clone()).await.code(), code);
+            assert_eq!(calls.load(Ordering::SeqCst), expected, "{pushback:?} {code:?}");
+            let withdrawn = budget.snapshot().withdrawn;
+            assert_eq!(withdrawn, u64::from(expected) - 1, "{pushback:?} {code:?}");
+            call(service).await;
+            assert_eq!(circuit.state(), State::Open, "two failures: {pushback:?} {code:?}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -64,5 +93,5 @@ async fn a_refused_connection_is_retried_for_any_call() {
         cause::<std::io::Error>(&error).unwrap().kind(),
         std::io::ErrorKind::ConnectionRefused
     );
-    assert_eq!(steadfast::Snapshot::snapshot(&budget).withdrawn, 2);
+    assert_eq!(budget.snapshot().withdrawn, 2);
 }

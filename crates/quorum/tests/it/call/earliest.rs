@@ -183,7 +183,7 @@ async fn layers_further_out_read_the_facts_from_the_source_chain() {
 #[tokio::test]
 async fn a_loss_is_the_callers_fault_or_too_much_if_every_no_was() {
     let retry_after = Some(Duration::from_secs(9));
-    let throttled = Verdict::Throttled { executed: Executed::No, retry_after };
+    let throttled = Verdict::Throttled { executed: Executed::No, pushback: retry_after.into() };
     let failed = Verdict::transient(Executed::Maybe);
     for (verdicts, kind, retry_after) in [
         ([Verdict::Permanent; 2], RefusalKind::Unacceptable, None),
