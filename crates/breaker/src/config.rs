@@ -182,7 +182,10 @@ impl CircuitConfig {
         self
     }
 
-    /// A probe that is still under way after this time has failed. Above zero, and at most 24 h.
+    /// A probe that is still under way after this time is one failed probe, whatever becomes of it
+    /// later; the others go on. Above zero, and at most 24 h.
+    ///
+    /// Shorter than the service's answers, and the circuit never closes again.
     pub const fn probe_limit(mut self, limit: Duration) -> Self {
         self.probe_limit = limit;
         self

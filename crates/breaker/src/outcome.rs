@@ -34,7 +34,8 @@ pub(crate) enum Entry {
     Nothing,
     /// An answer of the service, or its panic; the plain mark is a success that was not slow.
     Answer(Mark),
-    /// A slow call that was dropped: it neither adds to the failures in a row nor ends them.
+    /// A slow call that was dropped or ignored: it neither adds to the failures in a row nor ends
+    /// them.
     Hung,
 }
 
@@ -63,7 +64,9 @@ impl End {
             }
             Self::Judged(Verdict::Transient { .. } | Verdict::Throttled { .. })
             | Self::Panicked => (answer(true), Probe::Failed),
-            Self::Dropped if slow => (Entry::Hung, Probe::Failed),
+            // It ended for a reason of the caller's (it left, or its deadline passed), but how long
+            // the service had kept it waiting by then is the service's doing.
+            Self::Judged(Verdict::Ignored) | Self::Dropped if slow => (Entry::Hung, Probe::Failed),
             Self::Judged(Verdict::Ignored) | Self::Dropped => (Entry::Nothing, Probe::GivenBack),
         };
         // A slow probe has failed, if it says anything.
@@ -165,7 +168,7 @@ mod tests {
                 End::Judged(Verdict::Ignored),
                 "ignored",
                 (Entry::Nothing, GivenBack),
-                (Entry::Nothing, GivenBack),
+                (Entry::Hung, Failed),
             ),
             (End::Dropped, "cancelled", (Entry::Nothing, GivenBack), (Entry::Hung, Failed)),
             (End::Panicked, "failure", (FAILURE, Failed), (SLOW_FAILURE, Failed)),

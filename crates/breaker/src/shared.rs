@@ -51,8 +51,9 @@ struct Guarded {
     trips: u32,
     open_delay: Duration,
     round: Option<Round>,
-    /// To be told once the lock is free: a transition, and that a call may be let in again.
-    unreported: Option<(Transition, Wakers)>,
+    /// To be told once the lock is free: transitions, and that a call may be let in again.
+    /// Two at most: a round that was lost a while ago opens the circuit and starts another.
+    unreported: Vec<(Transition, Wakers)>,
     wake_waiters: bool,
 }
 
@@ -72,7 +73,7 @@ impl Shared {
             trips: 0,
             open_delay,
             round: None,
-            unreported: None,
+            unreported: Vec::new(),
             wake_waiters: false,
         };
         Self {
@@ -93,11 +94,11 @@ impl Shared {
         let mut guarded = lock(&self.guarded);
         let value = work(&mut guarded);
         let (unreported, wake_waiters) =
-            (guarded.unreported.take(), mem::take(&mut guarded.wake_waiters));
+            (mem::take(&mut guarded.unreported), mem::take(&mut guarded.wake_waiters));
         drop(guarded);
         // Should an event's subscriber or a waker panic, the other wakers are woken by their drop.
         let waiters = if wake_waiters { self.waiters.take() } else { Wakers::default() };
-        if let Some((transition, subscribers)) = unreported {
+        for (transition, subscribers) in unreported {
             self.telemetry.transition(transition);
             subscribers.wake();
         }
@@ -134,7 +135,10 @@ impl Shared {
             (State::Open, _) => until(self.published.open_until()),
             (State::ForcedOpen, _) => Readiness::OnChange,
             (State::HalfOpen, Some(round)) if !round.has_place(self.settings.probes) => {
-                round.ends(self.settings.probe_limit).map_or(Readiness::Ready, until)
+                // An overdue probe keeps its place: time alone frees none, it can only reopen.
+                round
+                    .lost_at(self.settings.probes, self.settings.probe_limit)
+                    .map_or(Readiness::OnChange, until)
             }
             _ => Readiness::Ready,
         }
@@ -157,7 +161,10 @@ impl Shared {
             consecutive_failures,
             open_for: (word.state() == State::Open).then(left),
             trips: guarded.trips,
-            probes_in_flight: guarded.round.as_ref().map_or(0, Round::in_flight),
+            probes_in_flight: guarded
+                .round
+                .as_ref()
+                .map_or(0, |round| round.in_flight(now, self.settings.probe_limit)),
             transitions: self.transitions.sequence(),
         }
     }

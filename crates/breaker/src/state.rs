@@ -57,9 +57,9 @@ pub enum Cause {
     OpenTimePassed,
     /// Enough probes succeeded.
     ProbesSucceeded,
-    /// Too many probes failed.
+    /// A probe failed, and the required number could no longer succeed.
     ProbesFailed,
-    /// Probes did not come back in time.
+    /// A probe did not come back in time, and the required number could no longer succeed.
     ProbesOverdue,
     /// The handle was used.
     Commanded,
@@ -95,7 +95,7 @@ pub struct CircuitSnapshot {
     pub open_for: Option<Duration>,
     /// How often the circuit has opened since it was last closed.
     pub trips: u32,
-    /// Probes under way, when half-open.
+    /// Probes under way and not overdue, when half-open.
     pub probes_in_flight: u32,
     /// How many transitions the circuit has made.
     pub transitions: u64,

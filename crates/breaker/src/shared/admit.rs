@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Guarded, Shared};
 use crate::{
+    config::Settings,
     error::CircuitOpen,
     outcome::Outcome,
     state::{Cause, State},
@@ -112,9 +113,7 @@ impl Shared {
             let started = match (word.state(), &mut guarded.round) {
                 (State::Closed | State::Disabled, _) => Some(self.started()),
                 // The start of a probe is always known: it has a limit.
-                (State::HalfOpen, Some(round)) => {
-                    round.admit(self.settings.probes, now).then_some(now)
-                }
+                (State::HalfOpen, Some(round)) => round.admit(self.settings.probes, now),
                 _ => None,
             };
             (word, started)
@@ -125,17 +124,17 @@ impl Shared {
         }
     }
 
-    /// Makes the transitions that time alone has brought about.
+    /// Makes the transitions that time alone has brought about, as of when it did: a round that was
+    /// lost while no call came has been open since then, and may be half-open again.
     pub(super) fn advance(&self, guarded: &mut Guarded, now: u64) {
+        let Settings { probes, probe_limit, .. } = self.settings;
+        let round = guarded.round.as_mut();
+        if let Some(lost_at) = round.and_then(|round| round.expire(probes, now, probe_limit)) {
+            self.open(guarded, self.word(), lost_at, Cause::ProbesOverdue);
+        }
         let word = self.word();
         if word.state() == State::Open && now >= self.published.open_until() {
             self.half_open(guarded, word);
-        } else if guarded
-            .round
-            .as_ref()
-            .is_some_and(|round| round.is_overdue(now, self.settings.probe_limit))
-        {
-            self.open(guarded, word, now, Cause::ProbesOverdue);
         }
     }
 }

@@ -97,17 +97,17 @@ impl Shared {
         let Effect { probe, .. } =
             end.effect(self.is_slow(started, now), self.settings.throttled_fails_probe);
         self.locked(|guarded| {
+            // Those that were overdue before this one came back count first.
+            self.advance(guarded, now);
             let word = self.word();
             let Some(round) =
                 guarded.round.as_mut().filter(|_| word.epoch() == admission.word.epoch())
             else {
                 return;
             };
-            let overdue = round.is_overdue(now, self.settings.probe_limit);
             // A place among the probes may be free.
             guarded.wake_waiters = true;
             match round.settle(probe, started, self.settings.probes) {
-                _ if overdue => self.open(guarded, word, now, Cause::ProbesOverdue),
                 Some(Decision::Reopen) => self.open(guarded, word, now, Cause::ProbesFailed),
                 Some(Decision::Close) => {
                     self.close(guarded, word, word.is_dry_run(), Cause::ProbesSucceeded);

@@ -68,7 +68,7 @@ impl Shared {
             let transition =
                 Transition { from, to, cause, sequence: self.transitions.sequence() + 1 };
             // Under the lock, which keeps transitions in order.
-            guarded.unreported = Some((transition, self.transitions.publish(transition)));
+            guarded.unreported.push((transition, self.transitions.publish(transition)));
         }
     }
 }

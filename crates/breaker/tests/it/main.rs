@@ -5,11 +5,13 @@
 mod cancel;
 mod contract;
 mod edges;
+mod half_open;
 mod keyed;
 mod metrics;
 mod model;
 mod readiness;
 mod shape;
+mod silence;
 mod transitions;
 mod traps;
 
