@@ -7,8 +7,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use axum::{Router, http::StatusCode, routing::get};
 use steadfast::{
-    Backoff,
-    breaker::{BreakerLayer, Circuit, CircuitConfig, State},
+    breaker::{BreakerLayer, Circuit, CircuitConfig, OpenTime, State},
     http::respond,
     timeout::{DeadlineConfig, DeadlineLayer},
 };
@@ -17,7 +16,7 @@ use tower::{BoxError, ServiceBuilder};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
-    let open_time = Backoff::constant(Duration::from_millis(300))?;
+    let open_time = OpenTime::constant(Duration::from_millis(300))?;
     let config = CircuitConfig::new()
         .count_window(10.try_into()?)
         .minimum_calls(5.try_into()?)

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use steadfast_breaker::{BreakerLayer, Circuit, CircuitConfig};
-use steadfast_core::{Backoff, Ratio, TimeSource};
+use steadfast_breaker::{BreakerLayer, Circuit, CircuitConfig, OpenTime};
+use steadfast_core::{Ratio, TimeSource};
 use steadfast_retry::RetryLayer;
 use steadfast_timeout::TimeoutLayer;
 use tower::{Layer, Service};
@@ -102,7 +102,7 @@ fn slow(config: CircuitConfig) -> CircuitConfig {
 
 /// A circuit that has opened by itself, with long to go.
 fn open(config: CircuitConfig) -> BreakerLayer {
-    let hour = Backoff::constant(Duration::from_secs(3600)).expect(VALID);
+    let hour = OpenTime::constant(Duration::from_secs(3600)).expect(VALID);
     let layer = breaker(config.open_time(hour));
     Calls(layer.layer(service::failing(1))).run(1000);
     layer

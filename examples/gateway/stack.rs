@@ -5,7 +5,7 @@ use std::{net::SocketAddr, num::NonZeroU32, time::Duration};
 use axum::response::IntoResponse;
 use steadfast::{
     Backoff, Jitter,
-    breaker::{BreakerLayer, Circuit, CircuitConfig, OnOpen},
+    breaker::{BreakerLayer, Circuit, CircuitConfig, OnOpen, OpenTime},
     guard,
     http::CollectLayer,
     retry::{RetryConfig, RetryLayer},
@@ -51,11 +51,11 @@ pub(crate) fn steadfast(
 
 fn circuit(name: char) -> Result<Circuit, Failure> {
     // Short: callers do not wait for the upstream to come back, the others serve them.
-    let open_time = Backoff::exponential(Duration::from_secs(1), Duration::from_millis(1500))?;
+    let open_time = OpenTime::exponential(Duration::from_secs(1), Duration::from_millis(1500))?;
     let config = CircuitConfig::new()
         .named(name.to_string())
         .consecutive_failures(const { NonZeroU32::new(5).expect("five is not zero") })
-        .open_time(open_time.with_jitter(Jitter::Equal))
+        .open_time(open_time)
         // One request at a time is risked on an upstream that has failed.
         .probes(NonZeroU32::MIN, NonZeroU32::MIN)
         // Not ready while open, so that the round robin passes it over.

@@ -2,9 +2,10 @@
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use steadfast_core::{Backoff, ConfigError, Jitter, Ratio, TimeSource, parts::Buckets};
+use steadfast_core::{ConfigError, Ratio, TimeSource, parts::Buckets};
 
 use crate::{
+    open_time::OpenTime,
     probes::Probes,
     rules::{ConsecutiveFailures, TripRules},
 };
@@ -20,7 +21,7 @@ use crate::{
 /// | consecutive failures | 10 that span at least half a second, beside the ratio | a window full of successes hides silence, the more so with few callers. Chance hardly ever makes ten in a row, and a pause of 0.2 s does not fill the span: `docs/choosing-numbers.md` has the figures |
 /// | slow calls | off | they need a figure only the user knows |
 /// | minimum of calls | 20 | below it one failure weighs more than 5 % |
-/// | open time | 5 s, doubling to 60 s, equal jitter | long enough for a process to restart; replicas of a client do not come back in step |
+/// | open time | 5 s, doubling to 60 s, drawn from the upper half | long enough for a process to restart; replicas of a client do not come back in step |
 /// | probes | 3, of which 2 must succeed | the same majority the failure ratio asks for, decided after at most three calls |
 /// | probe limit | 10 s | a probe that hangs longer is a failure |
 /// | throttling | counts as failure; does not fail a probe | an answer of 429 says that the service is there |
@@ -36,7 +37,7 @@ pub struct CircuitConfig {
     consecutive_failures: ConsecutiveChoice,
     consecutive_span: Option<Duration>,
     minimum_calls: NonZeroU32,
-    open_time: Backoff,
+    open_time: OpenTime,
     probes: (NonZeroU32, NonZeroU32),
     probe_limit: Duration,
     throttled_fails_probe: bool,
@@ -89,7 +90,7 @@ impl CircuitConfig {
         const fn count(number: u32) -> NonZeroU32 {
             NonZeroU32::new(number).expect("the defaults are above 0")
         }
-        let open_time = Backoff::exponential(Duration::from_secs(5), Duration::from_secs(60));
+        let open_time = OpenTime::exponential(Duration::from_secs(5), Duration::from_secs(60));
         Self {
             name: "default".into(),
             window: WindowChoice::Count(count(100)),
@@ -98,9 +99,7 @@ impl CircuitConfig {
             consecutive_failures: ConsecutiveChoice::Default,
             consecutive_span: None,
             minimum_calls: count(20),
-            open_time: open_time
-                .expect("5 s is above zero and below 60 s")
-                .with_jitter(Jitter::Equal),
+            open_time: open_time.expect("5 s is above zero and below 60 s"),
             probes: (count(3), count(2)),
             probe_limit: Duration::from_secs(10),
             throttled_fails_probe: false,
@@ -170,9 +169,10 @@ impl CircuitConfig {
         self
     }
 
-    /// How long the circuit stays open: longer each time, from the start once it has closed.
-    pub const fn open_time(mut self, backoff: Backoff) -> Self {
-        self.open_time = backoff;
+    /// How long the circuit stays open: in growing steps, from the first once it has closed.
+    /// [`OpenTime`] says what holds.
+    pub const fn open_time(mut self, open_time: OpenTime) -> Self {
+        self.open_time = open_time;
         self
     }
 
@@ -218,12 +218,11 @@ impl CircuitConfig {
 
     /// The one place where a configuration is refused.
     pub(crate) fn check(&self) -> Result<Settings, ConfigError> {
-        let (slow, cap, limit) = (self.slow_calls, self.open_time.cap(), self.probe_limit);
+        let (slow, limit) = (self.slow_calls, self.probe_limit);
         let window = self.window.check()?;
         let rules = self.check_rules(window)?;
         let positive = slow.is_none_or(|(longer_than, _)| !longer_than.is_zero());
         ConfigError::require(positive, "slow_calls", slow, "longer than zero")?;
-        ConfigError::require(!cap.is_zero(), "open_time", cap, "above zero")?;
         let (number, required) = (self.probes.0.get(), self.probes.1.get());
         ConfigError::require(
             required <= number,
@@ -321,7 +320,7 @@ pub(crate) struct Settings {
     pub(crate) window: WindowConfig,
     pub(crate) rules: TripRules,
     pub(crate) slow_after: Option<u64>,
-    pub(crate) open_time: Backoff,
+    pub(crate) open_time: OpenTime,
     pub(crate) probes: Probes,
     pub(crate) probe_limit: u64,
     pub(crate) throttled_fails_probe: bool,

@@ -6,6 +6,7 @@ mod config;
 mod error;
 mod future;
 mod layer;
+mod open_time;
 mod outcome;
 mod permit;
 mod probes;
@@ -24,6 +25,7 @@ pub use crate::{
     error::CircuitOpen,
     future::{ResponseFuture, Run},
     layer::BreakerLayer,
+    open_time::OpenTime,
     permit::Permit,
     service::Breaker,
     state::{Cause, CircuitSnapshot, State, Transition},

@@ -49,7 +49,6 @@ pub(crate) struct Shared {
 struct Guarded {
     closed: Closed,
     trips: u32,
-    open_delay: Duration,
     round: Option<Round>,
     /// To be told once the lock is free: transitions, and that a call may be let in again.
     /// Two at most: a round that was lost a while ago opens the circuit and starts another.
@@ -67,15 +66,8 @@ impl Shared {
         let (mut closed, successes) = Closed::new(settings.window, lanes);
         let published = Published::new(Word::new(0, State::Closed, false));
         published.change_state(closed.restart(&published, &settings.rules, 0, false));
-        let open_delay = Duration::ZERO;
-        let guarded = Guarded {
-            closed,
-            trips: 0,
-            open_delay,
-            round: None,
-            unreported: Vec::new(),
-            wake_waiters: false,
-        };
+        let guarded =
+            Guarded { closed, trips: 0, round: None, unreported: Vec::new(), wake_waiters: false };
         Self {
             published,
             successes,

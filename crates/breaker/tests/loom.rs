@@ -12,8 +12,8 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use loom::thread;
-use steadfast_breaker::{Circuit, CircuitConfig, State};
-use steadfast_core::{Backoff, Executed, Ratio, Snapshot, Verdict};
+use steadfast_breaker::{Circuit, CircuitConfig, OpenTime, State};
+use steadfast_core::{Executed, Ratio, Snapshot, Verdict};
 
 const FAILED: Verdict = Verdict::transient(Executed::Maybe);
 
@@ -22,7 +22,7 @@ const fn n(number: u32) -> NonZeroU32 {
 }
 
 fn circuit(config: CircuitConfig) -> Circuit {
-    let hour = Backoff::constant(Duration::from_secs(3600)).unwrap();
+    let hour = OpenTime::constant(Duration::from_secs(3600)).unwrap();
     Circuit::new(config.open_time(hour)).unwrap()
 }
 
@@ -107,7 +107,7 @@ fn a_straggler_overtaken_by_a_reset_counts_for_nothing() {
 #[test]
 fn one_place_is_given_to_one_probe() {
     loom::model(|| {
-        let at_once = Backoff::constant(Duration::from_nanos(1)).unwrap();
+        let at_once = OpenTime::constant(Duration::from_nanos(1)).unwrap();
         let config = CircuitConfig::new()
             .count_window(n(1))
             .minimum_calls(n(1))

@@ -1,7 +1,5 @@
 //! Changing the state. Always under the lock.
 
-use std::time::Duration;
-
 use super::{Guarded, Shared};
 use crate::{
     config::nanos,
@@ -12,12 +10,7 @@ use crate::{
 
 impl Shared {
     pub(super) fn open(&self, guarded: &mut Guarded, word: Word, now: u64, cause: Cause) {
-        let delay = self.settings.open_time.delay(
-            guarded.trips,
-            guarded.open_delay,
-            &mut self.splitter.split(),
-        );
-        guarded.open_delay = delay;
+        let delay = self.settings.open_time.draw(guarded.trips, &self.splitter);
         guarded.trips = guarded.trips.saturating_add(1);
         self.published.set_open_until(now.saturating_add(nanos(delay)));
         self.change_state(guarded, word, State::Open, word.is_dry_run(), cause);
@@ -31,7 +24,6 @@ impl Shared {
     /// The one place where the backoff starts over.
     pub(super) fn close(&self, guarded: &mut Guarded, word: Word, dry_run: bool, cause: Cause) {
         guarded.trips = 0;
-        guarded.open_delay = Duration::ZERO;
         self.change_state(guarded, word, State::Closed, dry_run, cause);
     }
 

@@ -10,8 +10,8 @@ use std::{
 };
 
 use metrics_exporter_prometheus::PrometheusBuilder;
-use steadfast_breaker::{BreakerLayer, Circuit, OnOpen, Permit, State, Transitions};
-use steadfast_core::{Backoff, Jitter, Ratio, Snapshot, TimeSource, Verdict};
+use steadfast_breaker::{BreakerLayer, Circuit, OnOpen, OpenTime, Permit, State, Transitions};
+use steadfast_core::{Ratio, Snapshot, TimeSource, Verdict};
 use steadfast_testkit::Probe;
 use tokio_test::task::spawn;
 use tower::{BoxError, Layer, Service, service_fn};
@@ -164,7 +164,7 @@ async fn a_hung_probe_does_not_make_a_balancers_service_ready_only_to_refuse() {
 /// The coarse clock does not follow paused time, nor does its step that of tokio's timers.
 #[tokio::test(start_paused = true)]
 async fn waiting_on_a_clock_that_lags_behind_the_timer_does_not_spin() {
-    let open_time = Backoff::constant(Duration::from_millis(300)).unwrap();
+    let open_time = OpenTime::constant(Duration::from_millis(300)).unwrap();
     let config =
         config().on_open(OnOpen::NotReady).time_source(TimeSource::Coarse).open_time(open_time);
     let circuit = circuit(config);
@@ -222,8 +222,7 @@ async fn the_minimum_is_completed_to_the_call_under_a_time_window_with_a_failure
 
 #[tokio::test(start_paused = true)]
 async fn circuits_with_a_seed_draw_open_times_of_their_own_and_the_same_ones_again() {
-    let open_time =
-        Backoff::exponential(seconds(5), seconds(60)).unwrap().with_jitter(Jitter::Full);
+    let open_time = OpenTime::exponential(seconds(5), seconds(60)).unwrap();
     let draw = || {
         let key = |request: &u32| *request;
         let circuits =

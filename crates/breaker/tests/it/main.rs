@@ -17,8 +17,8 @@ mod traps;
 
 use std::{num::NonZeroU32, time::Duration};
 
-use steadfast_breaker::{Circuit, CircuitConfig};
-use steadfast_core::{Backoff, Executed, Verdict};
+use steadfast_breaker::{Circuit, CircuitConfig, OpenTime};
+use steadfast_core::{Executed, Verdict};
 
 const FAILED: Verdict = Verdict::transient(Executed::Maybe);
 const OPEN_TIME: Duration = Duration::from_secs(10);
@@ -32,7 +32,7 @@ fn config() -> CircuitConfig {
     CircuitConfig::new()
         .count_window(n(10))
         .minimum_calls(n(4))
-        .open_time(Backoff::constant(OPEN_TIME).unwrap())
+        .open_time(OpenTime::constant(OPEN_TIME).unwrap())
 }
 
 fn circuit(config: CircuitConfig) -> Circuit {

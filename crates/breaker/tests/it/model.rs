@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use steadfast_breaker::{Circuit, CircuitConfig, State};
-use steadfast_core::{Backoff, Ratio, Snapshot, TimeSource, Verdict};
+use steadfast_breaker::{Circuit, CircuitConfig, OpenTime, State};
+use steadfast_core::{Ratio, Snapshot, TimeSource, Verdict};
 
 use crate::{FAILED, n};
 
@@ -71,7 +71,7 @@ proptest! {
                 .consecutive_failures(n(run))
                 .consecutive_span(Duration::from_secs(span))
                 .time_source(TimeSource::Tokio)
-                .open_time(Backoff::constant(OPEN_FOREVER).unwrap());
+                .open_time(OpenTime::constant(OPEN_FOREVER).unwrap());
             let config = match timed {
                 true => config.time_window(Duration::from_secs(seconds), size),
                 false => config.count_window(n(size)),

@@ -11,11 +11,11 @@ use std::{
 
 use steadfast_breaker::{
     Breaker, BreakerLayer, Cause, Circuit, CircuitConfig, CircuitOpen, CircuitSnapshot, OnOpen,
-    Permit, ResponseFuture, Run, State, Transition, Transitions,
+    OpenTime, Permit, ResponseFuture, Run, State, Transition, Transitions,
 };
 use steadfast_core::{
-    Backoff, ConfigError, DefaultClassifier, Error, EveryError, Executed, Failure, PerKey, Ratio,
-    Refusal, Select, Selected, Snapshot, TimeSource, Verdict,
+    ConfigError, DefaultClassifier, Error, EveryError, Executed, Failure, PerKey, Ratio, Refusal,
+    Select, Selected, Snapshot, TimeSource, Verdict,
 };
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 
@@ -37,7 +37,7 @@ fn configuration_handle_layer_service() {
         .slow_calls(Duration::from_millis(300), Ratio::HALF)
         .consecutive_failures(n(5))
         .minimum_calls(n(4))
-        .open_time(Backoff::constant(Duration::from_secs(1)).unwrap())
+        .open_time(OpenTime::constant(Duration::from_secs(1)).unwrap())
         .probes(n(2), n(1))
         .probe_limit(Duration::from_secs(5))
         .throttled_fails_probe(true)
@@ -160,7 +160,7 @@ async fn a_refused_future_that_is_polled_again_asks_again() {
 #[test]
 fn a_future_that_is_dropped_gives_its_probe_back() {
     let circuit = circuit(
-        config().probes(n(1), n(1)).open_time(Backoff::constant(Duration::from_nanos(1)).unwrap()),
+        config().probes(n(1), n(1)).open_time(OpenTime::constant(Duration::from_nanos(1)).unwrap()),
     );
     calls(&circuit, 4, FAILED);
     let mut run = tokio_test::task::spawn(circuit.run(pending::<Result<(), BoxError>>()));

@@ -136,7 +136,7 @@ async fn a_layer_applied_many_times_is_one_circuit() {
 /// pass.
 #[test]
 fn a_crowd_at_the_edge_of_half_open_gets_exactly_its_probes() {
-    let open_time = steadfast_core::Backoff::constant(Duration::from_nanos(1)).unwrap();
+    let open_time = steadfast_breaker::OpenTime::constant(Duration::from_nanos(1)).unwrap();
     for _ in 0..200 {
         let circuit = circuit(config().open_time(open_time).probes(n(3), n(3)));
         calls(&circuit, 4, FAILED);

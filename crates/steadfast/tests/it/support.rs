@@ -3,15 +3,12 @@
 use std::{net::SocketAddr, time::Duration};
 
 use axum::Router;
-use steadfast::{
-    Backoff,
-    breaker::{Circuit, CircuitConfig},
-};
+use steadfast::breaker::{Circuit, CircuitConfig, OpenTime};
 use tokio::net::TcpListener;
 
 /// Opens after two failures and stays open for ten minutes.
 pub(crate) fn touchy() -> Circuit {
-    let open_time = Backoff::constant(Duration::from_secs(600)).unwrap();
+    let open_time = OpenTime::constant(Duration::from_secs(600)).unwrap();
     let (window, minimum) = (10.try_into().unwrap(), 2.try_into().unwrap());
     Circuit::new(
         CircuitConfig::new().count_window(window).minimum_calls(minimum).open_time(open_time),
