@@ -1,5 +1,9 @@
 //! When a closed circuit opens. Pure.
 
+#[cfg(not(steadfast_loom))]
+#[cfg(test)]
+mod simulated;
+
 use std::num::NonZeroU32;
 
 use steadfast_core::{Counts, Ratio};
