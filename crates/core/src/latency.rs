@@ -5,7 +5,7 @@ mod histogram;
 use self::histogram::{Histogram, quantile};
 use crate::{
     dated::Dated,
-    sync::{AtomicU32, AtomicU64, Ordering},
+    sync::{AtomicU64, Ordering},
     time_window::Tick,
 };
 
@@ -24,9 +24,9 @@ pub struct LatencyQuantile {
     minimum: u32,
     /// The last result, and the tick it was made at.
     latest: AtomicU64,
-    /// Samples since then, and how many make a new result due.
-    unseen: AtomicU32,
-    due: AtomicU32,
+    /// All samples ever taken, and at how many of them a new result is due.
+    recorded: AtomicU64,
+    due: AtomicU64,
 }
 
 impl LatencyQuantile {
@@ -39,20 +39,26 @@ impl LatencyQuantile {
             quantile,
             minimum,
             latest: AtomicU64::new(Dated::NONE.to_bits()),
-            unseen: AtomicU32::new(0),
-            due: AtomicU32::new(1),
+            recorded: AtomicU64::new(0),
+            due: AtomicU64::new(1),
         }
     }
 
     /// Takes one latency into account, at the tick of its slice.
+    #[inline]
     pub fn record(&self, tick: Tick, nanos: u64) {
-        self.histogram.record(tick, nanos);
+        self.record_times(tick, nanos, 1);
+    }
+
+    /// Takes one latency into account as if it had been measured so many times.
+    pub fn record_times(&self, tick: Tick, nanos: u64, times: u32) {
+        self.histogram.record(tick, nanos, times);
         // Relaxed, here and below: the words are hints on when to evaluate. At worst a result is
         // one evaluation older.
-        let unseen = self.unseen.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        let recorded = self.recorded.fetch_add(times.into(), Ordering::Relaxed) + u64::from(times);
         // A straggler from an earlier tick leaves the evaluation to the next sample.
         let latest = Dated::from_bits(self.latest.load(Ordering::Relaxed));
-        if unseen >= self.due.load(Ordering::Relaxed) && !latest.reaches(Tick(tick.0 + 1)) {
+        if recorded >= self.due.load(Ordering::Relaxed) && !latest.reaches(Tick(tick.0 + 1)) {
             self.evaluate(tick);
         }
     }
@@ -71,17 +77,43 @@ impl LatencyQuantile {
         self.histogram.counts(tick).iter().sum()
     }
 
+    /// How many samples were ever taken. It only grows: two looks at it tell how many came between.
+    #[must_use]
+    pub fn recorded(&self) -> u64 {
+        self.recorded.load(Ordering::Relaxed)
+    }
+
     #[cold]
     fn evaluate(&self, tick: Tick) -> Dated {
-        self.unseen.store(0, Ordering::Relaxed);
+        let recorded = self.recorded();
         let (total, nanos) = quantile(&self.histogram.counts(tick), self.quantile);
-        let due = u32::try_from((total / GROWTH).clamp(1, MOST_UNSEEN)).unwrap_or(1);
-        self.due.store(due, Ordering::Relaxed);
+        self.due.store(recorded + (total / GROWTH).clamp(1, MOST_UNSEEN), Ordering::Relaxed);
         let enough = total >= u64::from(self.minimum);
         #[expect(clippy::cast_precision_loss, reason = "a bucket's edge has five significant bits")]
         let seconds = nanos.filter(|_| enough).map_or(0.0, |nanos| nanos as f64 / 1e9);
         let result = Dated::new(tick, seconds);
         self.latest.store(result.to_bits(), Ordering::Relaxed);
         result
+    }
+}
+
+#[cfg(not(steadfast_loom))]
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_latency_that_is_taken_so_many_times_counts_as_if_each_had_been_measured() {
+        let [once, times] = [(); 2].map(|()| LatencyQuantile::new(0.9, 20, 6));
+        for quantile in [&once, &times] {
+            (0..90).for_each(|_| quantile.record(Tick(1), 5_000_000));
+        }
+        (0..40).for_each(|_| once.record(Tick(1), 80_000_000));
+        times.record_times(Tick(1), 80_000_000, 40);
+        for quantile in [once, times] {
+            assert_eq!((quantile.samples(Tick(1)), quantile.recorded()), (130, 130));
+            assert!(quantile.estimate(Tick(1)).unwrap() > 0.079);
+            assert_eq!((quantile.samples(Tick(9)), quantile.recorded()), (0, 130), "only grows");
+        }
     }
 }

@@ -10,8 +10,9 @@ use steadfast_core::{Deadline, Verdict, parts::Lane};
 
 use crate::{
     error::Elapsed,
+    explorers::Exploration,
     shared::{CLOCK, Shared},
-    telemetry::Outcome,
+    telemetry::{Explored, Outcome},
 };
 
 /// What the panic says when a future is polled that has returned its output.
@@ -23,8 +24,6 @@ pub(crate) struct Call {
     deadline: Option<Deadline>,
     phase: Phase,
     is_retry: bool,
-    /// While the inner future is being polled. Still set in `drop`, it has panicked.
-    inside: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +35,12 @@ enum Phase {
         since: Instant,
         limit: Duration,
         cut: bool,
+    },
+    /// Waiting since `since`, beyond its `limit`.
+    Exploring {
+        since: Instant,
+        limit: Duration,
+        exploration: Exploration,
     },
     /// The deadline had passed before the call.
     Refused,
@@ -49,24 +54,14 @@ impl Call {
         deadline: Option<Deadline>,
         is_retry: bool,
     ) -> Self {
-        Self { limit, deadline, phase: Phase::Fresh, is_retry, inside: false }
+        Self { limit, deadline, phase: Phase::Fresh, is_retry }
     }
 
     /// A call that is not made, because its deadline has passed.
     #[cold]
     pub(crate) fn refused(limit: Arc<Lane<Shared>>) -> Self {
         limit.telemetry.ended(Outcome::DeadlinePassed);
-        Self { limit, deadline: None, phase: Phase::Refused, is_retry: false, inside: false }
-    }
-
-    #[inline]
-    pub(crate) const fn enter(&mut self) {
-        self.inside = true;
-    }
-
-    #[inline]
-    pub(crate) const fn leave(&mut self) {
-        self.inside = false;
+        Self { limit, deadline: None, phase: Phase::Refused, is_retry: false }
     }
 
     /// The call has to wait. When it is to be given up, unless never.
@@ -87,17 +82,29 @@ impl Call {
         Some(Deadline::after(now, limit).instant())
     }
 
+    /// The call's timer has rung. When it is to be given up instead, if it may go on.
+    #[cold]
+    pub(crate) fn go_on(&mut self) -> Option<Instant> {
+        let Phase::Waiting { since, limit, cut: false } = self.phase else { return None };
+        let most = self.deadline.map_or(Duration::MAX, |deadline| deadline.remaining(since));
+        let exploration = self.limit.expired(since, limit, most)?;
+        self.phase = Phase::Exploring { since, limit, exploration };
+        Some(Deadline::after(since, exploration.until).instant())
+    }
+
     /// The call has ended by itself, and is judged by `judge` if its latency matters.
     #[inline(always)]
     pub(crate) fn completed(&mut self, judge: impl FnOnce() -> Verdict) {
         // Before the classifier runs, so that its panic is not counted as a cancellation too.
         let phase = mem::replace(&mut self.phase, Phase::Ended);
         self.limit.telemetry.ended(Outcome::Completed);
-        if let Phase::Waiting { since, limit, cut } = phase
+        if let Phase::Exploring { since, exploration, .. } = phase {
+            self.explored(since, &exploration, judge);
+        } else if let Phase::Waiting { since, limit, .. } = phase
             && self.limit.learns()
             && judge() == Verdict::Success
         {
-            self.sample(since, limit, cut);
+            self.sample(since, limit);
         }
     }
 
@@ -106,19 +113,22 @@ impl Call {
     /// # Panics
     /// When the call has ended, which leaves its timer set.
     pub(crate) fn timed_out(&mut self) -> Elapsed {
-        let Phase::Waiting { since, limit, cut } = self.phase else { panic!("{AFTER_ITS_END}") };
-        self.phase = Phase::Ended;
+        let phase = mem::replace(&mut self.phase, Phase::Ended);
+        let (since, elapsed) = match phase {
+            Phase::Waiting { since, limit, .. } => (since, Elapsed::after(limit)),
+            Phase::Exploring { since, limit, exploration } => {
+                self.in_vain(since, &exploration);
+                let explored = exploration.until.saturating_sub(limit);
+                (since, Elapsed::after(limit).with_explored(explored))
+            }
+            Phase::Fresh | Phase::Refused | Phase::Ended => panic!("{AFTER_ITS_END}"),
+        };
+        let Elapsed { limit, explored, .. } = elapsed;
         // The timer has just fired: its instant is near enough, and saves reading the clock.
-        let now = Deadline::after(since, limit).instant();
-        if cut {
-            self.limit.interrupted(now, limit);
-        } else {
-            self.limit.timeout(now, limit);
-        }
-        self.limit.show(now);
+        self.limit.show(Deadline::after(since, limit + explored).instant());
         self.limit.telemetry.ended(Outcome::TimedOut);
-        self.limit.telemetry.timed_out(limit);
-        Elapsed::after(limit)
+        self.limit.telemetry.timed_out(limit, explored);
+        elapsed
     }
 
     /// The refusal of a call that was never made.
@@ -132,33 +142,62 @@ impl Call {
     }
 
     #[inline(never)]
-    fn sample(&self, since: Instant, limit: Duration, cut: bool) {
+    fn sample(&self, since: Instant, limit: Duration) {
         let now = CLOCK.now();
         let latency = now.saturating_duration_since(since);
         if latency <= limit {
             self.limit.success(now, latency, self.is_retry);
-        } else if cut {
-            self.limit.interrupted(now, limit);
         } else {
-            self.limit.late(now, limit);
+            self.limit.late();
         }
         self.limit.show(now);
     }
 
+    /// An explorer has ended by itself.
+    #[cold]
+    #[inline(never)]
+    fn explored(&self, since: Instant, exploration: &Exploration, judge: impl FnOnce() -> Verdict) {
+        let now = CLOCK.now();
+        let latency = now.saturating_duration_since(since);
+        // Before the classifier runs: its panic must not keep the place.
+        self.limit.explorer_ended(exploration, latency);
+        let answered = judge() == Verdict::Success;
+        if answered && latency <= exploration.until {
+            self.limit.explorer_found(now, latency);
+            self.limit.telemetry.explored(Explored::Answered);
+        } else {
+            if answered {
+                self.limit.late();
+            }
+            self.limit.telemetry.explored(Explored::Interrupted);
+        }
+        self.limit.show(now);
+    }
+
+    /// An explorer's timer has rung.
+    fn in_vain(&self, since: Instant, exploration: &Exploration) {
+        let until = Deadline::after(since, exploration.until).instant();
+        // Where the process stood still for as long as the exploration was to last, the answer had
+        // no time to come.
+        let overdue = CLOCK.now().saturating_duration_since(until);
+        if exploration.tells() && overdue < exploration.length() {
+            self.limit.explorer_in_vain(until, exploration);
+            self.limit.telemetry.explored(Explored::InVain);
+        } else {
+            self.limit.explorer_ended(exploration, exploration.until);
+            self.limit.telemetry.explored(Explored::Interrupted);
+        }
+    }
+
+    /// What a caller's own patience ends is no sample: it says nothing of the latency, and an
+    /// explorer only gives its place back.
     #[cold]
     #[inline(never)]
     fn cancelled(&self) {
-        // A future that panicked was not slow.
-        if let Phase::Waiting { since, limit, .. } = self.phase
-            && self.limit.learns()
-            && !self.inside
-        {
+        if let Phase::Exploring { since, exploration, .. } = &self.phase {
             let now = CLOCK.now();
-            // Beyond its limit the call waited only because its timer was not polled: the process
-            // stood still.
-            let waited = now.saturating_duration_since(since).min(limit);
-            self.limit.interrupted(now, waited);
-            self.limit.show(now);
+            self.limit.explorer_ended(exploration, now.saturating_duration_since(*since));
+            self.limit.telemetry.explored(Explored::Interrupted);
         }
         self.limit.telemetry.ended(Outcome::Cancelled);
     }
@@ -167,7 +206,7 @@ impl Call {
 impl Drop for Call {
     #[inline(always)]
     fn drop(&mut self) {
-        if matches!(self.phase, Phase::Fresh | Phase::Waiting { .. }) {
+        if !matches!(self.phase, Phase::Refused | Phase::Ended) {
             self.cancelled();
         }
     }

@@ -10,6 +10,9 @@ use steadfast_core::{
 /// A clock coarser than this is not one.
 const COARSEST_GRANULARITY: Duration = Duration::from_secs(3600);
 
+/// TCP's first limit (RFC 6298, section 2.1).
+const COLD_START_SECS: f64 = 1.0;
+
 /// How long a request may wait, or how that is found out: a fixed limit, or one measured from
 /// latency.
 ///
@@ -61,6 +64,7 @@ pub(crate) struct MultipleRule {
     pub(crate) kind: Kind,
     pub(crate) estimate: EstimateConfig,
     pub(crate) factor: f64,
+    pub(crate) explore: bool,
     cold_start: Option<Duration>,
 }
 
@@ -103,7 +107,8 @@ impl LimitConfig {
     /// | `factor` | 2 | twice the slowest of a hundred is not going to be normal |
     /// | `window` | 60 s | a quantile at one request a second, and still a day's tides |
     /// | `minimum_samples` | 20 | with fewer, the quantile is a single call |
-    /// | `cold_start` | the ceiling | a limit that knows nothing should not give up early |
+    /// | `cold_start` | 1 s, or the bound next to it | TCP's first (RFC 6298); what is slower is found by exploring |
+    /// | `explore` | true | answers within the limit alone never show a step in latency |
     pub const fn quantile(floor: Duration, ceiling: Duration) -> MultipleOf<Quantile> {
         MultipleOf::new(Kind::Quantile(0.99), 2.0, floor, ceiling)
     }
@@ -119,7 +124,7 @@ impl LimitConfig {
     /// |---|---|---|
     /// | `weight` | 1/8 | TCP's gain: the last eight samples make two thirds of the average |
     /// | `factor` | 4 | an exponential tail passes four means twice in a hundred |
-    /// | `window`, `minimum_samples`, `cold_start` | 60 s, 20, the ceiling | as for the quantile |
+    /// | `window`, `minimum_samples`, `cold_start`, `explore` | 60 s, 20, 1 s, true | as for the quantile |
     pub const fn ewma(floor: Duration, ceiling: Duration) -> MultipleOf<Ewma> {
         MultipleOf::new(Kind::Ewma { weight: 0.125 }, 4.0, floor, ceiling)
     }
@@ -167,7 +172,7 @@ impl<E> MultipleOf<E> {
     const fn new(kind: Kind, factor: f64, floor: Duration, ceiling: Duration) -> Self {
         let estimate = EstimateConfig::new(floor, ceiling);
         Self {
-            rule: MultipleRule { kind, estimate, factor, cold_start: None },
+            rule: MultipleRule { kind, estimate, factor, explore: true, cold_start: None },
             name: None,
             estimate: PhantomData,
         }
@@ -182,6 +187,18 @@ impl<E> MultipleOf<E> {
     /// What a request is given while there are too few samples, within the bounds.
     pub const fn cold_start(mut self, limit: Duration) -> Self {
         self.rule.cold_start = Some(limit);
+        self
+    }
+
+    /// Whether calls may be let go on beyond their limit, to find out what lies there: at most two
+    /// at a time, up to the ceiling or the request's deadline.
+    ///
+    /// Without it no request waits longer than the limit said, and each expiry doubles the limit
+    /// for all calls instead, which the successes after it take back. Where calls hang for ever the
+    /// limit is then higher, in silence it grows to the ceiling, and with a `factor` near 1 and a
+    /// heavy tail it is too low.
+    pub const fn explore(mut self, explore: bool) -> Self {
+        self.rule.explore = explore;
         self
     }
 
@@ -256,7 +273,7 @@ impl From<Rfc6298> for LimitConfig {
 impl MultipleRule {
     /// What a request is given while there are too few samples.
     pub(crate) fn cold_start(self) -> Duration {
-        self.cold_start.unwrap_or(self.estimate.bounds.ceiling)
+        self.cold_start.unwrap_or(self.estimate.bounds.clamp(COLD_START_SECS))
     }
 
     /// Checks the numbers, and cuts the window into slices.
@@ -284,8 +301,7 @@ impl MultipleRule {
 impl Rfc6298Rule {
     /// What a request is given before the first sample.
     pub(crate) fn cold_start(self) -> Duration {
-        let Bounds { floor, ceiling } = self.bounds;
-        self.cold_start.unwrap_or(Duration::from_secs(1).clamp(floor, ceiling))
+        self.cold_start.unwrap_or(self.bounds.clamp(COLD_START_SECS))
     }
 
     fn check(self) -> Result<(), ConfigError> {

@@ -16,6 +16,9 @@ pub struct Elapsed {
     /// How long the request was given, counted from when it began to wait. Zero when its deadline
     /// had already passed.
     pub limit: Duration,
+    /// How long it was then let go on beyond `limit`, to find out what lies there: zero for most
+    /// requests. It waited for `limit + explored` in all.
+    pub explored: Duration,
     /// The facts, as any layer further out reads them.
     #[source]
     pub grounds: Grounds,
@@ -25,7 +28,15 @@ impl Elapsed {
     /// The service was called and did not answer within `limit`.
     #[must_use]
     pub const fn after(limit: Duration) -> Self {
-        Self { limit, grounds: Grounds::maybe_executed(RefusalKind::TimedOut) }
+        let grounds = Grounds::maybe_executed(RefusalKind::TimedOut);
+        Self { limit, explored: Duration::ZERO, grounds }
+    }
+
+    /// The same after the call had been let go on for `explored` beyond its limit.
+    #[must_use]
+    pub const fn with_explored(mut self, explored: Duration) -> Self {
+        self.explored = explored;
+        self
     }
 
     /// The request's deadline had passed before the service was called.
@@ -35,12 +46,19 @@ impl Elapsed {
     /// timeout.
     #[must_use]
     pub const fn before_the_call() -> Self {
-        Self { limit: Duration::ZERO, grounds: Grounds::not_executed(RefusalKind::TimedOut) }
+        let (limit, explored) = (Duration::ZERO, Duration::ZERO);
+        Self { limit, explored, grounds: Grounds::not_executed(RefusalKind::TimedOut) }
     }
 
     fn words(&self) -> String {
         match self.grounds.executed {
-            Executed::Maybe => format!("no answer within {:?}", self.limit),
+            Executed::Maybe if self.explored.is_zero() => {
+                format!("no answer within {:?}", self.limit)
+            }
+            Executed::Maybe => {
+                let Self { limit, explored, .. } = self;
+                format!("no answer within {limit:?}, nor in {explored:?} more")
+            }
             Executed::No => "the deadline had passed before the call".to_owned(),
         }
     }

@@ -23,6 +23,16 @@ impl EwmaEstimator {
 
     /// Takes one latency into account.
     pub(crate) fn record(&self, tick: Tick, seconds: f64) {
+        self.record_weighted(tick, seconds, 1, self.weight);
+    }
+
+    /// Takes one latency into account as if it had been measured so many times.
+    pub(crate) fn record_times(&self, tick: Tick, seconds: f64, times: u32) {
+        let kept = (1.0 - self.weight).powi(i32::try_from(times).unwrap_or(i32::MAX));
+        self.record_weighted(tick, seconds, times, 1.0 - kept);
+    }
+
+    fn record_weighted(&self, tick: Tick, seconds: f64, times: u32, weight: f64) {
         // Two threads that both find the average out of date both begin a new one: one sample is
         // lost, which is harmless.
         let fresh = self.is_fresh(tick);
@@ -30,8 +40,8 @@ impl EwmaEstimator {
         let mut current = self.mean.load(Ordering::Relaxed);
         loop {
             let (count, mean) = if fresh { unpack(current) } else { (0, 0.0) };
-            let mean = if count == 0 { seconds } else { mean + self.weight * (seconds - mean) };
-            let next = pack(count.saturating_add(1), mean);
+            let mean = if count == 0 { seconds } else { mean + weight * (seconds - mean) };
+            let next = pack(count.checked_add(times).unwrap_or(self.enough()), mean);
             match self.mean.compare_exchange_weak(
                 current,
                 next,
@@ -51,10 +61,22 @@ impl EwmaEstimator {
         (count >= self.minimum && self.is_fresh(tick)).then_some(mean)
     }
 
+    /// How many samples there are, whether the average is out of date or not. It begins anew with
+    /// the first sample after an idle window.
+    pub(crate) fn recorded(&self) -> u64 {
+        u64::from(unpack(self.mean.load(Ordering::Relaxed)).0)
+    }
+
     /// How many samples the average rests on.
     pub(crate) fn samples(&self, tick: Tick) -> u64 {
         let (count, _) = unpack(self.mean.load(Ordering::Relaxed));
         if self.is_fresh(tick) { u64::from(count) } else { 0 }
+    }
+
+    /// Where the count goes on when it is full, which takes weeks: a count that stood still would
+    /// show no more answers.
+    fn enough(&self) -> u32 {
+        self.minimum.max(u32::MAX / 2)
     }
 
     fn is_fresh(&self, tick: Tick) -> bool {
@@ -88,5 +110,29 @@ mod tests {
         assert!(ewma.estimate(Tick(6)).is_some() && ewma.estimate(Tick(7)).is_none());
         ewma.record(Tick(1 << 40), 0.1);
         assert_eq!((ewma.samples(Tick(1 << 40)), ewma.estimate(Tick(1 << 40))), (1, None));
+    }
+
+    #[test]
+    fn a_latency_that_is_taken_so_many_times_counts_as_if_each_had_been_measured() {
+        for times in [1, 2, 7, 400] {
+            let [once, at_once] = [(); 2].map(|()| EwmaEstimator::new(0.125, 2, 6));
+            for ewma in [&once, &at_once] {
+                (0..3).for_each(|_| ewma.record(Tick(1), 0.8));
+            }
+            (0..times).for_each(|_| once.record(Tick(1), 1.6));
+            at_once.record_times(Tick(1), 1.6, times);
+            let (once, all) = (once.estimate(Tick(1)).unwrap(), at_once.estimate(Tick(1)).unwrap());
+            assert!((once - all).abs() < 1e-5, "{once}, {all}");
+            assert_eq!(at_once.recorded(), 3 + u64::from(times));
+        }
+    }
+
+    #[test]
+    fn a_full_count_goes_on() {
+        let ewma = EwmaEstimator::new(0.125, 20, 6);
+        ewma.record_times(Tick(1), 0.8, u32::MAX);
+        let full = ewma.recorded();
+        ewma.record(Tick(1), 0.8);
+        assert!(ewma.recorded() != full && ewma.estimate(Tick(1)).is_some());
     }
 }

@@ -19,8 +19,8 @@ pin_project! {
     /// The future of [`Timeout`](crate::Timeout) and of [`TimeLimit::run`](crate::TimeLimit::run):
     /// the inner output, or [`Elapsed`] as its error.
     ///
-    /// Dropping it cancels the call, which is no failure of the service. How long the call had
-    /// waited by then is remembered where it is above the estimate.
+    /// Dropping it cancels the call, which is no failure of the service, and says nothing of its
+    /// latency.
     #[must_use = "futures do nothing unless they are polled"]
     pub struct ResponseFuture<F, C> {
         // None when the call was refused or given up.
@@ -63,10 +63,7 @@ where
         let Some(inner) = this.inner.as_mut().as_pin_mut() else {
             return Poll::Ready(Err(this.call.refusal().into()));
         };
-        this.call.enter();
-        let polled = inner.poll(cx);
-        this.call.leave();
-        match polled {
+        match inner.poll(cx) {
             Poll::Ready(Ok(response)) => {
                 this.call.completed(|| this.classifier.classify(Ok(&response)));
                 Poll::Ready(Ok(response))
@@ -92,6 +89,9 @@ fn poll_timer(mut timer: Pin<&mut Alarm>, call: &mut Call, cx: &mut Context<'_>)
         let Some(at) = call.wait() else { return Poll::Pending };
         timer.as_mut().set(at);
     }
+    ready!(timer.as_mut().poll(cx));
+    let Some(at) = call.go_on() else { return Poll::Ready(()) };
+    timer.as_mut().set(at);
     timer.poll(cx)
 }
 

@@ -5,6 +5,7 @@ mod call;
 mod config;
 mod error;
 mod ewma;
+mod explorers;
 mod future;
 mod layer;
 mod limit;

@@ -147,10 +147,16 @@ impl TimeLimit {
     }
 
     /// Learns from a call that was given up after `limit`, which is what [`limit`](Self::limit)
-    /// said when it began. Where the rule is RFC 6298, only the expiry of the current limit,
-    /// exactly as `limit` says it, doubles it.
+    /// said when it began.
+    ///
+    /// It is no sample: the next exploration that is answered speaks for it too. Explorations are
+    /// calls that this limit runs; where all calls are measured elsewhere there are none, and the
+    /// limit would not get over a step in latency. Switch them off there, with
+    /// [`explore(false)`](crate::MultipleOf::explore), and each expiry doubles the limit. Where the
+    /// rule is RFC 6298, only the expiry of the current limit, exactly as `limit` says it, doubles
+    /// it.
     pub fn record_timeout(&self, limit: Duration) {
-        self.shared.timeout(CLOCK.now(), limit);
+        self.shared.unexplored(CLOCK.now(), limit);
     }
 
     /// This thread's handle for one call.

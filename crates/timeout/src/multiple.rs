@@ -1,33 +1,26 @@
 //! A limit that is a multiple of an estimate, and how it gets out of the death spiral.
 //!
-//! A call that times out is a censored sample: its latency is *above* its limit, by an unknown
-//! amount. An estimate that leaves such calls out learns only from calls that were quick enough,
-//! and after a step in latency there are none: it never moves again. An estimate that takes the
-//! limit itself for the latency does not move at a factor of one. So a timed-out call enters the
-//! estimate one step above its limit; and because a quantile moves late, the [`Peak`] bridges the
-//! time until it does.
+//! Only answers are samples. A call that expires has a latency *above* its limit, by an unknown
+//! amount: whatever an estimate takes in its place is invented, and where a few calls in a hundred
+//! hang, the inventions become the quantile. But an estimate that learns from answers within the
+//! limit alone never recovers from a step in latency, and spirals down where the tail is heavy. So
+//! a few calls are let go on beyond their limit, as the [`Explorers`] say, and what they find is
+//! recorded for all that were not. Because a quantile moves late, the [`Peak`] bridges the time
+//! until it does: it holds what the explorer's answer asks for.
 //!
-//! What one timeout can do is bounded: the peak doubles, and the step above the limit, times the
-//! factor, is kept to two and a quarter. Two timeouts apart in a hundred calls, where a quantile of
-//! 99 % just sees them, leave the limit within two and a half times what it was. Two in a row
-//! double it twice, since nothing tells them from the first two of a step; successes take that
-//! back.
+//! Without explorers, where the user has switched them off, the peak does it alone: each expiry
+//! doubles the limit there and then, once for all calls that expire together.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use steadfast_core::parts::{Bounds, LatencyQuantile, Tick};
+use steadfast_core::parts::{Bounds, Dated, LatencyQuantile, Tick};
 
 use crate::{
     ewma::EwmaEstimator,
-    peak::{Peak, Success},
+    explorers::{Expiry, Exploration, Explorers},
+    peak::{LEAST_ROOM, Peak, Success},
+    sync::{AtomicU64, Ordering},
 };
-
-/// A timed-out call is taken to have lasted an eighth longer than its limit: two buckets of the
-/// histogram, enough to move a limit whose factor is one.
-const STEP: f64 = 1.125;
-/// One timed-out call, as the estimate, makes the limit at most this many times what it was. It
-/// takes the place of the step where the factor is above two.
-const MOST_GROWTH: f64 = 2.25;
 
 /// Where the estimate comes from.
 #[derive(Debug)]
@@ -41,6 +34,20 @@ impl Source {
         match self {
             Self::Quantile(quantile) => quantile.record(tick, nanos(seconds)),
             Self::Ewma(ewma) => ewma.record(tick, seconds),
+        }
+    }
+
+    fn record_times(&self, tick: Tick, seconds: f64, times: u32) {
+        match self {
+            Self::Quantile(quantile) => quantile.record_times(tick, nanos(seconds), times),
+            Self::Ewma(ewma) => ewma.record_times(tick, seconds, times),
+        }
+    }
+
+    fn recorded(&self) -> u64 {
+        match self {
+            Self::Quantile(quantile) => quantile.recorded(),
+            Self::Ewma(ewma) => ewma.recorded(),
         }
     }
 
@@ -69,6 +76,10 @@ pub(crate) struct Multiple {
     /// How many ticks make a window.
     window: u32,
     peak: Peak,
+    /// The last estimate while calls expire: [`Dated`].
+    kept: AtomicU64,
+    /// None when they are switched off.
+    explorers: Option<Explorers>,
 }
 
 impl Multiple {
@@ -79,7 +90,14 @@ impl Multiple {
         cold_start: Duration,
         window: u32,
     ) -> Self {
-        Self { source, factor, bounds, cold_start, window, peak: Peak::new() }
+        let explorers = Some(Explorers::new(bounds.ceiling, window));
+        let (peak, kept) = (Peak::new(), AtomicU64::new(Dated::NONE.to_bits()));
+        Self { source, factor, bounds, cold_start, window, peak, kept, explorers }
+    }
+
+    /// With no call let go on beyond its limit.
+    pub(crate) fn without_explorers(self) -> Self {
+        Self { explorers: None, ..self }
     }
 
     /// The limit of a call that begins to wait at `tick`.
@@ -91,10 +109,11 @@ impl Multiple {
         }
     }
 
-    /// A call succeeded after it had waited for `latency`.
+    /// A call succeeded within its limit, after it had waited for `latency`.
     pub(crate) fn success(&self, tick: Tick, latency: Duration) {
         let latency = latency.as_secs_f64();
         self.source.record(tick, latency);
+        self.answered();
         if self.peak.seconds(tick, self.window).is_some() {
             let (ordinary, ceiling) = (self.ordinary(tick), self.bounds.ceiling.as_secs_f64());
             self.peak.follow(
@@ -105,37 +124,74 @@ impl Multiple {
         }
     }
 
-    /// A call did not end within `limit`.
-    pub(crate) fn timeout(&self, tick: Tick, limit: Duration) {
-        let limit = limit.as_secs_f64();
-        self.source.record(tick, limit * self.step());
-        self.peak.raise(tick, self.window, (2.0 * limit).min(self.bounds.ceiling.as_secs_f64()));
-    }
-
-    /// A call succeeded, but only after its `limit`: the process stood still and did not poll the
-    /// timer in time. By how much the answer was late is the pause of the process; of the service
-    /// it says what a timeout would have said.
-    pub(crate) fn late(&self, tick: Tick, limit: Duration) {
-        self.source.record(tick, limit.as_secs_f64() * self.step());
-    }
-
-    /// The caller gave up a call that had waited for `waited`, which is a lower bound of its
-    /// latency. It enters the estimate only where the estimate is below it.
-    pub(crate) fn interrupted(&self, tick: Tick, waited: Duration) {
-        let waited = waited.as_secs_f64();
-        if let Some(estimate) = self.source.estimate(tick).filter(|&estimate| waited > estimate) {
-            self.source.record(tick, (waited * self.step()).max(estimate));
+    /// The service has answered, but how soon is not known: the process stood still, and found the
+    /// answer after the limit. That is no sample, and ends a row of expiries.
+    pub(crate) fn answered(&self) {
+        if let Some(explorers) = &self.explorers {
+            explorers.answered();
         }
     }
 
-    /// The estimate in seconds, once there are enough samples.
+    /// A call has waited for its limit: whether it may go on.
+    pub(crate) fn expired(&self, expiry: &Expiry) -> Option<Exploration> {
+        self.keep(expiry.tick);
+        let current = self.limit(expiry.tick);
+        let Some(explorers) = &self.explorers else {
+            self.double(expiry.tick, expiry.limit.min(current));
+            return None;
+        };
+        explorers.expired(expiry, current, self.source.recorded())
+    }
+
+    /// A call that could not go on did not end within `limit`.
+    pub(crate) fn unexplored(&self, tick: Tick, limit: Duration) {
+        self.keep(tick);
+        match &self.explorers {
+            Some(explorers) => explorers.unexplored(tick, limit),
+            None => self.double(tick, limit.min(self.limit(tick))),
+        }
+    }
+
+    /// An explorer has ended after `waited` in all, and gives its place back.
+    pub(crate) fn ended(&self, exploration: &Exploration, waited: Duration) {
+        if let Some(explorers) = &self.explorers {
+            explorers.ended(exploration, waited);
+        }
+    }
+
+    /// An explorer has waited in vain for as long as it may.
+    pub(crate) fn in_vain(&self, exploration: &Exploration, now: Instant) {
+        if let Some(explorers) = &self.explorers {
+            explorers.in_vain(exploration, now);
+        }
+    }
+
+    /// An explorer that has ended had succeeded after `latency`.
+    pub(crate) fn found(&self, tick: Tick, latency: Duration) {
+        let (latency, ceiling) = (latency.as_secs_f64(), self.bounds.ceiling.as_secs_f64());
+        if let Some(explorers) = &self.explorers {
+            explorers.found(self.source.recorded(), |weight| {
+                self.source.record_times(tick, latency, weight);
+                self.source.recorded()
+            });
+        }
+        let asked = latency * self.factor.max(LEAST_ROOM);
+        self.peak.raise(tick, self.window, asked.min(ceiling));
+    }
+
+    /// The estimate in seconds, once there are enough samples, and for as long as calls expire.
     pub(crate) fn estimate(&self, tick: Tick) -> Option<f64> {
-        self.source.estimate(tick)
+        self.source.estimate(tick).or_else(|| self.kept().seconds(tick, self.window))
     }
 
     /// How many samples the estimate rests on.
     pub(crate) fn samples(&self, tick: Tick) -> u64 {
         self.source.samples(tick)
+    }
+
+    /// How many explorations have begun.
+    pub(crate) fn explorations(&self) -> u64 {
+        self.explorers.as_ref().map_or(0, Explorers::begun)
     }
 
     /// The held seconds.
@@ -145,13 +201,28 @@ impl Multiple {
 
     /// The limit without the peak and the bounds, in seconds.
     fn ordinary(&self, tick: Tick) -> f64 {
-        self.source
-            .estimate(tick)
-            .map_or(self.cold_start.as_secs_f64(), |estimate| estimate * self.factor)
+        self.estimate(tick).map_or(self.cold_start.as_secs_f64(), |estimate| estimate * self.factor)
     }
 
-    fn step(&self) -> f64 {
-        STEP.min(MOST_GROWTH / self.factor)
+    /// Keeps the estimate for another window: in silence its samples age out, and the cold start,
+    /// which may be many times the limit, would come back.
+    fn keep(&self, tick: Tick) {
+        let kept = self.kept();
+        let fresh = self.source.estimate(tick);
+        if let Some(estimate) = fresh.or_else(|| kept.seconds(tick, self.window)) {
+            // Relaxed: the word carries all there is to know. Of two threads the later one wins,
+            // and both have seen an estimate of this window.
+            self.kept.store(kept.renewed(tick, estimate).to_bits(), Ordering::Relaxed);
+        }
+    }
+
+    fn kept(&self) -> Dated {
+        Dated::from_bits(self.kept.load(Ordering::Relaxed))
+    }
+
+    fn double(&self, tick: Tick, limit: Duration) {
+        let doubled = (2.0 * limit.as_secs_f64()).min(self.bounds.ceiling.as_secs_f64());
+        self.peak.raise(tick, self.window, doubled);
     }
 }
 
@@ -170,6 +241,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::shared::CLOCK;
 
     const MS: Duration = Duration::from_millis(1);
     const BOUNDS: Bounds = Bounds::new(Duration::from_millis(10), Duration::from_secs(5));
@@ -191,14 +263,20 @@ mod tests {
 
     /// One call of `latency`: whether it succeeded.
     fn call(multiple: &Multiple, tick: u64, latency: Duration) -> bool {
-        let limit = multiple.limit(Tick(tick));
-        let succeeds = latency <= limit;
-        if succeeds {
-            multiple.success(Tick(tick), latency);
-        } else {
-            multiple.timeout(Tick(tick), limit);
+        let (limit, tick, now) = (multiple.limit(Tick(tick)), Tick(tick), CLOCK.now());
+        if latency <= limit {
+            multiple.success(tick, latency);
+            return true;
         }
-        succeeds
+        let expiry = Expiry { tick, now, limit, waited: limit, most: Duration::MAX };
+        let Some(exploration) = multiple.expired(&expiry) else { return false };
+        if latency <= exploration.until {
+            multiple.ended(&exploration, latency);
+            multiple.found(tick, latency);
+            return true;
+        }
+        multiple.in_vain(&exploration, now);
+        false
     }
 
     fn settled(multiple: Multiple) -> Multiple {
@@ -299,7 +377,7 @@ mod tests {
         for gap in [6, 1000, 1 << 20, 1 << 31, (1 << 31) + 1, 3 << 30, (1 << 32) + 1000, 5 << 31] {
             for multiple in [settled(quantile(2.0)), settled(ewma(2.0))] {
                 let limit = multiple.limit(Tick(1));
-                multiple.timeout(Tick(1), limit);
+                multiple.unexplored(Tick(1), limit);
                 assert_eq!(multiple.limit(Tick(1 + gap)), 1000 * MS, "{gap} ticks later");
                 (0..20).for_each(|_| assert!(call(&multiple, 1 + gap, 300 * MS)));
                 assert!(multiple.limit(Tick(1 + gap)) < 700 * MS, "{gap} ticks later");
@@ -318,37 +396,6 @@ mod tests {
         );
         assert!((0..6).any(|_| call(&multiple, 1, 500 * MS)));
         assert!((0..500).all(|_| call(&multiple, 1, 500 * MS)), "and stays while it is cold");
-    }
-
-    #[test]
-    fn an_interrupted_call_is_a_lower_bound_only_above_the_estimate() {
-        let multiple = settled(quantile(2.0));
-        let (limit, samples) = (multiple.limit(Tick(1)), multiple.samples(Tick(1)));
-        (0..10).for_each(|_| multiple.interrupted(Tick(1), 40 * MS));
-        assert_eq!(
-            (multiple.limit(Tick(1)), multiple.samples(Tick(1))),
-            (limit, samples),
-            "shorter ones say nothing"
-        );
-        (0..10).for_each(|_| multiple.interrupted(Tick(1), 80 * MS));
-        assert!(multiple.limit(Tick(1)) > 160 * MS);
-        assert!(
-            multiple.samples(Tick(1)) < samples + 10,
-            "once the estimate has passed them, they say nothing either"
-        );
-    }
-
-    #[test]
-    fn a_pause_of_the_process_itself_does_not_send_the_limit_to_the_ceiling() {
-        for factor in FACTORS {
-            let multiple = settled(quantile(factor));
-            let limit = multiple.limit(Tick(1));
-            (0..50).for_each(|_| multiple.late(Tick(1), limit));
-            assert!(
-                multiple.limit(Tick(1)).as_secs_f64() <= 2.5 * limit.as_secs_f64(),
-                "factor {factor}: {limit:?}"
-            );
-        }
     }
 
     #[test]
@@ -395,8 +442,10 @@ mod tests {
                     prop_assert!(BOUNDS.floor <= limit && limit <= BOUNDS.ceiling);
                     match what {
                         0 => multiple.success(Tick(tick), Duration::from_nanos(nanos)),
-                        1 => multiple.timeout(Tick(tick), limit),
-                        _ => multiple.interrupted(Tick(tick), Duration::from_nanos(nanos)),
+                        1 => multiple.unexplored(Tick(tick), limit),
+                        _ => {
+                            call(&multiple, tick, Duration::from_nanos(nanos));
+                        }
                     }
                 }
             }

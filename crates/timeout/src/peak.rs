@@ -1,10 +1,10 @@
-//! What a timeout teaches at once: a peak that is held.
+//! What one call teaches at once: a peak that is held.
 //!
 //! A quantile of a window moves only when enough of the window has changed. After a step in latency
-//! every call would time out until then, and a call that times out has no latency to learn from:
-//! the death spiral. So a timeout doubles the limit there and then, and the doubled limit is
-//! *held*. It shrinks by a sixteenth with each success, never below what that success would ask
-//! for, and is dropped once the ordinary limit has caught up with it.
+//! every call would time out until then. So what the first explorer's answer asks for is *held*
+//! there and then; without explorers, twice the limit that a call expired at. It shrinks by a
+//! sixteenth with each success, never below what that success would ask for, and is dropped once
+//! the ordinary limit has caught up with it.
 //!
 //! Raising is a maximum, not a product: a hundred calls with one limit that expire together double
 //! it once. A peak that no call has touched for a whole window is out of date like any sample.
@@ -15,9 +15,8 @@ use crate::sync::{AtomicU64, Ordering};
 
 /// With a factor of one a held limit would sit on the very latency it has seen; the next call is a
 /// little slower and times out again. An eighth is the room TCP's own estimator leaves least.
-const LEAST_ROOM: f64 = 1.125;
-/// A held peak loses a tenth in two successes and half of it in eleven: slow beside one doubling
-/// for each timeout.
+pub(crate) const LEAST_ROOM: f64 = 1.125;
+/// A held peak loses a tenth in two successes and half of it in eleven: slow beside what raises it.
 const SHRINK: f64 = 15.0 / 16.0;
 
 /// A number of seconds and the tick it was last touched at, in one word. Zero: nothing is held.

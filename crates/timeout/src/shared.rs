@@ -6,13 +6,14 @@ use std::{
 };
 
 use steadfast_core::{
-    TimeSource,
+    Deadline, TimeSource,
     parts::{Buckets, QuantileConfig, Tick, Ticks},
 };
 
 use crate::{
     config::{Kind, MultipleRule, Settings},
     ewma::EwmaEstimator,
+    explorers::{Expiry, Exploration},
     multiple::{Multiple, Source},
     rfc6298::Rfc6298Estimator,
     snapshot::LimitSnapshot,
@@ -79,40 +80,84 @@ impl Shared {
         }
     }
 
-    /// A call succeeded, but only after its `limit`: its latency is the pause of this process, and
+    /// A call succeeded, but only after its limit: its latency is the pause of this process, and
     /// no sample. To RFC 6298 it is nothing at all, for the timer that would have doubled the limit
     /// has not fired.
-    pub(crate) fn late(&self, now: Instant, limit: Duration) {
-        if let Some((multiple, tick)) = self.multiple(now) {
-            multiple.late(tick, limit);
+    pub(crate) fn late(&self) {
+        if let Estimator::Multiple(multiple, _) = &self.estimator {
+            multiple.answered();
         }
     }
 
-    /// A call did not end within `limit`.
-    pub(crate) fn timeout(&self, now: Instant, limit: Duration) {
+    /// A call has waited for `limit` since `since`, and may wait for `most` in all by its deadline:
+    /// whether it may go on.
+    pub(crate) fn expired(
+        &self,
+        since: Instant,
+        limit: Duration,
+        most: Duration,
+    ) -> Option<Exploration> {
+        // A timer fires at its instant or a little later, unless the process stood still.
+        let now = Deadline::after(since, limit).instant();
+        match &self.estimator {
+            Estimator::Fixed(_) => None,
+            Estimator::Multiple(multiple, ticks) => {
+                let waited = CLOCK.now().saturating_duration_since(since);
+                multiple.expired(&Expiry { tick: ticks.at(now), now, limit, waited, most })
+            }
+            Estimator::Rfc6298(rfc) => {
+                rfc.timeout(limit);
+                None
+            }
+        }
+    }
+
+    /// A call that is measured elsewhere did not end within `limit`.
+    pub(crate) fn unexplored(&self, now: Instant, limit: Duration) {
         if let Some((multiple, tick)) = self.multiple(now) {
-            multiple.timeout(tick, limit);
+            multiple.unexplored(tick, limit);
         } else if let Estimator::Rfc6298(rfc) = &self.estimator {
             rfc.timeout(limit);
         }
     }
 
-    /// A call was given up, by no fault of its own, after it had waited for `waited`.
-    pub(crate) fn interrupted(&self, now: Instant, waited: Duration) {
+    /// An explorer has ended after `waited`, and gives its place back.
+    pub(crate) fn explorer_ended(&self, exploration: &Exploration, waited: Duration) {
+        if let Estimator::Multiple(multiple, _) = &self.estimator {
+            multiple.ended(exploration, waited);
+        }
+    }
+
+    /// An explorer has waited in vain for as long as it may.
+    pub(crate) fn explorer_in_vain(&self, now: Instant, exploration: &Exploration) {
+        if let Estimator::Multiple(multiple, _) = &self.estimator {
+            multiple.in_vain(exploration, now);
+        }
+    }
+
+    /// An explorer that has ended had succeeded after `latency`.
+    pub(crate) fn explorer_found(&self, now: Instant, latency: Duration) {
         if let Some((multiple, tick)) = self.multiple(now) {
-            multiple.interrupted(tick, waited);
+            multiple.found(tick, latency);
         }
     }
 
     pub(crate) fn snapshot(&self, now: Instant) -> LimitSnapshot {
         let limit = self.limit(now);
         let seconds = |seconds| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-        let mut snapshot =
-            LimitSnapshot { limit, estimate: None, samples: 0, held: None, doublings: 0 };
+        let mut snapshot = LimitSnapshot {
+            limit,
+            estimate: None,
+            samples: 0,
+            held: None,
+            explorations: 0,
+            doublings: 0,
+        };
         if let Some((multiple, tick)) = self.multiple(now) {
             snapshot.estimate = multiple.estimate(tick).map(seconds);
             snapshot.samples = multiple.samples(tick);
             snapshot.held = multiple.held(tick).map(seconds);
+            snapshot.explorations = multiple.explorations();
         } else if let Estimator::Rfc6298(rfc) = &self.estimator {
             snapshot.estimate = rfc.srtt().map(seconds);
             snapshot.doublings = rfc.doublings();
@@ -143,7 +188,7 @@ impl Estimator {
     }
 
     fn multiple(rule: MultipleRule, buckets: Buckets) -> Self {
-        let MultipleRule { kind, estimate, factor, .. } = rule;
+        let MultipleRule { kind, estimate, factor, explore, .. } = rule;
         let window = buckets.number();
         let source = match kind {
             Kind::Quantile(quantile) => {
@@ -154,6 +199,7 @@ impl Estimator {
             }
         };
         let multiple = Multiple::new(source, factor, estimate.bounds, rule.cold_start(), window);
+        let multiple = if explore { multiple } else { multiple.without_explorers() };
         Self::Multiple(multiple, Ticks::start(CLOCK, buckets))
     }
 }

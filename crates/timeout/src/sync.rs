@@ -1,6 +1,12 @@
-//! The atomics, or loom's model of them.
+//! The atomics and the lock, or loom's models of them.
 
 #[cfg(steadfast_loom)]
-pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
+pub(crate) use loom::sync::{
+    Mutex,
+    atomic::{AtomicU64, Ordering},
+};
 #[cfg(not(steadfast_loom))]
-pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+pub(crate) use std::sync::{
+    Mutex,
+    atomic::{AtomicU64, Ordering},
+};

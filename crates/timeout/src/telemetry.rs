@@ -36,11 +36,40 @@ impl Labels for Outcome {
     }
 }
 
+/// How an exploration ended: the closed set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Explored {
+    /// With the answer.
+    Answered,
+    /// Without, after all the time it had.
+    InVain,
+    /// By its caller, its deadline, or a failure: it says nothing.
+    Interrupted,
+}
+
+impl Labels for Explored {
+    const KEY: &'static str = "outcome";
+    const ALL: &'static [Self] = &[Self::Answered, Self::InVain, Self::Interrupted];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::InVain => "in_vain",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
 /// A limit's name, and what is counted under it.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
     name: Arc<str>,
     calls: Counters<Outcome>,
+    explorations: Counters<Explored>,
     limit: Option<OwnedGauge>,
 }
 
@@ -53,6 +82,11 @@ impl Telemetry {
             || OwnedGauge::new("steadfast_timeout_limit_seconds", "timeout", Arc::clone(&name));
         Self {
             calls: Counters::new("steadfast_timeout_calls_total", "timeout", Arc::clone(&name)),
+            explorations: Counters::new(
+                "steadfast_timeout_explorations_total",
+                "timeout",
+                Arc::clone(&name),
+            ),
             limit: gauge.then(limit),
             name,
         }
@@ -67,14 +101,20 @@ impl Telemetry {
         self.calls.increment(outcome);
     }
 
+    pub(crate) fn explored(&self, outcome: Explored) {
+        self.explorations.increment(outcome);
+    }
+
     /// One debug event. The request is not in it.
     #[cfg_attr(
         not(feature = "tracing"),
         expect(unused_variables, reason = "nothing is said without the feature")
     )]
-    pub(crate) fn timed_out(&self, limit: Duration) {
+    pub(crate) fn timed_out(&self, limit: Duration, explored: Duration) {
         #[cfg(feature = "tracing")]
-        tracing::debug!(target: "steadfast::timeout", timeout = &*self.name, ?limit, "no answer within the limit");
+        let explored = (!explored.is_zero()).then(|| tracing::field::debug(explored));
+        #[cfg(feature = "tracing")]
+        tracing::debug!(target: "steadfast::timeout", timeout = &*self.name, ?limit, explored, "no answer within the limit");
     }
 
     /// The limit calls now start with; `limit` is asked only where it is shown.

@@ -31,6 +31,8 @@ const PARTS: u64 = 1 << PARTS_BITS;
 pub(crate) const BUCKETS: usize = 1 + (((HIGHEST_BITS - LOWEST_BITS) as usize) << PARTS_BITS);
 /// A count stays here: two thousand million in one bucket of one slice.
 const MOST: u32 = 1 << 31;
+/// And grows by no more at once: half of the room above it, so that two threads may do it together.
+const MOST_TIMES: u32 = 1 << 30;
 /// Set in a tag while its slice is being cleared, which makes it newer than any tick.
 const CLEARING: u64 = 1 << 63;
 
@@ -52,8 +54,9 @@ impl Histogram {
         Self { slices: (0..slices).map(|_| Slice::new(BUCKETS)).collect() }
     }
 
-    /// Counts one latency at `tick`, unless what stands on its place is newer or being cleared.
-    pub(crate) fn record(&self, tick: Tick, nanos: u64) {
+    /// Counts one latency so many times at `tick`, unless what stands on its place is newer or
+    /// being cleared.
+    pub(crate) fn record(&self, tick: Tick, nanos: u64, times: u32) {
         let slice = &self.slices[self.place(tick)];
         if !slice.claim(tick) {
             return;
@@ -61,7 +64,7 @@ impl Histogram {
         let count = &slice.counts[bucket_of(nanos)];
         if count.load(Ordering::Relaxed) < MOST {
             // Relaxed: a count publishes nothing else.
-            count.fetch_add(1, Ordering::Relaxed);
+            count.fetch_add(times.min(MOST_TIMES), Ordering::Relaxed);
         }
     }
 
@@ -200,7 +203,7 @@ mod tests {
         ) {
             let histogram = Histogram::new(3);
             for (n, &sample) in samples.iter().enumerate() {
-                histogram.record(Tick(n as u64 % 3), sample);
+                histogram.record(Tick(n as u64 % 3), sample, 1);
             }
             let mut sorted = samples;
             sorted.sort_unstable();
@@ -222,7 +225,7 @@ mod tests {
             for step in steps {
                 tick += step;
                 list.push(tick);
-                histogram.record(Tick(tick), 5000);
+                histogram.record(Tick(tick), 5000, 1);
                 let naive = list.iter().filter(|&&at| tick - at < u64::from(slices)).count() as u64;
                 prop_assert_eq!(quantile(&histogram.counts(Tick(tick)), 0.5).0, naive);
             }
@@ -238,18 +241,18 @@ mod tests {
     #[test]
     fn a_sample_older_than_its_slice_is_dropped() {
         let histogram = Histogram::new(4);
-        histogram.record(Tick(10), 5000);
-        histogram.record(Tick(6), 5000);
+        histogram.record(Tick(10), 5000, 1);
+        histogram.record(Tick(6), 5000, 1);
         assert_eq!(quantile(&histogram.counts(Tick(10)), 0.5).0, 1);
     }
 
     #[test]
     fn samples_of_many_threads_are_all_counted_once_a_slice_is_claimed() {
         let histogram = Histogram::new(2);
-        histogram.record(Tick(1), 5000);
+        histogram.record(Tick(1), 5000, 1);
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| (0..10_000).for_each(|n| histogram.record(Tick(1), n * 1000)));
+                scope.spawn(|| (0..10_000).for_each(|n| histogram.record(Tick(1), n * 1000, 1)));
             }
         });
         assert_eq!(quantile(&histogram.counts(Tick(1)), 0.5).0, 40_001);

@@ -26,25 +26,17 @@ async fn a_call_dropped_before_its_first_poll_says_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_dropped_before_the_estimate_says_nothing() {
+async fn a_call_dropped_before_its_limit_says_nothing_however_long_it_had_waited() {
     let limit = warm().await;
     let before = limit.snapshot();
-    let mut call = tokio_test::task::spawn(limit.run(never()));
-    assert!(call.poll().is_pending());
-    tokio::time::advance(40 * MS).await;
-    assert!(call.poll().is_pending());
-    drop(call);
-    assert_eq!(limit.snapshot(), before);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_interrupted_call_is_a_lower_bound() {
-    let limit = warm().await;
-    let mut call = tokio_test::task::spawn(limit.run(never()));
-    assert!(call.poll().is_pending());
-    tokio::time::advance(80 * MS).await;
-    drop(call);
-    assert_eq!(limit.snapshot().samples, 101);
+    for waited in [40, 80, 100] {
+        let mut call = tokio_test::task::spawn(limit.run(never()));
+        assert!(call.poll().is_pending());
+        tokio::time::advance(waited * MS).await;
+        assert!(call.poll().is_pending());
+        drop(call);
+        assert_eq!(limit.snapshot(), before, "{waited} ms");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -84,11 +76,11 @@ async fn a_call_dropped_after_its_end_counts_once() {
     let limit = warm().await;
     let mut call = tokio_test::task::spawn(limit.run(never()));
     assert!(call.poll().is_pending());
-    tokio::time::advance(Duration::from_secs(1)).await;
+    tokio::time::advance(Duration::from_secs(10)).await;
     assert!(call.poll().is_ready());
-    assert_eq!(limit.snapshot().samples, 101);
+    let after = limit.snapshot();
     drop(call);
-    assert_eq!(limit.snapshot().samples, 101);
+    assert_eq!(limit.snapshot(), after);
 }
 
 #[tokio::test(start_paused = true)]

@@ -225,7 +225,8 @@ async fn a_waker_is_kept_for_the_answer_and_for_the_timer() {
     // call.
     tokio::time::timeout(60 * MS, call(&service)).await.unwrap().unwrap();
     upstream.set(Answer::Never);
-    tokio::time::timeout(1100 * MS, call(&service)).await.unwrap().unwrap_err();
+    // The cold limit, and an exploration of twice that.
+    tokio::time::timeout(2100 * MS, call(&service)).await.unwrap().unwrap_err();
 }
 
 #[tokio::test(start_paused = true)]

@@ -61,7 +61,7 @@ async fn a_rule_of_ones_own_chooses_by_the_size_of_the_request() {
             tokio::time::sleep(MS * request.len() as u32).await;
             Ok::<_, BoxError>(())
         }));
-    for size in [10, 4000, 20] {
+    for size in [10, 1500, 20] {
         let _ = service.clone().oneshot(vec![0; size]).await;
     }
     assert_eq!(limits.0.map(|limit| limit.snapshot().samples), [2, 1]);
