@@ -47,7 +47,13 @@ where
 /// The outermost error of the chain that says something decides: the [`Grounds`] of a layer's
 /// refusal, a [`Sealed`] error, which may have been executed whatever is inside, a refused
 /// connection, which was never executed; with the feature `http`, a stream that an HTTP/2 peer
-/// never processed. Anything else is a transient failure that may have been executed.
+/// never processed, and a request whose body failed on its way up. Anything else is a transient
+/// failure that may have been executed.
+///
+/// **A body that fails on its way up** is [ignored](Verdict::Ignored): a client that breaks its
+/// upload off says nothing of the upstream that a proxy streams it to, and no repetition would have
+/// a whole body. hyper says that it was the body's, and so do all clients made of it (hyper-util,
+/// reqwest, tonic's channel). An upstream that closes in mid-upload has failed as ever.
 ///
 /// What is *inside* a service is not told apart from the way to it: a handler that calls another
 /// service and passes on what that one failed with has been executed all the same. Put
@@ -95,10 +101,23 @@ pub(crate) fn judge_error(error: &(dyn Error + 'static)) -> Verdict {
 /// [`Grounds`] end the search: a layer made them here, and the status below them with them. So does
 /// a [`Sealed`] error: what is below it was said to the sealed service by another one, and a seal
 /// says only that the service had begun to work.
+///
+/// A body that failed on its way up ends it as well: what is below came from the other side, such
+/// as the reset by which a client gave up its upload.
 pub(crate) fn sent_by_peer(error: &(dyn Error + 'static)) -> bool {
     causes(error)
-        .take_while(|error| !error.is::<Grounds>() && !error.is::<Sealed>())
+        .take_while(|error| {
+            !error.is::<Grounds>() && !error.is::<Sealed>() && !is_broken_upload(*error)
+        })
         .any(is_of_peer)
+}
+
+/// Whether the body of a request failed on its way up, by the source chain alone.
+///
+/// A refusal or a seal further out decides before it.
+#[cfg(feature = "tonic")]
+pub(crate) fn is_of_broken_upload(error: &(dyn Error + 'static)) -> bool {
+    causes(error).find_map(judge_link) == Some(Verdict::Ignored)
 }
 
 /// Whether one link of a chain can only have come from a peer.
@@ -122,6 +141,9 @@ fn judge_link(error: &(dyn Error + 'static)) -> Option<Verdict> {
     if let Some(grounds) = error.downcast_ref::<Grounds>() {
         return Some(Verdict::from(*grounds));
     }
+    if is_broken_upload(error) {
+        return Some(Verdict::Ignored);
+    }
     #[cfg(feature = "http")]
     if error.downcast_ref::<h2::Error>().is_some_and(never_processed) {
         return Some(Verdict::transient(Executed::No));
@@ -132,6 +154,27 @@ fn judge_link(error: &(dyn Error + 'static)) -> Option<Verdict> {
     // Other I/O errors arise while connecting as well as after sending: only this one is certain.
     let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
     error.downcast_ref().is_some_and(refused).then_some(Verdict::transient(Executed::No))
+}
+
+/// Whether one link of a chain says that the program's own side broke a request off in its body.
+///
+/// On HTTP/1, and where a body ends before its `Content-Length`, hyper gives the body's error as
+/// one of its user's. On HTTP/2 it resets the stream, and h2 gives the call just that reset. Neither
+/// is ever made of what a peer does: its resets are remote, and those of h2 itself, such as for a
+/// peer that breaks the protocol, are the library's. hyper's other errors of its user (a body that
+/// panicked, a runtime that ended below its connection) are no peer's doing either.
+#[cfg(feature = "http")]
+fn is_broken_upload(error: &(dyn Error + 'static)) -> bool {
+    let reset_here =
+        |error: &h2::Error| error.is_reset() && !error.is_remote() && !error.is_library();
+    error.downcast_ref().is_some_and(hyper::Error::is_user)
+        || error.downcast_ref().is_some_and(reset_here)
+}
+
+/// Without HTTP there is no body.
+#[cfg(not(feature = "http"))]
+const fn is_broken_upload(_: &(dyn Error + 'static)) -> bool {
+    false
 }
 
 /// RFC 9113, section 8.7: a stream reset with `REFUSED_STREAM`, or one above the last stream of a

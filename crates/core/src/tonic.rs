@@ -7,7 +7,7 @@ use tonic::{Code, Status};
 
 use crate::{
     Classify, Executed, Failure, Grounds, Pushback, Refusal, Verdict, cause,
-    classify::{judge_error, sent_by_peer},
+    classify::{is_of_broken_upload, judge_error, sent_by_peer},
     http::{Render, RespondLayer, Trailers, is_callers_deadline, is_refusal},
     status::static_status,
 };
@@ -46,6 +46,7 @@ pub fn status_of(refusal: &dyn Refusal) -> Status {
 /// | `ABORTED` with a pushback | repeatable, may have been executed: a conflict that passes |
 /// | `ABORTED` without one | permanent: the caller must begin again further out |
 /// | all others | permanent |
+/// | an error of a request body that failed on its way up, whatever its code | ignored |
 ///
 /// A status in the trailers is seen when [`CollectLayer`](crate::http::CollectLayer) stands inside
 /// the judging layer. The server's word on being asked again is read from `grpc-retry-pushback-ms`
@@ -59,8 +60,12 @@ impl<B, Err: Failure> Classify<Response<B>, Err> for GrpcClassifier {
         match outcome {
             Ok(response) => judge_response(response),
             Err(error) => match cause::<Status>(error.as_error()) {
-                // A refusal's facts say more than the status made from them.
-                Some(status) if cause::<Grounds>(error.as_error()).is_none() => {
+                // A refusal's facts say more than the status made from them, and so does a body that
+                // failed on its way up.
+                Some(status)
+                    if cause::<Grounds>(error.as_error()).is_none()
+                        && !is_of_broken_upload(error.as_error()) =>
+                {
                     judge_status(status)
                 }
                 _ => judge_error(error.as_error()),

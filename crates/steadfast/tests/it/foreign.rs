@@ -62,7 +62,7 @@ async fn a_hyper_client_keeps_its_own_error_beside_the_refusals() {
 /// reqwest's client is a service over its own request type: a few lines carry `http`'s to it and
 /// back.
 #[derive(Clone)]
-struct Reqwest(reqwest::Client);
+pub(crate) struct Reqwest(pub(crate) reqwest::Client);
 
 impl Service<Request<reqwest::Body>> for Reqwest {
     type Response = Response<reqwest::Body>;

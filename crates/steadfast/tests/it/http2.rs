@@ -20,14 +20,20 @@ const GOAWAY: u8 = 7;
 const END_STREAM_AND_HEADERS: u8 = 5;
 const INTERNAL_ERROR: u8 = 2;
 
-async fn write_frame(connection: &mut TcpStream, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+pub(crate) async fn write_frame(
+    connection: &mut TcpStream,
+    kind: u8,
+    flags: u8,
+    stream: u32,
+    payload: &[u8],
+) {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let head = [&length[1..], &[kind, flags], &stream.to_be_bytes()].concat();
     connection.write_all(&[&head, payload].concat()).await.unwrap();
 }
 
 /// The kind of the next frame, and its stream.
-async fn read_frame(connection: &mut TcpStream) -> (u8, u32) {
+pub(crate) async fn read_frame(connection: &mut TcpStream) -> (u8, u32) {
     let mut head = [0; 9];
     connection.read_exact(&mut head).await.unwrap();
     let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);

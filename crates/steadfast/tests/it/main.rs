@@ -16,4 +16,5 @@ mod own_request;
 mod quorum;
 mod reach;
 mod support;
+mod uploads;
 mod without_tower;
