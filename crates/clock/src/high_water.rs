@@ -2,7 +2,7 @@
 
 mod file;
 
-use std::{io, path::PathBuf};
+use std::{error::Error, io, path::PathBuf, sync::Arc};
 
 use crate::Timestamp;
 
@@ -30,18 +30,50 @@ pub trait HighWater: Send + Sync + 'static {
     fn store(&self, mark: Timestamp) -> Result<(), HighWaterError>;
 }
 
+impl<H: HighWater + ?Sized> HighWater for Arc<H> {
+    fn load(&self) -> Result<Option<Timestamp>, HighWaterError> {
+        (**self).load()
+    }
+
+    fn store(&self, mark: Timestamp) -> Result<(), HighWaterError> {
+        (**self).store(mark)
+    }
+}
+
+/// Such as `Box<dyn HighWater>`, where a program chooses its store when it starts.
+impl<H: HighWater + ?Sized> HighWater for Box<H> {
+    fn load(&self) -> Result<Option<Timestamp>, HighWaterError> {
+        (**self).load()
+    }
+
+    fn store(&self, mark: Timestamp) -> Result<(), HighWaterError> {
+        (**self).store(mark)
+    }
+}
+
 /// The high water could not be read or raised.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HighWaterError {
-    /// The store failed.
-    #[error("the high water could not be {action}")]
+    /// The file failed.
+    #[error("the high water in {} could not be {action}", path.display())]
     Io {
         /// What was tried: `read`, `stored` or `locked`.
         action: &'static str,
+        /// The file.
+        path: PathBuf,
         /// How it failed.
         #[source]
         source: io::Error,
+    },
+    /// A store of your own failed.
+    #[error("the high water could not be {action}")]
+    Store {
+        /// What was tried: `read` or `stored`.
+        action: &'static str,
+        /// How it failed.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
     },
     /// What is stored is not what was stored there.
     #[error("{} holds no high water: {reason}", path.display())]

@@ -78,9 +78,9 @@ impl HighWater for Memory {
         self.stores.fetch_add(1, Ordering::SeqCst);
         if self.failures.load(Ordering::SeqCst) > 0 {
             self.failures.fetch_sub(1, Ordering::SeqCst);
-            return Err(HighWaterError::Io {
+            return Err(HighWaterError::Store {
                 action: "stored",
-                source: io::Error::from(io::ErrorKind::StorageFull),
+                source: io::Error::from(io::ErrorKind::StorageFull).into(),
             });
         }
         assert!(
@@ -96,7 +96,7 @@ fn a_stamp_that_could_not_be_kept_is_not_given_out_and_the_next_event_tries_agai
     let store = Memory::default();
     store.failures.store(2, Ordering::SeqCst);
     let clock = open(store.clone());
-    assert!(matches!(clock.tick(), Err(HighWaterError::Io { action: "stored", .. })));
+    assert!(matches!(clock.tick(), Err(HighWaterError::Store { action: "stored", .. })));
     assert!(matches!(clock.update(Timestamp::MIN), Err(ClockError::HighWater(_))));
     let stamp = clock.tick().unwrap();
     assert!(stamp.to_bits() <= store.mark.load(Ordering::SeqCst));
@@ -249,10 +249,10 @@ fn garbage_in_the_file_is_an_error_and_never_a_clock_that_begins_anew() {
     open(file(directory.path())).tick().unwrap();
     let path = directory.path().join("high-water");
     let good = fs::read(&path).unwrap();
-    assert_eq!(good.len(), 24);
+    assert_eq!(good.len(), 20);
     let garbage = (0..good.len())
         .map(|cut| good[..cut].to_vec())
-        .chain([[&good[..], b"x"].concat(), vec![0; 24]]);
+        .chain([[&good[..], b"x"].concat(), vec![0; 20]]);
     let flipped = (0..good.len() * 8).map(|bit| {
         let mut bytes = good.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
@@ -282,8 +282,47 @@ fn what_a_crash_left_half_written_is_overwritten() {
 #[test]
 fn a_directory_that_is_not_there_is_an_error() {
     let directory = tempdir().unwrap();
-    let error = HighWaterFile::open(directory.path().join("missing/high-water")).unwrap_err();
+    let path = directory.path().join("missing/high-water");
+    let error = HighWaterFile::open(&path).unwrap_err();
     assert!(matches!(error, HighWaterError::Io { action: "locked", .. }), "{error}");
+    let text = format!("the high water in {} could not be locked", path.display());
+    assert_eq!(error.to_string(), text);
+}
+
+#[test]
+fn a_store_that_is_chosen_when_the_program_starts_or_is_shared_does_as_well() {
+    let directory = tempdir().unwrap();
+    let shared = Memory::default();
+    let stores: [Box<dyn HighWater>; 3] =
+        [Box::new(file(directory.path())), Box::new(Arc::new(shared.clone())), Box::new(shared)];
+    for store in stores {
+        let store: Arc<dyn HighWater> = Arc::new(store);
+        let last = open(Arc::clone(&store)).tick().unwrap();
+        assert!(store.load().unwrap() >= Some(last));
+        assert!(open(store).tick().unwrap() > last);
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_stored_or_read_is_named() {
+    let directory = tempdir().unwrap();
+    let path = directory.path().join("high-water");
+    let clock = open(file(directory.path()));
+    fs::create_dir_all(directory.path().join("high-water.high-water-new/full")).unwrap();
+    let error = clock.tick().unwrap_err();
+    assert!(
+        matches!(&error, HighWaterError::Io { action: "stored", path: named, .. } if *named == path)
+    );
+    assert_eq!(
+        error.to_string(),
+        format!("the high water in {} could not be stored", path.display())
+    );
+    fs::create_dir(&path).unwrap();
+    let error = clock.tick().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("the high water in {} could not be read", path.display())
+    );
 }
 
 /// So many days above the latest time a clock believes.

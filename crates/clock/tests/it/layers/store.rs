@@ -31,9 +31,9 @@ impl HighWater for Flaky {
 
     fn store(&self, _: Timestamp) -> Result<(), HighWaterError> {
         if self.0.load(Ordering::Relaxed) {
-            return Err(HighWaterError::Io {
+            return Err(HighWaterError::Store {
                 action: "stored",
-                source: io::ErrorKind::StorageFull.into(),
+                source: io::Error::from(io::ErrorKind::StorageFull).into(),
             });
         }
         Ok(())

@@ -142,9 +142,9 @@ impl HighWater for Unsteady {
         }
         match failure {
             None => Ok(()),
-            Some(_) => Err(HighWaterError::Io {
+            Some(_) => Err(HighWaterError::Store {
                 action: "stored",
-                source: io::ErrorKind::StorageFull.into(),
+                source: io::Error::from(io::ErrorKind::StorageFull).into(),
             }),
         }
     }
