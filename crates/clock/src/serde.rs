@@ -122,9 +122,13 @@ mod tests {
 
     #[test]
     fn garbage_is_an_error_that_says_what_was_expected() {
-        for garbage in ["7", "\"7\"", "null", "\"0000000000000000\"", "[1,2]"] {
+        for garbage in
+            ["7", "\"7\"", "null", "\"0000000000000000\"", "\"hlc-0000000000000000\"", "[1,2]"]
+        {
             assert!(serde_json::from_str::<Stamp>(garbage).is_err(), "{garbage}");
         }
+        let digits = serde_json::from_str::<Timestamp>("\"0123456789abcdef\"");
+        assert!(digits.is_err(), "as a trace has them");
         let error = serde_json::from_str::<Timestamp>("7").unwrap_err().to_string();
         assert!(error.contains("hybrid timestamp"), "{error}");
         assert!(postcard::from_bytes::<Timestamp>(&[0; 7]).is_err());

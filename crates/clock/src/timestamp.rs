@@ -101,8 +101,8 @@ impl From<Physical> for SystemTime {
 ///
 /// The order is that of [`to_bits`](Self::to_bits), of the bytes of
 /// [`to_be_bytes`](Self::to_be_bytes), and of both text forms: `2026-11-24T03:59:35.123400Z+00042`,
-/// and [`compact`](Self::compact) in 16 hexadecimal digits. [`FromStr`](std::str::FromStr) reads
-/// both.
+/// and [`compact`](Self::compact), `hlc-` and 16 hexadecimal digits. [`FromStr`](std::str::FromStr)
+/// reads both, and no other number in hexadecimal digits.
 ///
 /// If *e* happened before *f*, and both were stamped by clocks that heard of each other's messages,
 /// then the stamp of *e* is less than that of *f*. The converse does not hold. Two clocks may give

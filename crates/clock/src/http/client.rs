@@ -48,7 +48,7 @@ use crate::{Hlc, HybridClock};
 /// // A server that is decades ahead.
 /// let server = service_fn(|request: Request<()>| async move {
 ///     assert!(request.headers().contains_key("x-order"));
-///     Ok::<_, BoxError>(Response::builder().header("x-order", "f000000000000000").body(())?)
+///     Ok::<_, BoxError>(Response::builder().header("x-order", "hlc-f000000000000000").body(())?)
 /// });
 /// let response = layer.layer(server).oneshot(Request::new(())).await?;
 /// let received = response.extensions().get::<Received>().unwrap();

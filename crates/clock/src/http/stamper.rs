@@ -10,10 +10,7 @@ use super::{
     refused::StampFault,
     telemetry::{Outcome, Telemetry},
 };
-use crate::{ClockError, HybridClock, Timestamp};
-
-/// How many digits the compact form of a timestamp has.
-const DIGITS: usize = 16;
+use crate::{ClockError, HybridClock, Timestamp, text::parse_compact};
 
 /// What a layer and its services share.
 #[derive(Clone, Debug)]
@@ -96,17 +93,14 @@ fn stamps(value: &HeaderValue) -> impl Iterator<Item = Timestamp> {
     value.as_bytes().split(|&byte| byte == b',').filter_map(|part| stamp(part.trim_ascii()))
 }
 
-/// Only the compact form: the length tells it from the other one, which is longer.
+/// Only the compact form.
 fn stamp(text: &[u8]) -> Option<Timestamp> {
-    if text.len() != DIGITS {
-        return None;
-    }
-    std::str::from_utf8(text).ok()?.parse().ok()
+    parse_compact(std::str::from_utf8(text).ok()?)
 }
 
 fn value_of(stamp: Timestamp) -> HeaderValue {
-    HeaderValue::try_from(stamp.compact().to_string())
-        .expect("hexadecimal digits are a header value")
+    HeaderValue::from_bytes(&stamp.compact().to_bytes())
+        .expect("a prefix and hexadecimal digits are a header value")
 }
 
 #[cfg(test)]
@@ -116,25 +110,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_is_sixteen_digits_in_lower_case_or_several_joined_by_commas() {
+    fn a_value_is_a_prefix_and_sixteen_digits_in_lower_case_or_several_joined_by_commas() {
         let read = |text: &str| {
             stamps(&HeaderValue::from_bytes(text.as_bytes()).unwrap()).collect::<Vec<_>>()
         };
         let [one, two] = [0x0123_4567_89ab_cdef, 2].map(Timestamp::from_bits);
-        assert_eq!(read("0123456789abcdef"), [one]);
-        assert_eq!(read("0123456789abcdef, 0000000000000002"), [one, two]);
-        assert_eq!(read(",0123456789abcdef,soon,,\t0000000000000002 ,"), [one, two]);
+        assert_eq!(read("hlc-0123456789abcdef"), [one]);
+        assert_eq!(read("hlc-0123456789abcdef, hlc-0000000000000002"), [one, two]);
+        assert_eq!(read(",hlc-0123456789abcdef,soon,,\thlc-0000000000000002 ,"), [one, two]);
         for garbage in [
             "",
             ",",
-            "0123456789ABCDEF",
-            "123456789abcdef",
-            "00123456789abcdef",
-            "+123456789abcdef",
-            "-123456789abcdef",
-            "0x23456789abcdef",
-            "0123456789abcde\u{fc}",
-            "01234567 89abcdef",
+            // Of another header: a span's, a trace's, `traceparent`, `b3`, a UUID.
+            "0123456789abcdef",
+            "0af7651916cd43dd8448eb211c80319c",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1",
+            "67e55044-10b1-426f-9247-bb680e5fe0c8",
+            "hlc-0123456789ABCDEF",
+            "hlc-123456789abcdef",
+            "hlc-00123456789abcdef",
+            "hlc-+123456789abcdef",
+            "hlc--123456789abcdef",
+            "hlc-0x23456789abcdef",
+            "hlc-0123456789abcde\u{fc}",
+            "hlc-01234567 89abcdef",
+            "hlc-0123456789abcdef-0000000000000003",
             "2026-11-24T03:59:35.123400Z+00042",
         ] {
             assert_eq!(read(garbage), [], "{garbage:?}");
@@ -149,7 +150,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_read_is_what_is_written(bytes in vec(any::<u8>(), 0..40)) {
+        fn what_is_read_is_what_is_written(bytes in prop_oneof![vec(any::<u8>(), 0..40), "(hlc-)?[0-9a-fA-F+-]{15,17}".prop_map(String::into_bytes)]) {
             if let Some(read) = stamp(&bytes) {
                 let value = value_of(read);
                 prop_assert_eq!(value.as_bytes(), &bytes[..]);

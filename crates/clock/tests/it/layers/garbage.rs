@@ -10,26 +10,32 @@ use tower::{Layer, ServiceExt};
 
 use super::{Clock, MS, Peer, ahead_of, clock, received, request, stamp_in};
 
-const GARBAGE: [&str; 12] = [
+const GARBAGE: [&str; 17] = [
     "",
     "soon",
     "-1",
-    "0123456789ABCDEF",
-    "123456789abcdef",
-    "0123456789abcdef0",
-    "+123456789abcdef",
-    "0x23456789abcdef",
-    "0123456789abcde\u{fc}",
+    "hlc-0123456789ABCDEF",
+    "hlc-123456789abcdef",
+    "hlc-0123456789abcdef0",
+    "hlc-+123456789abcdef",
+    "hlc-0x23456789abcdef",
+    "hlc-0123456789abcde\u{fc}",
+    "HLC-0123456789abcdef",
     "2026-11-24T03:59:35.123400Z+00042",
     ",,",
-    "\"0123456789abcdef\"",
+    "\"hlc-0123456789abcdef\"",
+    // What other headers carry: identifiers of a span, in `traceparent`, in `b3`, and a UUID.
+    "b7ad6b7169203331",
+    "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-1",
+    "67e55044-10b1-426f-9247-bb680e5fe0c8",
 ];
 
 /// Everything that may stand in a header.
 fn value() -> impl Strategy<Value = HeaderValue> {
     let stamp =
         any::<u64>().prop_map(|bits| Timestamp::from_bits(bits).compact().to_string().into_bytes());
-    let near = "[0-9a-fA-F+, -]{0,40}".prop_map(String::into_bytes);
+    let near = "(hlc-)?[0-9a-fA-F+, -]{0,40}".prop_map(String::into_bytes);
     let bytes = prop_oneof![stamp, near, vec(any::<u8>(), 0..64), vec(32..=255_u8, 0..64)];
     bytes.prop_filter_map("no header value", |bytes| HeaderValue::from_bytes(&bytes).ok())
 }
@@ -118,7 +124,7 @@ proptest! {
         let outcome = HlcLayer::new(clock.clone()).layer(peer.service()).oneshot(asks).now_or_never().unwrap();
         // The newest stamp by a reading of its own.
         let parts = value.as_bytes().split(|&byte| byte == b',').filter_map(|part| std::str::from_utf8(part).ok());
-        let stamps = parts.map(str::trim).filter(|part| part.len() == 16).filter_map(|part| part.parse().ok());
+        let stamps = parts.map(str::trim).filter(|part| part.len() == 20).filter_map(|part| part.parse().ok());
         let newest: Option<Timestamp> = stamps.max();
         let too_far = newest.is_some_and(|newest| newest.physical() > ahead_of(&clock, 500 * MS).physical());
         prop_assert_eq!(outcome.is_err(), too_far);

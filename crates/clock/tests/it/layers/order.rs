@@ -90,7 +90,7 @@ async fn requests_side_by_side_each_keep_their_order_and_no_stamp_is_given_twice
 #[test]
 fn the_server_replaces_the_stamp_its_handler_set_and_leaves_the_request_as_it_was() {
     let (clock, remote) = (clock(), ahead_of(&clock(), 10 * MS));
-    let peer = Peer::answers("0000000000000001, 0000000000000002");
+    let peer = Peer::answers("hlc-0000000000000001, hlc-0000000000000002");
     let response =
         HlcLayer::new(clock).layer(peer.service()).oneshot(stamped(remote)).now_or_never().unwrap();
     assert_eq!(stamp_in(response.unwrap().headers()), remote.next().next());
@@ -103,7 +103,7 @@ fn the_server_replaces_the_stamp_its_handler_set_and_leaves_the_request_as_it_wa
 fn the_client_replaces_every_stamp_its_request_has() {
     let (clock, peer) = (clock(), Peer::default());
     let before = clock.tick();
-    let values = ["0000000000000001", "garbage"];
+    let values = ["hlc-0000000000000001", "garbage"];
     PropagateHlcLayer::new(clock)
         .layer(peer.service())
         .oneshot(request(&values))

@@ -95,7 +95,7 @@ fn a_request_that_cannot_be_stamped_is_refused_before_the_call_on_either_side() 
             .unwrap(),
         ignores
             .layer(peer.service())
-            .oneshot(request(&["ffffffffffffffff"]))
+            .oneshot(request(&["hlc-ffffffffffffffff"]))
             .now_or_never()
             .unwrap(),
         client.oneshot(request(&[])).now_or_never().unwrap(),
