@@ -8,16 +8,29 @@ use crate::{ClockError, DriftTooLarge, Physical};
 
 /// A request or its answer could not be stamped, and goes no further.
 ///
-/// | fault | HTTP | gRPC | when to come back |
-/// |---|---|---|---|
-/// | [`TooFarAhead`](StampFault::TooFarAhead) | 422 | `INVALID_ARGUMENT` | with the same stamp after its [`excess`](DriftTooLarge::excess); never with one beyond [`Physical::LIMIT`] |
-/// | [`NotStored`](StampFault::NotStored) | 503 | `UNAVAILABLE` | unknown |
+/// | fault | HTTP | gRPC | executed | when to come back |
+/// |---|---|---|---|---|
+/// | a request [too far ahead](StampFault::TooFarAhead) | 503 | `UNAVAILABLE` | no | after its [`excess`](DriftTooLarge::excess), at most 2 s |
+/// | one beyond [`Physical::LIMIT`] | 422 | `INVALID_ARGUMENT` | no | never |
+/// | an answer too far ahead, however far | 503 | `UNAVAILABLE` | perhaps | unknown |
+/// | [`NotStored`](StampFault::NotStored) | 503 | `UNAVAILABLE` | a request: no; an answer: perhaps | unknown |
 ///
-/// A sender whose clock counts in place, because it has heard of one that is ahead, is believed
-/// after that time. One whose wall clock is ahead is not: its stamps go on with it.
+/// **Whose fault it is.** A stamp too far ahead shows that two clocks differ, and not which of them
+/// is wrong; a node cannot judge itself. So the node that refuses a *request* says that it is
+/// unavailable: where its own clock is behind, by seconds or, restored from an image, by years,
+/// breakers and balancers turn to other nodes; where the sender's is ahead, all nodes refuse it,
+/// and what opens are its own circuits. Only a stamp beyond [`Physical::LIMIT`], in the year 2860,
+/// which no clock gives out, is the request's fault. A client that drops an *answer* holds the peer
+/// for unavailable likewise; one that is itself behind opens its circuits to all that are right.
 ///
-/// It says whether the request may have been executed: it certainly was not when the request itself
-/// could not be stamped, and it may have been when the answer could not.
+/// **When to come back.** A sender whose clock counts in place, because it has heard of one that is
+/// ahead, is believed after the excess. One whose wall clock is ahead is not, nor does a wall clock
+/// that is behind catch up by itself. So no more than 2 s is named, which is what a retry waits for
+/// by default: one that was told to wait longer would give up, and not go to another node. The next
+/// answer of a peer has another stamp, so of answers no time is named.
+///
+/// A gateway that forwards the header as it came lets one sender open the circuits of all: strip
+/// it, or let a [`PropagateHlcLayer`](crate::PropagateHlcLayer) replace it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{fault}")]
 #[non_exhaustive]
@@ -33,7 +46,8 @@ pub struct StampRefused {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StampFault {
-    /// The stamp it carries is too far ahead of this node's wall clock to be believed.
+    /// The stamp it carries is too far ahead of this node's wall clock to be believed: the sender's
+    /// clock is wrong, or this node's.
     #[error("{0}")]
     TooFarAhead(DriftTooLarge),
     /// The clock is a [`PersistentHlc`](crate::PersistentHlc), and its high water could not be
@@ -48,17 +62,21 @@ impl StampRefused {
     pub const fn before_the_call(fault: StampFault) -> Self {
         Self {
             fault,
-            grounds: Grounds::not_executed(fault.kind()).with_retry_after(fault.retry_after()),
+            grounds: match fault {
+                StampFault::TooFarAhead(drift) if drift.is_beyond_the_limit() => {
+                    Grounds::not_executed(RefusalKind::Unacceptable)
+                }
+                StampFault::TooFarAhead(drift) => Grounds::not_executed(RefusalKind::Unavailable)
+                    .with_retry_after(Some(at_most(drift.excess, LONGEST))),
+                StampFault::NotStored => Grounds::not_executed(RefusalKind::Unavailable),
+            },
         }
     }
 
     /// The answer could not be stamped, and was dropped.
     #[must_use]
     pub const fn after_the_call(fault: StampFault) -> Self {
-        Self {
-            fault,
-            grounds: Grounds::maybe_executed(fault.kind()).with_retry_after(fault.retry_after()),
-        }
+        Self { fault, grounds: Grounds::maybe_executed(RefusalKind::Unavailable) }
     }
 }
 
@@ -68,23 +86,17 @@ impl Refusal for StampRefused {
     }
 }
 
-impl StampFault {
-    const fn kind(self) -> RefusalKind {
-        match self {
-            Self::TooFarAhead(_) => RefusalKind::Unacceptable,
-            Self::NotStored => RefusalKind::Unavailable,
-        }
-    }
+/// The longest wait that a retry obeys by default. More than that would make it give up.
+const LONGEST: Duration = Duration::from_secs(2);
 
-    const fn retry_after(self) -> Option<Duration> {
-        match self {
-            Self::TooFarAhead(DriftTooLarge { remote, excess })
-                if remote.physical().grains() <= Physical::LIMIT.grains() =>
-            {
-                Some(excess)
-            }
-            _ => None,
-        }
+const fn at_most(length: Duration, bound: Duration) -> Duration {
+    if length.as_nanos() > bound.as_nanos() { bound } else { length }
+}
+
+impl DriftTooLarge {
+    /// Whether no clock gives out such a stamp: it is never accepted.
+    const fn is_beyond_the_limit(&self) -> bool {
+        self.remote.physical().grains() > Physical::LIMIT.grains()
     }
 }
 
@@ -117,7 +129,7 @@ mod tests {
         assert_eq!(
             cause::<Grounds>(&refused),
             Some(
-                &Grounds::not_executed(RefusalKind::Unacceptable)
+                &Grounds::not_executed(RefusalKind::Unavailable)
                     .with_retry_after(Some(drift.excess))
             )
         );

@@ -26,7 +26,7 @@ use crate::{Hlc, HybridClock};
 /// | the request carries | the clock | |
 /// |---|---|---|
 /// | a stamp | [updates](HybridClock::update) | |
-/// | none, or nothing that can be read | [ticks](HybridClock::tick) | no caller fails by garbage |
+/// | none, or nothing that can be read | [ticks](HybridClock::tick) | no caller fails by garbage; counted `malformed` |
 /// | several, in one value with commas or in more | updates with the newest that can be read | |
 /// | a stamp too far ahead | adopts nothing | [refused](StampRefused), or [ignored](crate::TooFarAhead) and ticked |
 ///
@@ -34,6 +34,9 @@ use crate::{Hlc, HybridClock};
 /// for the call, such as a permit of a concurrency limit, stays with the handle until its next call
 /// or its drop. Refusals and other errors of the service carry no stamp. A future that is dropped
 /// leaves the clock with the stamps it has given out, which harms nothing.
+///
+/// **Where it stands.** Outside of breakers and detectors on the server: a refusal says that this
+/// node is unavailable, which others are to count, and nothing of the service behind the layer.
 ///
 /// **Who may send a stamp.** Every sender of the header can push this clock ahead of its wall
 /// clock, by up to [`max_drift`](crate::HlcConfig::max_drift). Use the layer between nodes that

@@ -1,11 +1,15 @@
 //! Stamps that are not to be believed.
 
+use std::time::Duration;
+
 use futures::FutureExt;
 use steadfast_clock::{
-    DriftTooLarge, HlcLayer, PropagateHlcLayer, Propagation, StampFault, StampRefused, Timestamp,
-    TooFarAhead,
+    DriftTooLarge, HlcLayer, Physical, PropagateHlcLayer, Propagation, StampFault, StampRefused,
+    Timestamp, TooFarAhead,
 };
-use steadfast_core::{Executed, Grounds, Refusal, RefusalKind, cause};
+use steadfast_core::{
+    Classify, DefaultClassifier, Executed, Grounds, Refusal, RefusalKind, Verdict, cause,
+};
 use tower::{Layer, ServiceExt};
 
 use super::{MS, Peer, ahead_of, clock, received, refusal, request, stamp_in, stamped};
@@ -17,8 +21,7 @@ fn a_request_from_the_future_is_refused_before_the_handler_and_the_clock_stays_a
     let remote = ahead_of(&clock, 2500 * MS);
     let service = HlcLayer::new(clock.clone()).layer(peer.service());
     let error = service.oneshot(stamped(remote)).now_or_never().unwrap().unwrap_err();
-    let grounds =
-        Grounds::not_executed(RefusalKind::Unacceptable).with_retry_after(Some(2000 * MS));
+    let grounds = Grounds::not_executed(RefusalKind::Unavailable).with_retry_after(Some(2000 * MS));
     assert_eq!(cause::<Grounds>(&*error), Some(&grounds));
     let refused = refusal(error);
     let drift = DriftTooLarge::new(remote, 2000 * MS);
@@ -41,10 +44,45 @@ fn what_is_refused_is_accepted_after_the_time_that_the_refusal_names() {
 }
 
 #[test]
-fn what_will_never_be_accepted_names_no_time() {
-    let service = HlcLayer::new(clock()).layer(Peer::default().service());
-    let error = service.oneshot(stamped(Timestamp::MAX)).now_or_never().unwrap().unwrap_err();
-    assert_eq!(refusal(error).retry_after(), None);
+fn no_node_knows_which_clock_is_wrong_so_even_years_are_worth_another_node_within_two_seconds() {
+    const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+    let limit = Timestamp::from(Physical::LIMIT);
+    let years = [10 * MS, 2001 * MS, 10_000 * MS, 24 * 3600 * 1000 * MS, YEAR, 56 * YEAR];
+    let stamps = years.map(|by| ahead_of(&clock(), 500 * MS + by)).into_iter().chain([limit]);
+    for remote in stamps {
+        let (clock, peer) = (clock(), Peer::default());
+        let service = HlcLayer::new(clock.clone()).layer(peer.service());
+        let error = service.oneshot(stamped(remote)).now_or_never().unwrap().unwrap_err();
+        let refused = refusal(error);
+        let StampFault::TooFarAhead(drift) = refused.fault else { panic!("{refused}") };
+        let grounds = Grounds::not_executed(RefusalKind::Unavailable)
+            .with_retry_after(Some(drift.excess.min(2000 * MS)));
+        assert_eq!(refused.grounds, grounds, "{remote}");
+        assert_eq!(drift.excess, remote.physical().since(ahead_of(&clock, 500 * MS).physical()));
+        assert_eq!((peer.calls(), clock.last()), (0, Timestamp::MIN));
+    }
+}
+
+#[test]
+fn what_no_clock_gives_out_is_the_requests_fault_and_never_accepted() {
+    let beyond = Timestamp::from(Physical::LIMIT.plus_grains(1));
+    for remote in [beyond, Timestamp::MAX] {
+        let service = HlcLayer::new(clock()).layer(Peer::default().service());
+        let error = service.oneshot(stamped(remote)).now_or_never().unwrap().unwrap_err();
+        assert_eq!(refusal(error).grounds, Grounds::not_executed(RefusalKind::Unacceptable));
+    }
+}
+
+#[test]
+fn an_answer_that_is_not_to_be_believed_shows_a_peer_that_is_unavailable_however_far_it_is_ahead() {
+    for remote in [ahead_of(&clock(), 501 * MS), ahead_of(&clock(), 10_500 * MS), Timestamp::MAX] {
+        let peer = Peer::answers_stamp(remote);
+        let service = PropagateHlcLayer::new(clock()).layer(peer.service());
+        let error = service.oneshot(request(&[])).now_or_never().unwrap().unwrap_err();
+        let verdict = DefaultClassifier.classify(Err::<&(), _>(&error));
+        assert_eq!(verdict, Verdict::transient(Executed::Maybe), "a breaker counts it");
+        assert_eq!(refusal(error).grounds, Grounds::maybe_executed(RefusalKind::Unavailable));
+    }
 }
 
 #[test]
@@ -59,7 +97,7 @@ fn a_response_from_the_future_is_refused_and_may_have_been_executed() {
         refused,
         StampRefused::after_the_call(StampFault::TooFarAhead(DriftTooLarge::new(remote, MS)))
     );
-    assert_eq!((refused.executed(), refused.retry_after()), (Executed::Maybe, Some(MS)));
+    assert_eq!((refused.executed(), refused.retry_after()), (Executed::Maybe, None));
     let sent = peer.seen.lock().unwrap()[0].0.clone().unwrap();
     assert_eq!(clock.last().compact().to_string(), sent, "nothing but the request was stamped");
 }
