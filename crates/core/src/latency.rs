@@ -77,6 +77,12 @@ impl LatencyQuantile {
         self.histogram.counts(tick).iter().sum()
     }
 
+    /// Which quantile it is.
+    #[must_use]
+    pub const fn quantile(&self) -> f64 {
+        self.quantile
+    }
+
     /// How many samples were ever taken. It only grows: two looks at it tell how many came between.
     #[must_use]
     pub fn recorded(&self) -> u64 {

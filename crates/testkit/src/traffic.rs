@@ -43,6 +43,11 @@ impl Traffic {
         Duration::from_secs_f64(tail.sample(&mut self.0).min(100.0))
     }
 
+    /// A number from 0 up to 1.
+    pub fn uniform(&mut self) -> f64 {
+        self.0.random()
+    }
+
     /// True with this probability, from 0 to 1.
     ///
     /// # Panics

@@ -18,6 +18,10 @@ use crate::{
 /// What the panic says when a future is polled that has returned its output.
 const AFTER_ITS_END: &str = "polled after it had ended";
 
+/// A failure that comes with less than this left came at the deadline: a header tells the peer of
+/// whole milliseconds, rounded down, and timers are a millisecond wide.
+const NEAR: Duration = Duration::from_millis(1);
+
 /// Owes the limit exactly one outcome. Dropped without one, the call was cancelled.
 pub(crate) struct Call {
     limit: Arc<Lane<Shared>>,
@@ -92,20 +96,54 @@ impl Call {
         Some(Deadline::after(since, exploration.until).instant())
     }
 
-    /// The call has ended by itself, and is judged by `judge` if its latency matters.
+    /// The call has ended by itself, and is judged by `judge` if that matters. Whether it failed
+    /// just as its deadline was over: then it has [timed out](Self::timed_out) instead.
     #[inline(always)]
-    pub(crate) fn completed(&mut self, judge: impl FnOnce() -> Verdict) {
+    pub(crate) fn completed(&mut self, judge: impl FnOnce() -> Verdict) -> bool {
+        if matches!(self.phase, Phase::Waiting { .. })
+            && (self.limit.learns() || self.deadline.is_some() && !self.limit.is_endless())
+        {
+            // Should the classifier panic, the call is dropped without an outcome, and counts as
+            // cancelled.
+            let verdict = judge();
+            return self.judged(verdict);
+        }
         // Before the classifier runs, so that its panic is not counted as a cancellation too.
         let phase = mem::replace(&mut self.phase, Phase::Ended);
         self.limit.telemetry.ended(Outcome::Completed);
         if let Phase::Exploring { since, exploration, .. } = phase {
             self.explored(since, &exploration, judge);
-        } else if let Phase::Waiting { since, limit, .. } = phase
-            && self.limit.learns()
-            && judge() == Verdict::Success
-        {
-            self.sample(since, limit);
         }
+        false
+    }
+
+    #[inline(never)]
+    fn judged(&mut self, verdict: Verdict) -> bool {
+        let Phase::Waiting { since, limit, .. } = self.phase else { return false };
+        if verdict.is_failure() && self.fails_at_the_deadline(since) {
+            return true;
+        }
+        self.phase = Phase::Ended;
+        self.limit.telemetry.ended(Outcome::Completed);
+        match verdict {
+            Verdict::Success if self.limit.learns() => self.sample(since, limit),
+            Verdict::Permanent | Verdict::Repeatable { .. } => self.limit.replied(),
+            _ => {}
+        }
+        false
+    }
+
+    /// Whether a failure comes when the deadline is over, or so near to it that the failure is the
+    /// deadline's own: the service has the same one, or was told of it.
+    fn fails_at_the_deadline(&mut self, since: Instant) -> bool {
+        let Some(deadline) = self.deadline else { return false };
+        let now = CLOCK.now();
+        let is_over = deadline.remaining(now) < NEAR;
+        if is_over {
+            let limit = now.saturating_duration_since(since);
+            self.phase = Phase::Waiting { since, limit, cut: true };
+        }
+        is_over
     }
 
     /// The time is over.
@@ -115,6 +153,7 @@ impl Call {
     pub(crate) fn timed_out(&mut self) -> Elapsed {
         let phase = mem::replace(&mut self.phase, Phase::Ended);
         let (since, elapsed) = match phase {
+            Phase::Waiting { limit, cut: true, .. } => return self.cut_short(limit),
             Phase::Waiting { since, limit, .. } => (since, Elapsed::after(limit)),
             Phase::Exploring { since, limit, exploration } => {
                 self.in_vain(since, &exploration);
@@ -126,8 +165,25 @@ impl Call {
         let Elapsed { limit, explored, .. } = elapsed;
         // The timer has just fired: its instant is near enough, and saves reading the clock.
         self.limit.show(Deadline::after(since, limit + explored).instant());
+        self.failed(elapsed)
+    }
+
+    /// The caller's deadline has cut the call after it had waited for `waited`.
+    fn cut_short(&self, waited: Duration) -> Elapsed {
+        // Read, because the timer may have been polled late: a run of cuts that began in the past
+        // would be taken for a long one.
+        if self.limit.cut(CLOCK.now(), waited) {
+            return self.failed(Elapsed::after(waited));
+        }
+        self.limit.telemetry.ended(Outcome::DeadlineCut);
+        self.limit.telemetry.deadline_cut(waited);
+        Elapsed::at_the_deadline(waited)
+    }
+
+    /// The service has not answered in time.
+    fn failed(&self, elapsed: Elapsed) -> Elapsed {
         self.limit.telemetry.ended(Outcome::TimedOut);
-        self.limit.telemetry.timed_out(limit, explored);
+        self.limit.telemetry.timed_out(elapsed.limit, elapsed.explored);
         elapsed
     }
 

@@ -6,9 +6,16 @@ use steadfast_core::{Executed, Grounds, Refusal, RefusalKind};
 
 /// The time allowed for a request is over, and it is given up.
 ///
-/// HTTP 504, gRPC `DEADLINE_EXCEEDED`. It says whether the request may have been executed: it may
-/// have once the service was called, and certainly was not when its deadline had passed before
-/// that.
+/// HTTP 504, gRPC `DEADLINE_EXCEEDED`. Its [kind](Grounds::kind) says whose fault that was, and
+/// breaker and retry go by it:
+///
+/// | made by | kind | executed | |
+/// |---|---|---|---|
+/// | [`after`](Self::after) | `TimedOut` | maybe | the service did not answer in the time that it is given |
+/// | [`at_the_deadline`](Self::at_the_deadline) | `DeadlineExceeded` | maybe | the caller's deadline cut the call, and nothing shows that the service is to blame |
+/// | [`before_the_call`](Self::before_the_call) | `DeadlineExceeded` | no | the deadline had passed: the service was not called |
+///
+/// A deadline that cut the call, and shows the service to have failed all the same, is the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.words())]
 #[non_exhaustive]
@@ -25,7 +32,7 @@ pub struct Elapsed {
 }
 
 impl Elapsed {
-    /// The service was called and did not answer within `limit`.
+    /// The service was called and did not answer within `limit`: it has failed.
     #[must_use]
     pub const fn after(limit: Duration) -> Self {
         let grounds = Grounds::maybe_executed(RefusalKind::TimedOut);
@@ -39,27 +46,33 @@ impl Elapsed {
         self
     }
 
+    /// The service was called, and `limit` later the caller's deadline was over: no failure of the
+    /// service as far as can be told, which no layer counts.
+    #[must_use]
+    pub const fn at_the_deadline(limit: Duration) -> Self {
+        let grounds = Grounds::maybe_executed(RefusalKind::DeadlineExceeded);
+        Self { limit, explored: Duration::ZERO, grounds }
+    }
+
     /// The request's deadline had passed before the service was called.
     ///
-    /// Nothing was executed, so to a layer that retries it is safe to repeat. That it is also
-    /// useless, that layer knows from the request's deadline: give it the same context as the
-    /// timeout.
+    /// Nothing was executed, and yet a retry does not repeat it: there is no time left for another
+    /// attempt.
     #[must_use]
     pub const fn before_the_call() -> Self {
         let (limit, explored) = (Duration::ZERO, Duration::ZERO);
-        Self { limit, explored, grounds: Grounds::not_executed(RefusalKind::TimedOut) }
+        Self { limit, explored, grounds: Grounds::not_executed(RefusalKind::DeadlineExceeded) }
     }
 
     fn words(&self) -> String {
-        match self.grounds.executed {
-            Executed::Maybe if self.explored.is_zero() => {
-                format!("no answer within {:?}", self.limit)
+        let Self { limit, explored, grounds } = self;
+        match (grounds.executed, grounds.kind) {
+            (Executed::No, _) => "the deadline had passed before the call".to_owned(),
+            (_, RefusalKind::DeadlineExceeded) => {
+                format!("the caller's deadline was over after {limit:?}")
             }
-            Executed::Maybe => {
-                let Self { limit, explored, .. } = self;
-                format!("no answer within {limit:?}, nor in {explored:?} more")
-            }
-            Executed::No => "the deadline had passed before the call".to_owned(),
+            _ if explored.is_zero() => format!("no answer within {limit:?}"),
+            _ => format!("no answer within {limit:?}, nor in {explored:?} more"),
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use steadfast_core::parts::Tick;
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::{
+    cuts::Mark,
+    sync::{AtomicU64, Ordering},
+};
 
 /// A moving average of latencies, forgotten when a whole window has passed without one.
 #[derive(Debug)]
@@ -71,6 +74,12 @@ impl EwmaEstimator {
     pub(crate) fn samples(&self, tick: Tick) -> u64 {
         let (count, _) = unpack(self.mean.load(Ordering::Relaxed));
         if self.is_fresh(tick) { u64::from(count) } else { 0 }
+    }
+
+    /// What every sample changes: the count and the mean in one word, and the newest tick, since a
+    /// count that begins anew may come to the same.
+    pub(crate) fn mark(&self) -> Mark {
+        (self.mean.load(Ordering::Relaxed), self.newest.load(Ordering::Relaxed))
     }
 
     /// Where the count goes on when it is full, which takes weeks: a count that stood still would

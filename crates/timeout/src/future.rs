@@ -65,11 +65,15 @@ where
         };
         match inner.poll(cx) {
             Poll::Ready(Ok(response)) => {
-                this.call.completed(|| this.classifier.classify(Ok(&response)));
+                if this.call.completed(|| this.classifier.classify(Ok(&response))) {
+                    return Poll::Ready(Err(this.call.timed_out().into()));
+                }
                 Poll::Ready(Ok(response))
             }
             Poll::Ready(Err(error)) => {
-                this.call.completed(|| this.classifier.classify(Err(&error)));
+                if this.call.completed(|| this.classifier.classify(Err(&error))) {
+                    return Poll::Ready(Err(this.call.timed_out().into()));
+                }
                 Poll::Ready(Err(error))
             }
             Poll::Pending => {

@@ -64,9 +64,8 @@ impl<C, X, H> TimeoutLayer<C, X, H> {
     /// The same, with deadline and attempt told by `context`. A closure `Fn(&Req) ->
     /// Option<Deadline>` will do.
     ///
-    /// A retry layer further out needs the same context. A request refused for its deadline was not
-    /// executed, and may be sent again for all the refusal says: that there is no time left for it,
-    /// only its deadline tells.
+    /// What the deadline cuts, counts against the service only where that has shown to be slow or
+    /// dead; what comes after its deadline is not sent. See [`Elapsed`](crate::Elapsed).
     #[must_use]
     pub fn context<X2>(self, context: X2) -> TimeoutLayer<C, X2, H> {
         TimeoutLayer { handle: self.handle, classifier: self.classifier, context }

@@ -3,6 +3,7 @@
 
 mod call;
 mod config;
+mod cuts;
 mod error;
 mod ewma;
 mod explorers;

@@ -13,14 +13,20 @@
 
 use std::time::{Duration, Instant};
 
-use steadfast_core::parts::{Bounds, Dated, LatencyQuantile, Tick};
+use steadfast_core::parts::{Bounds, Dated, LatencyQuantile, Tick, Ticks};
 
 use crate::{
+    cuts::{CutRun, Mark, Pace},
     ewma::EwmaEstimator,
     explorers::{Expiry, Exploration, Explorers},
     peak::{LEAST_ROOM, Peak, Success},
     sync::{AtomicU64, Ordering},
 };
+
+/// Which quantiles tell that one call cut by its deadline was too slow: see [`cuts`](crate::cuts).
+const LEAST_QUANTILE: f64 = 0.99;
+/// The histogram's buckets are a sixteenth of their value wide.
+const BUCKET: f64 = 17.0 / 16.0;
 
 /// Where the estimate comes from.
 #[derive(Debug)]
@@ -63,6 +69,28 @@ impl Source {
             Self::Quantile(quantile) => quantile.samples(tick),
             Self::Ewma(ewma) => ewma.samples(tick),
         }
+    }
+
+    /// How many answers the window holds at least. An average knows only whether there was one.
+    fn answers(&self, tick: Tick) -> u64 {
+        match self {
+            Self::Quantile(quantile) => quantile.samples(tick),
+            Self::Ewma(ewma) => ewma.samples(tick).min(1),
+        }
+    }
+
+    /// What every answer changes.
+    fn mark(&self) -> Mark {
+        match self {
+            Self::Quantile(quantile) => (quantile.recorded(), 0),
+            Self::Ewma(ewma) => ewma.mark(),
+        }
+    }
+
+    /// Whether an estimate is longer than nearly all answers take. An average, or a lower quantile,
+    /// is as long as many of them.
+    fn tells_slow(&self) -> bool {
+        matches!(self, Self::Quantile(quantile) if quantile.quantile() >= LEAST_QUANTILE)
     }
 }
 
@@ -177,6 +205,19 @@ impl Multiple {
         }
         let asked = latency * self.factor.max(LEAST_ROOM);
         self.peak.raise(tick, self.window, asked.min(ceiling));
+    }
+
+    /// A call was cut by its caller's deadline, after it had waited for `waited`. Whether that is
+    /// the service's failure.
+    pub(crate) fn cut(&self, now: Instant, waited: Duration, ticks: &Ticks, run: &CutRun) -> bool {
+        let tick = ticks.at(now);
+        let slow = self.estimate(tick).filter(|_| self.source.tells_slow());
+        if slow.is_some_and(|slow| waited.as_secs_f64() > slow * BUCKET) {
+            return true;
+        }
+        let window = ticks.buckets().width() * self.window;
+        let pace = || Pace::of(self.source.answers(tick), ticks.covered(now), window);
+        waited >= self.bounds.floor && run.cut(now, window, || self.source.mark(), pace)
     }
 
     /// The estimate in seconds, once there are enough samples, and for as long as calls expire.

@@ -12,6 +12,7 @@ use steadfast_core::{
 
 use crate::{
     config::{Kind, MultipleRule, Settings},
+    cuts::CutRun,
     ewma::EwmaEstimator,
     explorers::{Expiry, Exploration},
     multiple::{Multiple, Source},
@@ -34,7 +35,7 @@ pub(crate) struct Shared {
 #[derive(Debug)]
 enum Estimator {
     Fixed(Duration),
-    Multiple(Multiple, Ticks),
+    Multiple(Multiple, Ticks, Box<CutRun>),
     Rfc6298(Rfc6298Estimator),
 }
 
@@ -47,7 +48,7 @@ impl Shared {
     pub(crate) fn limit(&self, now: Instant) -> Duration {
         match &self.estimator {
             Estimator::Fixed(limit) => *limit,
-            Estimator::Multiple(multiple, ticks) => multiple.limit(ticks.at(now)),
+            Estimator::Multiple(multiple, ticks, _) => multiple.limit(ticks.at(now)),
             Estimator::Rfc6298(rfc) => rfc.limit(),
         }
     }
@@ -84,8 +85,26 @@ impl Shared {
     /// no sample. To RFC 6298 it is nothing at all, for the timer that would have doubled the limit
     /// has not fired.
     pub(crate) fn late(&self) {
-        if let Estimator::Multiple(multiple, _) = &self.estimator {
+        if let Estimator::Multiple(multiple, _, run) = &self.estimator {
             multiple.answered();
+            run.interrupt();
+        }
+    }
+
+    /// The service has given an answer that is no success, and yet shows it to be alive.
+    pub(crate) fn replied(&self) {
+        if let Estimator::Multiple(.., run) = &self.estimator {
+            run.interrupt();
+        }
+    }
+
+    /// A call was cut by its caller's deadline after it had waited for `waited`, or failed just
+    /// then. Whether that is the service's failure: a limit that does not learn, or knows no spread
+    /// but its own limit's, cannot tell.
+    pub(crate) fn cut(&self, now: Instant, waited: Duration) -> bool {
+        match &self.estimator {
+            Estimator::Multiple(multiple, ticks, run) => multiple.cut(now, waited, ticks, run),
+            _ => false,
         }
     }
 
@@ -101,7 +120,7 @@ impl Shared {
         let now = Deadline::after(since, limit).instant();
         match &self.estimator {
             Estimator::Fixed(_) => None,
-            Estimator::Multiple(multiple, ticks) => {
+            Estimator::Multiple(multiple, ticks, _) => {
                 let waited = CLOCK.now().saturating_duration_since(since);
                 multiple.expired(&Expiry { tick: ticks.at(now), now, limit, waited, most })
             }
@@ -123,14 +142,14 @@ impl Shared {
 
     /// An explorer has ended after `waited`, and gives its place back.
     pub(crate) fn explorer_ended(&self, exploration: &Exploration, waited: Duration) {
-        if let Estimator::Multiple(multiple, _) = &self.estimator {
+        if let Estimator::Multiple(multiple, ..) = &self.estimator {
             multiple.ended(exploration, waited);
         }
     }
 
     /// An explorer has waited in vain for as long as it may.
     pub(crate) fn explorer_in_vain(&self, now: Instant, exploration: &Exploration) {
-        if let Estimator::Multiple(multiple, _) = &self.estimator {
+        if let Estimator::Multiple(multiple, ..) = &self.estimator {
             multiple.in_vain(exploration, now);
         }
     }
@@ -168,7 +187,7 @@ impl Shared {
     /// The multiple of an estimate, if that is the rule, and its tick.
     fn multiple(&self, now: Instant) -> Option<(&Multiple, Tick)> {
         match &self.estimator {
-            Estimator::Multiple(multiple, ticks) => Some((multiple, ticks.at(now))),
+            Estimator::Multiple(multiple, ticks, _) => Some((multiple, ticks.at(now))),
             _ => None,
         }
     }
@@ -200,6 +219,6 @@ impl Estimator {
         };
         let multiple = Multiple::new(source, factor, estimate.bounds, rule.cold_start(), window);
         let multiple = if explore { multiple } else { multiple.without_explorers() };
-        Self::Multiple(multiple, Ticks::start(CLOCK, buckets))
+        Self::Multiple(multiple, Ticks::start(CLOCK, buckets), Box::new(CutRun::new()))
     }
 }

@@ -15,12 +15,18 @@ pub(crate) enum Outcome {
     TimedOut,
     DeadlinePassed,
     Cancelled,
+    DeadlineCut,
 }
 
 impl Labels for Outcome {
     const KEY: &'static str = "outcome";
-    const ALL: &'static [Self] =
-        &[Self::Completed, Self::TimedOut, Self::DeadlinePassed, Self::Cancelled];
+    const ALL: &'static [Self] = &[
+        Self::Completed,
+        Self::TimedOut,
+        Self::DeadlinePassed,
+        Self::Cancelled,
+        Self::DeadlineCut,
+    ];
 
     fn label(self) -> &'static str {
         match self {
@@ -28,6 +34,7 @@ impl Labels for Outcome {
             Self::TimedOut => "timed_out",
             Self::DeadlinePassed => "deadline_passed",
             Self::Cancelled => "cancelled",
+            Self::DeadlineCut => "deadline_cut",
         }
     }
 
@@ -115,6 +122,16 @@ impl Telemetry {
         let explored = (!explored.is_zero()).then(|| tracing::field::debug(explored));
         #[cfg(feature = "tracing")]
         tracing::debug!(target: "steadfast::timeout", timeout = &*self.name, ?limit, explored, "no answer within the limit");
+    }
+
+    /// One debug event. The request is not in it.
+    #[cfg_attr(
+        not(feature = "tracing"),
+        expect(unused_variables, reason = "nothing is said without the feature")
+    )]
+    pub(crate) fn deadline_cut(&self, waited: Duration) {
+        #[cfg(feature = "tracing")]
+        tracing::debug!(target: "steadfast::timeout", timeout = &*self.name, ?waited, "cut by the caller's deadline");
     }
 
     /// The limit calls now start with; `limit` is asked only where it is shown.

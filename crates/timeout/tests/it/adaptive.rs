@@ -328,7 +328,7 @@ async fn a_deadline_cuts_the_limit_short_and_is_no_timeout_of_the_service() {
     let service = layer.layer(service_fn(|_| std::future::pending::<Result<(), BoxError>>()));
     let start = Instant::now();
     let error = service.oneshot(Deadline::after(start.into_std(), 20 * MS)).await.unwrap_err();
-    assert_eq!(*error.downcast::<Elapsed>().unwrap(), Elapsed::after(20 * MS));
+    assert_eq!(*error.downcast::<Elapsed>().unwrap(), Elapsed::at_the_deadline(20 * MS));
     assert_eq!(Instant::now() - start, 20 * MS);
     assert_eq!(limit.snapshot(), before, "20 ms of waiting says nothing about a latency of 50 ms");
 }

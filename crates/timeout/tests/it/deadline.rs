@@ -101,7 +101,7 @@ async fn a_deadline_is_kept() {
     let error = service.oneshot(request(&[])).await.unwrap_err();
     assert_eq!(
         (Instant::now() - start, *error.downcast().unwrap()),
-        (300 * MS, Elapsed::after(300 * MS))
+        (300 * MS, Elapsed::at_the_deadline(300 * MS))
     );
 }
 

@@ -4,6 +4,7 @@
 mod adaptive;
 mod cancel;
 mod contract;
+mod cuts;
 #[cfg(feature = "http")]
 mod deadline;
 mod fixed;

@@ -1,6 +1,6 @@
 //! What a Prometheus exporter shows.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{future::pending, panic::AssertUnwindSafe, time::Duration};
 
 use futures::FutureExt;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -35,11 +35,18 @@ fn each_call_is_counted_once_and_the_gauge_returns_to_zero() {
             let service = layer.layer(service_fn(|_: Deadline| async { Ok::<_, BoxError>(()) }));
             let now = tokio::time::Instant::now().into_std();
             service.oneshot(Deadline::at(now)).await.unwrap_err();
+            let hung = layer.layer(service_fn(|_| pending::<Result<(), BoxError>>()));
+            let now = tokio::time::Instant::now().into_std();
+            hung.oneshot(Deadline::after(now, 50 * MS)).await.unwrap_err();
 
             let text = handle.render();
-            for (outcome, count) in
-                [("completed", 2), ("timed_out", 1), ("cancelled", 1), ("deadline_passed", 1)]
-            {
+            for (outcome, count) in [
+                ("completed", 2),
+                ("timed_out", 1),
+                ("cancelled", 1),
+                ("deadline_passed", 1),
+                ("deadline_cut", 1),
+            ] {
                 let start = format!(
                     "steadfast_timeout_calls_total{{timeout=\"upstream\",outcome=\"{outcome}\"}}"
                 );

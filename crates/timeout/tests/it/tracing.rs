@@ -1,11 +1,14 @@
-//! The one event there is.
+//! The events there are.
 
+use steadfast_core::Deadline;
 use steadfast_testkit::events;
+use steadfast_timeout::TimeoutLayer;
+use tower::{Layer, ServiceExt, service_fn};
 
 use crate::{MS, never, ok};
 
 #[test]
-fn a_timeout_is_one_debug_event_and_a_success_is_none() {
+fn a_timeout_and_a_cut_are_one_debug_event_each_and_a_success_is_none() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -16,10 +19,18 @@ fn a_timeout_is_one_debug_event_and_a_success_is_none() {
             let limit = crate::fixed(100 * MS);
             limit.run(ok(tokio::time::sleep(MS))).await.unwrap();
             limit.run(never()).await.unwrap_err();
+            let service = TimeoutLayer::new(limit)
+                .context(|&deadline: &Deadline| Some(deadline))
+                .layer(service_fn(|_| never()));
+            let now = tokio::time::Instant::now().into_std();
+            service.oneshot(Deadline::after(now, 50 * MS)).await.unwrap_err();
         });
     });
     assert_eq!(
         lines,
-        ["DEBUG steadfast::timeout message=no answer within the limit timeout=default limit=100ms"]
+        [
+            "DEBUG steadfast::timeout message=no answer within the limit timeout=default limit=100ms",
+            "DEBUG steadfast::timeout message=cut by the caller's deadline timeout=default waited=50ms",
+        ]
     );
 }
