@@ -10,7 +10,10 @@ pub(crate) mod time;
 
 use std::{fmt::Debug, sync::Arc};
 
-use steadfast_core::{Counts, parts::Mark};
+use steadfast_core::{
+    Counts,
+    parts::{LatestSuccess, Mark},
+};
 
 use self::{
     count::CountClosed,
@@ -45,11 +48,32 @@ trait ClosedWindow: Debug + Send {
     /// `word` with the countdown that fits what the window holds.
     fn next_word(&self, word: Word, counts: Counts, minimum_calls: u64) -> Word;
 
+    /// Looks for plain successes since the last failure.
+    fn look(&self, word: Word, now: u64) -> Look;
+
+    /// From now on the last failure is one that is being taken in, after this look.
+    fn failed(&mut self, look: Look);
+
+    /// `word` with what successes need to be told of the last outcome.
+    fn with_last_failed(&self, word: Word, last_failed: bool) -> Word;
+
+    /// Whether a success that changed the word is still to be noticed, by this change.
+    fn notices(&self, before: Word, after: Word) -> bool;
+
     /// `word` is what calls see from now on.
     fn published(&mut self, published: &Published, word: Word, now: u64);
 
     /// What the window holds.
     fn counts(&self, word: Word, now: u64) -> Counts;
+}
+
+/// What a look for plain successes has found.
+#[derive(Clone, Copy, Debug)]
+struct Look {
+    /// Since the last failure.
+    succeeded: bool,
+    /// Where successes are not counted in the word: to be compared at the next look.
+    latest: Option<LatestSuccess>,
 }
 
 impl Closed {
@@ -94,29 +118,23 @@ impl Closed {
     ) -> Option<Cause> {
         let Self { window, run } = self;
         let mut word = window.alert(published, published.word());
-        if !word.last_failed() {
-            run.end();
-        }
-        match entry {
-            Entry::Answer(mark) if mark.failed => run.extend(now),
-            Entry::Answer(_) => run.end(),
-            Entry::Nothing | Entry::Hung => {}
+        if rules.consecutive_failures.is_some() {
+            extend_or_end(run, &mut **window, word, entry, now);
         }
         let mut counts = window.take_in(word, entry.mark(), now);
         loop {
             if let Some(cause) = rules.judge(counts, *run) {
                 return Some(cause);
             }
-            let last_failed = run.failures() > 0 && rules.consecutive_failures.is_some();
-            let next =
-                window.next_word(word, counts, rules.minimum_calls).with_last_failed(last_failed);
+            let next = window.next_word(word, counts, rules.minimum_calls);
+            let next = window.with_last_failed(next, run.failures() > 0);
             let Err(seen) = published.exchange(word, next) else {
                 window.published(published, next, now);
                 return None;
             };
             // Over nothing, as a weak exchange may, or over a success: it ends failures in a row.
             counts = window.take_in(seen, None, now);
-            if seen != word {
+            if window.notices(word, seen) {
                 run.end();
             }
             word = seen;
@@ -125,7 +143,27 @@ impl Closed {
 
     /// What the window holds, and the failures in a row.
     pub(crate) fn counts(&self, word: Word, now: u64) -> (Counts, u32) {
-        (self.window.counts(word, now), if word.last_failed() { self.run.failures() } else { 0 })
+        let is_over = self.window.look(word, now).succeeded;
+        (self.window.counts(word, now), if is_over { 0 } else { self.run.failures() })
+    }
+}
+
+/// What the entry makes of the failures in a row. What says nothing of the service leaves them.
+fn extend_or_end(
+    run: &mut FailureRun,
+    window: &mut dyn ClosedWindow,
+    word: Word,
+    entry: Entry,
+    now: u64,
+) {
+    let Entry::Answer(mark) = entry else { return };
+    let look = window.look(word, now);
+    if look.succeeded || !mark.failed {
+        run.end();
+    }
+    if mark.failed {
+        window.failed(look);
+        run.extend(now);
     }
 }
 
@@ -188,9 +226,11 @@ mod tests {
         let successes = successes.unwrap();
         assert!(published.word().is_quiet(), "without a mark");
         assert_eq!(closed.enter(&published, &RULES, FAILURE, 0), None);
-        assert_eq!(bits(&published), (2, true, true), "what the minimum lacks");
+        assert_eq!(bits(&published), (2, true, false), "what the minimum lacks");
+        assert_eq!(closed.counts(published.word(), 0).1, 1, "a failure, and no success since");
         assert!(!successes.success(&published, 0, 0, 0));
         assert_eq!(bits(&published), (1, true, false));
+        assert_eq!(closed.counts(published.word(), 0).1, 0, "the success is seen in its stripe");
         assert!(successes.success(&published, 0, 0, 0), "it completes the minimum");
         assert_eq!(closed.enter(&published, &RULES, Entry::Nothing, 0), None);
         assert_eq!(bits(&published), (1, false, false), "a flag");

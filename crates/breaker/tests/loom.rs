@@ -122,3 +122,26 @@ fn one_place_is_given_to_one_probe() {
         assert_eq!(u32::from(here.is_some()) + u32::from(there.is_some()), 1);
     });
 }
+
+/// A success between two failures ends their row, wherever it comes in: either the two open, or it
+/// was between them.
+#[test]
+fn a_success_between_two_failures_is_seen() {
+    loom::model(|| {
+        let circuit = circuit(
+            CircuitConfig::new()
+                .count_window(n(8))
+                .minimum_calls(n(8))
+                .failure_ratio(None)
+                .consecutive_failures(n(2)),
+        );
+        let other = circuit.clone();
+        let thread = thread::spawn(move || call(&other, Verdict::Success));
+        call(&circuit, FAILED);
+        call(&circuit, FAILED);
+        thread.join().unwrap();
+        let snapshot = circuit.snapshot();
+        let was_between = snapshot.consecutive_failures == 1 && snapshot.counts.total == 3;
+        assert!(snapshot.state == State::Open || was_between, "{snapshot:?}");
+    });
+}

@@ -131,6 +131,6 @@ pub mod parts {
         quantile_config::{Bounds, EstimateConfig, QuantileConfig},
         rng::Splitter,
         striped::{Lane, Striped, lane_count, thread_number},
-        time_window::{Buckets, StripedSuccesses, Tick, TimeWindow},
+        time_window::{Buckets, LatestSuccess, StripedSuccesses, Tick, TimeWindow},
     };
 }

@@ -243,6 +243,38 @@ impl StripedSuccesses {
         };
         self.words.iter().map(in_window).sum()
     }
+
+    /// Where the latest success stands. If it is where it was at an earlier look, no success has
+    /// been counted since then, but perhaps a straggler of an older tick. `None` where that cannot
+    /// be told, because a count is full. O(buckets × stripes).
+    ///
+    /// `now` is the current tick. Ticks are told apart as long as their numbers are (see above),
+    /// less two windows by which other threads' clocks may be ahead.
+    #[must_use]
+    pub fn latest(&self, now: Tick) -> Option<LatestSuccess> {
+        let newest = now.0.wrapping_add(2 * self.number);
+        let mut latest = LatestSuccess { tick: Tick(0), count: 0 };
+        for word in &self.words {
+            let word = word.load(Ordering::SeqCst);
+            let (tag, count) = (word >> COUNT_BITS, word & COUNT);
+            let tick = Tick(newest.wrapping_sub(newest.wrapping_sub(tag) % TICKS));
+            match count {
+                0 => {}
+                COUNT => return None,
+                _ if latest.count > 0 && tick < latest.tick => {}
+                _ if tick == latest.tick => latest.count += count,
+                _ => latest = LatestSuccess { tick, count },
+            }
+        }
+        Some(latest)
+    }
+}
+
+/// The tick of the latest success, and how many there are at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LatestSuccess {
+    tick: Tick,
+    count: u64,
 }
 
 #[cfg(not(steadfast_loom))]
@@ -272,11 +304,19 @@ mod tests {
             for (step, lane) in steps {
                 tick += step;
                 list.push(tick);
+                let before = striped.latest(Tick(tick));
                 plain.record(Tick(tick), Counts { total: 1, failures: 0, slow: 0 });
                 striped.add(lane, Tick(tick));
                 let naive = list.iter().filter(|&&at| tick - at < u64::from(number)).count() as u64;
                 prop_assert_eq!(plain.counts(Tick(tick)).total, naive);
                 prop_assert_eq!(striped.sum(Tick(tick)), naive);
+                let latest = striped.latest(Tick(tick));
+                // A look is the same at any time, and from any tick nearby.
+                let later = Tick(tick + 5000);
+                if tick - list[0] < TICKS - 10_000 {
+                    prop_assert!(latest.is_some() && latest != before);
+                    prop_assert_eq!(latest, striped.latest(later));
+                }
             }
         }
     }
@@ -290,6 +330,16 @@ mod tests {
             striped.add(0, Tick(tick));
         }
         assert_eq!((plain.counts(Tick(10)).total, striped.sum(Tick(10))), (1, 1));
+    }
+
+    #[test]
+    fn a_full_count_does_not_hide_successes() {
+        let striped = StripedSuccesses::new(buckets(4), 1);
+        assert_eq!(striped.latest(Tick(10)), striped.latest(Tick(1000)), "none at all");
+        striped.add_many(0, Tick(10), COUNT - 1);
+        assert!(striped.latest(Tick(10)).is_some());
+        striped.add(0, Tick(10));
+        assert_eq!(striped.latest(Tick(10)), None);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use steadfast_core::{
     parts::{CountWindow, Mark},
 };
 
-use super::ClosedWindow;
+use super::{ClosedWindow, Look};
 use crate::word::{MAX_COUNTDOWN, Published, Word};
 
 #[derive(Debug)]
@@ -75,6 +75,21 @@ impl ClosedWindow for CountClosed {
         // Windows are smaller than the longest countdown, and minimums no larger than windows.
         let countdown = u32::try_from(countdown).unwrap_or(MAX_COUNTDOWN).min(MAX_COUNTDOWN);
         word.with_countdown(countdown, lacking > 0)
+    }
+
+    fn look(&self, word: Word, _now: u64) -> Look {
+        Look { succeeded: !word.last_failed(), latest: None }
+    }
+
+    fn failed(&mut self, _look: Look) {}
+
+    fn with_last_failed(&self, word: Word, last_failed: bool) -> Word {
+        word.with_last_failed(last_failed)
+    }
+
+    /// What follows is published as if it came after the success.
+    fn notices(&self, before: Word, after: Word) -> bool {
+        before != after
     }
 
     fn published(&mut self, _published: &Published, word: Word, _now: u64) {

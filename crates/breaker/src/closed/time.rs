@@ -9,7 +9,8 @@
 //!   completes it judges the window.
 //! - *countdown* 1 without *to minimum*: a flag. The minimum is complete, and the window holds
 //!   marks.
-//! - *last failed*: the last outcome was a failure. The next success ends the failures in a row.
+//! - *last failed* is not used: a failure finds out by a look at the stripes whether a success has
+//!   come since the failure before, so that a success need not tell it.
 //!
 //! With marks in the window a success can open the circuit even after the minimum is complete,
 //! because the successes before it age away. So the first success in each bucket judges the window.
@@ -22,10 +23,10 @@ use std::sync::Arc;
 
 use steadfast_core::{
     Counts,
-    parts::{Buckets, Mark, StripedSuccesses, Tick, TimeWindow},
+    parts::{Buckets, LatestSuccess, Mark, StripedSuccesses, Tick, TimeWindow},
 };
 
-use super::ClosedWindow;
+use super::{ClosedWindow, Look};
 use crate::word::{MAX_COUNTDOWN, Published, Word};
 
 /// The plain successes of a time window.
@@ -66,12 +67,6 @@ impl TimeSuccesses {
 #[cold]
 fn must_judge(published: &Published, mut word: Word, tick: Tick) -> bool {
     let epoch = word.epoch();
-    while word.epoch() == epoch && word.last_failed() {
-        match published.exchange(word, word.with_last_failed(false)) {
-            Ok(()) => word = word.with_last_failed(false),
-            Err(seen) => word = seen,
-        }
-    }
     let is_first_in_bucket = tick.0 >= published.judge_from();
     while word.epoch() == epoch && !is_first_in_bucket && word.to_minimum() && word.countdown() > 1
     {
@@ -87,12 +82,14 @@ fn must_judge(published: &Published, mut word: Word, tick: Tick) -> bool {
 #[derive(Debug)]
 pub(crate) struct TimeClosed {
     marked: TimeWindow,
+    /// Where the latest success stood at the last failure.
+    at_failure: Option<LatestSuccess>,
     successes: Arc<TimeSuccesses>,
 }
 
 impl TimeClosed {
     pub(super) fn new(successes: Arc<TimeSuccesses>) -> Self {
-        Self { marked: TimeWindow::new(successes.buckets), successes }
+        Self { marked: TimeWindow::new(successes.buckets), at_failure: None, successes }
     }
 }
 
@@ -129,6 +126,25 @@ impl ClosedWindow for TimeClosed {
         let lacking = minimum_calls.saturating_sub(counts.total);
         let countdown = u32::try_from(lacking).unwrap_or(MAX_COUNTDOWN).clamp(1, MAX_COUNTDOWN);
         word.with_countdown(countdown, lacking > 0)
+    }
+
+    /// Where it cannot be told, because a count is full, there were successes.
+    fn look(&self, word: Word, now: u64) -> Look {
+        let latest = self.successes.stripes.latest(self.successes.tick(word.epoch(), now));
+        Look { succeeded: latest.is_none() || latest != self.at_failure, latest }
+    }
+
+    fn failed(&mut self, look: Look) {
+        self.at_failure = look.latest;
+    }
+
+    fn with_last_failed(&self, word: Word, _last_failed: bool) -> Word {
+        word
+    }
+
+    /// The next look finds it in its stripe.
+    fn notices(&self, _before: Word, _after: Word) -> bool {
+        false
     }
 
     fn published(&mut self, published: &Published, word: Word, now: u64) {
