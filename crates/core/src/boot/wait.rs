@@ -45,8 +45,8 @@ pin_project! {
 enum Timer {
     Unset,
     Kernel(KernelTimer),
-    /// Due at a moment on tokio's clock; `None` when it is to be set.
-    Alarm(Option<Instant>),
+    /// tokio's, and whether it is set.
+    Alarm(bool),
 }
 
 impl BootWait {
@@ -70,7 +70,6 @@ impl Future for BootWait {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         let at = *this.at;
-        let mut is_renewed = false;
         // Ends: each round either sets a timer or found one that rang.
         loop {
             let step = match &this.clock.source {
@@ -87,30 +86,23 @@ impl Future for BootWait {
                     let kernel = matches!(this.clock.source, Source::System)
                         .then(|| KernelTimer::until(at))
                         .flatten();
-                    *this.timer = kernel.map_or(Timer::Alarm(None), Timer::Kernel);
+                    *this.timer = kernel.map_or(Timer::Alarm(false), Timer::Kernel);
                 }
                 Timer::Kernel(timer) => {
                     // It rings once: what is left, should the clock not be there yet, is the
                     // alarm's.
                     ready!(timer.poll(cx));
-                    *this.timer = Timer::Alarm(None);
+                    *this.timer = Timer::Alarm(false);
                 }
-                Timer::Alarm(None) => {
+                Timer::Alarm(false) => {
                     let now = Instant::now();
                     let due = now.checked_add(remaining.min(step)).unwrap_or(now + LOOK_EVERY);
                     this.alarm.as_mut().set(due.into_std());
-                    *this.timer = Timer::Alarm(Some(due));
+                    *this.timer = Timer::Alarm(true);
                 }
-                Timer::Alarm(Some(due)) => {
+                Timer::Alarm(true) => {
                     ready!(this.alarm.as_mut().poll(cx));
-                    // A runtime that shuts down rings all its timers, and those that are set later.
-                    if Instant::now() < *due {
-                        assert!(!is_renewed, "the tokio runtime of this wait is shut down");
-                        is_renewed = true;
-                        // The next one belongs to the runtime that polls now.
-                        Pin::set(&mut this.alarm, Alarm::new());
-                    }
-                    *this.timer = Timer::Alarm(None);
+                    *this.timer = Timer::Alarm(false);
                 }
             }
         }
