@@ -159,10 +159,10 @@ fn judge_link(error: &(dyn Error + 'static)) -> Option<Verdict> {
 /// Whether one link of a chain says that the program's own side broke a request off in its body.
 ///
 /// On HTTP/1, and where a body ends before its `Content-Length`, hyper gives the body's error as
-/// one of its user's. On HTTP/2 it resets the stream, and h2 gives the call just that reset. Neither
-/// is ever made of what a peer does: its resets are remote, and those of h2 itself, such as for a
-/// peer that breaks the protocol, are the library's. hyper's other errors of its user (a body that
-/// panicked, a runtime that ended below its connection) are no peer's doing either.
+/// one of its user's. On HTTP/2 it resets the stream, and h2 gives the call just that reset.
+/// Neither is ever made of what a peer does: its resets are remote, and those of h2 itself, such
+/// as for a peer that breaks the protocol, are the library's. hyper's other errors of its user (a
+/// body that panicked, a runtime that ended below its connection) are no peer's doing either.
 #[cfg(feature = "http")]
 fn is_broken_upload(error: &(dyn Error + 'static)) -> bool {
     let reset_here =

@@ -52,6 +52,22 @@ pub enum RefusalKind {
 }
 
 impl RefusalKind {
+    /// Every kind there is.
+    pub const ALL: &[Self] = &[
+        Self::Unavailable,
+        Self::TimedOut,
+        Self::DeadlineExceeded,
+        Self::TooMany,
+        Self::Conflict,
+        Self::Stale,
+        Self::Unacceptable,
+        Self::Malformed,
+        Self::TooLarge,
+        Self::RequestTimeout,
+        Self::PreconditionRequired,
+        Self::NotHolder,
+    ];
+
     const fn name(self) -> &'static str {
         match self {
             Self::Unavailable => "unavailable",
@@ -73,5 +89,31 @@ impl RefusalKind {
 impl fmt::Display for RefusalKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_kinds_are_listed_once() {
+        // No wildcard: a new kind does not compile here before it has a place.
+        let place = |kind| match kind {
+            RefusalKind::Unavailable => 0,
+            RefusalKind::TimedOut => 1,
+            RefusalKind::DeadlineExceeded => 2,
+            RefusalKind::TooMany => 3,
+            RefusalKind::Conflict => 4,
+            RefusalKind::Stale => 5,
+            RefusalKind::Unacceptable => 6,
+            RefusalKind::Malformed => 7,
+            RefusalKind::TooLarge => 8,
+            RefusalKind::RequestTimeout => 9,
+            RefusalKind::PreconditionRequired => 10,
+            RefusalKind::NotHolder => 11,
+        };
+        let places: Vec<_> = RefusalKind::ALL.iter().map(|kind| place(*kind)).collect();
+        assert_eq!(places, (0..12).collect::<Vec<_>>());
     }
 }

@@ -46,7 +46,7 @@ pub fn status_of(refusal: &dyn Refusal) -> Status {
 /// | `ABORTED` with a pushback | repeatable, may have been executed: a conflict that passes |
 /// | `ABORTED` without one | permanent: the caller must begin again further out |
 /// | all others | permanent |
-/// | an error of a request body that failed on its way up, whatever its code | ignored |
+/// | an error of a request body that failed on its way up, whatever the code | ignored |
 ///
 /// A status in the trailers is seen when [`CollectLayer`](crate::http::CollectLayer) stands inside
 /// the judging layer. The server's word on being asked again is read from `grpc-retry-pushback-ms`
@@ -60,8 +60,8 @@ impl<B, Err: Failure> Classify<Response<B>, Err> for GrpcClassifier {
         match outcome {
             Ok(response) => judge_response(response),
             Err(error) => match cause::<Status>(error.as_error()) {
-                // A refusal's facts say more than the status made from them, and so does a body that
-                // failed on its way up.
+                // A refusal's facts say more than the status made from them, and so does a body
+                // that failed on its way up.
                 Some(status)
                     if cause::<Grounds>(error.as_error()).is_none()
                         && !is_of_broken_upload(error.as_error()) =>

@@ -8,8 +8,9 @@ use crate::{
     classify::{judge_error, sent_by_peer},
 };
 
-/// Judges a response by its status and `Retry-After`, an error by its source chain, as
-/// [`DefaultClassifier`](crate::DefaultClassifier) does: a body that failed on its way up is ignored.
+/// Judges a response by its status and `Retry-After`, an error by its source chain, as the
+/// [`DefaultClassifier`](crate::DefaultClassifier) does: a body that failed on its way up is
+/// ignored.
 ///
 /// | status | verdict |
 /// |---|---|

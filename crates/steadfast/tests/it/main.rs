@@ -7,6 +7,7 @@ mod boxed;
 mod clock;
 mod collect;
 mod convention;
+mod errors_doc;
 mod foreign;
 mod grpc;
 mod grpc_retry;
