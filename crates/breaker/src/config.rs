@@ -75,7 +75,8 @@ pub enum OnOpen {
 
 /// Larger windows answer no question: at a million calls, 1 % is ten thousand failures.
 const LARGEST_COUNT: u32 = 1_000_000;
-const LONGEST_PROBE: Duration = Duration::from_secs(24 * 3600);
+/// No call that takes longer is waited for.
+const LONGEST_CALL: Duration = Duration::from_secs(24 * 3600);
 /// In a million calls of which 30 % fail, each for itself, ten in a row are to be expected four
 /// times.
 const CONSECUTIVE: NonZeroU32 = NonZeroU32::new(10).expect("ten is above 0");
@@ -127,7 +128,8 @@ impl CircuitConfig {
         self
     }
 
-    /// Opens when this share of the calls in the window failed. `None` switches the rule off.
+    /// Opens when this share of the calls in the window failed. `None` switches the rule off. Zero
+    /// opens at the first failure once the minimum of calls is there.
     pub fn failure_ratio(mut self, ratio: impl Into<Option<Ratio>>) -> Self {
         self.failure_ratio = ratio.into();
         self
@@ -136,8 +138,8 @@ impl CircuitConfig {
     /// Opens when this share of the calls in the window took strictly longer than `longer_than` >
     /// 0.
     ///
-    /// A call dropped after that time counts as slow, a slow probe has failed. Reads the clock
-    /// twice.
+    /// A call dropped or ignored after that time counts as slow, a slow probe has failed. At most
+    /// 24 h. Reads the clock twice.
     pub const fn slow_calls(mut self, longer_than: Duration, ratio: Ratio) -> Self {
         self.slow_calls = Some((longer_than, ratio));
         self
@@ -164,6 +166,11 @@ impl CircuitConfig {
     }
 
     /// No ratio is judged before the window holds this many calls, at most a count window's size.
+    ///
+    /// What a time window holds is up to the traffic: where fewer calls than this *end* within its
+    /// length, no ratio ever opens the circuit. That is so of the quietest hour, and of a service
+    /// that hangs: four callers and a timeout of 5 s end eight calls in ten seconds. Failures in a
+    /// row open it all the same.
     pub const fn minimum_calls(mut self, minimum: NonZeroU32) -> Self {
         self.minimum_calls = minimum;
         self
@@ -221,8 +228,10 @@ impl CircuitConfig {
         let (slow, limit) = (self.slow_calls, self.probe_limit);
         let window = self.window.check()?;
         let rules = self.check_rules(window)?;
-        let positive = slow.is_none_or(|(longer_than, _)| !longer_than.is_zero());
-        ConfigError::require(positive, "slow_calls", slow, "longer than zero")?;
+        if let Some(slow) = slow {
+            let within = !slow.0.is_zero() && slow.0 <= LONGEST_CALL;
+            ConfigError::require(within, "slow_calls", slow, "longer than zero and at most 24 h")?;
+        }
         let (number, required) = (self.probes.0.get(), self.probes.1.get());
         ConfigError::require(
             required <= number,
@@ -231,7 +240,7 @@ impl CircuitConfig {
             "at least as many as are required",
         )?;
         ConfigError::require(number <= LARGEST_COUNT, "probes", self.probes, "at most 1000000")?;
-        let within = limit > Duration::ZERO && limit <= LONGEST_PROBE;
+        let within = limit > Duration::ZERO && limit <= LONGEST_CALL;
         ConfigError::require(within, "probe_limit", limit, "above zero and at most 24 h")?;
         Ok(Settings {
             window,
