@@ -23,7 +23,7 @@ use crate::{
 /// | minimum of calls | 20 | below it one failure weighs more than 5 % |
 /// | open time | 1 s, doubling to 60 s, drawn from the upper half | after a short outage a first one of 5 s refuses four to six times as many calls in vain, and after a long one it saves four failed probes; replicas of a client do not come back in step |
 /// | probes | 3, of which 2 must succeed | the same majority the failure ratio asks for, decided after at most three calls |
-/// | probe limit | 10 s | a probe that hangs longer is a failure |
+/// | probe limit | 10 s | a probe that hangs longer is one that failed |
 /// | throttling | counts as failure; does not fail a probe | an answer of 429 says that the service is there |
 /// | when open | refuse in `call` | works everywhere; see [`OnOpen`] for balancers |
 /// | time source | tokio's clock | paused tests and simulators work as they are |

@@ -1,6 +1,14 @@
 //! Bugs that were shipped elsewhere, each by name.
 
-use std::{future::Future, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use steadfast_breaker::{BreakerLayer, CircuitOpen, State};
 use steadfast_core::{Ratio, Refusal, Snapshot, Verdict};
@@ -251,5 +259,35 @@ async fn a_time_window_of_a_hundred_thousand_calls_is_counted_exactly_and_slides
         let seconds = (second + 1).min(10);
         assert_eq!((counts.total, counts.failures), (10_010 * seconds, 10 * seconds));
         tokio::time::advance(Duration::from_secs(1)).await;
+    }
+}
+
+/// One thread's successes end another's failures in a row, under both windows: between any two
+/// failures there is a success that was over before the second, so they are never two in a row.
+#[test]
+fn a_success_of_another_thread_is_never_overlooked_between_two_failures() {
+    for config in [config(), config().time_window(Duration::from_secs(10), 10)] {
+        let config = config.failure_ratio(None).consecutive_failures(n(2));
+        let circuit = circuit(config);
+        let successes = AtomicU64::new(0);
+        let failures = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while failures.load(Ordering::Acquire) < 2_000 {
+                    call(&circuit, Verdict::Success);
+                    successes.fetch_add(1, Ordering::Release);
+                }
+            });
+            for _ in 0..2_000 {
+                let seen = successes.load(Ordering::Acquire);
+                // The one under way may have begun before the failure.
+                while successes.load(Ordering::Acquire) < seen + 2 {
+                    std::thread::yield_now();
+                }
+                call(&circuit, FAILED);
+                failures.fetch_add(1, Ordering::Release);
+            }
+        });
+        assert_eq!(circuit.snapshot().transitions, 0, "two in a row were seen");
     }
 }
