@@ -10,6 +10,8 @@ mod explorers;
 mod future;
 mod layer;
 mod limit;
+#[cfg(all(test, not(steadfast_loom)))]
+mod model;
 mod multiple;
 mod peak;
 mod rfc6298;

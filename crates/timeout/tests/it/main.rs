@@ -7,6 +7,7 @@ mod contract;
 mod cuts;
 #[cfg(feature = "http")]
 mod deadline;
+mod explore;
 mod fixed;
 #[cfg(feature = "keyed")]
 mod keyed;
