@@ -35,6 +35,8 @@ mod select;
 mod snapshot;
 mod striped;
 mod sync;
+mod thread_count;
+mod thread_number;
 mod time_window;
 mod verdict;
 // In every model, so that its own run without features.
@@ -130,7 +132,9 @@ pub mod parts {
         lock::lock,
         quantile_config::{Bounds, EstimateConfig, QuantileConfig},
         rng::Splitter,
-        striped::{Lane, Striped, lane_count, thread_number},
+        striped::{Lane, Striped, lane_count},
+        thread_count::ThreadCount,
+        thread_number::thread_number,
         time_window::{Buckets, LatestSuccess, StripedSuccesses, Tick, TimeWindow},
     };
 }

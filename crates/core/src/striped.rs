@@ -7,15 +7,13 @@
 //! to the same state.
 
 use std::{
-    cell::Cell,
     convert::Infallible,
     ops::Deref,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, OnceLock},
     thread,
 };
+
+use crate::thread_number::thread_number;
 
 /// Shared state with a reference count for each of a few lanes. Threads are spread over the lanes.
 ///
@@ -122,29 +120,6 @@ pub fn lane_count() -> usize {
     *COUNT.get_or_init(|| {
         thread::available_parallelism().map_or(4, |cores| cores.get().next_power_of_two().min(64))
     })
-}
-
-/// This thread's number; threads are numbered as they first ask. Its remainder by the number of
-/// lanes is the thread's lane.
-#[inline]
-#[must_use]
-pub fn thread_number() -> usize {
-    thread_local! {
-        static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) };
-    }
-    NUMBER.with(|number| {
-        if number.get() == usize::MAX {
-            number.set(next_thread_number());
-        }
-        number.get()
-    })
-}
-
-#[cold]
-fn next_thread_number() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    // Relaxed: numbers need only differ.
-    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 #[cfg(test)]

@@ -4,13 +4,13 @@ use std::{fmt, num::NonZeroU32, sync::Arc};
 
 use steadfast_core::{
     ConfigError, Snapshot,
-    parts::{Tick, Ticks, lane_count, thread_number},
+    parts::{Ticks, thread_number},
 };
 
 use crate::{
     config::{BudgetConfig, Settings},
     error::BudgetExhausted,
-    ledger::{Ledger, Moment},
+    ledger::Ledger,
     snapshot::BudgetSnapshot,
 };
 
@@ -25,9 +25,12 @@ use crate::{
 /// The default is 20 % and 10/s over 10 s, as in Finagle and linkerd: retries of a service that
 /// fails completely add a fifth to its load, and a client with hardly any traffic can still retry.
 ///
-/// While no retries are asked for, requests are dated by the last check of the clock, which each
-/// core makes once in 64 requests: too early a date makes the budget smaller, never larger. A
-/// service with less traffic than that in a window has just the floor when its first failures come.
+/// Requests are counted in the thread that makes them, however many handles it makes them through,
+/// and without a date: the first retry that is asked for, or every 32nd request of a thread, reads
+/// the clock, and dates what was counted since by the reading before. Too early a date makes the
+/// budget smaller, never larger. At 100 requests a second and with the default window, 95 to 97 %
+/// of them count on average; a service with so little traffic that there is no reading in a window
+/// has just the floor when its first failures come.
 ///
 /// ```
 /// use std::{num::NonZeroU32, time::Duration};
@@ -56,16 +59,30 @@ impl Budget {
     /// The budget, with nothing in it but its floor.
     ///
     /// # Errors
-    /// When the window is shorter than 10 ms or longer than 10 days.
+    /// When the window is shorter than 32 ms or longer than 10 days.
     pub fn new(config: BudgetConfig) -> Result<Self, ConfigError> {
         let Settings { allowance, buckets, time_source } = config.check()?;
         let ticks = Ticks::start(time_source, buckets);
-        Ok(Self(Arc::new(Account { ledger: Ledger::new(allowance, buckets, lane_count()), ticks })))
+        Ok(Self(Arc::new(Account { ledger: Ledger::new(allowance), ticks })))
     }
 
     /// Counts one request. A retry layer does this for every request that passes it.
     pub fn deposit(&self) {
-        self.post(thread_number() % lane_count(), self.moment().tick(), 1);
+        self.deposit_by(thread_number());
+    }
+
+    /// Counts one request of the calling thread, which has the number `thread`.
+    #[inline(always)]
+    pub(crate) fn deposit_by(&self, thread: usize) {
+        if self.0.ledger.count(thread) {
+            self.glance();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn glance(&self) {
+        self.0.ledger.glance(self.0.ticks.now());
     }
 
     /// Takes `cost` for one retry, for as long as the [`Withdrawal`] is held; once
@@ -80,17 +97,6 @@ impl Budget {
             Ok(Withdrawal { charged: Some((self.clone(), cost)) })
         } else {
             Err(BudgetExhausted::new())
-        }
-    }
-
-    #[inline]
-    fn moment(&self) -> Moment {
-        self.0.ledger.moment()
-    }
-
-    fn post(&self, lane: usize, tick: Tick, number: u64) {
-        if self.0.ledger.deposit(lane, tick, number) {
-            self.0.ledger.check(self.0.ticks.now());
         }
     }
 }
@@ -140,52 +146,6 @@ impl Drop for Withdrawal {
     }
 }
 
-/// The requests one service handle has seen and not posted yet, all of one moment.
-#[derive(Debug)]
-pub(crate) struct Pocket {
-    moment: Moment,
-    requests: u32,
-}
-
-/// A post is one compare-and-swap: a thirty-second of it for each request is lost in the noise.
-const POCKET_SIZE: u32 = 32;
-
-impl Pocket {
-    pub(crate) const EMPTY: Self = Self { moment: Moment::NEVER, requests: 0 };
-
-    /// Counts one request: a load and an addition, unless the pocket is full, the moment has
-    /// passed, or the budget is in demand.
-    #[inline]
-    pub(crate) fn deposit(&mut self, budget: &Budget, lane: usize) {
-        let moment = budget.moment();
-        if moment == self.moment && self.requests < POCKET_SIZE {
-            self.requests += 1;
-        } else {
-            self.start(moment, budget, lane);
-        }
-    }
-
-    /// Posts what is in the pocket.
-    pub(crate) fn empty(&mut self, budget: &Budget, lane: usize) {
-        if self.requests > 0 {
-            budget.post(lane, self.moment.tick(), self.requests.into());
-            self.requests = 0;
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn start(&mut self, moment: Moment, budget: &Budget, lane: usize) {
-        self.empty(budget, lane);
-        (self.moment, self.requests) = (moment, 1);
-        if moment.is_in_demand() {
-            self.empty(budget, lane);
-            // The next deposit must not match a moment in demand: it is posted at once as well.
-            self.moment = Moment::NEVER;
-        }
-    }
-}
-
 #[cfg(not(steadfast_loom))]
 #[cfg(test)]
 mod tests {
@@ -205,39 +165,23 @@ mod tests {
         Budget::new(config.window(Duration::from_millis(WINDOW_MS))).unwrap()
     }
 
-    /// One service handle: a pocket that is posted when the handle is dropped.
-    struct Handle(Pocket, Budget);
-
-    impl Handle {
-        fn new(budget: &Budget) -> Self {
-            Self(Pocket::EMPTY, budget.clone())
-        }
-
-        fn request(&mut self, lane: usize) {
-            self.0.deposit(&self.1, lane);
-        }
-    }
-
-    impl Drop for Handle {
-        fn drop(&mut self) {
-            self.0.empty(&self.1, 0);
-        }
-    }
-
     #[derive(Clone, Debug)]
     enum Step {
         Requests(usize, u32),
-        Replace(usize),
         Withdraw { keep: bool },
         Send,
         Refund,
         Pass(u64),
     }
 
+    /// Owners of lanes, and threads that share one.
+    fn threads() -> impl Strategy<Value = usize> {
+        prop_oneof![0usize..3, Just(1000), Just(usize::MAX)]
+    }
+
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            4 => (0usize..3, prop_oneof![1u32..4, 1u32..200]).prop_map(|(handle, number)| Step::Requests(handle, number)),
-            1 => (0usize..3).prop_map(Step::Replace),
+            4 => (threads(), prop_oneof![1u32..4, 1u32..200]).prop_map(|(thread, number)| Step::Requests(thread, number)),
             6 => any::<bool>().prop_map(|keep| Step::Withdraw { keep }),
             1 => Just(Step::Refund),
             2 => Just(Step::Send),
@@ -257,7 +201,6 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
             runtime.block_on(async {
                 let budget = budget(percent, floor);
-                let mut handles = [0, 1, 2].map(|_| Handle::new(&budget));
                 let (mut now, mut requests) = (0u64, Vec::new());
                 // When each retry was sent, and how many there might be in a window by what was
                 // known at its decision.
@@ -266,11 +209,10 @@ mod tests {
                 let allowed = |requests: usize| f64::from(percent) / 100.0 * requests as f64 + f64::from(floor) + 1e-9;
                 for step in steps {
                     match step {
-                        Step::Requests(handle, number) => {
-                            (0..number).for_each(|_| handles[handle].request(handle));
+                        Step::Requests(thread, number) => {
+                            (0..number).for_each(|_| budget.deposit_by(thread));
                             requests.extend((0..number).map(|_| now));
                         }
-                        Step::Replace(handle) => handles[handle] = Handle::new(&budget),
                         Step::Pass(ms) => {
                             tokio::time::advance(Duration::from_millis(ms)).await;
                             now += ms;
@@ -309,12 +251,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn under_total_failure_a_single_handle_is_counted_to_the_letter() {
+    async fn under_total_failure_requests_are_counted_to_the_letter() {
         let budget = budget(20, 0);
-        let mut handle = Handle::new(&budget);
         let granted: Vec<bool> = (0..20)
             .map(|_| {
-                handle.request(0);
+                budget.deposit();
                 budget.try_withdraw(NonZeroU32::MIN).map(Withdrawal::spend).is_ok()
             })
             .collect();
@@ -325,35 +266,23 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_healthy_busy_service_has_credit_when_its_first_failures_come() {
         let budget = budget(20, 0);
-        let mut handle = Handle::new(&budget);
         // 1,000 requests a second for a minute, and no failure.
         for _ in 0..60_000 {
             tokio::time::advance(Duration::from_millis(1)).await;
-            handle.request(0);
+            budget.deposit();
         }
         let granted = (0..1000)
             .take_while(|_| budget.try_withdraw(NonZeroU32::MIN).map(Withdrawal::spend).is_ok())
             .count();
-        // 200 of the last 1,000 by the letter; a bucket and two checks less at worst.
-        assert!((150..=200).contains(&granted), "{granted}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn handles_that_live_for_one_request_give_credit_too() {
-        let budget = budget(20, 0);
-        for _ in 0..60_000 {
-            tokio::time::advance(Duration::from_millis(1)).await;
-            Handle::new(&budget).request(0);
-        }
-        let available = budget.snapshot().available;
-        assert!((150..=200).contains(&available), "{available}");
+        // 200 of the last 1,000 by the letter; two of 32 buckets less at worst.
+        assert!((187..=200).contains(&granted), "{granted}");
     }
 
     #[test]
     fn a_window_out_of_range_is_refused_by_name_and_value() {
         for window in [
             Duration::ZERO,
-            Duration::from_millis(9),
+            Duration::from_millis(31),
             Duration::from_secs(11 * 24 * 3600),
             Duration::MAX,
         ] {

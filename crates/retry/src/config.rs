@@ -101,8 +101,8 @@ pub(crate) struct Settings {
     pub(crate) time_source: TimeSource,
 }
 
-/// A bucket is a tenth of the window, and is at least 1 ms and at most a day.
-const SHORTEST: Duration = Duration::from_millis(10);
+/// A bucket is a thirty-second of the window, and is at least 1 ms.
+const SHORTEST: Duration = Duration::from_millis(32);
 pub(crate) const LONGEST: Duration = Duration::from_secs(10 * 24 * 3600);
 
 impl BudgetConfig {
@@ -127,13 +127,13 @@ impl BudgetConfig {
         Self { floor_per_second: retries, ..self }
     }
 
-    /// How far back requests and retries are counted, from 10 ms to 10 days. Longer allows longer
+    /// How far back requests and retries are counted, from 32 ms to 10 days. Longer allows longer
     /// bursts of retries.
     pub const fn window(self, window: Duration) -> Self {
         Self { window, ..self }
     }
 
-    /// The clock to follow; tokio's by default. The coarse clock is fine enough for windows of 100
+    /// The clock to follow; tokio's by default. The coarse clock is fine enough for windows of 200
     /// ms and more.
     pub const fn time_source(self, source: TimeSource) -> Self {
         Self { time_source: source, ..self }
@@ -141,7 +141,7 @@ impl BudgetConfig {
 
     pub(crate) fn check(self) -> Result<Settings, ConfigError> {
         let in_range = (SHORTEST..=LONGEST).contains(&self.window);
-        ConfigError::require(in_range, "window", self.window, "10 ms to 10 days")?;
+        ConfigError::require(in_range, "window", self.window, "32 ms to 10 days")?;
         let floor = u128::from(self.floor_per_second) * self.window.as_nanos() / 1_000_000_000;
         // 2^32 retries a second for ten days are below 2^52.
         let allowance =

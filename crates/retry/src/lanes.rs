@@ -3,18 +3,13 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
-use steadfast_core::parts::{lane_count, lock, thread_number};
-
-use crate::budget::Budget;
+use steadfast_core::parts::{lane_count, lock};
 
 /// The lanes of one service, shared by its clones. Each is made by the first call that a thread
 /// makes, and room for them by the first call of all: a layer may be applied to each route for each
 /// connection, and most of these services are never called.
 pub(crate) struct Lanes<S, L> {
     pub(crate) layer: L,
-    /// The layer's, for the drop of a handle, which cannot have a bound that names the layer's
-    /// type.
-    pub(crate) budget: Budget,
     lanes: OnceLock<Box<[Slot<S, L>]>>,
 }
 
@@ -28,7 +23,6 @@ type Slot<S, L> = OnceLock<Arc<Lane<S, L>>>;
 /// never on the same pair.
 #[repr(align(128))]
 pub(crate) struct Lane<S, L> {
-    pub(crate) index: usize,
     pub(crate) layer: L,
     /// In a lock only so that the service need not be `Sync`: it is taken when a request is sent
     /// again. A template is never changed, so a `clone` that panics leaves it whole.
@@ -36,43 +30,34 @@ pub(crate) struct Lane<S, L> {
 }
 
 impl<S, L> Lanes<S, L> {
-    pub(crate) const fn new(layer: L, budget: Budget) -> Self {
-        Self { layer, budget, lanes: OnceLock::new() }
+    pub(crate) const fn new(layer: L) -> Self {
+        Self { layer, lanes: OnceLock::new() }
     }
 }
 
-/// This thread's place among the lanes.
-pub(crate) fn lane_index() -> usize {
-    // The number of lanes is a power of two.
-    thread_number() & (lane_count() - 1)
-}
-
 impl<S: Clone, L: Clone> Lanes<S, L> {
-    /// This thread's lane. `service` is the instance at hand, of which the lane's first call makes
-    /// the template.
+    /// The lane of the calling thread, which has the number `thread`. `service` is the instance at
+    /// hand, of which the lane's first call makes the template.
     #[inline(always)]
-    pub(crate) fn lane(&self, service: &S) -> &Arc<Lane<S, L>> {
+    pub(crate) fn lane(&self, thread: usize, service: &S) -> &Arc<Lane<S, L>> {
+        // The number of lanes is a power of two.
         if let Some(lanes) = self.lanes.get()
-            && let Some(lane) = lanes[thread_number() & (lanes.len() - 1)].get()
+            && let Some(lane) = lanes[thread & (lanes.len() - 1)].get()
         {
             return lane;
         }
-        self.make(service)
+        self.make(thread, service)
     }
 
     #[cold]
     #[inline(never)]
-    fn make(&self, service: &S) -> &Arc<Lane<S, L>> {
-        let index = lane_index();
+    fn make(&self, thread: usize, service: &S) -> &Arc<Lane<S, L>> {
         // Before the slot is locked, because `clone` is the user's code. Where two threads share a
         // lane, the first one's stays.
-        let lane = Arc::new(Lane {
-            index,
-            layer: self.layer.clone(),
-            template: Mutex::new(service.clone()),
-        });
+        let lane =
+            Arc::new(Lane { layer: self.layer.clone(), template: Mutex::new(service.clone()) });
         let lanes = self.lanes.get_or_init(|| (0..lane_count()).map(|_| OnceLock::new()).collect());
-        lanes[index].get_or_init(|| lane)
+        lanes[thread & (lanes.len() - 1)].get_or_init(|| lane)
     }
 }
 
@@ -90,10 +75,10 @@ mod tests {
 
     #[test]
     fn there_is_no_room_for_lanes_before_the_first_call() {
-        let lanes = Lanes::new((), Budget::default());
+        let lanes = Lanes::new(());
         assert!(lanes.lanes.get().is_none());
-        let lane = lanes.lane(&());
-        assert!(Arc::ptr_eq(lane, lanes.lane(&())));
+        let lane = lanes.lane(0, &());
+        assert!(Arc::ptr_eq(lane, lanes.lane(0, &())));
         let slots = lanes.lanes.get().unwrap();
         assert_eq!(slots.len(), lane_count());
         assert_eq!(slots.iter().filter(|slot| slot.get().is_some()).count(), 1);

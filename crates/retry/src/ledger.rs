@@ -3,86 +3,50 @@
 //! A budget promises a bound: at every withdrawal, what is withdrawn and not yet sent, together
 //! with what was sent in the window that ends there, is at most a share of the requests in that
 //! same window, plus a floor. A token bucket with refunds does not bound that, so both sides are
-//! counted, in buckets of a tenth of the window, and each side errs the safe way: what was sent is
-//! summed over eleven buckets (at least the window), deposits over ten (at most the window).
+//! counted, in buckets of a thirty-second of the window, and each side errs the safe way: what was
+//! sent is summed over 33 buckets (at least the window), requests over 32 (at most the window).
 //!
 //! What is not yet sent has no date, and what was sent is dated by its sending. So the bound holds
 //! for what goes over the wire, however long the calls wait: of what was sent in any window, let
 //! the last to be withdrawn be withdrawn at t. At t all of it was either pending, or sent in the
 //! window that ended at t: and that was bounded.
 //!
-//! A request that succeeds must not pay for this: no clock, no lock, no line that another core
-//! writes. So a deposit is dated by the *last check of the clock* by any thread: one shared word
-//! that seldom changes. That date can only be too early, and then the deposit expires too early:
-//! safe again. Each withdrawal checks the clock, and each lane checks it once in so many deposits,
-//! so that a healthy service has fresh credit when its first failures come.
+//! A request that succeeds must not pay for this: no clock, no wait for a lock, no line that
+//! another core writes. So a request is counted in a lane that its thread owns, without a date
+//! ([`ThreadCount`]). A *look* dates what was counted since the look before it, by the tick of that
+//! earlier look: too early at worst, and then the request expires too early, which is safe. Each
+//! withdrawal looks, and so does every 32nd request of a lane, so that a healthy service has fresh
+//! credit when its first failures come.
 //!
-//! Service handles collect deposits of one moment and post them together. While the budget is *in
-//! demand*, every deposit is posted at once: then none that a withdrawal could draw on is still in
-//! a handle's pocket.
-//!
-//! The withdrawals stand in a table under a lock, held for a few instructions, under which nothing
-//! outside this file is called.
+//! The books stand under a lock, held for a few instructions and the sum over the lanes, under
+//! which nothing outside this file is called. A request only tries it: where another thread holds
+//! it, that thread looks.
+
+use std::sync::TryLockError;
 
 use steadfast_core::{
     Ratio,
-    parts::{Buckets, StripedSuccesses, Tick, lock},
+    parts::{ThreadCount, Tick, lane_count, lock},
 };
 
 use crate::{
     snapshot::BudgetSnapshot,
-    sync::{AtomicU64, Mutex, Ordering},
+    sync::{AtomicU64, Mutex, MutexGuard, Ordering},
 };
 
-/// Ten buckets lose at most a tenth of the window's deposits to rounding.
-pub(crate) const BUCKETS: u32 = 10;
+/// Of the window's requests a bucket is lost to rounding, and what was counted between two looks
+/// may be dated a bucket early: two of 32 at worst, where requests are not rare.
+pub(crate) const BUCKETS: u32 = 32;
 
 /// One bucket more than the window has: the window begins somewhere inside the oldest.
 const COVERING: usize = BUCKETS as usize + 1;
 
-/// How many deposits of one lane in one bucket pass between two checks of the clock: a clock read
-/// costs as much as a dozen posts, and at the rates where the share outweighs a floor of 10/s (50/s
-/// and more) this is a few buckets.
-const DEPOSITS_PER_CHECK: u64 = 64;
+/// How many requests of a lane pass between two looks: at 100/s, whatever the number of lanes, a
+/// look comes about once in a bucket of the default window. A clock read is as dear as 20 requests
+/// that are only counted.
+const REQUESTS_PER_LOOK: u64 = 32;
 
-/// The last check of the clock: the tick it fell in, and for how many ticks more the budget counts
-/// as in demand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Moment(u64);
-
-/// Demand lasts one window after a withdrawal was asked for: up to ten ticks.
-const DEMAND_BITS: u32 = 4;
-const DEMAND: u64 = (1 << DEMAND_BITS) - 1;
-
-impl Moment {
-    /// A moment that is never now: its tick is out of reach.
-    pub(crate) const NEVER: Self = Self(u64::MAX);
-
-    const fn new(tick: Tick, demand: u64) -> Self {
-        Self(tick.0 << DEMAND_BITS | demand)
-    }
-
-    pub(crate) const fn tick(self) -> Tick {
-        Tick(self.0 >> DEMAND_BITS)
-    }
-
-    pub(crate) const fn is_in_demand(self) -> bool {
-        self.0 & DEMAND > 0
-    }
-
-    /// The moment after the clock was read as `tick`. Time goes forward only, in whatever order
-    /// threads come; demand fades with it.
-    fn at(self, tick: Tick) -> Self {
-        let tick = tick.max(self.tick());
-        Self::new(tick, (self.0 & DEMAND).saturating_sub(tick.0 - self.tick().0))
-    }
-
-    fn demanded(self) -> Self {
-        Self::new(self.tick(), u64::from(BUCKETS))
-    }
-}
-
-/// What may be withdrawn: a share of the deposits in the window, and something on top.
+/// What may be withdrawn: a share of the requests in the window, and something on top.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Allowance {
     pub(crate) ratio: Ratio,
@@ -96,123 +60,145 @@ impl Allowance {
         clippy::cast_sign_loss,
         reason = "rounding down is meant; never negative"
     )]
-    fn of(self, deposits: u64) -> u64 {
+    fn of(self, requests: u64) -> u64 {
         // A product such as 0.29 * 100 may round to just below 29; one part in 10^12 is far below
-        // one deposit.
-        let share = self.ratio.value() * deposits as f64 * (1.0 + 1e-12);
+        // one request.
+        let share = self.ratio.value() * requests as f64 * (1.0 + 1e-12);
         (share as u64).saturating_add(self.floor)
     }
 }
 
-/// Deposits and withdrawals of one window. Nothing here takes longer after a long idle gap.
+/// Requests and withdrawals of one window. Nothing here takes longer after a long idle gap.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     allowance: Allowance,
-    now: AtomicU64,
-    deposits: StripedSuccesses,
-    /// No panic leaves it half changed: its methods call nothing else.
-    withdrawn: Mutex<Withdrawn>,
+    requests: ThreadCount,
+    /// The tick of the last look: another one in the same tick would change no date.
+    looked: AtomicU64,
+    /// No panic leaves them half changed: their methods call nothing else.
+    books: Apart<Mutex<Books>>,
 }
 
+/// On cache lines of its own: the lock is written where retries are, the fields beside it are read
+/// by every request.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Apart<T>(T);
+
 impl Ledger {
-    pub(crate) fn new(allowance: Allowance, buckets: Buckets, lanes: usize) -> Self {
-        Self {
-            allowance,
-            now: AtomicU64::new(Moment::new(Tick(0), 0).0),
-            deposits: StripedSuccesses::new(buckets, lanes),
-            withdrawn: Mutex::new(Withdrawn::default()),
+    pub(crate) fn new(allowance: Allowance) -> Self {
+        // Twice the cores, because not only a runtime's workers make calls.
+        Self::with_lanes(allowance, (2 * lane_count()).clamp(8, 64))
+    }
+
+    fn with_lanes(allowance: Allowance, lanes: usize) -> Self {
+        let requests = ThreadCount::new(lanes, phase);
+        let books = Books { counted: requests.sum(), ..Books::EMPTY };
+        Self { allowance, requests, looked: AtomicU64::new(0), books: Apart(Mutex::new(books)) }
+    }
+
+    /// Counts a request of the calling thread, which has the number `thread`, and says whether it
+    /// is time for a look.
+    #[inline]
+    pub(crate) fn count(&self, thread: usize) -> bool {
+        self.requests.add(thread).is_multiple_of(REQUESTS_PER_LOOK)
+    }
+
+    /// The clock reads `now`, and a request has the time for a look, but not for another thread.
+    pub(crate) fn glance(&self, now: Tick) {
+        // Relaxed: where the tick is an older one, the look comes although it need not.
+        if self.looked.load(Ordering::Relaxed) >= now.0 {
+            return;
         }
-    }
-
-    /// The last check of the clock.
-    #[inline]
-    pub(crate) fn moment(&self) -> Moment {
-        // Relaxed: an older moment only dates a deposit earlier.
-        Moment(self.now.load(Ordering::Relaxed))
-    }
-
-    /// Posts deposits made at `tick`, and says whether it is time for another check of the clock.
-    #[inline]
-    pub(crate) fn deposit(&self, lane: usize, tick: Tick, number: u64) -> bool {
-        let held = self.deposits.add_many(lane, tick, number);
-        // None are held where the moment is long gone: another thread has checked the clock since.
-        held / DEPOSITS_PER_CHECK != held.saturating_sub(number) / DEPOSITS_PER_CHECK
-    }
-
-    /// The clock was checked, and read `tick`.
-    pub(crate) fn check(&self, tick: Tick) {
-        self.advance(|moment| moment.at(tick));
+        let books = match self.books.0.try_lock() {
+            Ok(books) => books,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        drop(self.look(books, now));
     }
 
     /// Takes `cost` if the allowance covers it, and says whether it does; `cost` is pending until
     /// it is sent or refunded.
     ///
-    /// The shared moment is advanced under the lock, and never goes back: what other threads have
-    /// sent, however much later than this thread read the clock, is dated no later than what is
-    /// asked here.
+    /// The books' time never goes back: what other threads have sent, however much later than this
+    /// thread read the clock, is dated no later than what is asked here.
     pub(crate) fn withdraw(&self, now: Tick, cost: u64) -> bool {
-        let mut withdrawn = lock(&self.withdrawn);
-        let tick = self.advance(|moment| moment.at(now).demanded()).tick();
-        let is_covered = cost <= self.balance(&withdrawn, tick).available;
+        let mut books = self.look(lock(&self.books.0), now);
+        let is_covered = cost <= books.balance(self.allowance).available;
         if is_covered {
-            withdrawn.pending = withdrawn.pending.saturating_add(cost);
+            books.pending = books.pending.saturating_add(cost);
         }
         is_covered
     }
 
-    /// What was taken is sent now: from here on it counts for one window. The moment is advanced
-    /// under the lock, so that the ticks in the table come in order.
+    /// What was taken is sent now: from here on it counts for one window.
     pub(crate) fn send(&self, now: Tick, cost: u64) {
-        let mut withdrawn = lock(&self.withdrawn);
-        let tick = self.advance(|moment| moment.at(now)).tick();
-        withdrawn.settle(cost);
-        withdrawn.add(tick, cost);
+        self.look(lock(&self.books.0), now).send(cost);
     }
 
     /// Gives back what was taken and not sent.
     pub(crate) fn refund(&self, cost: u64) {
-        lock(&self.withdrawn).settle(cost);
+        lock(&self.books.0).settle(cost);
     }
 
-    pub(crate) fn snapshot_at(&self, tick: Tick) -> BudgetSnapshot {
-        let withdrawn = lock(&self.withdrawn);
-        self.balance(&withdrawn, self.moment().at(tick).tick())
+    pub(crate) fn snapshot_at(&self, now: Tick) -> BudgetSnapshot {
+        self.look(lock(&self.books.0), now).balance(self.allowance)
     }
 
-    fn balance(&self, withdrawn: &Withdrawn, tick: Tick) -> BudgetSnapshot {
-        let (requests, withdrawn) = (self.deposits.sum(tick), withdrawn.sum(tick));
-        BudgetSnapshot {
-            requests,
-            withdrawn,
-            available: self.allowance.of(requests).saturating_sub(withdrawn),
-        }
-    }
-
-    /// Relaxed, for one word that publishes nothing but itself: what is posted under a tick is in
-    /// the deposits' own words.
-    fn advance(&self, next: impl Fn(Moment) -> Moment) -> Moment {
-        let moved = |current| Some(next(Moment(current)).0).filter(|&new| new != current);
-        let before = self.now.fetch_update(Ordering::Relaxed, Ordering::Relaxed, moved);
-        next(Moment(before.unwrap_or_else(|unmoved| unmoved)))
+    /// Dates what was counted since the look before.
+    fn look<'a>(&self, mut books: MutexGuard<'a, Books>, now: Tick) -> MutexGuard<'a, Books> {
+        books.look(now, self.requests.sum());
+        // Relaxed: it publishes nothing but itself.
+        self.looked.store(books.now.0, Ordering::Relaxed);
+        books
     }
 }
 
-/// What was withdrawn: all that is not yet sent, and what was sent, by tick. A place whose tick has
-/// left the window is not summed, and is reused by what is sent next.
-#[derive(Debug, Default)]
-struct Withdrawn {
+/// Where a lane's count begins. Lanes that count in step must not look in step, or all their looks
+/// would come at once and long after one another: of any 2, 4, 8, 16 or 32 lanes the looks are
+/// evenly spread.
+fn phase(lane: usize) -> u64 {
+    const BITS: u32 = REQUESTS_PER_LOOK.trailing_zeros();
+    (lane as u64 % REQUESTS_PER_LOOK).reverse_bits() >> (u64::BITS - BITS)
+}
+
+/// The dated counts. A bucket's place is its tick's remainder by their number.
+#[derive(Clone, Debug)]
+struct Books {
+    /// The tick of the last look, the newest bucket's.
+    now: Tick,
+    /// The lanes' sum at the last look.
+    counted: u64,
+    requests: [u64; COVERING],
+    /// Withdrawn and not yet sent.
     pending: u64,
-    sent: [(Tick, u64); COVERING],
+    sent: [u64; COVERING],
 }
 
-impl Withdrawn {
-    /// Ticks come in order.
-    fn add(&mut self, tick: Tick, cost: u64) {
-        let place = self.place(tick);
-        if place.0 != tick {
-            *place = (tick, 0);
+impl Books {
+    const EMPTY: Self =
+        Self { now: Tick(0), counted: 0, requests: [0; COVERING], pending: 0, sent: [0; COVERING] };
+
+    /// The lanes add up to `counted` now. What is new was counted since the last look, and is dated
+    /// then.
+    fn look(&mut self, now: Tick, counted: u64) {
+        let new = counted.saturating_sub(self.counted);
+        self.requests[place(self.now.0)] += new;
+        self.counted += new;
+        let passed = now.0.saturating_sub(self.now.0);
+        for tick in 1..=passed.min(COVERING as u64) {
+            let place = place(self.now.0 + tick);
+            (self.requests[place], self.sent[place]) = (0, 0);
         }
-        place.1 = place.1.saturating_add(cost);
+        self.now = self.now.max(now);
+    }
+
+    /// What is pending no longer is sent.
+    fn send(&mut self, cost: u64) {
+        self.settle(cost);
+        let sent = &mut self.sent[place(self.now.0)];
+        *sent = sent.saturating_add(cost);
     }
 
     /// Is pending no longer.
@@ -220,31 +206,43 @@ impl Withdrawn {
         self.pending = self.pending.saturating_sub(cost);
     }
 
-    fn sum(&self, tick: Tick) -> u64 {
-        let oldest = tick.0.saturating_sub(u64::from(BUCKETS));
-        let in_window = |&&(at, _): &&(Tick, u64)| (oldest..=tick.0).contains(&at.0);
-        self.sent
-            .iter()
-            .filter(in_window)
-            .fold(self.pending, |sum, &(_, cost)| sum.saturating_add(cost))
+    fn balance(&self, allowance: Allowance) -> BudgetSnapshot {
+        // The place after the newest is the oldest one's.
+        let requests = self.requests.iter().sum::<u64>() - self.requests[place(self.now.0 + 1)];
+        let withdrawn = self.sent.iter().fold(self.pending, |sum, &cost| sum.saturating_add(cost));
+        let available = allowance.of(requests).saturating_sub(withdrawn);
+        BudgetSnapshot { requests, withdrawn, available }
     }
+}
 
-    fn place(&mut self, tick: Tick) -> &mut (Tick, u64) {
-        // Below eleven.
-        &mut self.sent[usize::try_from(tick.0 % COVERING as u64).unwrap_or(0)]
-    }
+#[expect(clippy::cast_possible_truncation, reason = "below 33")]
+const fn place(tick: u64) -> usize {
+    (tick % COVERING as u64) as usize
 }
 
 #[cfg(not(steadfast_loom))]
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::collections::VecDeque;
+
+    use proptest::prelude::*;
+    use rand::{RngExt, rngs::SmallRng};
+    use steadfast_core::parts::Splitter;
 
     use super::*;
 
+    fn allowance(ratio: f64, floor: u64) -> Allowance {
+        Allowance { ratio: Ratio::new(ratio).unwrap(), floor }
+    }
+
     fn ledger(ratio: f64, floor: u64) -> Ledger {
-        let allowance = Allowance { ratio: Ratio::new(ratio).unwrap(), floor };
-        Ledger::new(allowance, Buckets::new(Duration::from_secs(10), BUCKETS).unwrap(), 2)
+        Ledger::with_lanes(allowance(ratio, floor), 2)
+    }
+
+    fn count(ledger: &Ledger, requests: u32) {
+        for _ in 0..requests {
+            ledger.count(0);
+        }
     }
 
     /// Withdraws and sends at once.
@@ -260,11 +258,11 @@ mod tests {
     fn the_allowance_is_the_share_rounded_down_and_the_floor() {
         for percent in 0..=100u8 {
             let allowance = Allowance { ratio: Ratio::percent(percent), floor: 3 };
-            for deposits in [0, 1, 7, 99, 100, 101, 1_000_000] {
+            for requests in [0, 1, 7, 99, 100, 101, 1_000_000] {
                 assert_eq!(
-                    allowance.of(deposits),
-                    u64::from(percent) * deposits / 100 + 3,
-                    "{percent} % of {deposits}"
+                    allowance.of(requests),
+                    u64::from(percent) * requests / 100 + 3,
+                    "{percent} % of {requests}"
                 );
             }
         }
@@ -273,54 +271,40 @@ mod tests {
     }
 
     #[test]
-    fn demand_lasts_one_window_and_time_never_goes_back() {
-        let ledger = ledger(0.0, 0);
-        assert!(!ledger.moment().is_in_demand());
-        assert!(!withdraws(&ledger, 100));
-        assert!(ledger.moment().is_in_demand());
-        ledger.check(Tick(50));
-        assert_eq!((ledger.moment().tick(), ledger.moment().is_in_demand()), (Tick(100), true));
-        ledger.check(Tick(109));
-        assert!(ledger.moment().is_in_demand());
-        ledger.check(Tick(110));
-        assert_eq!((ledger.moment().tick(), ledger.moment().is_in_demand()), (Tick(110), false));
-    }
-
-    #[test]
-    fn what_is_sent_counts_from_its_sending_and_never_from_before_a_later_check() {
+    fn what_is_sent_counts_from_its_sending_and_never_from_before_a_later_look() {
         let ledger = ledger(0.0, 1);
         assert!(ledger.withdraw(Tick(5), 1));
-        ledger.check(Tick(20));
+        ledger.glance(Tick(20));
         ledger.send(Tick(19), 1);
         assert!(!withdraws(&ledger, 19));
-        assert!(!withdraws(&ledger, 30), "the window may begin inside the oldest bucket");
-        assert!(withdraws(&ledger, 31));
+        assert!(!withdraws(&ledger, 52), "the window may begin inside the oldest bucket");
+        assert!(withdraws(&ledger, 53));
     }
 
     #[test]
     fn a_thread_that_read_the_clock_long_ago_withdraws_by_the_time_that_others_have_seen() {
         let ledger = ledger(1.0, 1);
-        ledger.deposit(0, Tick(0), 5);
-        assert!(withdraws(&ledger, 20));
+        count(&ledger, 5);
+        assert!(withdraws(&ledger, 40));
         assert!(
             !ledger.withdraw(Tick(0), 1),
-            "the deposits have left the window, what was sent has not"
+            "the requests have left the window, what was sent has not"
         );
-        assert!(!ledger.withdraw(Tick(29), 1));
-        assert!(ledger.withdraw(Tick(31), 1));
+        assert!(!ledger.withdraw(Tick(72), 1));
+        assert!(ledger.withdraw(Tick(73), 1));
     }
 
     #[test]
     fn each_side_leaves_the_window_on_the_safe_side() {
         let ledger = ledger(1.0, 0);
-        ledger.check(Tick(20));
-        ledger.deposit(0, Tick(20), 2);
-        assert!(withdraws(&ledger, 29));
+        ledger.glance(Tick(20));
+        count(&ledger, 2);
+        assert!(withdraws(&ledger, 51));
         assert_eq!(
-            ledger.snapshot_at(Tick(30)),
+            ledger.snapshot_at(Tick(52)),
             BudgetSnapshot { requests: 0, withdrawn: 1, available: 0 }
         );
-        assert!(!withdraws(&ledger, 30));
+        assert!(!withdraws(&ledger, 52));
     }
 
     #[test]
@@ -339,20 +323,214 @@ mod tests {
         assert!(!ledger.withdraw(Tick(0), 11));
         assert!(ledger.withdraw(Tick(0), 10));
     }
+
+    #[test]
+    fn what_is_counted_between_two_looks_is_dated_at_the_first() {
+        let ledger = ledger(1.0, 0);
+        let requests = |tick| ledger.snapshot_at(Tick(tick)).requests;
+        assert_eq!(requests(100), 0);
+        count(&ledger, 3);
+        assert_eq!(requests(110), 3);
+        count(&ledger, 4);
+        assert_eq!((requests(131), requests(132), requests(141), requests(142)), (7, 4, 4, 0));
+        assert_eq!(requests(u64::MAX / 2), 0, "an idle gap of any length");
+    }
+
+    #[test]
+    fn a_request_looks_no_more_than_once_in_a_tick_and_waits_for_no_lock() {
+        let ledger = ledger(1.0, 0);
+        ledger.glance(Tick(7));
+        count(&ledger, 1);
+        ledger.glance(Tick(7));
+        assert_eq!(lock(&ledger.books.0).requests[7], 0, "not looked");
+        let held = lock(&ledger.books.0);
+        ledger.glance(Tick(8));
+        assert_eq!(held.now, Tick(7));
+        drop(held);
+        ledger.glance(Tick(8));
+        assert_eq!(lock(&ledger.books.0).requests[7], 1);
+    }
+
+    #[test]
+    fn a_poisoned_lock_hides_no_credit() {
+        let ledger = ledger(1.0, 0);
+        std::thread::scope(|scope| {
+            let panics = || {
+                let _held = ledger.books.0.lock().unwrap();
+                panic!("under the lock");
+            };
+            scope.spawn(panics).join().unwrap_err();
+        });
+        count(&ledger, 1);
+        ledger.glance(Tick(1));
+        assert!(ledger.withdraw(Tick(2), 1));
+    }
+
+    #[test]
+    fn lanes_in_step_do_not_look_in_step() {
+        for lanes in [1, 2, 4, 8, 16, 32] {
+            let phases: std::collections::BTreeSet<_> = (0..lanes).map(phase).collect();
+            let even: Vec<_> = (0..lanes as u64).map(|lane| lane * 32 / lanes as u64).collect();
+            assert_eq!(phases.into_iter().collect::<Vec<_>>(), even);
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Count(usize, u32),
+        Pass(u64),
+        Glance,
+        Ask,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            6 => (0usize..4, 1u32..80).prop_map(|(thread, number)| Step::Count(thread, number)),
+            4 => prop_oneof![8 => 1u64..4, 2 => 1u64..40, 1 => 1u64..1 << 40].prop_map(Step::Pass),
+            2 => Just(Step::Glance),
+            2 => Just(Step::Ask),
+        ]
+    }
+
+    proptest! {
+        /// The naive model: every request with the tick of the look before it. What is counted is
+        /// what the model counts, and never more than what was really there.
+        #[test]
+        fn every_look_counts_what_a_naive_list_counts(steps in prop::collection::vec(step(), 1..200)) {
+            let ledger = ledger(1.0, 0);
+            let (mut now, mut looked, mut list) = (0u64, 0u64, Vec::new());
+            let number = |list: &[(u64, u64)], now: u64, at: fn(&(u64, u64)) -> u64| {
+                list.iter().filter(|request| now - at(request) < u64::from(BUCKETS)).count() as u64
+            };
+            for step in steps {
+                match step {
+                    Step::Pass(ticks) => now += ticks,
+                    Step::Glance => {
+                        ledger.glance(Tick(now));
+                        looked = now;
+                    }
+                    Step::Count(thread, requests) => for _ in 0..requests {
+                        list.push((looked, now));
+                        // Two lanes are owned; two threads share the third.
+                        if ledger.count(thread) {
+                            ledger.glance(Tick(now));
+                            looked = now;
+                        }
+                    },
+                    Step::Ask => {
+                        let counted = ledger.snapshot_at(Tick(now)).requests;
+                        looked = now;
+                        prop_assert_eq!(counted, number(&list, now, |request| request.0));
+                        prop_assert!(counted <= number(&list, now, |request| request.1));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Which thread has the next request.
+    #[derive(Clone, Copy, Debug)]
+    enum Spread {
+        Random,
+        InTurn,
+        /// As a scheduler that gives the same worker what it has woken: a run of requests each.
+        Runs,
+    }
+
+    const WINDOW_S: f64 = 10.0;
+
+    /// How much of the last window's requests is counted, from the third window on.
+    struct Share {
+        mean: f64,
+        /// The least of some 600 random instants.
+        worst: f64,
+        /// The least before any of the 60,000 requests.
+        worst_of_all: f64,
+    }
+
+    /// Requests that come at random, at `rate` a second for ten minutes, to `threads` threads over
+    /// `lanes` lanes. The share is asked for without a look that would help.
+    fn counted_share(
+        (lanes, threads): (usize, usize),
+        rate: f64,
+        spread: Spread,
+        rng: &mut SmallRng,
+    ) -> Share {
+        let ledger = Ledger::with_lanes(allowance(1.0, 0), lanes);
+        let tick = |at: f64| Tick((at * f64::from(BUCKETS) / WINDOW_S) as u64);
+        let (mut now, mut window, mut thread) = (0.0, VecDeque::new(), 0);
+        let (mut sum, mut asked, mut worst, mut worst_of_all) = (0.0, 0.0, 1.0f64, 1.0f64);
+        while now < 600.0 {
+            now -= (1.0 - rng.random::<f64>()).ln() / rate;
+            while window.front().is_some_and(|&at| at <= now - WINDOW_S) {
+                window.pop_front();
+            }
+            if now > 2.0 * WINDOW_S {
+                let mut books = lock(&ledger.books.0).clone();
+                books.look(tick(now), ledger.requests.sum());
+                let counted = books.balance(ledger.allowance).requests;
+                assert!(counted <= window.len() as u64, "{counted} of {}", window.len());
+                let share = counted as f64 / window.len() as f64;
+                (sum, asked, worst_of_all) = (sum + share, asked + 1.0, worst_of_all.min(share));
+                if rng.random_bool(1.0 / rate) {
+                    worst = worst.min(share);
+                }
+            }
+            window.push_back(now);
+            thread = match spread {
+                Spread::Random => rng.random_range(0..threads),
+                Spread::InTurn => (thread + 1) % threads,
+                Spread::Runs if rng.random_range(0..50) == 0 => rng.random_range(0..threads),
+                Spread::Runs => thread,
+            };
+            if ledger.count(thread) {
+                ledger.glance(tick(now));
+            }
+        }
+        Share { mean: sum / asked, worst, worst_of_all }
+    }
+
+    #[test]
+    fn at_a_hundred_a_second_nearly_all_requests_count_whatever_the_number_of_threads() {
+        let mut rng = Splitter::seeded(10).split();
+        let (mut table, mut holds) = (String::new(), true);
+        for (threads, bar) in [(1, 0.90), (2, 0.90), (8, 0.80), (64, 0.70)] {
+            // As many lanes as threads, and one beside the one that all others share.
+            for (lanes, spread) in [
+                (threads, Spread::Random),
+                (threads, Spread::InTurn),
+                (threads, Spread::Runs),
+                (1, Spread::Random),
+            ] {
+                let share = counted_share((lanes, threads), 100.0, spread, &mut rng);
+                let Share { mean, worst, worst_of_all } = share;
+                table += &format!(
+                    "{threads} threads, {lanes} lanes, {spread:?}: {mean:.3} (bar 0.93), at worst \
+                     {worst:.3} (bar {bar:.2}), {worst_of_all:.3} before any request\n"
+                );
+                holds &= mean >= 0.93 && worst >= bar && worst_of_all >= bar - 0.05;
+            }
+        }
+        // What more and fewer requests make of it.
+        let busy = counted_share((8, 8), 1000.0, Spread::Random, &mut rng).mean;
+        let idle = counted_share((64, 64), 20.0, Spread::Random, &mut rng).mean;
+        table += &format!("8 threads at 1,000/s: {busy:.3}; 64 threads at 20/s: {idle:.3}\n");
+        holds &= busy > 0.97 && idle > 0.7;
+        println!("{table}");
+        assert!(holds, "\n{table}");
+    }
 }
 
 #[cfg(steadfast_loom)]
 #[cfg(test)]
 mod loom_tests {
-    use std::time::Duration;
-
     use loom::{sync::Arc, thread};
 
     use super::*;
 
     fn ledger(percent: u8, floor: u64) -> Arc<Ledger> {
         let allowance = Allowance { ratio: Ratio::percent(percent), floor };
-        Arc::new(Ledger::new(allowance, Buckets::new(Duration::from_secs(10), BUCKETS).unwrap(), 1))
+        Arc::new(Ledger::with_lanes(allowance, 2))
     }
 
     /// Two threads each deposit and withdraw, at different times: what both took is covered by what
@@ -361,36 +539,54 @@ mod loom_tests {
     fn concurrent_withdrawals_never_overdraw() {
         loom::model(|| {
             let ledger = ledger(50, 0);
-            let take = |ledger: Arc<Ledger>, tick: u64| {
-                ledger.deposit(0, ledger.moment().tick(), 1);
-                u64::from(ledger.withdraw(Tick(tick), 1))
+            let take = |ledger: Arc<Ledger>, number: usize| {
+                ledger.count(number);
+                u64::from(ledger.withdraw(Tick(number as u64), 1))
             };
             let other = Arc::clone(&ledger);
             let there = thread::spawn(move || take(other, 1));
             let here = take(Arc::clone(&ledger), 0);
             let taken = here + there.join().unwrap();
-            assert_eq!(taken, 1, "the second of the two sees both deposits");
+            assert_eq!(taken, 1, "the second of the two sees both requests");
         });
     }
 
-    /// A deposit is never dated later than the clock was when it was made, and none is lost.
+    /// A request is never dated later than the clock was when it was made, and none is lost.
     #[test]
-    fn a_check_and_a_withdrawal_at_once_leave_the_later_time_and_the_demand() {
+    fn a_glance_and_a_withdrawal_at_once_leave_the_later_time_and_lose_no_request() {
         loom::model(|| {
             let ledger = ledger(100, 0);
             let other = Arc::clone(&ledger);
-            let checker = thread::spawn(move || {
-                other.check(Tick(3));
-                let tick = other.moment().tick();
-                assert!(tick >= Tick(3), "time goes forward only");
-                other.deposit(0, tick, 1);
+            let glancer = thread::spawn(move || {
+                other.count(1);
+                other.glance(Tick(3));
+                other.count(1);
             });
             let withdrawn = ledger.withdraw(Tick(2), 1);
-            checker.join().unwrap();
-            assert!(ledger.moment().is_in_demand());
-            assert_eq!(ledger.moment().tick(), Tick(3));
+            glancer.join().unwrap();
             let balance = ledger.snapshot_at(Tick(3));
-            assert_eq!((balance.requests, balance.withdrawn), (1, u64::from(withdrawn)));
+            assert_eq!((balance.requests, balance.withdrawn), (2, u64::from(withdrawn)));
+            assert_eq!(ledger.snapshot_at(Tick(35)).requests, 0, "dated at 3 at the latest");
+        });
+    }
+
+    /// Sums of one thread in one lane while another looks: what is counted never goes back, and is
+    /// counted once.
+    #[test]
+    fn two_looks_at_once_count_each_request_once() {
+        loom::model(|| {
+            let ledger = ledger(100, 0);
+            let other = Arc::clone(&ledger);
+            let counter = thread::spawn(move || {
+                other.count(0);
+                other.count(0);
+                other.glance(Tick(2));
+            });
+            ledger.glance(Tick(1));
+            let seen = ledger.snapshot_at(Tick(1)).requests;
+            assert!(seen <= 2, "{seen}");
+            counter.join().unwrap();
+            assert_eq!(ledger.snapshot_at(Tick(2)).requests, 2);
         });
     }
 
@@ -418,7 +614,7 @@ mod loom_tests {
             let sender = thread::spawn(move || other.send(Tick(1), 1));
             assert!(!ledger.withdraw(Tick(2), 1));
             sender.join().unwrap();
-            assert_eq!(ledger.snapshot_at(Tick(11)).withdrawn, 1);
+            assert_eq!(ledger.snapshot_at(Tick(33)).withdrawn, 1);
         });
     }
 }

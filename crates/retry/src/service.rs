@@ -6,18 +6,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use steadfast_core::{Classify, RequestContext};
+use steadfast_core::{Classify, RequestContext, parts::thread_number};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{
-    budget::Pocket,
-    call::Call,
-    future::ResponseFuture,
-    lanes::{Lanes, lane_index},
-    layer::RetryLayer,
-    replay::Replay,
-};
+use crate::{call::Call, future::ResponseFuture, lanes::Lanes, layer::RetryLayer, replay::Replay};
 
 /// The service of a [`RetryLayer`], which is its `L`.
 ///
@@ -30,13 +23,7 @@ use crate::{
 /// more than under tower's `oneshot`.
 pub struct Retry<S, L> {
     inner: S,
-    handle: Handle<S, L>,
-}
-
-/// One handle's way to the lanes, and the requests that it has counted and not posted yet.
-struct Handle<S, L> {
     lanes: Arc<Lanes<S, L>>,
-    pocket: Pocket,
 }
 
 impl<S, L> Retry<S, L> {
@@ -51,8 +38,7 @@ impl<S, L> Retry<S, L> {
     where
         L: Clone,
     {
-        let Lanes { layer, budget, .. } = &*self.handle.lanes;
-        self.handle.lanes = Arc::new(Lanes::new(layer.clone(), budget.clone()));
+        self.lanes = Arc::new(Lanes::new(self.lanes.layer.clone()));
         &mut self.inner
     }
 
@@ -63,16 +49,9 @@ impl<S, L> Retry<S, L> {
 }
 
 impl<S: Clone, L> Clone for Retry<S, L> {
-    /// The clone is not ready, even if this handle is, and starts with an empty pocket.
+    /// The clone is not ready, even if this handle is.
     fn clone(&self) -> Self {
-        let handle = Handle { lanes: Arc::clone(&self.handle.lanes), pocket: Pocket::EMPTY };
-        Self { inner: self.inner.clone(), handle }
-    }
-}
-
-impl<S, L> Drop for Handle<S, L> {
-    fn drop(&mut self) {
-        self.pocket.empty(&self.lanes.budget, lane_index());
+        Self { inner: self.inner.clone(), lanes: Arc::clone(&self.lanes) }
     }
 }
 
@@ -80,7 +59,7 @@ impl<S: fmt::Debug, L: fmt::Debug> fmt::Debug for Retry<S, L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Retry")
             .field("inner", &self.inner)
-            .field("layer", &self.handle.lanes.layer)
+            .field("layer", &self.lanes.layer)
             .finish()
     }
 }
@@ -89,8 +68,7 @@ impl<C: Clone, X: Clone, P: Clone, S> Layer<S> for RetryLayer<C, X, P> {
     type Service = Retry<S, Self>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        let lanes = Arc::new(Lanes::new(self.clone(), self.budget.clone()));
-        Retry { inner, handle: Handle { lanes, pocket: Pocket::EMPTY } }
+        Retry { inner, lanes: Arc::new(Lanes::new(self.clone())) }
     }
 }
 
@@ -114,10 +92,10 @@ where
     // back through memory.
     #[inline(always)]
     fn call(&mut self, request: Req) -> Self::Future {
-        let Handle { lanes, pocket } = &mut self.handle;
-        let lane = lanes.lane(&self.inner);
+        let thread = thread_number();
+        let lane = self.lanes.lane(thread, &self.inner);
         let layer = &lane.layer;
-        pocket.deposit(&layer.budget, lane.index);
+        layer.budget.deposit_by(thread);
         let deadline = layer.context.deadline(&request);
         let (first, saved) = if layer.shared.policy.is_single() {
             layer.replay.only(request)
@@ -138,8 +116,8 @@ mod tests {
     #[test]
     fn a_clone_of_the_service_and_a_call_cost_one_count_each() {
         let service = RetryLayer::new(RetryConfig::new()).layer(());
-        let lanes = &service.handle.lanes;
-        let lane = lanes.lane(&service.inner);
+        let lanes = &service.lanes;
+        let lane = lanes.lane(0, &service.inner);
         let counts = || {
             let shared = [&lanes.layer, &lane.layer].map(|layer| Arc::strong_count(&layer.shared));
             (Arc::strong_count(lanes), Arc::strong_count(lane), shared)

@@ -2,11 +2,11 @@
 
 #[cfg(steadfast_loom)]
 pub(crate) use loom::sync::{
-    Mutex,
+    Mutex, MutexGuard,
     atomic::{AtomicU64, Ordering},
 };
 #[cfg(not(steadfast_loom))]
 pub(crate) use std::sync::{
-    Mutex,
+    Mutex, MutexGuard,
     atomic::{AtomicU64, Ordering},
 };

@@ -1,12 +1,16 @@
 //! The budget's bound, from one thread and from eight.
 
 use std::{
+    cell::RefCell,
+    future::Future,
     io,
     num::NonZeroU32,
+    pin::pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Context, Waker},
     thread,
     time::Duration,
 };
@@ -16,9 +20,11 @@ use steadfast_core::{
     Backoff, Executed, Grounds, Pushback, Ratio, Refusal, RefusalKind, Snapshot, TimeSource,
     Verdict, cause,
 };
-use steadfast_retry::{Budget, BudgetConfig, BudgetExhausted, RetryConfig, RetryLayer, Withdrawal};
+use steadfast_retry::{
+    Budget, BudgetConfig, BudgetExhausted, Retry, RetryConfig, RetryLayer, Withdrawal,
+};
 use tokio::time::Instant;
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn, util::ServiceFn};
 
 use crate::support::{REFUSED, Script, attempts, exactly, steady};
 
@@ -52,9 +58,8 @@ fn failing_from(threads: u64, requests_each: u64) {
     });
     let (requests, calls) = (threads * requests_each, calls.into_inner());
     assert!(calls * 5 <= requests * 6, "{calls} calls for {requests} requests");
-    // Nothing that could have been drawn on is lost either, but for what each handle had in its
-    // pocket at the first failure.
-    assert!(calls * 5 + threads * 5 >= requests * 6, "{calls} calls for {requests} requests");
+    // Nothing that could have been drawn on is lost either.
+    assert!(calls * 5 + 5 >= requests * 6, "{calls} calls for {requests} requests");
     assert_eq!(budget.snapshot().requests, requests);
 }
 
@@ -85,6 +90,111 @@ fn eight_threads_on_the_bare_budget_never_overdraw_and_lose_nothing() {
         }
     });
     assert_eq!(granted.into_inner(), 8 * 5000 / 5);
+}
+
+/// 100 requests a second for two minutes, in turn through so many handles, which live on or are
+/// made for one request: how many of the last window's 1,000 count when the first failure comes.
+async fn counted_of_1000(handles: usize, live_on: bool) -> u64 {
+    let budget = exactly(20, 10);
+    let layer = RetryLayer::new(RetryConfig::new()).budget(budget.clone());
+    let answers = layer.layer(Script::new([Ok(7)]));
+    let mut services: Vec<_> = (0..handles).map(|_| answers.clone()).collect();
+    for request in 0..12_000 {
+        let service = &mut services[request as usize % handles];
+        if !live_on {
+            *service = answers.clone();
+        }
+        service.ready().await.unwrap().call(request).await.unwrap();
+        tokio::time::advance(Duration::from_millis(10)).await;
+    }
+    budget.snapshot().requests
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_number_of_handles_takes_no_credit() {
+    let mut table = Vec::new();
+    for handles in [1, 10, 30, 100, 1000] {
+        for live_on in [true, false] {
+            table.push((handles, live_on, counted_of_1000(handles, live_on).await));
+        }
+    }
+    // Counts in the handles made 872, 646, 14, none and none of it.
+    assert!(table.iter().all(|&(.., counted)| (930..=1000).contains(&counted)), "{table:?}");
+}
+
+#[test]
+fn every_request_counts_whichever_threads_make_them_and_however_many_come_and_go() {
+    let budget = one_window(20);
+    let layer = RetryLayer::new(RetryConfig::new()).budget(budget.clone());
+    let mut requests = 0;
+    for threads in [1, 2, 8, 64, 3, 100] {
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    // Several handles a thread, some of which outlive it in other threads' hands.
+                    let services = [0; 7].map(|_| layer.layer(service_fn(ready_with)));
+                    futures::executor::block_on(async {
+                        for mut service in services {
+                            for request in 0..100 {
+                                service.call(request).await.unwrap();
+                            }
+                        }
+                    });
+                });
+            }
+        });
+        requests += threads * 700;
+        assert_eq!(budget.snapshot().requests, requests, "after {threads} threads");
+    }
+}
+
+fn ready_with(request: u32) -> futures::future::Ready<io::Result<u32>> {
+    ready(Ok(request))
+}
+
+/// A request that is made, and a retry that is given back, while a thread ends: in the destructor
+/// of a thread local, when the thread may have no lane of its own any more.
+struct CallsAtTheEnd(RefCell<Option<(Budget, Answers)>>);
+
+type Answers = Retry<ServiceFn<fn(u32) -> futures::future::Ready<io::Result<u32>>>, RetryLayer>;
+
+impl Drop for CallsAtTheEnd {
+    fn drop(&mut self) {
+        if let Some((budget, mut service)) = self.0.take() {
+            // No executor: most of them have thread locals themselves.
+            let mut call = pin!(service.call(1));
+            assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+            budget.deposit();
+            drop(budget.try_withdraw(NonZeroU32::MIN));
+        }
+    }
+}
+
+thread_local! {
+    static EARLY: CallsAtTheEnd = const { CallsAtTheEnd(RefCell::new(None)) };
+    static LATE: CallsAtTheEnd = const { CallsAtTheEnd(RefCell::new(None)) };
+}
+
+#[test]
+fn what_is_called_while_a_thread_ends_panics_never_and_counts() {
+    // Not tokio's clock, which panics there in programs with tokio's feature `test-util`.
+    let config = BudgetConfig::new().ratio(Ratio::ZERO).window(Duration::from_secs(3600));
+    let budget = Budget::new(config.time_source(TimeSource::Coarse)).unwrap();
+    let layer = RetryLayer::new(RetryConfig::new()).budget(budget.clone());
+    let answers: Answers = layer.layer(service_fn(ready_with as fn(_) -> _));
+    for round in 1..=50 {
+        let (calls, late_calls) =
+            ((budget.clone(), answers.clone()), (budget.clone(), answers.clone()));
+        let thread = thread::spawn(move || {
+            let own = calls.0.clone();
+            EARLY.with(|early| early.0.replace(Some(calls)));
+            own.deposit();
+            LATE.with(|late| late.0.replace(Some(late_calls)));
+        });
+        thread.join().unwrap();
+        let snapshot = budget.snapshot();
+        assert_eq!((snapshot.requests, snapshot.withdrawn), (5 * round, 0));
+    }
 }
 
 #[tokio::test(start_paused = true)]
