@@ -9,8 +9,7 @@ use std::{
 };
 
 use pin_project_lite::pin_project;
-use steadfast_core::{Classify, Verdict};
-use tokio::time::{Instant, Sleep, sleep};
+use steadfast_core::{Classify, Deadline, TimeSource, Verdict, parts::Alarm};
 use tower_service::Service;
 
 use crate::{
@@ -52,22 +51,25 @@ type Output<S, Q> = Result<<S as Service<Q>>::Response, <S as Service<Q>>::Error
 
 /// Boxed, because the timer and the service are large, and every call that succeeds would move and
 /// drop their room.
-type Rest<S, Q> = Pin<Box<Waiting<S, Q, Output<S, Q>>>>;
+type Rest<S, Q> = Pin<Box<Waiting<S, Q, <S as Service<Q>>::Error>>>;
 
 pin_project! {
     // The time between two attempts: the backoff, then the wait for readiness.
-    struct Waiting<S, Q, O> {
+    //
+    // A failed response is dropped before it begins. Its body may hold a connection, or a permit,
+    // and the next attempt may wait for just that one.
+    struct Waiting<S, Q, E> {
         // The instance that will make the next attempt.
         service: S,
-        // Rings at the end of the backoff; once `has_rested`, at the deadline if there is one.
+        // Rings at the end of the backoff; once `has_rested`, at the deadline if that can end the
+        // wait for readiness.
         #[pin]
-        timer: Sleep,
+        alarm: Alarm,
         has_rested: bool,
         // What will be sent, and what was charged for it; none once it was sent.
         next: Option<(Q, Withdrawal)>,
-        // The failure before, kept only if a deadline may end the wait for readiness. Otherwise it
-        // was dropped when the wait began: a response may hold a connection.
-        last: Option<O>,
+        // The error of the attempt before, with which the deadline may end the wait for readiness.
+        last: Option<E>,
     }
 }
 
@@ -147,10 +149,13 @@ where
             return Err(output);
         }
     };
-    let last = call.deadline.map(|_| output);
-    let (service, timer) = (call.lane.instance(), sleep(next.delay));
-    let next = Some((next.request, next.withdrawal));
-    Ok(Box::pin(Waiting { service, timer, has_rested: false, next, last }))
+    let (delay, next) = (next.delay, Some((next.request, next.withdrawal)));
+    let last = output.err().filter(|_| call.deadline.is_some());
+    let (service, alarm) = (call.lane.instance(), Alarm::new());
+    let mut rest = Box::pin(Waiting { service, alarm, has_rested: false, next, last });
+    let end = Deadline::after(TimeSource::Tokio.now(), delay);
+    rest.as_mut().project().alarm.set(end.instant());
+    Ok(rest)
 }
 
 /// Waits, and begins the next attempt; or says what ends the call.
@@ -173,9 +178,12 @@ where
     Poll::Ready(Ok(()))
 }
 
-impl<S: Service<Q>, Q> Waiting<S, Q, Output<S, Q>> {
+impl<S: Service<Q>, Q> Waiting<S, Q, S::Error> {
     /// Waits out the backoff, then for the service. Ready with the attempt that was begun, or with
     /// what ends the call.
+    ///
+    /// The alarm rings on time in a task that spends its whole cooperation budget at each poll, and
+    /// at any instant there is.
     fn poll<C, X, P, V>(
         self: Pin<&mut Self>,
         call: &mut Call<S, C, X, P, V>,
@@ -183,10 +191,10 @@ impl<S: Service<Q>, Q> Waiting<S, Q, Output<S, Q>> {
     ) -> Poll<Result<S::Future, Output<S, Q>>> {
         let mut this = self.project();
         if !*this.has_rested {
-            ready!(this.timer.as_mut().poll(cx));
+            ready!(this.alarm.as_mut().poll(cx));
             *this.has_rested = true;
-            if let Some(deadline) = call.deadline {
-                this.timer.as_mut().reset(Instant::from_std(deadline.instant()));
+            if let Some(deadline) = call.deadline.filter(|_| this.last.is_some()) {
+                this.alarm.as_mut().set(deadline.instant());
             }
         }
         let is_late = match this.service.poll_ready(cx) {
@@ -197,10 +205,10 @@ impl<S: Service<Q>, Q> Waiting<S, Q, Output<S, Q>> {
                 call.give_up((Outcome::Failed, None));
                 return Poll::Ready(Err(Err(error)));
             }
-            // Without a deadline the timer has rung already, and means nothing.
-            Poll::Pending if call.deadline.is_none() => return Poll::Pending,
+            // The alarm has rung already, and means nothing.
+            Poll::Pending if this.last.is_none() => return Poll::Pending,
             Poll::Pending => {
-                ready!(this.timer.poll(cx));
+                ready!(this.alarm.poll(cx));
                 true
             }
         };
@@ -210,8 +218,9 @@ impl<S: Service<Q>, Q> Waiting<S, Q, Output<S, Q>> {
             // The withdrawal is dropped, and so refunded.
             Some(last) if is_late => {
                 call.give_up((Outcome::Deadline, None));
-                Poll::Ready(Err(last))
+                Poll::Ready(Err(Err(last)))
             }
+            // After a response that was given up there is nothing else to end the call with.
             _ => {
                 withdrawal.spend();
                 Poll::Ready(Ok(this.service.call(request)))

@@ -9,6 +9,7 @@ mod shape;
 mod support;
 mod templates;
 mod traps;
+mod waits;
 
 #[cfg(feature = "http")]
 mod body;
@@ -16,5 +17,7 @@ mod body;
 mod http;
 #[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(feature = "http")]
+mod sockets;
 #[cfg(feature = "tracing")]
 mod tracing;

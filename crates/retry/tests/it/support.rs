@@ -5,13 +5,14 @@ use std::{
     io,
     num::NonZeroU32,
     sync::{Arc, Mutex},
-    task::{Context, Poll},
+    task::{self, Context, Poll},
     time::Duration,
 };
 
-use futures::future::{Ready, ready};
+use futures::future::{BoxFuture, Ready, ready};
 use steadfast_core::{Backoff, Ratio};
 use steadfast_retry::{Budget, BudgetConfig, RetryConfig, RetryLayer};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::Service;
 
 pub(crate) type Reply = Result<u32, io::ErrorKind>;
@@ -47,6 +48,44 @@ impl Service<u32> for Script {
         let mut replies = self.replies.lock().unwrap();
         let reply = if replies.len() > 1 { replies.pop_front().unwrap() } else { replies[0] };
         ready(reply.map_err(io::Error::from))
+    }
+}
+
+/// A handle's way to a pool of one connection.
+pub(crate) struct Connection {
+    pub(crate) pool: Arc<Semaphore>,
+    waiting: Option<BoxFuture<'static, OwnedSemaphorePermit>>,
+    taken: Option<OwnedSemaphorePermit>,
+}
+
+impl Connection {
+    pub(crate) fn new() -> Self {
+        Self { pool: Arc::new(Semaphore::new(1)), waiting: None, taken: None }
+    }
+
+    /// Ready when the handle has the connection.
+    pub(crate) fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.taken.is_none() {
+            let pool = Arc::clone(&self.pool);
+            let acquire = || -> BoxFuture<'static, _> {
+                Box::pin(async move { pool.acquire_owned().await.unwrap() })
+            };
+            self.taken =
+                Some(task::ready!(self.waiting.get_or_insert_with(acquire).as_mut().poll(cx)));
+            self.waiting = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// The connection, until what holds it is dropped.
+    pub(crate) fn take(&mut self) -> OwnedSemaphorePermit {
+        self.taken.take().expect("called when it is ready")
+    }
+}
+
+impl Clone for Connection {
+    fn clone(&self) -> Self {
+        Self { pool: Arc::clone(&self.pool), waiting: None, taken: None }
     }
 }
 
