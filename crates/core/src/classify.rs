@@ -2,7 +2,7 @@
 
 use std::{error::Error, io};
 
-use crate::{Executed, Failure, Grounds, Sealed, Verdict, causes};
+use crate::{Executed, Failure, Grounds, Refusal, Sealed, Verdict, causes};
 
 /// Judges the outcome of one call. Breaker, timeout, retry and failure detector all read the same
 /// verdict.
@@ -148,8 +148,8 @@ fn judge_link(error: &(dyn Error + 'static)) -> Option<Verdict> {
     if error.downcast_ref::<h2::Error>().is_some_and(never_processed) {
         return Some(Verdict::transient(Executed::No));
     }
-    if error.is::<Sealed>() {
-        return Some(Verdict::transient(Executed::Maybe));
+    if let Some(sealed) = error.downcast_ref::<Sealed>() {
+        return Some(Verdict::from(sealed.grounds()));
     }
     // Other I/O errors arise while connecting as well as after sending: only this one is certain.
     let refused = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
@@ -223,6 +223,20 @@ mod tests {
             EveryError.answered(Ok::<_, &io::Error>(&()))
                 && !EveryError.answered(Err::<&(), _>(&error))
         );
+    }
+
+    #[test]
+    fn that_the_callers_time_was_over_passes_a_seal_and_makes_no_promise() {
+        let sealed = |grounds: Grounds| Sealed::new(Sealed::new(grounds));
+        for (kind, verdict) in [
+            (RefusalKind::DeadlineExceeded, Verdict::Ignored),
+            (RefusalKind::TimedOut, Verdict::transient(Executed::Maybe)),
+            (RefusalKind::TooMany, Verdict::transient(Executed::Maybe)),
+        ] {
+            let sealed = sealed(Grounds::not_executed(kind));
+            assert_eq!(sealed.grounds().executed, Executed::Maybe, "{kind}");
+            assert_eq!(DefaultClassifier.classify(Err::<&(), _>(&sealed)), verdict, "{kind}");
+        }
     }
 
     #[test]

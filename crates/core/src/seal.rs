@@ -16,12 +16,16 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{Grounds, Refusal, RefusalKind};
+use crate::{Grounds, Refusal, RefusalKind, cause};
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Seals every error of a service: the request may have been executed, whatever the error's own
 /// chain says.
+///
+/// One thing passes: that the time of the caller is over
+/// ([`RefusalKind::DeadlineExceeded`]). A service that calls others with the deadline of its own
+/// request fails when that is over, and is not to blame for it.
 ///
 /// For the service that does the work, innermost, when it calls other services behind layers of
 /// their own. Clients need no seal: their errors *are* about the way to the service. A handler that
@@ -145,6 +149,11 @@ impl Sealed {
 
 impl Refusal for Sealed {
     fn grounds(&self) -> Grounds {
-        Grounds::maybe_executed(RefusalKind::Unavailable)
+        let source: &(dyn StdError + 'static) = &*self.source;
+        let is_callers = |grounds: &Grounds| grounds.kind == RefusalKind::DeadlineExceeded;
+        Grounds::maybe_executed(match cause::<Grounds>(source) {
+            Some(grounds) if is_callers(grounds) => RefusalKind::DeadlineExceeded,
+            _ => RefusalKind::Unavailable,
+        })
     }
 }

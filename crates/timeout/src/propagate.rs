@@ -20,6 +20,12 @@ use crate::shared::CLOCK;
 /// Writes what is left of a request's deadline into a header on the way out, rounded down: the
 /// server never works longer than the caller waits.
 ///
+/// A zero never goes out: gRPC does not allow it, and Envoy reads it as no limit at all. Where
+/// less than one unit is left (a millisecond, or a nanosecond of gRPC), or a zero stands in the
+/// header already, one unit is written. That is all that is ever rounded up. A request whose
+/// deadline has passed is better not sent: a timeout layer or a [`DeadlineLayer`](crate::DeadlineLayer)
+/// further out sees to that.
+///
 /// A request with no [`Deadline`] in its extensions passes as it is. A header that is already there
 /// and asks for less stays. It stands innermost, next to the client, so that the time spent in
 /// other layers is taken off.
@@ -139,7 +145,7 @@ impl Format {
     fn format(&self, left: Duration) -> HeaderValue {
         match self {
             Self::Milliseconds(_) => {
-                HeaderValue::from(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
+                HeaderValue::from(u64::try_from(left.as_millis()).unwrap_or(u64::MAX).max(1))
             }
             Self::Grpc => format_grpc_timeout(left),
         }

@@ -34,6 +34,9 @@ pub fn parse_grpc_timeout(value: &HeaderValue) -> Option<Duration> {
 /// Writes a `grpc-timeout` value in the finest unit that holds it in eight digits, rounded down:
 /// the peer never waits longer than the caller does. Longer than eight digits of hours is cut to
 /// that.
+///
+/// The one thing that is rounded up is nothing: a zero is not allowed there, and is written as one
+/// nanosecond.
 #[must_use]
 pub fn format_grpc_timeout(left: Duration) -> HeaderValue {
     const UNITS: [(u128, char); 6] = [
@@ -45,7 +48,7 @@ pub fn format_grpc_timeout(left: Duration) -> HeaderValue {
         (3_600_000_000_000, 'H'),
     ];
     const MOST: u128 = 99_999_999;
-    let nanos = left.as_nanos();
+    let nanos = left.as_nanos().max(1);
     let (number, unit) = UNITS
         .iter()
         .map(|&(size, unit)| (nanos / size, unit))
@@ -99,10 +102,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn nothing_left_is_written_as_one_nanosecond() {
+        assert_eq!(format_grpc_timeout(Duration::ZERO), "1n");
+    }
+
     proptest! {
         #[test]
         fn what_is_written_is_read_back_and_never_longer(nanos: u64) {
-            let left = Duration::from_nanos(nanos);
+            let left = Duration::from_nanos(nanos.max(1));
             let back = parse_grpc_timeout(&format_grpc_timeout(left)).unwrap();
             // The coarsest step between two units is that from minutes to hours: one in 1.67
             // million.

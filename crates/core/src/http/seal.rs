@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use crate::{Executed, Grounds};
+use crate::{Executed, Grounds, RefusalKind};
 
 /// Seals the responses of an HTTP handler: the request may have been executed, whatever a response
 /// that the handler passes on says of a request of its own.
@@ -20,7 +20,9 @@ use crate::{Executed, Grounds};
 /// what it got from them. It removes the [`Grounds`] of [`respond`](super::respond) from the
 /// response's extensions, and marks every response of status 400 and above with
 /// [`Executed::Maybe`], which [`HttpClassifier`](super::HttpClassifier) reads: to a layer further
-/// out a passed-on 429 no longer promises that nothing ran. Head and body stay as they are.
+/// out a passed-on 429 no longer promises that nothing ran. Head and body stay as they are. One
+/// thing passes: that the time of the caller was over ([`RefusalKind::DeadlineExceeded`]), which
+/// says nothing of what has run.
 ///
 /// Errors pass as they are, because a handler of axum has none (`Infallible`). Where the service
 /// can fail, put a [`SealLayer`](crate::SealLayer) beside this one. Extensions stay in the process:
@@ -130,9 +132,12 @@ where
 fn seal<B>(response: &mut Response<B>) {
     let is_failure = response.status().as_u16() >= 400;
     let extensions = response.extensions_mut();
-    extensions.remove::<Grounds>();
+    let grounds = extensions.remove::<Grounds>();
     if is_failure {
         extensions.insert(Executed::Maybe);
+    }
+    if grounds.is_some_and(|grounds| grounds.kind == RefusalKind::DeadlineExceeded) {
+        extensions.insert(Grounds::maybe_executed(RefusalKind::DeadlineExceeded));
     }
 }
 
@@ -147,7 +152,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        Classify, Error, Pushback, Refusal, RefusalKind, Verdict,
+        Classify, Error, Pushback, Refusal, Verdict,
         http::{HttpClassifier, respond},
     };
 
@@ -203,6 +208,23 @@ mod tests {
             judge(&response),
             (Verdict::Throttled { executed: Executed::Maybe, pushback: Pushback::Unsaid }, true)
         );
+    }
+
+    #[tokio::test]
+    async fn that_the_callers_time_was_over_passes_a_seal_and_makes_no_promise() {
+        for grounds in [
+            Grounds::not_executed(RefusalKind::DeadlineExceeded),
+            Grounds::maybe_executed(RefusalKind::DeadlineExceeded),
+        ] {
+            let response = passed_on(refused(grounds).await).await;
+            assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+            assert_eq!(judge(&response), (Verdict::Ignored, false));
+            let kept = response.extensions().get::<Grounds>();
+            assert_eq!(kept, Some(&Grounds::maybe_executed(RefusalKind::DeadlineExceeded)));
+        }
+        let late = Grounds::maybe_executed(RefusalKind::TimedOut);
+        let response = passed_on(refused(late).await).await;
+        assert_eq!(judge(&response), (Verdict::transient(Executed::Maybe), true));
     }
 
     #[tokio::test]

@@ -88,6 +88,7 @@ async fn a_deadline_that_has_passed_is_refused_before_the_call() {
     let layer = deadlines(DeadlineConfig::new().headers());
     let refused = Err(Elapsed::before_the_call());
     assert_eq!(left(&layer, request(&[(REQUEST_TIMEOUT_MS, "0")])).await, refused);
+    assert_eq!(left(&layer, request(&[(GRPC_TIMEOUT, "0n")])).await, refused);
     let mut late = request(&[]);
     late.extensions_mut().insert(Deadline::at(Instant::now().into_std()));
     assert_eq!(left(&layer, late).await, refused);
@@ -225,9 +226,13 @@ async fn what_is_left_is_told_to_the_next_server() {
     assert_eq!(sent(&grpc, GRPC_TIMEOUT, request(&[]), total).await, some("150900u"));
     assert_eq!(
         sent(&ms, REQUEST_TIMEOUT_MS, request(&[]), Some(50 * MS)).await,
-        some("0"),
-        "nothing is left"
+        some("1"),
+        "nothing is left, and no zero goes out"
     );
+    assert_eq!(sent(&grpc, GRPC_TIMEOUT, request(&[]), Some(50 * MS)).await, some("1n"));
+    let little = Some(100 * MS + Duration::from_micros(999));
+    assert_eq!(sent(&ms, REQUEST_TIMEOUT_MS, request(&[]), little).await, some("1"));
+    assert_eq!(sent(&grpc, GRPC_TIMEOUT, request(&[]), little).await, some("999000n"));
     assert_eq!(sent(&ms, REQUEST_TIMEOUT_MS, request(&[]), None).await, None);
 }
 
@@ -235,7 +240,7 @@ async fn what_is_left_is_told_to_the_next_server() {
 async fn a_header_that_asks_for_less_stays_and_garbage_is_replaced() {
     let ms = PropagateDeadlineLayer::new();
     let total = Some(250 * MS);
-    for (standing, expected) in [("40", "40"), ("400", "150"), ("soon", "150")] {
+    for (standing, expected) in [("40", "40"), ("400", "150"), ("soon", "150"), ("0", "1")] {
         let request = request(&[(REQUEST_TIMEOUT_MS, standing)]);
         assert_eq!(sent(&ms, REQUEST_TIMEOUT_MS, request, total).await.as_deref(), Some(expected));
         let alone = self::request(&[(REQUEST_TIMEOUT_MS, standing)]);
@@ -244,6 +249,16 @@ async fn a_header_that_asks_for_less_stays_and_garbage_is_replaced() {
             Some(standing),
             "no deadline, no change"
         );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callers_own_zero_of_grpc_goes_out_as_one_unit() {
+    let grpc = PropagateDeadlineLayer::new().grpc_timeout();
+    for zero in ["0n", "0H", "00000000S"] {
+        let request = request(&[(GRPC_TIMEOUT, zero)]);
+        let sent = sent(&grpc, GRPC_TIMEOUT, request, Some(250 * MS)).await;
+        assert_eq!(sent.as_deref(), Some("1n"), "{zero}");
     }
 }
 
