@@ -35,8 +35,8 @@ use crate::{
 ///
 /// A header that cannot be read counts as none: no caller fails by garbage. A zero says that no
 /// time is left, and the request is refused: that is how gRPC's servers read it, and what a client
-/// sends that rounds down. To Envoy a zero means that there is no limit: do not have its own header read
-/// here where clients use it so.
+/// sends that rounds down. To Envoy a zero means that there is no limit: do not have its own header
+/// read here where clients use it so.
 ///
 /// When a request is refused before the service is called, the service stays ready: what it holds
 /// for that, such as a permit of a concurrency limit, stays with the service until its next call,

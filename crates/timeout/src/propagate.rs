@@ -23,7 +23,7 @@ use crate::shared::CLOCK;
 /// A zero never goes out: gRPC does not allow it, and Envoy reads it as no limit at all. Where
 /// less than one unit is left (a millisecond, or a nanosecond of gRPC), or a zero stands in the
 /// header already, one unit is written. That is all that is ever rounded up. A request whose
-/// deadline has passed is better not sent: a timeout layer or a [`DeadlineLayer`](crate::DeadlineLayer)
+/// deadline has passed is better not sent: a timeout or a [`DeadlineLayer`](crate::DeadlineLayer)
 /// further out sees to that.
 ///
 /// A request with no [`Deadline`] in its extensions passes as it is. A header that is already there
