@@ -1,5 +1,7 @@
 //! The clock that threads share.
 
+#[cfg(feature = "tokio")]
+use std::sync::Weak;
 use std::{sync::Arc, time::Duration};
 
 use steadfast_core::{ConfigError, Snapshot, SystemWallClock};
@@ -203,6 +205,22 @@ impl Default for Hlc {
 impl<C> Clone for Hlc<C> {
     fn clone(&self) -> Self {
         Self { shared: Arc::clone(&self.shared) }
+    }
+}
+
+/// A handle that does not keep its clock.
+#[cfg(feature = "tokio")]
+#[derive(Debug)]
+pub(crate) struct WeakHlc<C>(Weak<Shared<C>>);
+
+#[cfg(feature = "tokio")]
+impl<C> WeakHlc<C> {
+    pub(crate) fn of(hlc: &Hlc<C>) -> Self {
+        Self(Arc::downgrade(&hlc.shared))
+    }
+
+    pub(crate) fn upgrade(&self) -> Option<Hlc<C>> {
+        self.0.upgrade().map(|shared| Hlc { shared })
     }
 }
 

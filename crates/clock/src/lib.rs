@@ -14,6 +14,8 @@ mod http;
 mod hybrid;
 mod interval;
 mod jump;
+#[cfg(feature = "tokio")]
+mod keeper;
 #[cfg(any(feature = "kernel", test))]
 mod kernel;
 mod lamport;
@@ -39,6 +41,8 @@ pub use crate::http::{
     HLC_HEADER, HlcFuture, HlcLayer, HlcService, PropagateHlc, PropagateHlcFuture,
     PropagateHlcLayer, Propagation, Received, StampFault, StampRefused, TooFarAhead,
 };
+#[cfg(feature = "tokio")]
+pub use crate::keeper::{Keeper, KeeperConfig};
 #[cfg(feature = "kernel")]
 pub use crate::kernel::KernelBound;
 pub use crate::{
@@ -52,7 +56,7 @@ pub use crate::{
     interval::{Certainty, Interval},
     jump::Jump,
     lamport::{LamportClock, RemoteTooLarge},
-    persistent::PersistentHlc,
+    persistent::{PersistentHlc, PersistentHlcSnapshot},
     physical::{CachedClock, CoarseClock, PhysicalClock},
     register::{CausalRegister, LwwRegister, MergeOutcome},
     siblings::Siblings,

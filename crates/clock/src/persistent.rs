@@ -1,16 +1,21 @@
 //! A clock that stays monotone across restarts.
 
+#[cfg(feature = "tokio")]
+mod weak;
+
 use std::{sync::Arc, time::Duration};
 
-use steadfast_core::{ConfigError, parts::lock};
+use steadfast_core::{ConfigError, Snapshot, parts::lock};
 
+#[cfg(feature = "tokio")]
+pub(crate) use self::weak::WeakPersistentHlc;
 use crate::{
-    ClockError, HighWater, HighWaterError, Hlc, HlcConfig, OpenError, Physical, PhysicalClock,
-    Timestamp,
+    ClockError, HighWater, HighWaterError, Hlc, HlcConfig, HlcSnapshot, OpenError, Physical,
+    PhysicalClock, Timestamp,
     config::end_of_marks,
     sync::{
         AtomicU64, Mutex,
-        Ordering::{Acquire, Release},
+        Ordering::{Acquire, Relaxed, Release},
     },
 };
 
@@ -20,9 +25,10 @@ use crate::{
 /// It gives out no timestamp above a mark that is stored, and begins above the stored mark. The
 /// mark runs ahead of the wall clock by a reserve of half the [`max_drift`](HlcConfig::max_drift),
 /// so that an event waits for the store about once in so long, and a restart adds at most the
-/// reserve to what the clock led its wall clock by. Call [`keep_ahead`](Self::keep_ahead) on a
-/// thread of its own to have no event wait. When the store fails, so does the event: its timestamp
-/// is not given out, and the next event tries again.
+/// reserve to what the clock led its wall clock by. So that no event waits, spawn the future of a
+/// `Keeper` (feature `tokio`), or call [`keep_ahead`](Self::keep_ahead) on a thread of its own.
+/// When the store fails, so does the event: its timestamp is not given out, and the next event
+/// tries again.
 ///
 /// A restart uses up what is left of the reserve. So a clock that leads its wall clock raises the
 /// mark by a millisecond at first, and by twice as much each time until that is the reserve: a
@@ -49,6 +55,9 @@ struct Mark<H> {
     /// In grains.
     reserve: u64,
     raiser: Mutex<Raiser<H>>,
+    /// How often the store was asked, and how often it failed.
+    asked: AtomicU64,
+    failed: AtomicU64,
 }
 
 /// Its lock is the right to raise the mark.
@@ -85,7 +94,13 @@ impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
         let hlc = Hlc::with(clock, settings);
         let raiser =
             Mutex::new(Raiser { store, tried: mark, step: Physical::grains_in(STEP).min(reserve) });
-        let mark = Mark { stored: AtomicU64::new(mark.to_bits()), reserve, raiser };
+        let mark = Mark {
+            stored: AtomicU64::new(mark.to_bits()),
+            reserve,
+            raiser,
+            asked: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        };
         Ok(Self { hlc, mark: Arc::new(mark) })
     }
 
@@ -118,13 +133,20 @@ impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
     /// Raises the mark if less than three quarters of the reserve are left; while the clock leads
     /// its wall clock, if less than the next step is. Blocks on the store: call it from a thread
     /// that may block, four times in each [`max_drift`](HlcConfig::max_drift). Then no event waits,
-    /// but the first ones of a clock that leads its wall clock.
+    /// but the first ones of a clock that leads its wall clock. A `Keeper` (feature `tokio`) does
+    /// that.
     ///
     /// # Errors
     /// When the mark could not be raised.
     pub fn keep_ahead(&self) -> Result<(), HighWaterError> {
+        let (front, needed) = self.front();
+        self.raise(front, needed)
+    }
+
+    /// How far the clock has come, and where the mark should be at least.
+    fn front(&self) -> (Physical, Timestamp) {
         let front = self.hlc.last().physical().max(self.wall());
-        self.raise(front, front.plus_grains(self.mark.reserve / 4 * 3).into())
+        (front, front.plus_grains(self.mark.reserve / 4 * 3).into())
     }
 
     /// The clock, to look at: its last timestamp, its lead, its snapshot. A timestamp taken from it
@@ -165,7 +187,10 @@ impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
             return Ok(());
         }
         raiser.tried = mark;
-        raiser.store.store(mark)?;
+        self.mark.asked.fetch_add(1, Relaxed);
+        raiser.store.store(mark).inspect_err(|_| {
+            self.mark.failed.fetch_add(1, Relaxed);
+        })?;
         if by_step > by_wall {
             raiser.step = (2 * raiser.step).min(self.mark.reserve);
         }
@@ -181,5 +206,42 @@ impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
 impl<C, H> Clone for PersistentHlc<C, H> {
     fn clone(&self) -> Self {
         Self { hlc: self.hlc.clone(), mark: Arc::clone(&self.mark) }
+    }
+}
+
+/// A [`PersistentHlc`] as plain data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PersistentHlcSnapshot {
+    /// The clock without its high water.
+    pub clock: HlcSnapshot,
+    /// The mark that is stored: no timestamp above it has been given out.
+    pub high_water: Timestamp,
+    /// By how much the mark runs ahead of the wall clock when it is raised.
+    pub reserve: Duration,
+    /// What is left of it: for so long no event waits for the store.
+    pub left: Duration,
+    /// How often the store was asked to hold a higher mark, since the clock was opened.
+    pub asked: u64,
+    /// How often it failed.
+    pub failed: u64,
+}
+
+impl<C: PhysicalClock, H: HighWater> Snapshot for PersistentHlc<C, H> {
+    type State = PersistentHlcSnapshot;
+
+    /// Waits for no store.
+    fn snapshot(&self) -> PersistentHlcSnapshot {
+        let Mark { stored, reserve, asked, failed, .. } = &*self.mark;
+        let clock = self.hlc.snapshot();
+        let high_water = Timestamp::from_bits(stored.load(Acquire));
+        PersistentHlcSnapshot {
+            clock,
+            high_water,
+            reserve: Physical::from_grains(*reserve).since_epoch(),
+            left: high_water.physical().since(clock.last.physical().max(clock.wall)),
+            asked: asked.load(Relaxed),
+            failed: failed.load(Relaxed),
+        }
     }
 }

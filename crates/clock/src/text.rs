@@ -7,9 +7,9 @@ use crate::{NodeId, Physical, Stamp, Timestamp};
 /// How many hexadecimal digits a word has.
 const DIGITS: usize = 16;
 
-/// What the compact form begins with. `h` and `l` are no hexadecimal digits: no number of a trace, a
-/// span or a request, however it is cut, is taken for a timestamp. The same for all, so that texts
-/// sort as timestamps do.
+/// What the compact form begins with. `h` and `l` are no hexadecimal digits: no number of a trace,
+/// a span or a request, however it is cut, is taken for a timestamp. The same for all, so that
+/// texts sort as timestamps do.
 const PREFIX: &str = "hlc-";
 
 /// How long the compact form of a timestamp is.

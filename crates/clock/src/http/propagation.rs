@@ -4,8 +4,8 @@ use http::HeaderName;
 
 use crate::Hlc;
 
-/// `x-hlc`: the header that carries a stamp in its [compact](crate::Timestamp::compact) form, `hlc-`
-/// and 16 hexadecimal digits. There is no standard one; any other name does as well.
+/// `x-hlc`: the header that carries a stamp in its [compact](crate::Timestamp::compact) form,
+/// `hlc-` and 16 hexadecimal digits. There is no standard one; any other name does as well.
 pub const HLC_HEADER: HeaderName = HeaderName::from_static("x-hlc");
 
 /// A clock, the header that carries its stamps, and what is done about stamps it does not believe:

@@ -46,7 +46,8 @@ use crate::{Hlc, HybridClock};
 /// after the stamp of that response.
 ///
 /// **Clocks that store.** A [`PersistentHlc`](crate::PersistentHlc) waits for its store now and
-/// then, on the thread that polls: keep it [ahead](crate::PersistentHlc::keep_ahead) from another.
+/// then, on the thread that polls: keep it [ahead](crate::PersistentHlc::keep_ahead) from another,
+/// as a `Keeper` does.
 /// When its store fails, requests are refused: before the call, or after it when the response
 /// cannot be stamped.
 ///

@@ -2,6 +2,8 @@
 
 #[cfg(unix)]
 mod files;
+#[cfg(feature = "tokio")]
+mod keeper;
 mod marks;
 
 use std::{
@@ -18,9 +20,9 @@ use std::{
 
 use steadfast_clock::{
     ClockError, HighWater, HighWaterError, HighWaterFile, Hlc, HlcConfig, OpenError, PersistentHlc,
-    Physical, Timestamp,
+    PersistentHlcSnapshot, Physical, Timestamp,
 };
-use steadfast_core::{ManualWallClock, SystemWallClock};
+use steadfast_core::{ManualWallClock, Snapshot, SystemWallClock};
 use steadfast_testkit::ShiftedClock;
 use tempfile::tempdir;
 
@@ -323,6 +325,26 @@ fn a_file_that_cannot_be_stored_or_read_is_named() {
         error.to_string(),
         format!("the high water in {} could not be read", path.display())
     );
+}
+
+#[test]
+fn a_snapshot_tells_the_mark_what_is_left_below_it_and_how_often_the_store_failed() {
+    let store = Memory::default();
+    let clock = open(store.clone());
+    let empty = clock.snapshot();
+    assert_eq!((empty.high_water, empty.left, empty.asked), (Timestamp::MIN, Duration::ZERO, 0));
+    store.failures.store(1, Ordering::SeqCst);
+    clock.tick().unwrap_err();
+    let stamp = clock.tick().unwrap();
+    clock.hlc().clock().advance(100 * MS);
+    let state: PersistentHlcSnapshot = clock.snapshot();
+    assert_eq!(state.clock, clock.hlc().snapshot());
+    assert_eq!(
+        (state.clock.last, state.high_water.to_bits()),
+        (stamp, store.mark.load(Ordering::SeqCst))
+    );
+    assert_eq!((state.reserve, state.left), (250 * MS, 150 * MS));
+    assert_eq!((state.asked, state.failed), (2, 1));
 }
 
 /// So many days above the latest time a clock believes.
