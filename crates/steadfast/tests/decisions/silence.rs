@@ -1,0 +1,159 @@
+//! A service that answers in 5 ms, and then never again: how long the stack goes on calling it, and
+//! how long callers wait meanwhile.
+
+use std::{fmt, time::Duration};
+
+use steadfast::breaker::{CircuitConfig, State};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::{
+    load::{Calls, Load},
+    stack::{Stack, defaults, open_for_long, time_window},
+    upstream::{Latency, Upstream},
+};
+
+/// As long as three attempts at the ceiling of the limit, and the pauses between.
+const LAST_CALLS: Duration = Duration::from_secs(16);
+/// A circuit that is not open by then counts as never open.
+const NEVER: Duration = Duration::from_secs(160);
+const SEEDS: u64 = 9;
+
+/// What came of one silence, in seconds.
+#[derive(Clone, Copy)]
+struct Silence {
+    /// From the first call that was not answered until the circuit opened.
+    opened: f64,
+    /// The longest that a call took which was sent before that.
+    longest: f64,
+}
+
+impl Silence {
+    async fn play(
+        answers: usize,
+        load: Load,
+        seed: u64,
+        configure: fn(CircuitConfig) -> CircuitConfig,
+    ) -> Self {
+        let latency = Latency::Constant(Duration::from_millis(5));
+        let upstream = Upstream::answering(answers, latency, seed);
+        let stack = Stack::round(&upstream, seed, configure);
+        let calls = Calls::default();
+        let open = async {
+            let mut transitions = stack.circuit.subscribe();
+            let open = timeout(NEVER, async {
+                while transitions.changed().await.to != State::Open {}
+                Instant::now()
+            });
+            let open = open.await.ok();
+            sleep(LAST_CALLS).await;
+            open
+        };
+        let open = tokio::select! {
+            open = open => open,
+            () = load.send(&stack.service, &calls, seed) => unreachable!("callers do not end"),
+        };
+        let silent_since = upstream.silent_since().expect("more calls than answers");
+        let ended = calls.ended();
+        let before = ended.iter().filter(|call| open.is_none_or(|open| call.sent <= open));
+        let longest = before.map(|call| call.at - call.sent).max().unwrap_or_default();
+        Self {
+            opened: open.map_or(f64::INFINITY, |open| (open - silent_since).as_secs_f64()),
+            longest: longest.as_secs_f64(),
+        }
+    }
+}
+
+/// The same silence under several seeds.
+struct Cell {
+    load: Load,
+    opened: Vec<f64>,
+    longest: Vec<f64>,
+}
+
+impl Cell {
+    async fn play(
+        answers: usize,
+        load: Load,
+        configure: fn(CircuitConfig) -> CircuitConfig,
+    ) -> Self {
+        let (mut opened, mut longest) = (Vec::new(), Vec::new());
+        for seed in 1..=SEEDS {
+            let silence = Silence::play(answers, load, seed, configure).await;
+            opened.push(silence.opened);
+            longest.push(silence.longest);
+        }
+        opened.sort_by(f64::total_cmp);
+        longest.sort_by(f64::total_cmp);
+        Self { load, opened, longest }
+    }
+
+    /// The median of the seeds, time to open and longest wait.
+    fn median(&self) -> (f64, f64) {
+        (self.opened[self.opened.len() / 2], self.longest[self.longest.len() / 2])
+    }
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { load, opened, longest } = self;
+        write!(f, "{load:?}: open after {opened:.2?} s, longest wait {longest:.2?} s")
+    }
+}
+
+/// Plays each load, and compares the medians with the bars: time to open, longest wait.
+async fn holds(
+    answers: usize,
+    configure: fn(CircuitConfig) -> CircuitConfig,
+    bars: [(Load, f64, f64); 3],
+) {
+    for (load, opened, longest) in bars {
+        let cell = Cell::play(answers, load, configure).await;
+        println!("{cell}");
+        let median = cell.median();
+        assert!(median.0 <= opened && median.1 <= longest, "{cell}; bars {opened} {longest}");
+    }
+}
+
+const FOUR: Load = Load::Callers(4);
+const TEN: Load = Load::Poisson(10);
+const HUNDRED: Load = Load::Poisson(100);
+
+/// What the rules do by themselves: the circuit, once open, is not tried again.
+#[tokio::test(start_paused = true)]
+async fn a_service_that_falls_silent_is_left_alone_within_a_second() {
+    holds(200, open_for_long, [(FOUR, 0.6, 0.6), (TEN, 0.7, 0.6), (HUNDRED, 0.3, 0.3)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_a_time_window_it_is_too() {
+    let configure = |config| open_for_long(time_window(config));
+    holds(200, configure, [(FOUR, 0.6, 0.6), (TEN, 0.7, 0.6), (HUNDRED, 0.6, 0.5)]).await;
+}
+
+/// With the open time, too: the first is shorter than the 2 s for which a retry waits, so that the
+/// calls under way have another attempt once the circuit is half-open.
+#[tokio::test(start_paused = true)]
+async fn calls_under_way_wait_for_the_half_open_circuit() {
+    holds(200, defaults, [(FOUR, 0.6, 1.5), (TEN, 0.7, 1.5), (HUNDRED, 0.3, 1.5)]).await;
+    holds(200, time_window, [(FOUR, 0.6, 1.5), (TEN, 0.7, 1.5), (HUNDRED, 0.6, 1.5)]).await;
+}
+
+/// A call that was sent in time may be cut at the cold start and explore up to the ceiling in its
+/// second attempt, which is 5 s, open circuit or not.
+#[tokio::test(start_paused = true)]
+async fn a_service_that_never_answered_takes_the_cold_start() {
+    holds(0, open_for_long, [(FOUR, 5.5, 5.5), (TEN, 2.5, 5.3), (HUNDRED, 1.5, 5.3)]).await;
+    holds(0, defaults, [(FOUR, 5.5, 7.0), (TEN, 2.5, 5.3), (HUNDRED, 1.5, 5.3)]).await;
+}
+
+/// Its ten failures in a row come one after the other, and each has to wait for its limit.
+#[tokio::test(start_paused = true)]
+async fn a_single_caller_takes_longer() {
+    for configure in [defaults as fn(CircuitConfig) -> CircuitConfig, time_window] {
+        let cell = Cell::play(200, Load::Callers(1), configure).await;
+        let (opened, longest) = cell.median();
+        assert!(opened <= 6.0 && longest <= 4.5, "{cell}");
+    }
+    let cold = Cell::play(0, Load::Callers(1), defaults).await;
+    assert!(cold.median().0 <= 45.0, "{cold}");
+}
