@@ -31,6 +31,16 @@ pub trait Classify<Res, Err> {
     fn answered(&self, outcome: Result<&Res, &Err>) -> bool {
         outcome.is_ok()
     }
+
+    /// A refusal as the service's error, if that can hold any (see [`Failure::refused`]). A closure
+    /// knows no errors: for it none can.
+    fn refused<R: Refusal>(&self, refusal: R) -> Option<Err>
+    where
+        Self: Sized,
+    {
+        let _ = refusal;
+        None
+    }
 }
 
 impl<F, Res, Err> Classify<Res, Err> for F
@@ -73,6 +83,10 @@ impl<Res, Err: Failure> Classify<Res, Err> for DefaultClassifier {
     /// `GOAWAY` of HTTP/2, with the feature `tonic` a `Status` without a source.
     fn answered(&self, outcome: Result<&Res, &Err>) -> bool {
         outcome.map_or_else(|error| sent_by_peer(error.as_error()), |_| true)
+    }
+
+    fn refused<R: Refusal>(&self, refusal: R) -> Option<Err> {
+        Err::refused(refusal)
     }
 }
 

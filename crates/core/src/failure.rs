@@ -31,11 +31,26 @@ use crate::{Error, Refusal};
 pub trait Failure {
     /// The error itself, with its source chain.
     fn as_error(&self) -> &(dyn StdError + 'static);
+
+    /// A refusal as such an error, if the type can hold any refusal: `BoxError`, [`Error<E>`] and
+    /// `io::Error` can. Asked by a layer that refuses so seldom that it demands no
+    /// `From<TheRefusal>` of every error type.
+    fn refused<R: Refusal>(refusal: R) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        let _ = refusal;
+        None
+    }
 }
 
 impl Failure for Box<dyn StdError + Send + Sync + 'static> {
     fn as_error(&self) -> &(dyn StdError + 'static) {
         &**self
+    }
+
+    fn refused<R: Refusal>(refusal: R) -> Option<Self> {
+        Some(Box::new(refusal))
     }
 }
 
@@ -43,17 +58,29 @@ impl Failure for Box<dyn StdError + Send + 'static> {
     fn as_error(&self) -> &(dyn StdError + 'static) {
         &**self
     }
+
+    fn refused<R: Refusal>(refusal: R) -> Option<Self> {
+        Some(Box::new(refusal))
+    }
 }
 
 impl Failure for Box<dyn StdError + 'static> {
     fn as_error(&self) -> &(dyn StdError + 'static) {
         &**self
     }
+
+    fn refused<R: Refusal>(refusal: R) -> Option<Self> {
+        Some(Box::new(refusal))
+    }
 }
 
 impl<E: StdError + 'static> Failure for Error<E> {
     fn as_error(&self) -> &(dyn StdError + 'static) {
         self
+    }
+
+    fn refused<R: Refusal>(refusal: R) -> Option<Self> {
+        Some(refusal.into())
     }
 }
 
@@ -74,11 +101,46 @@ impl Failure for io::Error {
     fn as_error(&self) -> &(dyn StdError + 'static) {
         self
     }
+
+    fn refused<R: Refusal>(refusal: R) -> Option<Self> {
+        Some(Self::other(refusal))
+    }
 }
 
 #[cfg(feature = "tonic")]
 impl Failure for tonic::Status {
     fn as_error(&self) -> &(dyn StdError + 'static) {
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Grounds, RefusalKind, cause};
+
+    #[derive(Clone, Copy, Debug, thiserror::Error)]
+    #[error("no")]
+    struct No(#[source] Grounds);
+
+    impl Refusal for No {
+        fn grounds(&self) -> Grounds {
+            self.0
+        }
+    }
+
+    #[test]
+    fn error_types_that_can_hold_a_refusal_do_and_its_grounds_are_found() {
+        fn holds<E: Failure>() -> bool {
+            let no = No(Grounds::not_executed(RefusalKind::DeadlineExceeded));
+            let Some(error) = E::refused(no) else { return false };
+            assert_eq!(cause::<Grounds>(error.as_error()), Some(&no.0));
+            true
+        }
+        assert!(holds::<Box<dyn StdError + Send + Sync>>() && holds::<Box<dyn StdError + Send>>());
+        assert!(
+            holds::<Box<dyn StdError>>() && holds::<Error<io::Error>>() && holds::<io::Error>()
+        );
+        assert!(!holds::<Infallible>() && !holds::<No>());
     }
 }

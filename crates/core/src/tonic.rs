@@ -79,6 +79,10 @@ impl<B, Err: Failure> Classify<Response<B>, Err> for GrpcClassifier {
         outcome
             .map_or_else(|error| sent_by_peer(error.as_error()), |response| !is_refusal(response))
     }
+
+    fn refused<R: Refusal>(&self, refusal: R) -> Option<Err> {
+        Err::refused(refusal)
+    }
 }
 
 fn judge_response<B>(response: &Response<B>) -> Verdict {

@@ -15,6 +15,7 @@ use tower_service::Service;
 use crate::{
     budget::Withdrawal,
     call::Call,
+    error::TooLate,
     policy::Outcome,
     replay::{Ended, Replay},
 };
@@ -61,8 +62,7 @@ pin_project! {
     struct Waiting<S, Q, E> {
         // The instance that will make the next attempt.
         service: S,
-        // Rings at the end of the backoff; once `has_rested`, at the deadline if that can end the
-        // wait for readiness.
+        // Rings at the end of the backoff; once `has_rested`, at the deadline if there is one.
         #[pin]
         alarm: Alarm,
         has_rested: bool,
@@ -168,6 +168,7 @@ fn resume<S, C, X, P, V, Q>(
 ) -> Poll<Result<(), Output<S, Q>>>
 where
     S: Service<Q>,
+    C: Classify<S::Response, S::Error>,
 {
     if let StateProjection::Waiting { rest } = state.as_mut().project() {
         match ready!(rest.as_mut().poll(call, cx)) {
@@ -188,44 +189,43 @@ impl<S: Service<Q>, Q> Waiting<S, Q, S::Error> {
         self: Pin<&mut Self>,
         call: &mut Call<S, C, X, P, V>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<S::Future, Output<S, Q>>> {
+    ) -> Poll<Result<S::Future, Output<S, Q>>>
+    where
+        C: Classify<S::Response, S::Error>,
+    {
         let mut this = self.project();
         if !*this.has_rested {
             ready!(this.alarm.as_mut().poll(cx));
             *this.has_rested = true;
-            if let Some(deadline) = call.deadline.filter(|_| this.last.is_some()) {
+            if let Some(deadline) = call.deadline {
                 this.alarm.as_mut().set(deadline.instant());
             }
         }
-        let is_late = match this.service.poll_ready(cx) {
-            Poll::Ready(Ok(())) => !call.is_in_time(Duration::ZERO),
+        let (is_ready, is_late) = match this.service.poll_ready(cx) {
+            Poll::Ready(Ok(())) => (true, !call.is_in_time(Duration::ZERO)),
             Poll::Ready(Err(error)) => {
                 // Refunded at once, because the future may outlive the call.
                 *this.next = None;
                 call.give_up((Outcome::Failed, None));
                 return Poll::Ready(Err(Err(error)));
             }
-            // The alarm has rung already, and means nothing.
-            Poll::Pending if this.last.is_none() => return Poll::Pending,
-            Poll::Pending => {
-                ready!(this.alarm.poll(cx));
-                true
-            }
+            // Without a deadline the alarm has rung already, and means nothing.
+            Poll::Pending => (false, call.deadline.is_some() && this.alarm.poll(cx).is_ready()),
         };
+        let refused = || call.lane.layer.classifier.refused(TooLate::new());
+        if is_late && let Some(error) = this.last.take().or_else(refused) {
+            *this.next = None;
+            call.give_up((Outcome::Deadline, None));
+            return Poll::Ready(Err(Err(error)));
+        }
+        // Late, where the service's error can say nothing of it: there is nothing to end with.
+        if !is_ready {
+            return Poll::Pending;
+        }
         let (request, withdrawal) =
             this.next.take().expect("a future is not polled after it was ready");
-        match this.last.take() {
-            // The withdrawal is dropped, and so refunded.
-            Some(last) if is_late => {
-                call.give_up((Outcome::Deadline, None));
-                Poll::Ready(Err(Err(last)))
-            }
-            // After a response that was given up there is nothing else to end the call with.
-            _ => {
-                withdrawal.spend();
-                Poll::Ready(Ok(this.service.call(request)))
-            }
-        }
+        withdrawal.spend();
+        Poll::Ready(Ok(this.service.call(request)))
     }
 }
 

@@ -79,10 +79,11 @@ impl<C, X, P> RetryLayer<C, X, P> {
     /// Reads the deadline of a request by `context`. No retry is decided on that could not begin
     /// before it.
     ///
-    /// It also ends the wait for the service to become ready, if the attempt before ended with an
-    /// error, which the caller then gets. A response is dropped before that wait, as it may hold
-    /// the connection that is waited for; there the attempt is made when the service is ready, late
-    /// or not, and it is for a `DeadlineLayer` outside to end the call.
+    /// It also ends the wait for the service to become ready, with the error of the attempt before.
+    /// A response is dropped before that wait, as it may hold the connection that is waited for;
+    /// then the call ends with [`TooLate`](crate::TooLate), where the service's error can hold it.
+    /// Where it cannot, the attempt is made when the service is ready, late or not, and it is for a
+    /// `DeadlineLayer` outside to end the call.
     pub fn context<X2>(self, context: X2) -> RetryLayer<C, X2, P> {
         let Self { shared, budget, classifier, replay, .. } = self;
         RetryLayer { shared, budget, classifier, context, replay }

@@ -23,7 +23,7 @@ pub mod http;
 pub use crate::{
     budget::{Budget, Withdrawal},
     config::{BudgetConfig, RetryConfig},
-    error::BudgetExhausted,
+    error::{BudgetExhausted, TooLate},
     future::ResponseFuture,
     idempotency::{AlwaysIdempotent, Idempotency, NotIdempotent},
     layer::RetryLayer,

@@ -4,7 +4,8 @@ use http::{Response, StatusCode};
 
 use super::parse_retry_after;
 use crate::{
-    Classify, Executed, Failure, Grounds, RefusalKind, SystemWallClock, Verdict, WallClock,
+    Classify, Executed, Failure, Grounds, Refusal, RefusalKind, SystemWallClock, Verdict,
+    WallClock,
     classify::{judge_error, sent_by_peer},
 };
 
@@ -44,6 +45,10 @@ impl<B, Err: Failure> Classify<Response<B>, Err> for HttpClassifier {
     fn answered(&self, outcome: Result<&Response<B>, &Err>) -> bool {
         outcome
             .map_or_else(|error| sent_by_peer(error.as_error()), |response| !is_refusal(response))
+    }
+
+    fn refused<R: Refusal>(&self, refusal: R) -> Option<Err> {
+        Err::refused(refusal)
     }
 }
 

@@ -10,8 +10,11 @@ use std::{
 };
 
 use futures::future::{BoxFuture, Ready};
-use steadfast_core::{Deadline, Executed, Grounds, Pushback, RefusalKind, Snapshot, Verdict};
-use steadfast_retry::{Budget, RetryConfig, RetryLayer};
+use steadfast_core::{
+    Classify, Deadline, Executed, Failure, Grounds, Pushback, Refusal, RefusalKind, Snapshot,
+    Verdict, cause,
+};
+use steadfast_retry::{Budget, RetryConfig, RetryLayer, TooLate};
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, advance, timeout, timeout_at},
@@ -137,11 +140,49 @@ async fn a_response_that_is_not_retried_is_given_to_the_caller_whole() {
     assert_eq!((answer.0, pool.is_free()), (503, false));
 }
 
-/// Another caller holds the connection until after the deadline. Of the response that was given up
-/// there is nothing left to end the call with: whatever keeps the deadline ends it, or it goes on
-/// when there is a connection.
+/// A classifier that knows errors, as those of core do.
+#[derive(Clone)]
+struct ByStatus;
+
+impl Classify<Answer, io::Error> for ByStatus {
+    fn classify(&self, outcome: Result<&Answer, &io::Error>) -> Verdict {
+        by_status(outcome)
+    }
+
+    fn refused<R: Refusal>(&self, refusal: R) -> Option<io::Error> {
+        io::Error::refused(refusal)
+    }
+}
+
+/// Another caller holds the connection until after the deadline.
 #[tokio::test(start_paused = true)]
-async fn after_a_response_was_given_up_the_wait_for_readiness_goes_on() {
+async fn after_a_response_was_given_up_the_deadline_ends_the_wait_for_readiness_with_a_refusal() {
+    for is_ready_too_late in [false, true] {
+        let pool = Pool::new([Ok(503)]);
+        let (budget, deadline) = (exactly(0, 10), in_time(5 * SECOND));
+        let layer = steadily().budget(budget.clone()).idempotent().classify(ByStatus);
+        let service = layer.context(move |_: &u32| Some(deadline)).layer(pool.clone());
+        let mut call = Box::pin(service.oneshot(1));
+        assert!(timeout(SECOND / 2, &mut call).await.is_err());
+        let others = Arc::clone(&pool.connection.pool).acquire_owned().await.unwrap();
+        assert!(timeout(4 * SECOND, &mut call).await.is_err(), "it waits");
+        if is_ready_too_late {
+            advance(SECOND).await;
+            drop(others);
+        }
+        let error = timeout(SECOND, &mut call).await.expect("at its deadline").unwrap_err();
+        assert_eq!(cause::<TooLate>(&error), Some(&TooLate::new()));
+        let grounds = cause::<Grounds>(&error).unwrap();
+        assert_eq!(grounds.kind, RefusalKind::DeadlineExceeded);
+        assert_eq!(grounds.executed, Executed::Maybe);
+        assert_eq!((budget.snapshot().withdrawn, pool.script.calls()), (0, 1));
+    }
+}
+
+/// Where the error type can hold no refusal there is nothing left to end the call with: whatever
+/// keeps the deadline outside ends it, or it goes on when there is a connection.
+#[tokio::test(start_paused = true)]
+async fn where_no_error_can_say_that_it_is_too_late_the_wait_goes_on() {
     for is_kept in [true, false] {
         let pool = Pool::new([Ok(503), Ok(200)]);
         let (budget, deadline) = (exactly(0, 10), in_time(5 * SECOND));
@@ -179,7 +220,7 @@ async fn a_callers_deadline_is_final_and_costs_nothing() {
         });
         let layer = steadily().idempotent().budget(budget.clone());
         let error = layer.layer(service).oneshot(1).await.unwrap_err();
-        assert_eq!(steadfast_core::cause::<Grounds>(&error), Some(&grounds));
+        assert_eq!(cause::<Grounds>(&error), Some(&grounds));
         let snapshot = budget.snapshot();
         assert_eq!((*calls.lock().unwrap(), snapshot.requests, snapshot.withdrawn), (1, 1, 0));
     }
