@@ -162,7 +162,7 @@ impl Explorers {
 
     /// A call was given up at its limit, where none could go on.
     pub(crate) fn unexplored(&self, tick: Tick, limit: Duration) {
-        let mut state = lock(&self.state);
+        let mut state = lock(self.state.as_ref());
         self.count(&mut state, tick);
         state.cohort += u64::from(limit < self.ceiling);
     }
@@ -175,7 +175,7 @@ impl Explorers {
         current: Duration,
         answers: u64,
     ) -> Option<Exploration> {
-        let mut state = lock(&self.state);
+        let mut state = lock(self.state.as_ref());
         let row = self.count(&mut state, expiry.tick);
         state.grant(answers, self.ceiling);
         let open = state.is_open(expiry.now);
@@ -208,13 +208,13 @@ impl Explorers {
     /// An explorer has ended after it had waited for `waited` in all, and gives its place back. By
     /// itself that says nothing.
     pub(crate) fn ended(&self, exploration: &Exploration, waited: Duration) {
-        lock(&self.state).give_back(exploration, waited);
+        lock(self.state.as_ref()).give_back(exploration, waited);
     }
 
     /// An explorer has waited in vain.
     pub(crate) fn in_vain(&self, exploration: &Exploration, now: Instant) {
         let row = self.row.load(Ordering::Relaxed);
-        let mut state = lock(&self.state);
+        let mut state = lock(self.state.as_ref());
         state.give_back(exploration, exploration.until);
         match (exploration.reach, exploration.row) {
             // It only gives its place back.
@@ -234,7 +234,7 @@ impl Explorers {
     /// given, and returns how many answers there are then.
     pub(crate) fn found(&self, answers: u64, record: impl FnOnce(u32) -> u64) {
         self.answered();
-        let mut state = lock(&self.state);
+        let mut state = lock(self.state.as_ref());
         state.grant(answers.saturating_add(1), self.ceiling);
         let weight = state.cohort.min(MOST_WEIGHT) + 1;
         (state.cohort, state.closed) = (0, None);
@@ -244,7 +244,7 @@ impl Explorers {
 
     /// How many explorations have begun.
     pub(crate) fn begun(&self) -> u64 {
-        lock(&self.state).begun
+        lock(self.state.as_ref()).begun
     }
 
     /// Counts an expiry, and returns the how manieth it is in its row.
@@ -295,5 +295,284 @@ impl State {
             let beyond = waited.min(exploration.until).saturating_sub(exploration.limit);
             self.credit -= beyond.as_secs_f64();
         }
+    }
+}
+
+#[cfg(not(steadfast_loom))]
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::shared::CLOCK;
+
+    const MS: Duration = Duration::from_millis(1);
+    const SECOND: Duration = Duration::from_secs(1);
+    const LIMIT: Duration = Duration::from_millis(100);
+    const CEILING: Duration = Duration::from_secs(5);
+
+    /// Explorers with a clock and a count of answers.
+    struct Bench {
+        explorers: Explorers,
+        tick: u64,
+        now: Instant,
+        answers: u64,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let explorers = Explorers::new(CEILING, 6);
+            Self { explorers, tick: 1, now: CLOCK.now(), answers: 0 }
+        }
+
+        fn answer(&mut self, times: u64) {
+            self.answers += times;
+            self.explorers.answered();
+        }
+
+        fn expire(&self) -> Option<Exploration> {
+            self.expire_of(LIMIT, Duration::MAX)
+        }
+
+        fn expire_of(&self, limit: Duration, most: Duration) -> Option<Exploration> {
+            let (tick, now, waited) = (Tick(self.tick), self.now, limit);
+            let expiry = Expiry { tick, now, limit, waited, most };
+            self.explorers.expired(&expiry, LIMIT, self.answers)
+        }
+
+        fn in_vain(&self, exploration: &Exploration) {
+            self.explorers.in_vain(exploration, self.now);
+        }
+
+        /// Expires and waits in vain until the whole ceiling was waited for.
+        fn reach_the_ceiling(&mut self) {
+            loop {
+                self.answer(1_000);
+                let exploration = self.expire().expect("the credit is full");
+                self.in_vain(&exploration);
+                if exploration.until == CEILING {
+                    return;
+                }
+            }
+        }
+
+        /// The weight of an answer that an explorer finds now.
+        fn weight(&mut self) -> u32 {
+            let mut weight = 0;
+            self.explorers.found(self.answers, |times| {
+                weight = times;
+                self.answers += u64::from(times);
+                self.answers
+            });
+            weight
+        }
+    }
+
+    #[test]
+    fn the_credit_is_what_answers_have_earned_and_one_ceiling_at_most() {
+        let mut bench = Bench::new();
+        bench.answer(1_000_000);
+        let mut beyond = Duration::ZERO;
+        while let Some(exploration) = bench.expire() {
+            bench.answer(0);
+            bench.in_vain(&exploration);
+            beyond += exploration.length();
+        }
+        // 0.1 + 0.3 + 0.7 + 1.5 + 3.1 s: the last one took more than there was.
+        assert_eq!(beyond, 5700 * MS);
+        // Each answer earns 25 ms; the debt is 700 ms.
+        bench.answer(27);
+        assert!(bench.expire().is_none(), "25 ms are not paid back");
+        bench.answer(2);
+        assert!(bench.expire().is_some());
+    }
+
+    #[test]
+    fn in_vain_at_the_ceiling_it_stays_closed_for_sixteen_expiries_or_ten_seconds() {
+        for wait in [false, true] {
+            let mut bench = Bench::new();
+            bench.reach_the_ceiling();
+            bench.now += if wait { 10 * SECOND } else { 9 * SECOND };
+            for n in 0..16 {
+                bench.answer(1_000);
+                let exploration = bench.expire();
+                assert_eq!(exploration.is_some(), wait, "expiry {n}");
+                if let Some(exploration) = exploration {
+                    bench.explorers.ended(&exploration, LIMIT);
+                }
+            }
+            bench.answer(1_000);
+            assert!(bench.expire().is_some(), "after sixteen");
+        }
+    }
+
+    #[test]
+    fn an_answer_found_opens_it_again() {
+        let mut bench = Bench::new();
+        bench.reach_the_ceiling();
+        bench.answer(1_000);
+        assert!(bench.expire().is_none());
+        assert_eq!(bench.weight(), 2);
+        assert!(bench.expire().is_some());
+    }
+
+    #[test]
+    fn after_a_window_without_an_expiry_the_paid_place_starts_over() {
+        for (ticks, times) in [(5, 4), (6, 2)] {
+            let mut bench = Bench::new();
+            let exploration = bench.expire().unwrap();
+            bench.in_vain(&exploration);
+            bench.tick += ticks;
+            bench.answer(1_000);
+            assert_eq!(bench.expire().unwrap().until, times * LIMIT, "{ticks} ticks later");
+        }
+    }
+
+    #[test]
+    fn the_place_of_the_row_opens_at_the_third_expiry_and_starts_over_with_any_answer() {
+        let mut bench = Bench::new();
+        let paid = bench.expire().unwrap();
+        assert!(bench.expire().is_none(), "the second in a row");
+        for times in [2, 4, 8] {
+            let in_row = bench.expire().unwrap();
+            assert_eq!(in_row.until, times * LIMIT);
+            assert!(bench.expire().is_none(), "both are taken");
+            bench.in_vain(&in_row);
+        }
+        let of_this_row = bench.expire().unwrap();
+        bench.answer(1);
+        assert!(bench.expire().is_none() && bench.expire().is_none());
+        bench.in_vain(&of_this_row);
+        assert_eq!(bench.expire().unwrap().until, 2 * LIMIT, "what the old row found is over");
+        bench.explorers.ended(&paid, LIMIT);
+    }
+
+    #[test]
+    fn at_the_ceiling_there_is_nothing_to_explore_and_nothing_to_speak_for() {
+        let mut bench = Bench::new();
+        assert!(bench.expire_of(CEILING, Duration::MAX).is_none());
+        bench.explorers.unexplored(Tick(1), CEILING);
+        assert_eq!(bench.weight(), 1);
+        bench.explorers.unexplored(Tick(1), LIMIT);
+        assert!(bench.expire_of(LIMIT, LIMIT).is_none(), "its deadline ends it");
+        assert_eq!(bench.weight(), 3);
+    }
+
+    proptest! {
+        /// The naive model keeps every expiry in a list, and adds the credit up anew.
+        #[test]
+        fn it_does_what_a_naive_model_does(
+            steps in prop::collection::vec((0u8..8, 0u64..40), 1..200),
+        ) {
+            let mut bench = Bench::new();
+            let mut under_way: Vec<Exploration> = Vec::new();
+            let (mut unexplored, mut row) = (Vec::new(), 0);
+            let (mut credit, mut granted) = (5.0f64, 0);
+            for (n, (what, number)) in steps.into_iter().enumerate() {
+                bench.now += SECOND / 10;
+                match what {
+                    0 => {
+                        bench.answer(number);
+                        row = 0;
+                    }
+                    1 | 2 if !under_way.is_empty() => {
+                        let ended = under_way.remove(number as usize % under_way.len());
+                        if ended.row.is_none() {
+                            credit -= ended.length().as_secs_f64();
+                        }
+                        if what == 1 {
+                            bench.in_vain(&ended);
+                            if ended.until == CEILING {
+                                unexplored.clear();
+                            }
+                        } else {
+                            bench.explorers.ended(&ended, ended.until);
+                            credit = (credit + (bench.answers + 1 - granted) as f64 / 40.0).min(5.0);
+                            prop_assert_eq!(bench.weight() as usize, unexplored.len() + 1);
+                            granted = bench.answers;
+                            unexplored.clear();
+                            row = 0;
+                        }
+                    }
+                    _ => {
+                        row += 1;
+                        credit = (credit + (bench.answers - granted) as f64 / 40.0).min(5.0);
+                        granted = bench.answers;
+                        match bench.expire() {
+                            Some(exploration) if exploration.row.is_some() => {
+                                prop_assert!(row >= 3);
+                                under_way.push(exploration);
+                            }
+                            Some(exploration) => {
+                                prop_assert!(credit > -1e-9, "{}", credit);
+                                under_way.push(exploration);
+                            }
+                            None => unexplored.push(n),
+                        }
+                        let paid = under_way.iter().filter(|one| one.row.is_none()).count();
+                        prop_assert!(paid <= 1 && under_way.len() <= 2);
+                        let length = |one: &Exploration| one.until > LIMIT && one.until <= CEILING;
+                        prop_assert!(under_way.iter().all(length));
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(steadfast_loom)]
+#[cfg(test)]
+mod loom_tests {
+    use loom::{sync::Arc, thread};
+
+    use super::*;
+    use crate::shared::CLOCK;
+
+    const LIMIT: Duration = Duration::from_millis(100);
+
+    fn expire(explorers: &Explorers, now: Instant) -> Option<Exploration> {
+        let most = Duration::MAX;
+        let expiry = Expiry { tick: Tick(1), now, limit: LIMIT, waited: LIMIT, most };
+        explorers.expired(&expiry, LIMIT, 0)
+    }
+
+    #[test]
+    fn of_two_expiries_at_once_one_has_the_place_and_an_answer_between_ends_their_row() {
+        let now = CLOCK.now();
+        loom::model(move || {
+            let explorers = Arc::new(Explorers::new(Duration::from_secs(5), 6));
+            let expiries: Vec<_> = (0..2)
+                .map(|_| {
+                    let explorers = Arc::clone(&explorers);
+                    thread::spawn(move || expire(&explorers, now))
+                })
+                .collect();
+            explorers.answered();
+            let places: Vec<_> =
+                expiries.into_iter().filter_map(|expiry| expiry.join().unwrap()).collect();
+            assert_eq!(places.len(), 1);
+            // The answer came before both, between them, at the same instant as one, or after both.
+            assert!(explorers.row.load(Ordering::Relaxed) <= 2);
+            explorers.answered();
+            assert_eq!(explorers.row.load(Ordering::Relaxed), 0);
+            explorers.ended(&places[0], 2 * LIMIT);
+            assert!(expire(&explorers, now).is_some(), "the place is free again");
+        });
+    }
+
+    #[test]
+    fn of_an_end_and_an_expiry_at_once_the_place_is_neither_lost_nor_given_twice() {
+        let now = CLOCK.now();
+        loom::model(move || {
+            let explorers = Arc::new(Explorers::new(Duration::from_secs(5), 6));
+            let first = expire(&explorers, now).unwrap();
+            let other = Arc::clone(&explorers);
+            let end = thread::spawn(move || other.in_vain(&first, now));
+            let second = expire(&explorers, now);
+            end.join().unwrap();
+            // A third in a row has the row's place beside it.
+            let third = expire(&explorers, now).unwrap();
+            assert_eq!(third.row.is_some(), second.is_some());
+        });
     }
 }

@@ -87,6 +87,33 @@ async fn wait(limit: &TimeLimit) {
 }
 
 #[test]
+fn explorations_are_counted_by_how_they_end() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    metrics::with_local_recorder(&recorder, || {
+        runtime.block_on(async {
+            let limit = TimeLimit::new(crate::quantile().named("explored")).unwrap();
+            (0..20).for_each(|_| limit.record(50 * MS));
+            limit.run(never()).await.unwrap_err();
+            assert!(tokio::time::timeout(150 * MS, limit.run(never())).await.is_err(), "dropped");
+            limit.run(ok(tokio::time::sleep(150 * MS))).await.unwrap();
+            assert_eq!(limit.snapshot().explorations, 3);
+        });
+    });
+    let text = recorder.handle().render();
+    for outcome in ["answered", "in_vain", "interrupted"] {
+        let start = format!(
+            "steadfast_timeout_explorations_total{{timeout=\"explored\",outcome=\"{outcome}\"}}"
+        );
+        assert_eq!(line(&text, &start), format!("{start} 1"), "{text}");
+    }
+}
+
+#[test]
 fn the_gauge_follows_the_limit() {
     recorded(async |gauge| {
         let limit = TimeLimit::new(crate::quantile().named("followed")).unwrap();
