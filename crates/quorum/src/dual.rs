@@ -1,6 +1,6 @@
 //! What stands in the way of a rule.
 
-use crate::{Decision, Nodes, Rule, Threshold};
+use crate::{Decision, Nodes, Rule, Shape};
 
 /// The rule whose quorums are the sets that have a node in common with every quorum of another:
 /// those whose "no" makes it lost.
@@ -53,9 +53,7 @@ impl<R: Rule<WORDS>, const WORDS: usize> Rule<WORDS> for Dual<R> {
         self.rule.members()
     }
 
-    fn as_threshold(&self) -> Option<Threshold<WORDS>> {
-        let threshold = self.rule.as_threshold()?;
-        let members = threshold.members();
-        Threshold::new(members.len() + 1 - threshold.needed(), members).ok()
+    fn shape(&self) -> Option<Shape<'_, WORDS>> {
+        Some(Shape::of(&self.rule).dual())
     }
 }

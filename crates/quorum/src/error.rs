@@ -61,6 +61,18 @@ impl RuleError {
 #[non_exhaustive]
 pub enum AnalysisError {
     /// There is more to look at than was allowed. The answer is not known.
+    ///
+    /// [Minimal quorums](crate::Rule::minimal_quorums) are always searched for. What a rule
+    /// [withstands](crate::Rule::resilience) and [meets](crate::Rule::intersects) is calculated
+    /// where its [shape](crate::Rule::shape) allows, and searched for in these cases only:
+    ///
+    /// - The rule, or a part of it that matters, says nothing of its shape.
+    /// - Two sums of weights that meet or miss each other by less than one node weighs, where the
+    ///   bounds leave more than some ten thousand pairs of sums open: nodes weigh the same in both
+    ///   and the sums to look at are above two million, or they weigh differently and no few states
+    ///   are ahead of the others.
+    /// - Expressions, joint rules and their duals in whose parts the same nodes stand all over the
+    ///   place, so that neither parts that meet nor what is open node by node say it.
     #[error("gave up after looking at {limit} sets of failed nodes")]
     TooLarge {
         /// How many sets were looked at.

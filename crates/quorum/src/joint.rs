@@ -1,8 +1,6 @@
 //! Several rules at once.
 
-use crate::{
-    AnalysisError, Decision, IntersectionError, Nodes, Rule, RuleError, Threshold, search::meet,
-};
+use crate::{Decision, Nodes, Rule, RuleError, Shape};
 
 /// A quorum of each of several rules at once: how a group changes its members without a moment at
 /// which two majorities could decide apart.
@@ -67,27 +65,9 @@ impl<R: Rule<WORDS>, const WORDS: usize> Rule<WORDS> for Joint<R> {
         self.rules.iter().fold(Nodes::EMPTY, |members, rule| members | rule.members())
     }
 
-    fn as_threshold(&self) -> Option<Threshold<WORDS>> {
-        match &*self.rules {
-            [rule] => rule.as_threshold(),
-            _ => None,
-        }
-    }
-
-    /// To block all of them it is enough to block one. A rule by which no node at all is a quorum
-    /// cannot be blocked.
-    fn resilience(&self) -> Result<usize, AnalysisError> {
-        let blockable = self.rules.iter().filter(|rule| !rule.is_quorum(Nodes::EMPTY));
-        let least =
-            blockable.map(Rule::resilience).collect::<Result<Vec<usize>, _>>()?.into_iter().min();
-        Ok(least.unwrap_or_else(|| self.members().len()))
-    }
-
-    /// It is enough that one of them meets the other.
-    fn intersects(&self, other: &dyn Rule<WORDS>) -> Result<(), IntersectionError<WORDS>> {
-        if self.rules.iter().any(|rule| rule.intersects(other).is_ok()) {
-            return Ok(());
-        }
-        meet(self, other)
+    /// All of them.
+    fn shape(&self) -> Option<Shape<'_, WORDS>> {
+        let rules = self.rules.iter().map(|rule| Shape::of(rule));
+        Some(Shape::choose(self.rules.len(), rules))
     }
 }

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "call")]
 mod call;
+mod closed;
 mod dual;
 mod error;
 mod expression;
@@ -11,6 +12,7 @@ mod nodes;
 mod read_write;
 mod rule;
 mod search;
+mod shape;
 mod tally;
 mod threshold;
 mod weighted;
@@ -28,6 +30,7 @@ pub use crate::{
     nodes::{Iter, NodeSet, Nodes},
     read_write::{ReadWrite, ReadWriteError},
     rule::{Decision, Rule, SEARCH_LIMIT},
+    shape::Shape,
     tally::{Cast, Election, NewestTally, Roll, Suspicion, SuspicionTally, Tally, ValueTally},
     threshold::Threshold,
     weighted::Weighted,

@@ -2,10 +2,7 @@
 
 use std::fmt;
 
-use crate::{
-    AnalysisError, Dual, IntersectionError, Nodes, Threshold,
-    search::{Search, meet},
-};
+use crate::{AnalysisError, Dual, IntersectionError, Nodes, Shape, closed, search::Search};
 
 /// Which sets of nodes may decide.
 ///
@@ -44,8 +41,10 @@ pub trait Rule<const WORDS: usize = 1> {
         Nodes::ALL
     }
 
-    /// The rule as a threshold, if it is one. What is searched for elsewhere is then calculated.
-    fn as_threshold(&self) -> Option<Threshold<WORDS>> {
+    /// What the rule is made of, if it says so. What is searched for elsewhere is then calculated.
+    ///
+    /// A set is a quorum of the shape if, and only if, it is one of the rule.
+    fn shape(&self) -> Option<Shape<'_, WORDS>> {
         None
     }
 
@@ -98,13 +97,10 @@ pub trait Rule<const WORDS: usize = 1> {
     /// How many nodes may fail, whichever they are, so that a quorum is left.
     ///
     /// # Errors
-    /// When not even all members are a quorum, or when it would have to look at more than
-    /// [`SEARCH_LIMIT`] sets of failed nodes.
+    /// When not even all members are a quorum, or when it is [too much](AnalysisError::TooLarge) to
+    /// look at.
     fn resilience(&self) -> Result<usize, AnalysisError> {
-        match self.as_threshold() {
-            Some(threshold) => Ok(threshold.members().len() - threshold.needed()),
-            None => Search::new(self, SEARCH_LIMIT).resilience(),
-        }
+        closed::resilience(&self)
     }
 
     /// Whether every quorum of this rule has a node in common with every quorum of the other: what
@@ -112,13 +108,10 @@ pub trait Rule<const WORDS: usize = 1> {
     /// to contradict each other.
     ///
     /// # Errors
-    /// A quorum of each that have no node in common; or when it would have to look at more than
-    /// [`SEARCH_LIMIT`] sets of failed nodes.
+    /// A quorum of each that have no node in common; or when it is
+    /// [too much](AnalysisError::TooLarge) to look at.
     fn intersects(&self, other: &dyn Rule<WORDS>) -> Result<(), IntersectionError<WORDS>> {
-        if let (Some(one), Some(other)) = (self.as_threshold(), other.as_threshold()) {
-            return one.meets(&other);
-        }
-        meet(self, other)
+        closed::meets(&self, other)
     }
 
     /// The rule whose quorums are the sets that have a node in common with every quorum of this
@@ -196,8 +189,8 @@ macro_rules! forward {
                 (**self).members()
             }
 
-            fn as_threshold(&self) -> Option<Threshold<WORDS>> {
-                (**self).as_threshold()
+            fn shape(&self) -> Option<Shape<'_, WORDS>> {
+                (**self).shape()
             }
 
             #[inline]

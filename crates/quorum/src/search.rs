@@ -117,7 +117,7 @@ where
 }
 
 /// A minimal quorum among these nodes, if they are one: the highest nodes are left out first.
-fn minimal<R: Rule<WORDS> + ?Sized, const WORDS: usize>(
+pub(crate) fn minimal<R: Rule<WORDS> + ?Sized, const WORDS: usize>(
     rule: &R,
     mut nodes: Nodes<WORDS>,
 ) -> Option<Nodes<WORDS>> {

@@ -1,6 +1,6 @@
 //! So many of the members, whichever they are.
 
-use crate::{Decision, IntersectionError, NodeSet, Nodes, Rule, RuleError};
+use crate::{Decision, NodeSet, Nodes, Rule, RuleError, Shape};
 
 /// So many of the members, whichever they are: majorities, read-one and write-all, Byzantine
 /// quorums.
@@ -104,27 +104,6 @@ impl<const WORDS: usize> Threshold<WORDS> {
     pub const fn needed(&self) -> usize {
         self.needed
     }
-
-    /// [`Rule::intersects`], calculated: two quorums are kept apart best by taking first what the
-    /// other rule does not know.
-    pub(crate) fn meets(&self, other: &Self) -> Result<(), IntersectionError<WORDS>> {
-        let common = self.members & other.members;
-        let first = self.avoiding(common);
-        let second = other.avoiding(common);
-        // Both take from the common nodes, from either end.
-        let first = first | lowest(common, self.needed - first.len());
-        let left = common - first;
-        let missing = other.needed - second.len();
-        if left.len() < missing {
-            return Ok(());
-        }
-        Err(IntersectionError::Disjoint { first, second: second | lowest(left, missing) })
-    }
-
-    /// As many of the nodes needed as there are outside of `common`.
-    fn avoiding(&self, common: Nodes<WORDS>) -> Nodes<WORDS> {
-        lowest(self.members - common, self.needed)
-    }
 }
 
 impl Threshold {
@@ -164,18 +143,9 @@ impl<const WORDS: usize> Rule<WORDS> for Threshold<WORDS> {
         self.members
     }
 
-    fn as_threshold(&self) -> Option<Self> {
-        Some(*self)
+    fn shape(&self) -> Option<Shape<'_, WORDS>> {
+        Some(Shape::threshold(self.needed, self.members))
     }
-}
-
-/// The lowest nodes, at most so many.
-fn lowest<const WORDS: usize>(nodes: Nodes<WORDS>, most: usize) -> Nodes<WORDS> {
-    let mut lowest = Nodes::EMPTY;
-    for node in nodes.iter().take(most) {
-        lowest.insert(node);
-    }
-    lowest
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Nodes whose votes count differently.
 
-use crate::{Decision, Nodes, Rule, RuleError, Threshold};
+use crate::{Decision, Nodes, Rule, RuleError, Shape};
 
 /// So much weight, from any nodes: for nodes whose votes count differently.
 ///
@@ -115,13 +115,9 @@ impl<const WORDS: usize> Rule<WORDS> for Weighted<WORDS> {
         self.members
     }
 
-    /// Where all weigh the same.
-    fn as_threshold(&self) -> Option<Threshold<WORDS>> {
-        let mut weights = self.members.iter().map(|node| self.weights[node]);
-        let weight =
-            weights.next().filter(|weight| *weight > 0 && weights.all(|other| other == *weight))?;
-        let needed = self.needed.div_ceil(weight.into());
-        Threshold::new(usize::try_from(needed).ok()?, self.members).ok()
+    fn shape(&self) -> Option<Shape<'_, WORDS>> {
+        let weights = self.members.iter().map(|node| (node, self.weights[node]));
+        Some(Shape::weights(self.needed, weights))
     }
 }
 

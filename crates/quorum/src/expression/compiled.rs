@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{Expr, MOST_DEEP, Operator, Term, table::Table};
-use crate::{Decision, Nodes, Rule, RuleError, Threshold};
+use crate::{Decision, Nodes, Rule, RuleError, Shape};
 
 /// A rule made of an [`Expr`]: its gates in a row, the nodes of each as a mask.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -81,6 +81,11 @@ impl<const WORDS: usize> Expression<WORDS> {
         }
         missing == 0
     }
+
+    fn shape_of(&self, gate: &Gate<WORDS>) -> Shape<'static, WORDS> {
+        let inside = self.gates[gate.first..gate.end].iter().map(|gate| self.shape_of(gate));
+        Shape::choose(gate.needed, gate.nodes.iter().map(Shape::node).chain(inside))
+    }
 }
 
 impl Expression {
@@ -118,12 +123,8 @@ impl<const WORDS: usize> Rule<WORDS> for Expression<WORDS> {
         self.members
     }
 
-    /// Where it is so many of some nodes, and no more than that.
-    fn as_threshold(&self) -> Option<Threshold<WORDS>> {
-        match &*self.gates {
-            [gate] => Threshold::new(gate.needed, gate.nodes).ok(),
-            _ => None,
-        }
+    fn shape(&self) -> Option<Shape<'_, WORDS>> {
+        Some(self.shape_of(&self.gates[0]))
     }
 }
 

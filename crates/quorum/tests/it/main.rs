@@ -4,6 +4,7 @@
 mod analysis;
 #[cfg(feature = "call")]
 mod call;
+mod closed;
 mod decide;
 mod rules;
 #[cfg(feature = "call")]
