@@ -4,6 +4,7 @@
 
 mod axum_routes;
 mod boxed;
+mod callers_deadlines;
 mod clock;
 mod collect;
 mod convention;
