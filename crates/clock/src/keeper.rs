@@ -48,7 +48,10 @@ impl KeeperConfig {
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let directory = std::env::temp_dir().join(format!("steadfast-keeper-{}", std::process::id()));
 /// # std::fs::create_dir_all(&directory)?;
-/// let open = || PersistentHlc::open(SystemWallClock, HlcConfig::new(), HighWaterFile::open(directory.join("mark"))?);
+/// let mark = directory.join("mark");
+/// let open = || {
+///     PersistentHlc::open(SystemWallClock, HlcConfig::new(), HighWaterFile::open(&mark)?)
+/// };
 /// let clock = open()?;
 /// let keeper = tokio::spawn(Keeper::new(&clock, KeeperConfig::new())?.run());
 ///
@@ -101,8 +104,8 @@ impl<C: PhysicalClock, H: HighWater> Keeper<C, H> {
     /// [`keep_ahead`](PersistentHlc::keep_ahead) in a loop of its own.
     ///
     /// **When it is late**, because the store is slow or the runtime is starved, or when the wall
-    /// clock is set forward, events wait for the store as they do without it. No stamp is ever given
-    /// out above the mark.
+    /// clock is set forward, events wait for the store as they do without it. No stamp is ever
+    /// given out above the mark.
     ///
     /// **When the future is dropped** it only stops. A store that is under way ends on its thread,
     /// which holds the clock for as long.
