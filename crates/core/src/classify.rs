@@ -172,18 +172,31 @@ fn judge_link(error: &(dyn Error + 'static)) -> Option<Verdict> {
 
 /// Whether one link of a chain says that the program's own side broke a request off in its body.
 ///
-/// On HTTP/1, and where a body ends before its `Content-Length`, hyper gives the body's error as
-/// one of its user's. On HTTP/2 it resets the stream, and h2 gives the call just that reset.
-/// Neither is ever made of what a peer does: its resets are remote, and those of h2 itself, such
-/// as for a peer that breaks the protocol, are the library's. hyper's other errors of its user (a
-/// body that panicked, a runtime that ended below its connection) are no peer's doing either.
+/// On HTTP/1, and where a body ends before its `Content-Length`, hyper gives the body's error. On
+/// HTTP/2 it resets the stream, and h2 gives the call just that reset. Neither is ever made of what
+/// a peer does: its resets are remote, and those of h2 itself, such as for a peer that breaks the
+/// protocol, are the library's.
 #[cfg(feature = "http")]
 fn is_broken_upload(error: &(dyn Error + 'static)) -> bool {
     let reset_here =
         |error: &h2::Error| error.is_reset() && !error.is_remote() && !error.is_library();
-    error.downcast_ref().is_some_and(hyper::Error::is_user)
-        || error.downcast_ref().is_some_and(reset_here)
+    error.downcast_ref().is_some_and(is_of_body) || error.downcast_ref().is_some_and(reset_here)
 }
+
+/// Whether hyper speaks of the request's body.
+///
+/// hyper counts more as its user's: a call that uses it in a wrong way, of which it says no cause,
+/// and the end of a connection's task, of which it does. That task also ends when something in it
+/// panics over what the peer sent, and it is gone for the next attempt: a failure as ever. hyper
+/// tells it by its words alone; a test over real connections sees to it that they stay.
+#[cfg(feature = "http")]
+fn is_of_body(error: &hyper::Error) -> bool {
+    error.is_body_write_aborted()
+        || error.is_user() && error.source().is_some() && error.to_string() != DISPATCH_GONE
+}
+
+#[cfg(feature = "http")]
+const DISPATCH_GONE: &str = "dispatch task is gone";
 
 /// Without HTTP there is no body.
 #[cfg(not(feature = "http"))]

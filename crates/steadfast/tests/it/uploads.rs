@@ -46,10 +46,12 @@ const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 
 /// A client of an upstream, as the proxy calls it.
-type Upstream = BoxCloneSyncService<Request<Body>, Response<()>, BoxError>;
+pub(crate) type Upstream = BoxCloneSyncService<Request<Body>, Response<()>, BoxError>;
+
+type Made = fn(Version) -> Upstream;
 
 /// What the proxy's client is made of, and the version that it speaks.
-const CLIENTS: [(fn(Version) -> Upstream, Version); 4] = [
+pub(crate) const CLIENTS: [(Made, Version); 4] = [
     (hyper_client, Version::HTTP_11),
     (hyper_client, Version::HTTP_2),
     (reqwest_client, Version::HTTP_11),
@@ -198,7 +200,7 @@ fn body(data: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Body {
 }
 
 /// An upload that has begun and is not broken off: ten bytes, and then silence.
-fn endless(address: SocketAddr) -> Request<Body> {
+pub(crate) fn endless(address: SocketAddr) -> Request<Body> {
     let body = body(chunk().chain(stream::pending()));
     Request::put(format!("http://{address}/")).header(CONTENT_LENGTH, "1000").body(body).unwrap()
 }
@@ -319,7 +321,7 @@ async fn too_large() -> SocketAddr {
         while let Ok((mut connection, _)) = listener.accept().await {
             tokio::spawn(async move {
                 let mut read = [0; 1024];
-                connection.read(&mut read).await.unwrap();
+                assert!(connection.read(&mut read).await.unwrap() > 0);
                 let answer = "HTTP/1.1 413 Payload Too Large\r\n\
                               connection: close\r\ncontent-length: 0\r\n\r\n";
                 connection.write_all(answer.as_bytes()).await.unwrap();
