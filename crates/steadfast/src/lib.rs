@@ -46,6 +46,8 @@ pub use steadfast_timeout as timeout;
 mod documents {
     #[doc = include_str!("../../../README.md")]
     mod readme {}
+    #[doc = include_str!("../../../docs/choosing-numbers.md")]
+    mod choosing_numbers {}
     #[doc = include_str!("../../../docs/composition.md")]
     mod composition {}
     #[doc = include_str!("../../../docs/errors.md")]

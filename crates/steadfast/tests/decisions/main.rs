@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
+mod hurried;
 mod load;
 mod recovery;
 mod silence;

@@ -1,5 +1,5 @@
-//! A service that comes back after a silence: how much it is called meanwhile, and how long after it
-//! the circuit closes.
+//! A service that comes back after a silence: how much it is called meanwhile, and how long after
+//! that the circuit closes.
 
 use std::time::Duration;
 
