@@ -2,7 +2,7 @@
 //! without Steadfast, then with it.
 //!
 //! ```text
-//! cargo run --release --example gateway               compares and asserts; under a minute
+//! cargo run --release --example gateway               compares and asserts; 75 s
 //! cargo run --release --example gateway -- --serve    keeps the gateway up, to be tried with curl
 //! ```
 //!

@@ -25,7 +25,7 @@ pub(crate) enum Fault {
     Paused,
     /// `SIGKILL`: its connections break and new ones are refused, until it is started again.
     Killed,
-    /// Every answer takes 800 ms longer.
+    /// Every answer takes two seconds longer, and so longer than callers wait.
     Slowed,
 }
 
@@ -40,14 +40,14 @@ impl Fault {
     }
 }
 
-/// The faults, in order: each upstream has one, for four seconds, and the time until the next to
+/// The faults, in order: each upstream has one, for eight seconds, and the time until the next to
 /// come back.
 const FAULTS: [Fault; 3] = [Fault::Paused, Fault::Killed, Fault::Slowed];
 const CALM: Duration = Duration::from_secs(3);
-const LASTS: Duration = Duration::from_secs(4);
+const LASTS: Duration = Duration::from_secs(8);
 const RECOVERY: Duration = Duration::from_secs(3);
-const LENGTH: Duration = Duration::from_secs(24);
-const SLOWED_BY: Duration = Duration::from_millis(800);
+const LENGTH: Duration = Duration::from_secs(36);
+const SLOWED_BY: Duration = Duration::from_secs(2);
 
 /// One fault of one upstream, and when it was.
 #[derive(Clone, Copy)]

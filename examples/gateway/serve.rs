@@ -76,13 +76,13 @@ fn explain(gateway: &Gateway, upstreams: &mut Upstreams) {
         "  while sleep 0.02; do curl -s -o /dev/null -w '%{{http_code}} %{{time_total}}\\n' http://{address}/items/7; done\n"
     );
     println!(
-        "and meanwhile, to pause an upstream, resume it, kill it, and slow it by 800 ms (by 0 to end that)\n"
+        "and meanwhile, to pause an upstream, resume it, kill it, and slow it by 2 s (by 0 to end that)\n"
     );
     for (which, name) in NAMES.into_iter().enumerate() {
         let child = upstreams.child(which);
         let (pid, upstream) = (child.id(), child.address());
         println!(
-            "  {name}  kill -STOP {pid}  kill -CONT {pid}  kill -KILL {pid}  curl -X POST http://{upstream}/slow/800"
+            "  {name}  kill -STOP {pid}  kill -CONT {pid}  kill -KILL {pid}  curl -X POST http://{upstream}/slow/2000"
         );
     }
     println!(

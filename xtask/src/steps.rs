@@ -20,7 +20,7 @@ pub(crate) struct Step {
     pub(crate) run: fn(&Workspace) -> Result<(), Failure>,
 }
 
-/// The gateway, the longest, takes a minute.
+/// The gateway, the longest, takes a minute and a half.
 const EXAMPLE_LIMIT: Duration = Duration::from_secs(300);
 
 /// The crate that needs no runtime, and its features that do.
