@@ -148,7 +148,8 @@ impl Closed {
     }
 }
 
-/// What the entry makes of the failures in a row. What says nothing of the service leaves them.
+/// What the entry makes of the failures in a row. What says nothing of the service leaves them, but
+/// a success before it is seen: the word that is published after it tells of it no more.
 fn extend_or_end(
     run: &mut FailureRun,
     window: &mut dyn ClosedWindow,
@@ -156,12 +157,17 @@ fn extend_or_end(
     entry: Entry,
     now: u64,
 ) {
-    let Entry::Answer(mark) = entry else { return };
+    let failed = match entry {
+        // On the way of a success, which needs no look: the next failure finds it.
+        Entry::Nothing => return,
+        Entry::Answer(mark) => Some(mark.failed),
+        Entry::Hung => None,
+    };
     let look = window.look(word, now);
-    if look.succeeded || !mark.failed {
+    if look.succeeded || failed == Some(false) {
         run.end();
     }
-    if mark.failed {
+    if failed == Some(true) {
         window.failed(look);
         run.extend(now);
     }
@@ -172,6 +178,7 @@ fn extend_or_end(
 mod tests {
     use std::{num::NonZeroU32, time::Duration};
 
+    use proptest::prelude::*;
     use steadfast_core::{Ratio, parts::Buckets};
 
     use super::*;
@@ -241,5 +248,78 @@ mod tests {
         assert_eq!(closed.enter(&published, &RULES, Entry::Nothing, aged), None);
         assert!(published.word().is_quiet(), "the mark has left");
         assert!(!successes.success(&published, 0, 1, aged), "a straggler");
+    }
+
+    /// One outcome, or time that passes.
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Success { lane: usize },
+        Failure,
+        Slow,
+        Hung,
+        Passes(u64),
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+        /// Whatever comes between them, at the same instant or windows apart, on whatever lane.
+        #[test]
+        fn failures_in_a_row_are_those_since_the_last_success_under_both_windows(
+            timed: bool,
+            buckets in 1u32..5,
+            minimum_calls in 1u64..4,
+            steps in prop::collection::vec(prop_oneof![
+                3 => (0usize..3).prop_map(|lane| Step::Success { lane }),
+                4 => Just(Step::Failure),
+                1 => Just(Step::Slow),
+                2 => Just(Step::Hung),
+                2 => prop_oneof![1u64..40, 1u64..2_000].prop_map(Step::Passes),
+            ], 1..80),
+        ) {
+            const LIMIT: u32 = 4;
+            let limit = NonZeroU32::new(LIMIT).unwrap();
+            let consecutive_failures = Some(ConsecutiveFailures { limit, span: 0 });
+            let rules =
+                TripRules { failure_ratio: None, consecutive_failures, minimum_calls, ..RULES };
+            let length = Duration::from_millis(10) * buckets;
+            let config = match timed {
+                true => WindowConfig::Time(Buckets::new(length, buckets).unwrap()),
+                false => WindowConfig::Count(NonZeroU32::new(3 + buckets).unwrap()),
+            };
+            let (mut closed, successes) = Closed::new(config, 3);
+            let published = Published::new(Word::new(0, State::Closed, false));
+            published.change_state(closed.restart(&published, &rules, 0, false));
+            let (mut now, mut in_a_row) = (0, 0);
+            for step in steps {
+                let entry = match (step, &successes) {
+                    (Step::Passes(milliseconds), _) => {
+                        now += milliseconds * 1_000_000;
+                        continue;
+                    }
+                    (Step::Success { lane }, Some(successes)) => {
+                        successes.success(&published, lane, 0, now).then_some(Entry::Nothing)
+                    }
+                    (Step::Success { .. }, None) => {
+                        count::success(&published, 0).then_some(Entry::SUCCESS)
+                    }
+                    (Step::Failure, _) => Some(FAILURE),
+                    (Step::Slow, _) => Some(Entry::Answer(Mark { failed: false, slow: true })),
+                    (Step::Hung, _) => Some(Entry::Hung),
+                };
+                match step {
+                    Step::Failure => in_a_row += 1,
+                    Step::Hung => {}
+                    _ => in_a_row = 0,
+                }
+                let cause =
+                    entry.and_then(|entry| closed.enter(&published, &rules, entry, now));
+                let opens = cause == Some(Cause::ConsecutiveFailures);
+                prop_assert_eq!(opens, in_a_row == LIMIT, "{:?}", step);
+                if cause.is_some() {
+                    break;
+                }
+                prop_assert_eq!(closed.counts(published.word(), now).1, in_a_row, "{:?}", step);
+            }
+        }
     }
 }

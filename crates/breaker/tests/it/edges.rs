@@ -200,6 +200,24 @@ async fn calls_that_hang_and_are_dropped_do_not_end_a_run_of_failures() {
     assert_eq!(circuit.state(), State::Open);
 }
 
+/// Nor do they mend one that a success has ended.
+#[tokio::test(start_paused = true)]
+async fn a_hung_call_after_a_success_does_not_make_one_row_of_the_failures_before_and_after() {
+    let limit = Duration::from_millis(100);
+    let config = config().failure_ratio(None).slow_calls(limit, Ratio::ONE);
+    for config in [config.clone(), config.time_window(seconds(100), 10)] {
+        let circuit = circuit(config.consecutive_failures(n(2)));
+        calls(&circuit, 1, FAILED);
+        calls(&circuit, 1, Verdict::Success);
+        let hung = circuit.try_admit().unwrap();
+        tokio::time::advance(limit * 2).await;
+        drop(hung);
+        assert_eq!(circuit.snapshot().consecutive_failures, 0);
+        calls(&circuit, 1, FAILED);
+        assert_eq!((circuit.state(), circuit.snapshot().consecutive_failures), (State::Closed, 1));
+    }
+}
+
 /// Under a time window that holds a failure the successes count down to the minimum; only the one
 /// that completes it judges.
 #[tokio::test(start_paused = true)]
