@@ -90,8 +90,11 @@ impl Shared {
         drop(guarded);
         // Should an event's subscriber or a waker panic, the other wakers are woken by their drop.
         let waiters = if wake_waiters { self.waiters.take() } else { Wakers::default() };
-        for (transition, subscribers) in unreported {
-            self.telemetry.transition(transition);
+        // All are counted before any is told of: what a waker does must not keep one from it.
+        for (transition, _) in &unreported {
+            self.telemetry.transition(*transition);
+        }
+        for (_, subscribers) in unreported {
             subscribers.wake();
         }
         waiters.wake();

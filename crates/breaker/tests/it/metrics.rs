@@ -1,12 +1,19 @@
 //! What a real Prometheus exporter shows.
 
-use std::num::NonZeroUsize;
+use std::{
+    num::NonZeroUsize,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    task::{Context, Wake, Waker},
+};
 
+use futures::StreamExt;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use steadfast_breaker::Circuit;
+use steadfast_breaker::{Circuit, OpenTime};
 use steadfast_core::{Executed, Verdict};
+use tokio::time::advance;
 
-use crate::{FAILED, call, calls, config};
+use crate::{FAILED, OPEN_TIME, call, calls, config, n};
 
 #[test]
 fn every_call_is_one_increment_and_the_gauges_return_to_zero() {
@@ -98,4 +105,38 @@ fn a_subscriber_keeps_its_circuit_alive_and_shown() {
         drop(transitions);
         shown(0);
     });
+}
+
+/// A waker that does not work.
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker");
+    }
+}
+
+/// A round that was lost a while ago opens the circuit and starts another, at one call.
+#[tokio::test(start_paused = true)]
+async fn a_waker_that_panics_at_one_transition_does_not_keep_the_gauges_from_the_next() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let scrape = recorder.handle();
+    let _local = metrics::set_default_local_recorder(&recorder);
+    let open_time = OpenTime::constant(OPEN_TIME).unwrap();
+    let config = config().named("lost").probes(n(1), n(1)).open_time(open_time);
+    let circuit = Circuit::new(config.probe_limit(OPEN_TIME)).unwrap();
+    calls(&circuit, 4, FAILED);
+    advance(OPEN_TIME).await;
+    let _hung = circuit.try_admit().unwrap();
+    let mut transitions = circuit.subscribe();
+    let waker = Waker::from(Arc::new(Panics));
+    assert!(transitions.poll_next_unpin(&mut Context::from_waker(&waker)).is_pending());
+    advance(2 * OPEN_TIME).await;
+    catch_unwind(AssertUnwindSafe(|| circuit.try_admit())).unwrap_err();
+    let text = scrape.render();
+    for (state, circuits) in [("open", 0), ("half_open", 1)] {
+        let line =
+            format!("steadfast_breaker_state{{breaker=\"lost\",state=\"{state}\"}} {circuits}");
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
 }
