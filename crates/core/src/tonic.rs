@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use http::Response;
+use http::{HeaderMap, Response};
 use tonic::{Code, Status};
 
 use crate::{
@@ -11,6 +11,9 @@ use crate::{
     http::{Render, RespondLayer, Trailers, is_callers_deadline, is_refusal},
     status::static_status,
 };
+
+/// What a server says beside its message, in base64.
+const DETAILS: &str = "grpc-status-details-bin";
 
 /// What a server says about when to come back (gRFC A6).
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
@@ -90,12 +93,10 @@ fn judge_response<B>(response: &Response<B>) -> Verdict {
         return Verdict::Ignored;
     }
     let trailers = || {
-        response
-            .extensions()
-            .get::<Trailers>()
-            .and_then(|trailers| Status::from_header_map(&trailers.0))
+        let Trailers(trailers) = response.extensions().get()?;
+        status_in(trailers)
     };
-    match Status::from_header_map(response.headers()).or_else(trailers) {
+    match status_in(response.headers()).or_else(trailers) {
         Some(status) => judge_status(&status),
         None => match response.status().as_u16() {
             200..300 => Verdict::Success,
@@ -105,6 +106,17 @@ fn judge_response<B>(response: &Response<B>) -> Verdict {
             _ => Verdict::transient(Executed::Maybe),
         },
     }
+}
+
+/// The status in a head or in trailers, but for its details: tonic panics over details that it cannot
+/// read, and what a peer sends must not.
+fn status_in(headers: &HeaderMap) -> Option<Status> {
+    if !headers.contains_key(DETAILS) {
+        return Status::from_header_map(headers);
+    }
+    let mut headers = headers.clone();
+    headers.remove(DETAILS);
+    Status::from_header_map(&headers)
 }
 
 fn judge_status(status: &Status) -> Verdict {
@@ -162,8 +174,6 @@ impl<B: Default> Render<B> for GrpcStatus {
 #[cfg(test)]
 mod tests {
     use std::io;
-
-    use http::HeaderMap;
 
     use super::*;
     use crate::{DefaultClassifier, RefusalKind, Sealed};
@@ -267,6 +277,26 @@ mod tests {
         assert_eq!(aborted("0").retry_after(), Some(Duration::ZERO));
         assert_eq!(aborted("-1"), Verdict::Permanent);
         assert_eq!(aborted("soon"), Verdict::Permanent);
+    }
+
+    #[test]
+    fn a_status_whose_details_cannot_be_read_is_judged_by_its_code_and_pushback() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("grpc-status", "14"),
+            ("grpc-retry-pushback-ms", "20"),
+            ("grpc-status-details-bin", "not in base64!"),
+        ] {
+            headers.insert(name, value.parse().unwrap());
+        }
+        let (mut head, mut late) = (Response::new(()), Response::new(()));
+        *head.headers_mut() = headers.clone();
+        late.extensions_mut().insert(Trailers(headers));
+        for response in [head, late] {
+            let verdict = GrpcClassifier.classify(Ok::<_, &Status>(&response));
+            let pushback = Pushback::After(Duration::from_millis(20));
+            assert_eq!(verdict, Verdict::Transient { executed: Executed::Maybe, pushback });
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ impl Traffic {
     /// # Panics
     /// When the median is zero or the shape not finite.
     pub fn log_normal(&mut self, median: Duration, sigma: f64) -> Duration {
+        assert!(!median.is_zero(), "a median above zero");
         let shape = LogNormal::new(median.as_secs_f64().ln(), sigma).expect("a finite shape");
         Duration::from_secs_f64(shape.sample(&mut self.0))
     }
@@ -60,6 +61,18 @@ impl Traffic {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[should_panic = "a median above zero"]
+    fn a_median_of_zero_is_refused() {
+        Traffic::seeded(1).log_normal(Duration::ZERO, 0.4);
+    }
+
+    #[test]
+    #[should_panic = "too big"]
+    fn no_traffic_at_all_has_no_next_arrival() {
+        Traffic::seeded(1).arrival(0.0);
+    }
 
     #[test]
     fn the_same_seed_draws_the_same_traffic_of_the_shape_asked_for() {
