@@ -91,8 +91,10 @@ async fn exercise() {
     let circuit =
         Circuit::new(CircuitConfig::new().named("stock").minimum_calls(2.try_into().unwrap()))
             .unwrap();
-    let limit =
-        LimitConfig::quantile(Duration::from_millis(10), Duration::from_millis(20)).named("stock");
+    // The call that hangs is let go on beyond its limit.
+    let limit = LimitConfig::quantile(Duration::from_millis(10), Duration::from_millis(100))
+        .cold_start(Duration::from_millis(20))
+        .named("stock");
     let service = ServiceBuilder::new()
         .layer(
             RetryLayer::new(RetryConfig::new().retry_after_limit(Duration::ZERO).named("stock"))
