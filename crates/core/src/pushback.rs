@@ -7,6 +7,33 @@ use std::time::Duration;
 ///
 /// It speaks of repeating the request and changes nothing about the failure: a breaker counts one
 /// that says [`Never`](Self::Never) like any other.
+///
+/// A classifier of your own says it in its verdict:
+///
+/// ```
+/// use std::{io, time::Duration};
+///
+/// use steadfast_core::{Classify, DefaultClassifier, Executed, Pushback, Verdict};
+///
+/// struct Reply {
+///     status: u16,
+///     retry_after: Option<Duration>,
+///     should_retry: bool,
+/// }
+///
+/// let classifier = |outcome: Result<&Reply, &io::Error>| match outcome {
+///     Ok(reply) if reply.status >= 500 => Verdict::Transient {
+///         executed: Executed::Maybe,
+///         pushback: if reply.should_retry { reply.retry_after.into() } else { Pushback::Never },
+///     },
+///     Ok(_) => Verdict::Success,
+///     Err(_) => DefaultClassifier.classify(outcome),
+/// };
+/// let reply = Reply { status: 503, retry_after: None, should_retry: false };
+/// let verdict = classifier.classify(Ok(&reply));
+/// assert!(verdict.is_failure());
+/// assert_eq!(verdict.retry_after(), None);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Pushback {
     /// Nothing: the caller's own backoff decides.

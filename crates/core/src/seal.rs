@@ -25,7 +25,9 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 ///
 /// One thing passes: that the time of the caller is over
 /// ([`RefusalKind::DeadlineExceeded`]). A service that calls others with the deadline of its own
-/// request fails when that is over, and is not to blame for it.
+/// request fails when that is over, and is not to blame for it. A deadline that the service itself
+/// sets for its calls cannot be told from its caller's: a service that is to answer for its own
+/// must turn that error into one of its own.
 ///
 /// For the service that does the work, innermost, when it calls other services behind layers of
 /// their own. Clients need no seal: their errors *are* about the way to the service. A handler that

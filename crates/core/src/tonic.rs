@@ -108,8 +108,8 @@ fn judge_response<B>(response: &Response<B>) -> Verdict {
     }
 }
 
-/// The status in a head or in trailers, but for its details: tonic panics over details that it cannot
-/// read, and what a peer sends must not.
+/// The status in a head or in trailers, but for its details: tonic panics over details that it
+/// cannot read, and what a peer sends must not.
 fn status_in(headers: &HeaderMap) -> Option<Status> {
     if !headers.contains_key(DETAILS) {
         return Status::from_header_map(headers);
