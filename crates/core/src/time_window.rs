@@ -246,7 +246,7 @@ impl StripedSuccesses {
 
     /// Where the latest success stands. If it is where it was at an earlier look, no success has
     /// been counted since then, but perhaps a straggler of an older tick. `None` where that cannot
-    /// be told, because a count is full. O(buckets × stripes).
+    /// be told, because the count of the current tick is full. O(buckets × stripes).
     ///
     /// `now` is the current tick. Ticks are told apart as long as their numbers are (see above),
     /// less two windows by which other threads' clocks may be ahead.
@@ -260,7 +260,8 @@ impl StripedSuccesses {
             let tick = Tick(newest.wrapping_sub(newest.wrapping_sub(tag) % TICKS));
             match count {
                 0 => {}
-                COUNT => return None,
+                // Once its tick is over, only stragglers can be hidden by it.
+                COUNT if tick >= now => return None,
                 _ if latest.count > 0 && tick < latest.tick => {}
                 _ if tick == latest.tick => latest.count += count,
                 _ => latest = LatestSuccess { tick, count },
@@ -340,6 +341,11 @@ mod tests {
         assert!(striped.latest(Tick(10)).is_some());
         striped.add(0, Tick(10));
         assert_eq!(striped.latest(Tick(10)), None);
+        let over = striped.latest(Tick(11));
+        assert!(over.is_some(), "none is added to a tick that is over");
+        assert_eq!(striped.latest(Tick(1000)), over);
+        striped.add(0, Tick(11));
+        assert_ne!(striped.latest(Tick(11)), over);
     }
 
     #[test]

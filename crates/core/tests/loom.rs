@@ -4,7 +4,14 @@
 
 use std::time::Duration;
 
-use loom::{model, sync::Arc, thread};
+use loom::{
+    model,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
 use steadfast_core::parts::{Buckets, StripedSuccesses, Tick};
 
 /// Two buckets: every second tick falls into the same one.
@@ -52,5 +59,27 @@ fn a_sum_under_way_counts_nothing_twice_and_nothing_that_is_over() {
         adder.join().unwrap();
         assert_eq!(window.sum(Tick(12)), 2);
         assert_eq!(window.sum(Tick(13)), 1);
+    });
+}
+
+/// Two looks that are the same have no success between them.
+#[test]
+fn a_look_sees_every_success_that_was_over_before_it() {
+    model(|| {
+        let window = window(2);
+        window.add(0, Tick(10));
+        let (other, over) = (Arc::clone(&window), Arc::new(AtomicBool::new(false)));
+        let told = Arc::clone(&over);
+        let adder = thread::spawn(move || {
+            other.add(1, Tick(10));
+            told.store(true, Ordering::Release);
+        });
+        let before = window.latest(Tick(10)).unwrap();
+        let was_over = over.load(Ordering::Acquire);
+        let after = window.latest(Tick(10)).unwrap();
+        adder.join().unwrap();
+        let last = window.latest(Tick(10)).unwrap();
+        assert!(!was_over || after == last, "{after:?}, {last:?}");
+        assert!(before == after || after == last, "{before:?}, {after:?}, {last:?}");
     });
 }

@@ -128,7 +128,7 @@ impl ClosedWindow for TimeClosed {
         word.with_countdown(countdown, lacking > 0)
     }
 
-    /// Where it cannot be told, because a count is full, there were successes.
+    /// Where it cannot be told, because the current count is full, there were successes.
     fn look(&self, word: Word, now: u64) -> Look {
         let latest = self.successes.stripes.latest(self.successes.tick(word.epoch(), now));
         Look { succeeded: latest.is_none() || latest != self.at_failure, latest }
