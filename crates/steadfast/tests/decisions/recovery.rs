@@ -73,6 +73,15 @@ async fn a_service_that_is_back_is_called_again_within_an_open_time() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_thousand_callers_send_no_more_probes_than_four() {
+    for callers in [4, 1000] {
+        let recovery = Recovery::play(Duration::from_secs(4), Load::Callers(callers), 1).await;
+        println!("{callers} callers: {recovery:?}");
+        assert!(recovery.probes <= 3 * recovery.opens, "{callers} callers: {recovery:?}");
+    }
+}
+
 /// How many of the calls fail that are sent from the beginning of a silence on, and how long the
 /// slowest hundredth of all of them takes, in seconds.
 async fn silence(
