@@ -1,6 +1,5 @@
 //! The client with Steadfast: retry → choose an upstream → its breaker → its timeout → the client.
-//! The layers and their numbers are those of the README's first example, but for the longest open
-//! time.
+//! The layers and their numbers are those of the README's first example, but for the open time.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -45,7 +44,7 @@ pub(crate) fn steadfast(
 }
 
 fn circuit(name: char) -> Result<Circuit, Failure> {
-    // 1.5 s at most instead of 60: the others serve while an upstream is tried again, and one that
+    // 1 to 1.5 s instead of 5 to 60: the others serve while an upstream is tried again, and one that
     // is back shall not stand idle.
     let open_time = OpenTime::exponential(Duration::from_secs(1), Duration::from_millis(1500))?;
     let config = CircuitConfig::new()

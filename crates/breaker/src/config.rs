@@ -21,7 +21,7 @@ use crate::{
 /// | consecutive failures | 10 that span at least half a second, beside the ratio | a window full of successes hides silence, the more so with few callers. Chance hardly ever makes ten in a row, and a pause of 0.2 s does not fill the span: `docs/choosing-numbers.md` has the figures |
 /// | slow calls | off | they need a figure only the user knows |
 /// | minimum of calls | 20 | below it one failure weighs more than 5 % |
-/// | open time | 1 s, doubling to 60 s, drawn from the upper half | after a short outage a first one of 5 s refuses four to six times as many calls in vain, and after a long one it saves four failed probes; replicas of a client do not come back in step |
+/// | open time | 5 s, doubling to 60 s, drawn from the upper half | longer than the 2 s for which a retry waits, so that an open circuit fails its callers fast and holds none; replicas of a client do not come back in step. A first one of 1 s refuses fewer calls in vain after short outages: `docs/choosing-numbers.md` has the figures |
 /// | probes | 3, of which 2 must succeed | the same majority the failure ratio asks for, decided after at most three calls |
 /// | probe limit | 10 s | a probe that hangs longer is one that failed |
 /// | throttling | counts as failure; does not fail a probe | an answer of 429 says that the service is there |
@@ -91,7 +91,7 @@ impl CircuitConfig {
         const fn count(number: u32) -> NonZeroU32 {
             NonZeroU32::new(number).expect("the defaults are above 0")
         }
-        let open_time = OpenTime::exponential(Duration::from_secs(1), Duration::from_secs(60));
+        let open_time = OpenTime::exponential(Duration::from_secs(5), Duration::from_secs(60));
         Self {
             name: "default".into(),
             window: WindowChoice::Count(count(100)),
@@ -100,7 +100,7 @@ impl CircuitConfig {
             consecutive_failures: ConsecutiveChoice::Default,
             consecutive_span: None,
             minimum_calls: count(20),
-            open_time: open_time.expect("1 s is above zero and below 60 s"),
+            open_time: open_time.expect("5 s is above zero and below 60 s"),
             probes: (count(3), count(2)),
             probe_limit: Duration::from_secs(10),
             throttled_fails_probe: false,

@@ -53,7 +53,8 @@ pub(crate) fn time_window(config: CircuitConfig) -> CircuitConfig {
     config.time_window(Duration::from_secs(10), 10)
 }
 
-/// The defaults, and a circuit that is open does not become half-open.
-pub(crate) fn open_for_long(config: CircuitConfig) -> CircuitConfig {
-    config.open_time(OpenTime::constant(Duration::from_secs(3600)).unwrap())
+/// The defaults, with a first open time of 1 s instead of 5 s.
+pub(crate) fn open_for_a_second(config: CircuitConfig) -> CircuitConfig {
+    let (first, longest) = (Duration::from_secs(1), Duration::from_secs(60));
+    config.open_time(OpenTime::exponential(first, longest).unwrap())
 }
