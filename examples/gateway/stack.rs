@@ -44,8 +44,8 @@ pub(crate) fn steadfast(
 }
 
 fn circuit(name: char) -> Result<Circuit, Failure> {
-    // 1 to 1.5 s instead of 5 to 60: the others serve while an upstream is tried again, and one that
-    // is back shall not stand idle.
+    // 1 to 1.5 s instead of 5 to 60: the others serve while an upstream is tried again, and one
+    // that is back shall not stand idle.
     let open_time = OpenTime::exponential(Duration::from_secs(1), Duration::from_millis(1500))?;
     let config = CircuitConfig::new()
         .named(name.to_string())

@@ -136,8 +136,8 @@ async fn calls_under_way_wait_for_a_circuit_that_is_soon_half_open() {
 }
 
 /// A call that was sent in time may be cut at the cold start and explore up to the ceiling in its
-/// second attempt, which is 5 s, open circuit or not. If the circuit will be half-open within 2 s by
-/// then, its third attempt may be a probe.
+/// second attempt, which is 5 s, open circuit or not. If the circuit will be half-open within 2 s
+/// by then, its third attempt may be a probe.
 #[tokio::test(start_paused = true)]
 async fn a_service_that_never_answered_takes_the_cold_start() {
     holds(0, defaults, [(FOUR, 5.5, 10.6), (TEN, 2.5, 5.3), (HUNDRED, 1.5, 5.3)]).await;
