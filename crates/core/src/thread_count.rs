@@ -23,7 +23,7 @@ struct Lane(AtomicU64);
 
 impl ThreadCount {
     /// A count with `owned` lanes and one that all other threads share. `start` says at what each
-    /// lane begins: what is done at every 32nd step of a lane, say, then comes at different times
+    /// lane begins: what is done at every 16th step of a lane, say, then comes at different times
     /// in different lanes, though all count in step.
     #[must_use]
     pub fn new(owned: usize, start: impl Fn(usize) -> u64) -> Self {
