@@ -3,21 +3,22 @@
 use std::{
     future::{Future, pending},
     io,
+    num::NonZeroU32,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
 use futures::future::ready;
-use steadfast_core::{Deadline, Snapshot};
+use steadfast_core::{Classify, Deadline, Executed, Refusal, Snapshot, Verdict};
 use steadfast_retry::RetryLayer;
 use tokio::time::{Instant, advance};
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneService};
 
 use crate::support::{BROKEN, REFUSED, Script, attempts, exactly, steadily, steady};
 
@@ -183,6 +184,104 @@ async fn a_panic_in_the_second_attempt_keeps_it_charged_and_leaks_nothing() {
     catch_unwind(AssertUnwindSafe(|| drop(call.poll()))).unwrap_err();
     drop(call);
     assert_eq!(budget.snapshot().withdrawn, 1);
+}
+
+/// A response that does what it is told when it is dropped.
+struct Dropped<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for Dropped<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_response_that_panics_when_it_is_dropped_leaks_nothing() {
+    for limit in [None, Some(Duration::from_secs(30))] {
+        let deadline = limit.map(|limit| Deadline::after(Instant::now().into_std(), limit));
+        let (budget, panics) = (exactly(0, 10), Arc::new(AtomicBool::new(true)));
+        let will_panic = Arc::clone(&panics);
+        let service = service_fn(move |_: u32| {
+            let panics = Arc::clone(&will_panic);
+            ready(Ok::<_, io::Error>(Dropped(move || {
+                assert!(!panics.swap(false, Ordering::Relaxed), "in drop");
+            })))
+        });
+        let layer = steadily()
+            .budget(budget.clone())
+            .idempotent()
+            .classify(|_: Result<&_, &io::Error>| Verdict::transient(Executed::Maybe))
+            .context(move |_: &u32| deadline);
+        let mut service = layer.layer(service);
+        let mut call = tokio_test::task::spawn(service.call(1));
+        catch_unwind(AssertUnwindSafe(|| drop(call.poll()))).unwrap_err();
+        assert_eq!(budget.snapshot().withdrawn, 0, "before the future is dropped, {limit:?}");
+        drop(call);
+        // The handle is not broken for it: a second and a third attempt follow.
+        assert!(service.ready().await.unwrap().call(2).await.is_ok());
+        assert_eq!(budget.snapshot().withdrawn, 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_response_may_use_the_handle_and_the_budget_when_it_is_dropped() {
+    type Answer = Dropped<Box<dyn FnMut() + Send>>;
+    type Call = futures::future::BoxFuture<'static, io::Result<Answer>>;
+    let (budget, handle) = (exactly(0, 10), Arc::new(Mutex::new(None)));
+    let (its_budget, its_handle) = (budget.clone(), Arc::clone(&handle));
+    let service = service_fn(move |request: u32| {
+        let (budget, handle) = (its_budget.clone(), Arc::clone(&its_handle));
+        let again = move || {
+            drop(budget.try_withdraw(NonZeroU32::MIN));
+            let handle: Option<BoxCloneService<u32, Answer, io::Error>> =
+                handle.lock().unwrap().clone();
+            if let Some(mut handle) = handle
+                && request > 0
+            {
+                let mut call: Call = Box::pin(handle.call(0));
+                assert!(call.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            }
+        };
+        ready(Ok::<_, io::Error>(Dropped(Box::new(again) as Box<dyn FnMut() + Send>)))
+    });
+    let layer = steadily()
+        .budget(budget.clone())
+        .idempotent()
+        .classify(|_: Result<&Answer, &io::Error>| Verdict::transient(Executed::Maybe));
+    let mut service = BoxCloneService::new(layer.layer(service));
+    *handle.lock().unwrap() = Some(service.clone());
+    let answer = service.ready().await.unwrap().call(1).await.unwrap();
+    handle.lock().unwrap().take();
+    drop(answer);
+    let snapshot = budget.snapshot();
+    assert_eq!((snapshot.requests, snapshot.withdrawn), (3, 2), "its own, and two of its drops");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_classifier_that_panics_when_it_is_to_refuse_leaks_nothing() {
+    #[derive(Clone)]
+    struct Panics;
+    impl Classify<u32, io::Error> for Panics {
+        fn classify(&self, _: Result<&u32, &io::Error>) -> Verdict {
+            Verdict::transient(Executed::Maybe)
+        }
+        fn refused<R: Refusal>(&self, _: R) -> Option<io::Error> {
+            panic!("in refused")
+        }
+    }
+    let (budget, gated) = (exactly(0, 10), Gated::new(Script::new([Ok(503)])));
+    let deadline = Deadline::after(Instant::now().into_std(), Duration::from_secs(5));
+    let layer = steadily().budget(budget.clone()).idempotent().classify(Panics);
+    let service = layer.context(move |_: &u32| Some(deadline)).layer(gated.clone());
+    let mut call = tokio_test::task::spawn(service.oneshot(1));
+    assert!(call.poll().is_pending());
+    gated.is_open.store(false, Ordering::Relaxed);
+    advance(Duration::from_secs(2)).await;
+    assert!(call.poll().is_pending());
+    advance(Duration::from_secs(4)).await;
+    catch_unwind(AssertUnwindSafe(|| drop(call.poll()))).unwrap_err();
+    drop(call);
+    assert_eq!((budget.snapshot().withdrawn, gated.inner.calls()), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]
