@@ -30,7 +30,8 @@ impl KeeperConfig {
     ///
     /// The store has three eighths of `max_drift` less this to answer before an event waits: with
     /// the defaults 62 ms, and 125 ms when it looks every 62 ms. It is not asked more often than
-    /// once in an eighth of `max_drift`, however often the keeper looks.
+    /// once in an eighth of `max_drift`, however often the keeper looks, but for two tries after a
+    /// failure, and a clock that leads its wall clock, whose reserve is small at first.
     pub const fn every(mut self, every: Duration) -> Self {
         self.every = Some(every);
         self
@@ -71,6 +72,8 @@ impl KeeperConfig {
 pub struct Keeper<C, H> {
     clock: WeakPersistentHlc<C, H>,
     every: Duration,
+    /// How often a store is asked that goes on failing.
+    retry: Duration,
     #[cfg_attr(
         not(feature = "tracing"),
         expect(dead_code, reason = "only events carry the name from here")
@@ -89,7 +92,9 @@ impl<C: PhysicalClock, H: HighWater> Keeper<C, H> {
         let every = config.every.unwrap_or(longest);
         let fits = (TIMER_WIDTH..=longest).contains(&every);
         ConfigError::require(fits, "every", every, "from 1 ms to a quarter of max_drift")?;
-        Ok(Self { clock: WeakPersistentHlc::of(clock), every, name: clock.hlc().name() })
+        // As often as one that works, at most.
+        let retry = every.max(longest / 2);
+        Ok(Self { clock: WeakPersistentHlc::of(clock), every, retry, name: clock.hlc().name() })
     }
 
     /// Keeps the mark ahead until the last other handle of the clock is gone, which it notices when
@@ -97,8 +102,9 @@ impl<C: PhysicalClock, H: HighWater> Keeper<C, H> {
     /// free for another one. It stores on a thread of the runtime that may block.
     ///
     /// **When the store fails**, or panics, it tries again: after a quarter of its period, then a
-    /// half, then once in each period. Events need no store until the mark is reached; then each of
-    /// them tries for itself, fails with the store, and stamps again as soon as the store works.
+    /// half, then once in each period, or in an eighth of `max_drift` if that is longer. Events
+    /// need no store until the mark is reached; then each of them tries for itself, fails with the
+    /// store, and stamps again as soon as the store works.
     /// [`failed`](crate::PersistentHlcSnapshot::failed) counts the failures, and with the feature
     /// `tracing` the keeper's are warnings. A program that would rather end calls
     /// [`keep_ahead`](PersistentHlc::keep_ahead) in a loop of its own.
@@ -121,7 +127,7 @@ impl<C: PhysicalClock, H: HighWater> Keeper<C, H> {
                 Look::Failed => failures.saturating_add(1),
                 Look::Over => return,
             };
-            sleep_until(begun + pause(self.every, failures)).await;
+            sleep_until(begun + pause(self.every, self.retry, failures)).await;
         }
     }
 
@@ -167,12 +173,14 @@ enum Look {
 const TIMER_WIDTH: Duration = Duration::from_millis(1);
 
 /// From one look to the next, after so many failures in a row: the first are tried again soon, so
-/// that one of them leaves time before the mark is reached.
-fn pause(every: Duration, failures: u32) -> Duration {
+/// that one of them leaves time before the mark is reached. A store that goes on failing is left in
+/// peace for longer than a keeper may look at the clock.
+fn pause(every: Duration, retry: Duration, failures: u32) -> Duration {
     match failures {
+        0 => every,
         1 => (every / 4).max(TIMER_WIDTH),
         2 => (every / 2).max(TIMER_WIDTH),
-        _ => every,
+        _ => retry,
     }
 }
 
@@ -183,9 +191,9 @@ mod tests {
     #[test]
     fn after_a_failure_it_looks_sooner_and_after_more_of_them_as_often_as_ever() {
         const MS: Duration = Duration::from_millis(1);
-        let pauses = (0..6).map(|failures| pause(128 * MS, failures));
+        let pauses = (0..6).map(|failures| pause(128 * MS, 128 * MS, failures));
         assert!(pauses.eq([128, 32, 64, 128, 128, 128].map(|millis| millis * MS)));
-        assert_eq!(pause(MS, 1), MS, "never sooner than a timer can");
-        assert_eq!(pause(MS, u32::MAX), MS);
+        assert_eq!(pause(MS, 62 * MS, 1), MS, "never sooner than a timer can");
+        assert_eq!(pause(MS, 62 * MS, u32::MAX), 62 * MS, "not as often as it looks");
     }
 }

@@ -71,6 +71,15 @@ struct Raiser<H> {
     step: u64,
 }
 
+/// Counts a failure when it is dropped: also one of a store that panics.
+struct Failure<'a>(&'a AtomicU64);
+
+impl Drop for Failure<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Relaxed);
+    }
+}
+
 /// The first step of a clock that leads its wall clock: enough for 655,360 timestamps.
 const STEP: Duration = Duration::from_millis(1);
 
@@ -188,9 +197,9 @@ impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
         }
         raiser.tried = mark;
         self.mark.asked.fetch_add(1, Relaxed);
-        raiser.store.store(mark).inspect_err(|_| {
-            self.mark.failed.fetch_add(1, Relaxed);
-        })?;
+        let failure = Failure(&self.mark.failed);
+        raiser.store.store(mark)?;
+        std::mem::forget(failure);
         if by_step > by_wall {
             raiser.step = (2 * raiser.step).min(self.mark.reserve);
         }
@@ -223,7 +232,7 @@ pub struct PersistentHlcSnapshot {
     pub left: Duration,
     /// How often the store was asked to hold a higher mark, since the clock was opened.
     pub asked: u64,
-    /// How often it failed.
+    /// How often it failed, or panicked.
     pub failed: u64,
 }
 

@@ -5,6 +5,7 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
     path::{Path, PathBuf},
+    process,
 };
 
 use super::{HighWater, HighWaterError};
@@ -18,8 +19,9 @@ use crate::Timestamp;
 /// while the value lives, so that no two clocks share one mark; removing it removes that
 /// protection. The lock is given back when the value is dropped, also while another thread makes a
 /// child process; a process that is killed may leave it to a child that it was just making, until
-/// that runs its program. Symbolic links are followed, and a relative path is resolved, once: when
-/// it is opened.
+/// that runs its program. It belongs to the process that opened it: one that forks to become a
+/// daemon opens it afterwards. Symbolic links are followed, and a relative path is resolved, once:
+/// when it is opened.
 ///
 /// The bytes are the kind and the version of the file, the mark, and a CRC-32 of both. A file of
 /// another version is refused.
@@ -33,6 +35,8 @@ pub struct HighWaterFile {
     new: PathBuf,
     directory: PathBuf,
     lock: File,
+    /// The process that locked it: a copy that a fork made must not give the lock back.
+    owner: u32,
 }
 
 /// What the file begins with: its kind, and then its version in one byte.
@@ -62,7 +66,10 @@ impl HighWaterFile {
             .open(beside(&path, ".high-water-lock"));
         let lock = lock.map_err(|source| failed("locked", &path, source))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { new: beside(&path, ".high-water-new"), path, directory, lock }),
+            Ok(()) => {
+                let (new, owner) = (beside(&path, ".high-water-new"), process::id());
+                Ok(Self { path, new, directory, lock, owner })
+            }
             Err(TryLockError::WouldBlock) => Err(HighWaterError::InUse { path }),
             Err(TryLockError::Error(source)) => Err(failed("locked", &path, source)),
         }
@@ -107,9 +114,12 @@ impl HighWater for HighWaterFile {
 impl Drop for HighWaterFile {
     /// A lock belongs to all copies of a descriptor. A child that another thread makes holds copies
     /// of all of them until it runs a program of its own, so that to close this one is not enough.
+    /// A child that never does may drop its copy of this value, while the clock here runs on.
     fn drop(&mut self) {
-        // Where that fails, the kernel still unlocks when the last copy is closed.
-        let _ = self.lock.unlock();
+        if self.owner == process::id() {
+            // Where that fails, the kernel still unlocks when the last copy is closed.
+            let _ = self.lock.unlock();
+        }
     }
 }
 
@@ -193,6 +203,26 @@ mod tests {
     use super::*;
 
     const MARK: Timestamp = Timestamp::from_bits(0x0123_4567_89ab_cdef);
+
+    #[test]
+    fn a_copy_in_a_forked_process_does_not_give_the_lock_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("mark");
+        let parents = HighWaterFile::open(&path).unwrap();
+        // What a child has after a fork: the same value over a copy of the same descriptor.
+        let HighWaterFile { path: its, new, directory: its_directory, lock, owner } = &parents;
+        drop(HighWaterFile {
+            path: its.clone(),
+            new: new.clone(),
+            directory: its_directory.clone(),
+            lock: lock.try_clone().unwrap(),
+            owner: owner ^ 1,
+        });
+        let again = HighWaterFile::open(&path).unwrap_err();
+        assert!(matches!(again, HighWaterError::InUse { .. }), "{again}");
+        drop(parents);
+        HighWaterFile::open(&path).unwrap();
+    }
 
     #[test]
     fn a_mark_comes_back() {

@@ -29,6 +29,10 @@ use crate::{ClockError, DriftTooLarge, Physical};
 /// by default: one that was told to wait longer would give up, and not go to another node. The next
 /// answer of a peer has another stamp, so of answers no time is named.
 ///
+/// **Whether it was executed** is known to the layers of this process. A 503 and an `UNAVAILABLE`
+/// that came over the network may stand for a request that was: there a retry repeats what is
+/// idempotent, and nothing else.
+///
 /// A gateway that forwards the header as it came lets one sender open the circuits of all: strip
 /// it, or let a [`PropagateHlcLayer`](crate::PropagateHlcLayer) replace it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

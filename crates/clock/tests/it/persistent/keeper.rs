@@ -158,15 +158,69 @@ async fn a_store_that_is_out_for_long_is_asked_as_often_as_ever_and_not_more() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_store_that_is_out_is_not_asked_each_time_that_a_keeper_looks_often() {
+    let (clock, store, _keeper) = kept(KeeperConfig::new().every(MS));
+    store.fails.store(true, Ordering::SeqCst);
+    let before = store.asked();
+    pass(&clock, 10_000 * MS, || ()).await;
+    let asked = store.asked() - before;
+    // Each eighth of 500 ms, which a timer rounds up.
+    assert!((150..=162).contains(&asked), "{asked} in 10 s");
+    store.fails.store(false, Ordering::SeqCst);
+    pass(&clock, 63 * MS, || ()).await;
+    assert!(clock.snapshot().left > 187 * MS, "it looks often again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_panics_ends_neither_it_nor_the_clock() {
     let (clock, store, keeper) = kept(KeeperConfig::new());
     store.panics.store(true, Ordering::SeqCst);
+    let before = store.asked();
     pass(&clock, 200 * MS, || ()).await;
     assert!(store.asked() >= 2 && !keeper.is_finished());
+    assert_eq!(clock.snapshot().failed, store.asked() - before, "a panic is a failure");
     store.panics.store(false, Ordering::SeqCst);
     pass(&clock, 200 * MS, || ()).await;
     clock.tick().unwrap();
     assert_eq!(store.by_this_thread(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_of_them_ask_the_store_no_more_than_one() {
+    let (clock, store, _keeper) = kept(KeeperConfig::new().every(MS));
+    let _other = tokio::spawn(Keeper::new(&clock, KeeperConfig::new()).unwrap().run());
+    let before = store.asked();
+    pass(&clock, 10_000 * MS, || {
+        clock.tick().unwrap();
+    })
+    .await;
+    let asked = store.asked() - before;
+    assert!((150..=160).contains(&asked) && store.by_this_thread() == 0, "{asked} in 10 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wall_clock_that_is_set_back_leaves_it_nothing_to_store_until_time_comes_up_to_the_mark()
+{
+    let (clock, store, _keeper) = kept(KeeperConfig::new().every(MS));
+    pass(&clock, 100 * MS, || {
+        clock.tick().unwrap();
+    })
+    .await;
+    let before = store.asked();
+    clock.hlc().clock().step_back(HOUR);
+    let mut last = clock.tick().unwrap();
+    pass(&clock, 5000 * MS, || {
+        let stamp = clock.tick().unwrap();
+        assert!(stamp > last);
+        last = stamp;
+    })
+    .await;
+    assert_eq!((store.asked(), store.by_this_thread()), (before, 0), "it counts below the mark");
+    // Time passes the last mark with a jump: then it is ahead again.
+    clock.hlc().clock().advance(2 * HOUR);
+    pass(&clock, 2 * MS, || ()).await;
+    clock.tick().unwrap();
+    assert_eq!((store.asked(), store.by_this_thread()), (before + 1, 0));
 }
 
 #[tokio::test(start_paused = true)]

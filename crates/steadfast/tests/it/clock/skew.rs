@@ -181,6 +181,28 @@ async fn is_passed_over(behind: i64) {
 }
 
 #[tokio::test]
+async fn over_the_network_only_what_is_idempotent_goes_to_another_node() {
+    // What the status cannot say: that the node refused before it called its handler.
+    let client = off_by(0);
+    let (right, wrong) = (Way::new(&client, 0).await, Way::new(&client, -10).await);
+    let post = |key: Option<&str>| {
+        let key = key.map(|key| ("idempotency-key", key));
+        let request = Request::post(Uri::from_static("/a"));
+        let request =
+            key.into_iter().fold(request, |request, (name, key)| request.header(name, key));
+        request.body(Full::<Bytes>::default()).unwrap()
+    };
+    // The handler answers GET alone: a 405 comes from the node that is right.
+    for (key, status) in [
+        (None, StatusCode::SERVICE_UNAVAILABLE),
+        (Some("\"8e03978e-40d5-43dd-bc93-6894a57f9324\""), StatusCode::METHOD_NOT_ALLOWED),
+    ] {
+        let service = RetryLayer::default().http().layer(InTurn::of(&[&wrong, &right]));
+        assert_eq!(service.oneshot(post(key)).await.unwrap().status(), status, "{key:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_client_that_is_itself_behind_takes_all_nodes_for_wrong() {
     // What no rule can do: it hears the same from all.
     let client = off_by(-10);
