@@ -21,7 +21,7 @@ use crate::{
 /// | consecutive failures | 10 that span at least half a second, beside the ratio | a window full of successes hides silence, the more so with few callers. Chance hardly ever makes ten in a row, and a pause of 0.2 s does not fill the span: `docs/choosing-numbers.md` has the figures |
 /// | slow calls | off | they need a figure only the user knows |
 /// | minimum of calls | 20 | below it one failure weighs more than 5 % |
-/// | open time | 5 s, doubling to 60 s, drawn from the upper half | longer than the 2 s for which a retry waits, so that an open circuit fails its callers fast and holds none; replicas of a client do not come back in step. A first one of 1 s refuses fewer calls in vain after short outages: `docs/choosing-numbers.md` has the figures |
+/// | open time | 5 s, doubling to 60 s, drawn from the upper half | longer than the 2 s for which a retry waits, so that a circuit that has just opened fails its callers fast, and only its last 2 s hold those that retry; replicas of a client do not come back in step. A first one of 1 s refuses fewer calls in vain after short outages: `docs/choosing-numbers.md` has the figures |
 /// | probes | 3, of which 2 must succeed | the same majority the failure ratio asks for, decided after at most three calls |
 /// | probe limit | 10 s | a probe that hangs longer is one that failed |
 /// | throttling | counts as failure; does not fail a probe | an answer of 429 says that the service is there |

@@ -251,8 +251,8 @@ fn a_short_pause_opens_with_the_span_as_seldom_as_by_the_ratio_alone() {
     }
 }
 
-/// Why the first open time is a second and not five: a short outage costs a fraction of the calls,
-/// and a long one a few more failed probes.
+/// What speaks for a first open time of a second: a short outage costs a fraction of the calls that
+/// it costs with the default of five, and a long one a few more failed probes.
 #[test]
 fn a_first_open_time_of_a_second_refuses_less_after_short_outages_and_costs_few_probes() {
     let milliseconds = Duration::from_millis;

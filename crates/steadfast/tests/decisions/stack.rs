@@ -11,6 +11,9 @@ use tower::{BoxError, ServiceBuilder, service_fn, util::BoxCloneSyncService};
 
 use crate::upstream::Upstream;
 
+/// How a stack is made round a service, from a seed.
+pub(crate) type Round = fn(&Upstream, u64) -> Stack;
+
 /// The stack round a service, and its circuit.
 pub(crate) struct Stack {
     pub(crate) service: BoxCloneSyncService<(), (), BoxError>,
@@ -18,18 +21,15 @@ pub(crate) struct Stack {
 }
 
 impl Stack {
-    /// The README's stack, round requests that may be sent again. Only the seeds are set, and
-    /// what `configure` sets.
-    pub(crate) fn round(
-        upstream: &Upstream,
-        seed: u64,
-        configure: fn(CircuitConfig) -> CircuitConfig,
-    ) -> Self {
-        let circuit = Circuit::new(configure(CircuitConfig::new().seed(seed))).unwrap();
+    /// The README's stack, round requests that may be sent again or that may not. Only the seeds
+    /// are set, and the circuit's numbers.
+    fn of(config: CircuitConfig, idempotent: bool, upstream: &Upstream, seed: u64) -> Self {
+        let circuit = Circuit::new(config.seed(seed)).unwrap();
+        let retry = RetryLayer::new(RetryConfig::new().seed(seed));
         let (floor, ceiling) = (Duration::from_millis(10), Duration::from_secs(5));
         let upstream = upstream.clone();
         let service = ServiceBuilder::new()
-            .layer(RetryLayer::new(RetryConfig::new().seed(seed)).idempotent())
+            .layer(retry.idempotent_if(move |(): &()| idempotent))
             .layer(BreakerLayer::new(circuit.clone()))
             .layer(TimeoutLayer::adaptive(floor, ceiling).unwrap())
             .service(service_fn(move |()| {
@@ -43,18 +43,25 @@ impl Stack {
     }
 }
 
-/// The defaults.
-pub(crate) fn defaults(config: CircuitConfig) -> CircuitConfig {
-    config
+/// The defaults, round requests that may be sent again.
+pub(crate) fn defaults(upstream: &Upstream, seed: u64) -> Stack {
+    Stack::of(CircuitConfig::new(), true, upstream, seed)
+}
+
+/// The defaults, round requests that may not be sent again once they may have been executed.
+pub(crate) fn sent_once(upstream: &Upstream, seed: u64) -> Stack {
+    Stack::of(CircuitConfig::new(), false, upstream, seed)
 }
 
 /// The defaults, over the calls of the last ten seconds.
-pub(crate) fn time_window(config: CircuitConfig) -> CircuitConfig {
-    config.time_window(Duration::from_secs(10), 10)
+pub(crate) fn time_window(upstream: &Upstream, seed: u64) -> Stack {
+    let config = CircuitConfig::new().time_window(Duration::from_secs(10), 10);
+    Stack::of(config, true, upstream, seed)
 }
 
 /// The defaults, with a first open time of 1 s instead of 5 s.
-pub(crate) fn open_for_a_second(config: CircuitConfig) -> CircuitConfig {
+pub(crate) fn open_for_a_second(upstream: &Upstream, seed: u64) -> Stack {
     let (first, longest) = (Duration::from_secs(1), Duration::from_secs(60));
-    config.open_time(OpenTime::exponential(first, longest).unwrap())
+    let open_time = OpenTime::exponential(first, longest).unwrap();
+    Stack::of(CircuitConfig::new().open_time(open_time), true, upstream, seed)
 }

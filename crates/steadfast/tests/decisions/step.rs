@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     load::{Calls, Load},
-    stack::{Stack, defaults},
+    stack::defaults,
     upstream::{Latency, Upstream},
 };
 
@@ -56,7 +56,7 @@ async fn count_opens(mut transitions: Transitions, opens: &Cell<usize>) {
 async fn step(median: Duration, load: Load, seed: u64) -> After {
     let latency = |median| Latency::LogNormal(median, 0.4);
     let upstream = Upstream::answering(usize::MAX, latency(50 * MS), seed);
-    let stack = Stack::round(&upstream, seed, defaults);
+    let stack = defaults(&upstream, seed);
     let (calls, opens) = (Calls::default(), Cell::new(0));
     let stepped = async {
         sleep(Duration::from_secs(40)).await;
@@ -66,6 +66,7 @@ async fn step(median: Duration, load: Load, seed: u64) -> After {
         since
     };
     let since = tokio::select! {
+        biased;
         since = stepped => since,
         () = load.send(&stack.service, &calls, seed) => unreachable!("callers do not end"),
         () = count_opens(stack.circuit.subscribe(), &opens) => unreachable!("nor transitions"),
@@ -112,7 +113,7 @@ async fn a_step_in_latency_at_a_hundred_a_second_opens_once_at_most() {
 async fn burst(number: usize, workers: usize, seed: u64) -> (After, After) {
     let upstream = Upstream::answering(usize::MAX, Latency::Constant(5 * MS), seed);
     let upstream = upstream.workers(workers);
-    let stack = Stack::round(&upstream, seed, defaults);
+    let stack = defaults(&upstream, seed);
     let (calls, burst, opens) = (Calls::default(), Calls::default(), Cell::new(0));
     let bursts = async {
         sleep(Duration::from_secs(20)).await;
@@ -122,6 +123,7 @@ async fn burst(number: usize, workers: usize, seed: u64) -> (After, After) {
         since
     };
     let since = tokio::select! {
+        biased;
         since = bursts => since,
         () = Load::Poisson(100).send(&stack.service, &calls, seed) => {
             unreachable!("callers do not end")

@@ -1,18 +1,19 @@
 //! What a program names of core is reached through the facade alone.
 
-use std::num::NonZeroUsize;
+use std::{io, num::NonZeroUsize, time::Duration};
 
 use steadfast::{
-    Counts, Detach, DetachConfig, DetachSnapshot, Error, Executed, FencingToken, FencingTokenError,
-    Grounds, MapErr, MapErrFuture, PerKey, Place, RefusalKind, ReserveError, Seal, SealFuture,
-    SealLayer, Select, Selected, Snapshot,
-    breaker::{Circuit, CircuitSnapshot},
+    Classify, Counts, Detach, DetachConfig, DetachSnapshot, Error, Executed, FencingToken,
+    FencingTokenError, Grounds, MapErr, MapErrFuture, PerKey, Place, Pushback, RefusalKind,
+    ReserveError, Seal, SealFuture, SealLayer, Select, Selected, Snapshot, Verdict,
+    breaker::{Circuit, CircuitConfig, CircuitSnapshot, OpenTime},
     causes,
     http::{
         Collect, CollectLayer, FENCING_TOKEN, IDEMPOTENCY_KEY, IdempotencyKey, IdempotencyKeyError,
         Render, Respond, SealResponse, SealResponseLayer, parse_fencing_token,
     },
-    quorum::{CallConfig, QuorumCall, Threshold},
+    quorum::{CallConfig, NodeSet, QuorumCall, Rule, Shape, Threshold},
+    retry::TooLate,
 };
 
 /// A service whose every layer of core is spelled out.
@@ -68,6 +69,40 @@ fn a_circuit_of_each_tenant_is_chosen_by_a_type_of_ones_own_and_tells_its_counts
     assert!(circuits.common().is_none());
 }
 
+/// Node 0, and one of two others.
+struct LeaderAndOne;
+
+impl Rule for LeaderAndOne {
+    fn is_quorum(&self, nodes: NodeSet) -> bool {
+        nodes.contains(0) && nodes.len() >= 2
+    }
+
+    fn members(&self) -> NodeSet {
+        NodeSet::first(3).unwrap()
+    }
+
+    fn shape(&self) -> Option<Shape<'_>> {
+        let others = Shape::threshold(1, NodeSet::of([1, 2]).unwrap());
+        Some(Shape::choose(2, [Shape::node(0), others]))
+    }
+}
+
+#[test]
+fn a_rule_a_verdict_and_an_open_time_of_ones_own_are_written_without_core() {
+    assert_eq!(
+        (LeaderAndOne.intersects(&LeaderAndOne), LeaderAndOne.resilience()),
+        (Ok(()), Ok(0))
+    );
+    let classifier = |outcome: Result<&u16, &io::Error>| match outcome {
+        Ok(503) => Verdict::Transient { executed: Executed::Maybe, pushback: Pushback::Never },
+        _ => Verdict::Success,
+    };
+    assert!(classifier.classify(Ok(&503)).is_failure());
+    let open_time = OpenTime::constant(Duration::from_secs(1)).unwrap();
+    assert!(Circuit::new(CircuitConfig::new().open_time(open_time)).is_ok());
+    assert_eq!(TooLate::new().grounds.kind, RefusalKind::DeadlineExceeded);
+}
+
 #[tokio::test]
 async fn work_in_the_background_has_one_path_with_a_quorum_or_without() {
     let detach = Detach::new(DetachConfig::new().most(NonZeroUsize::MIN)).unwrap();
@@ -88,8 +123,6 @@ async fn work_in_the_background_has_one_path_with_a_quorum_or_without() {
 #[cfg(feature = "boot")]
 #[tokio::test(start_paused = true)]
 async fn the_clock_through_suspend_is_waited_for() {
-    use std::time::Duration;
-
     use steadfast::{BootClock, BootInstant, BootWait, ManualBootClock};
 
     let clock = BootClock::tokio();
