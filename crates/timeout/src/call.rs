@@ -40,10 +40,9 @@ enum Phase {
         limit: Duration,
         cut: bool,
     },
-    /// Waiting since `since`, beyond its `limit`.
+    /// Waiting since `since`, beyond its limit.
     Exploring {
         since: Instant,
-        limit: Duration,
         exploration: Exploration,
     },
     /// The deadline had passed before the call.
@@ -92,7 +91,7 @@ impl Call {
         let Phase::Waiting { since, limit, cut: false } = self.phase else { return None };
         let most = self.deadline.map_or(Duration::MAX, |deadline| deadline.remaining(since));
         let exploration = self.limit.expired(since, limit, most)?;
-        self.phase = Phase::Exploring { since, limit, exploration };
+        self.phase = Phase::Exploring { since, exploration };
         Some(Deadline::after(since, exploration.until).instant())
     }
 
@@ -100,26 +99,36 @@ impl Call {
     /// just as its deadline was over: then it has [timed out](Self::timed_out) instead.
     #[inline(always)]
     pub(crate) fn completed(&mut self, judge: impl FnOnce() -> Verdict) -> bool {
-        if matches!(self.phase, Phase::Waiting { .. })
-            && (self.limit.learns() || self.deadline.is_some() && !self.limit.is_endless())
-        {
+        let matters = match self.phase {
+            Phase::Waiting { .. } => {
+                self.limit.learns() || self.deadline.is_some() && !self.limit.is_endless()
+            }
+            Phase::Exploring { .. } => true,
+            _ => false,
+        };
+        if matters {
             // Should the classifier panic, the call is dropped without an outcome, and counts as
             // cancelled.
             let verdict = judge();
             return self.judged(verdict);
         }
-        // Before the classifier runs, so that its panic is not counted as a cancellation too.
-        let phase = mem::replace(&mut self.phase, Phase::Ended);
+        self.phase = Phase::Ended;
         self.limit.telemetry.ended(Outcome::Completed);
-        if let Phase::Exploring { since, exploration, .. } = phase {
-            self.explored(since, &exploration, judge);
-        }
         false
     }
 
     #[inline(never)]
     fn judged(&mut self, verdict: Verdict) -> bool {
-        let Phase::Waiting { since, limit, .. } = self.phase else { return false };
+        let (since, limit) = match self.phase {
+            Phase::Waiting { since, limit, .. } => (since, limit),
+            Phase::Exploring { since, exploration } => {
+                self.phase = Phase::Ended;
+                self.limit.telemetry.ended(Outcome::Completed);
+                self.explored(since, &exploration, verdict);
+                return false;
+            }
+            _ => return false,
+        };
         if verdict.is_failure() && self.fails_at_the_deadline(since) {
             return true;
         }
@@ -155,10 +164,10 @@ impl Call {
         let (since, elapsed) = match phase {
             Phase::Waiting { limit, cut: true, .. } => return self.cut_short(limit),
             Phase::Waiting { since, limit, .. } => (since, Elapsed::after(limit)),
-            Phase::Exploring { since, limit, exploration } => {
+            Phase::Exploring { since, exploration } => {
                 self.in_vain(since, &exploration);
-                let explored = exploration.until.saturating_sub(limit);
-                (since, Elapsed::after(limit).with_explored(explored))
+                let explored = exploration.length();
+                (since, Elapsed::after(exploration.limit).with_explored(explored))
             }
             Phase::Fresh | Phase::Refused | Phase::Ended => panic!("{AFTER_ITS_END}"),
         };
@@ -212,12 +221,11 @@ impl Call {
     /// An explorer has ended by itself.
     #[cold]
     #[inline(never)]
-    fn explored(&self, since: Instant, exploration: &Exploration, judge: impl FnOnce() -> Verdict) {
+    fn explored(&self, since: Instant, exploration: &Exploration, verdict: Verdict) {
         let now = CLOCK.now();
         let latency = now.saturating_duration_since(since);
-        // Before the classifier runs: its panic must not keep the place.
         self.limit.explorer_ended(exploration, latency);
-        let answered = judge() == Verdict::Success;
+        let answered = verdict == Verdict::Success;
         if answered && latency <= exploration.until {
             self.limit.explorer_found(now, latency);
             self.limit.telemetry.explored(Explored::Answered);
@@ -250,7 +258,7 @@ impl Call {
     #[cold]
     #[inline(never)]
     fn cancelled(&self) {
-        if let Phase::Exploring { since, exploration, .. } = &self.phase {
+        if let Phase::Exploring { since, exploration } = &self.phase {
             let now = CLOCK.now();
             self.limit.explorer_ended(exploration, now.saturating_duration_since(*since));
             self.limit.telemetry.explored(Explored::Interrupted);

@@ -19,12 +19,19 @@
 //! - *Row.* From the third expiry in a row on, with no answer between. Then there is nothing to
 //!   lose: this is a step in latency, or silence.
 //!
+//! A place is held until the call ends, but not by a call that its caller no longer polls, and that
+//! hears neither of its answer nor of its timer: a ceiling after its end was due the place is free.
+//! Two such calls would otherwise end all exploring.
+//!
 //! All of it happens at expiries and at the end of explorations, under a lock. An answer reads one
 //! word, and writes it only after an expiry.
 
 use std::time::{Duration, Instant};
 
-use steadfast_core::parts::{Tick, lock};
+use steadfast_core::{
+    Deadline,
+    parts::{Tick, lock},
+};
 
 use crate::sync::{AtomicU64, Mutex, Ordering};
 
@@ -57,7 +64,7 @@ pub(crate) struct Explorers {
 struct State {
     paid: Place,
     row: Place,
-    /// Counts the rows, so that an exploration knows whether its row has ended.
+    /// Counts the rows, so that the end of an exploration shows whether its row has ended.
     rows: u64,
     /// In seconds; below zero when the last exploration took more than there was.
     credit: f64,
@@ -74,9 +81,20 @@ struct State {
 
 #[derive(Debug)]
 struct Place {
-    taken: bool,
+    holder: Option<Holder>,
     /// How many times its limit the next explorer may wait.
     rung: f64,
+}
+
+/// The explorer that has a place.
+#[derive(Clone, Copy, Debug)]
+struct Holder {
+    number: u64,
+    /// The row it began in.
+    row: u64,
+    length: Duration,
+    /// When it has the place no more, even if it was not heard of.
+    overdue: Instant,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -104,10 +122,13 @@ pub(crate) struct Expiry {
 pub(crate) struct Exploration {
     /// How long the call may wait in all.
     pub(crate) until: Duration,
-    limit: Duration,
+    /// What it was given.
+    pub(crate) limit: Duration,
+    /// The how manieth it is.
+    number: u64,
     reach: Reach,
-    /// The row it belongs to, if it holds that place.
-    row: Option<u64>,
+    /// Whether it holds the place of the row.
+    in_row: bool,
 }
 
 /// What an exploration in vain will have shown.
@@ -135,7 +156,7 @@ impl Exploration {
 
 impl Explorers {
     pub(crate) fn new(ceiling: Duration, window: u32) -> Self {
-        let place = || Place { taken: false, rung: FIRST_RUNG };
+        let place = || Place { holder: None, rung: FIRST_RUNG };
         let state = State {
             paid: place(),
             row: place(),
@@ -179,13 +200,14 @@ impl Explorers {
         let row = self.count(&mut state, expiry.tick);
         state.grant(answers, self.ceiling);
         let open = state.is_open(expiry.now);
+        state.take_overdue(expiry.now);
         let limit = expiry.limit;
         // Beyond the ceiling there is nothing to find: what expires there is in no cohort.
         if limit >= self.ceiling {
             return None;
         }
-        let paid = open && !state.paid.taken && state.credit > 0.0;
-        let in_row = row >= LONG_ROW && !state.row.taken;
+        let paid = open && state.paid.holder.is_none() && state.credit > 0.0;
+        let in_row = row >= LONG_ROW && state.row.holder.is_none();
         let rung = if paid { state.paid.rung } else { state.row.rung };
         let whole = (current.max(limit).as_secs_f64() * rung).min(self.ceiling.as_secs_f64());
         let whole = Duration::from_secs_f64(whole).min(self.ceiling);
@@ -200,9 +222,12 @@ impl Explorers {
             () => Reach::Ceiling,
         };
         state.begun += 1;
-        let place = if paid { &mut state.paid } else { &mut state.row };
-        place.taken = true;
-        Some(Exploration { until, limit, reach, row: (!paid).then_some(state.rows) })
+        let exploration = Exploration { until, limit, number: state.begun, reach, in_row: !paid };
+        let length = exploration.length();
+        let overdue = Deadline::after(expiry.now, length + self.ceiling).instant();
+        let holder = Holder { number: state.begun, row: state.rows, length, overdue };
+        state.place(exploration.in_row).holder = Some(holder);
+        Some(exploration)
     }
 
     /// An explorer has ended after it had waited for `waited` in all, and gives its place back. By
@@ -215,18 +240,17 @@ impl Explorers {
     pub(crate) fn in_vain(&self, exploration: &Exploration, now: Instant) {
         let row = self.row.load(Ordering::Relaxed);
         let mut state = lock(self.state.as_ref());
-        state.give_back(exploration, exploration.until);
-        match (exploration.reach, exploration.row) {
+        let Some(holder) = state.give_back(exploration, exploration.until) else { return };
+        match exploration.reach {
             // It only gives its place back.
-            (Reach::Deadline, _) => {}
-            (Reach::Ceiling, _) => {
+            Reach::Deadline => {}
+            Reach::Ceiling => {
                 state.cohort = 0;
                 state.closed = Some(Closed { since: now, expiries: CLOSED_EXPIRIES });
             }
-            (Reach::Part, None) => state.paid.rung *= 2.0,
             // An answer has ended its row: the next row starts over.
-            (Reach::Part, Some(of)) if row == 0 || of != state.rows => {}
-            (Reach::Part, Some(_)) => state.row.rung *= 2.0,
+            Reach::Part if exploration.in_row && (row == 0 || holder.row != state.rows) => {}
+            Reach::Part => state.place(exploration.in_row).rung *= 2.0,
         }
     }
 
@@ -287,14 +311,28 @@ impl State {
         true
     }
 
-    fn give_back(&mut self, exploration: &Exploration, waited: Duration) {
-        if exploration.row.is_some() {
-            self.row.taken = false;
-        } else {
-            self.paid.taken = false;
-            let beyond = waited.min(exploration.until).saturating_sub(exploration.limit);
+    const fn place(&mut self, in_row: bool) -> &mut Place {
+        if in_row { &mut self.row } else { &mut self.paid }
+    }
+
+    /// Takes the places of explorers that should have ended long ago.
+    fn take_overdue(&mut self, now: Instant) {
+        self.row.holder.take_if(|holder| now >= holder.overdue);
+        if let Some(holder) = self.paid.holder.take_if(|holder| now >= holder.overdue) {
+            self.credit -= holder.length.as_secs_f64();
+        }
+    }
+
+    /// The place of an explorer that has waited for so long in all; `None` if it had that no more.
+    fn give_back(&mut self, exploration: &Exploration, waited: Duration) -> Option<Holder> {
+        let number = exploration.number;
+        let place = self.place(exploration.in_row);
+        let holder = place.holder.take_if(|holder| holder.number == number)?;
+        if !exploration.in_row {
+            let beyond = waited.saturating_sub(exploration.limit).min(holder.length);
             self.credit -= beyond.as_secs_f64();
         }
+        Some(holder)
     }
 }
 
@@ -458,6 +496,32 @@ mod tests {
         assert_eq!(bench.weight(), 3);
     }
 
+    #[test]
+    fn a_place_whose_explorer_is_not_heard_of_is_free_a_ceiling_after_its_end_was_due() {
+        let mut bench = Bench::new();
+        let paid = bench.expire().unwrap();
+        assert!(bench.expire().is_none());
+        let in_row = bench.expire().unwrap();
+        assert!(in_row.in_row && paid.length() == LIMIT && in_row.length() == LIMIT);
+        bench.now += LIMIT + CEILING - MS;
+        assert!(bench.expire().is_none(), "they may be late");
+        bench.now += MS;
+        let again = [bench.expire().unwrap(), bench.expire().unwrap()];
+        assert!(!again[0].in_row && again[1].in_row);
+        assert!(bench.expire().is_none(), "two at most");
+        // What comes of the first two later says nothing, and takes no place from the others.
+        bench.in_vain(&paid);
+        bench.explorers.ended(&in_row, SECOND);
+        assert!(bench.expire().is_none());
+        again.iter().for_each(|exploration| bench.in_vain(exploration));
+        let next = [bench.expire().unwrap(), bench.expire().unwrap()];
+        assert_eq!(next.map(|exploration| exploration.until), [4 * LIMIT; 2], "once in vain each");
+        // Both first explorations are paid for, and the second ones.
+        next.iter().for_each(|exploration| bench.explorers.ended(exploration, LIMIT));
+        let credit = lock(bench.explorers.state.as_ref()).credit;
+        assert!((credit - 4.8).abs() < 1e-9, "{credit}");
+    }
+
     proptest! {
         /// The naive model keeps every expiry in a list, and adds the credit up anew.
         #[test]
@@ -465,7 +529,8 @@ mod tests {
             steps in prop::collection::vec((0u8..8, 0u64..40), 1..200),
         ) {
             let mut bench = Bench::new();
-            let mut under_way: Vec<Exploration> = Vec::new();
+            let mut under_way: Vec<(Exploration, Instant)> = Vec::new();
+            let mut overdue: Vec<Exploration> = Vec::new();
             let (mut unexplored, mut row) = (Vec::new(), 0);
             let (mut credit, mut granted) = (5.0f64, 0);
             for (n, (what, number)) in steps.into_iter().enumerate() {
@@ -476,8 +541,10 @@ mod tests {
                         row = 0;
                     }
                     1 | 2 if !under_way.is_empty() => {
-                        let ended = under_way.remove(number as usize % under_way.len());
-                        if ended.row.is_none() {
+                        // What ends after its place was taken changes nothing.
+                        overdue.pop().iter().for_each(|late| bench.in_vain(late));
+                        let (ended, _) = under_way.remove(number as usize % under_way.len());
+                        if !ended.in_row {
                             credit -= ended.length().as_secs_f64();
                         }
                         if what == 1 {
@@ -498,21 +565,26 @@ mod tests {
                         row += 1;
                         credit = (credit + (bench.answers - granted) as f64 / 40.0).min(5.0);
                         granted = bench.answers;
-                        match bench.expire() {
-                            Some(exploration) if exploration.row.is_some() => {
-                                prop_assert!(row >= 3);
-                                under_way.push(exploration);
+                        let now = bench.now;
+                        for (late, _) in under_way.extract_if(.., |(_, until)| *until <= now) {
+                            if !late.in_row {
+                                credit -= late.length().as_secs_f64();
                             }
+                            overdue.push(late);
+                        }
+                        match bench.expire() {
                             Some(exploration) => {
-                                prop_assert!(credit > -1e-9, "{}", credit);
-                                under_way.push(exploration);
+                                let may = if exploration.in_row { row >= 3 } else { credit > -1e-9 };
+                                prop_assert!(may, "row {}, credit {}", row, credit);
+                                let until = now + exploration.length() + CEILING;
+                                under_way.push((exploration, until));
                             }
                             None => unexplored.push(n),
                         }
-                        let paid = under_way.iter().filter(|one| one.row.is_none()).count();
+                        let paid = under_way.iter().filter(|(one, _)| !one.in_row).count();
                         prop_assert!(paid <= 1 && under_way.len() <= 2);
                         let length = |one: &Exploration| one.until > LIMIT && one.until <= CEILING;
-                        prop_assert!(under_way.iter().all(length));
+                        prop_assert!(under_way.iter().all(|(one, _)| length(one)));
                     }
                 }
             }
@@ -572,7 +644,7 @@ mod loom_tests {
             end.join().unwrap();
             // A third in a row has the row's place beside it.
             let third = expire(&explorers, now).unwrap();
-            assert_eq!(third.row.is_some(), second.is_some());
+            assert_eq!(third.in_row, second.is_some());
         });
     }
 }

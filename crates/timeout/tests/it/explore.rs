@@ -169,6 +169,130 @@ async fn what_a_stopped_process_finds_late_is_no_exploration() {
     assert!(is_times(waited, &limit, 2), "neither was in vain: {waited:?}");
 }
 
+/// How many of ten calls that expire together go on. With full credit and the paid place open, it
+/// is all places that are free.
+async fn free_places(limit: &TimeLimit) -> usize {
+    (0..16).for_each(|_| limit.record_timeout(limit.limit()));
+    (0..1000).for_each(|_| limit.record(50 * MS));
+    let before = limit.snapshot().explorations;
+    let calls: Vec<_> = (0..10).map(|_| tokio::task::spawn_local(limit.run(never()))).collect();
+    sleep(limit.limit() + 5 * MS).await;
+    calls.iter().for_each(tokio::task::JoinHandle::abort);
+    (limit.snapshot().explorations - before) as usize
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_calls_that_are_dropped_fail_or_panic_at_any_instant_lose_no_place() {
+    // One call in ten waits for its limit.
+    let limit = LimitConfig::quantile(10 * MS, 2 * SECOND).quantile(0.9).factor(1.0);
+    let limit = TimeLimit::new(limit).unwrap();
+    settled(&limit).await;
+    let deadline = |deadline: &Option<Deadline>| *deadline;
+    let judge = |outcome: Result<&u64, &BoxError>| match outcome {
+        Ok(2) => panic!("on purpose"),
+        Ok(_) => Verdict::Success,
+        Err(_) => Verdict::Permanent,
+    };
+    let layer = TimeoutLayer::new(limit.clone()).context(deadline).classify(judge);
+    let (mut traffic, mut calls) = (Traffic::seeded(7), Vec::new());
+    let tasks = tokio::task::LocalSet::new();
+    tasks
+        .run_until(async {
+            for n in 0..10_000u64 {
+                let latency = traffic.log_normal(60 * MS, 1.0);
+                let service = layer.layer(service_fn(move |_| async move {
+                    match n % 50 {
+                        0 => std::future::pending().await,
+                        _ => sleep(latency).await,
+                    }
+                    match n % 7 {
+                        0 => Err(BoxError::from("failed")),
+                        1 => panic!("on purpose"),
+                        what => Ok(what),
+                    }
+                }));
+                let until = traffic.log_normal(300 * MS, 1.0);
+                let until =
+                    traffic.chance(0.3).then(|| Deadline::after(Now::now().into_std(), until));
+                let call = tokio::task::spawn_local(service.oneshot(until));
+                if traffic.chance(0.5) {
+                    let patience = traffic.log_normal(120 * MS, 1.0);
+                    tokio::task::spawn_local(async move {
+                        sleep(patience).await;
+                        call.abort();
+                    });
+                } else {
+                    calls.push(call);
+                }
+                sleep(traffic.arrival(100.0)).await;
+            }
+            for call in calls {
+                let _ = call.await;
+            }
+            sleep(60 * SECOND).await;
+            let explorations = limit.snapshot().explorations;
+            assert!(explorations > 200, "{explorations}");
+            assert_eq!(free_places(&limit).await, 2);
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_are_kept_and_polled_no_more_do_not_keep_their_places() {
+    let limit = warm().await;
+    let mut calls: Vec<_> = (0..3).map(|_| tokio_test::task::spawn(limit.run(never()))).collect();
+    calls.iter_mut().for_each(|call| assert!(call.poll().is_pending()));
+    tokio::time::advance(limit.limit() + MS).await;
+    let waiting: usize = calls.iter_mut().map(|call| usize::from(call.poll().is_pending())).sum();
+    assert_eq!(waiting, 2);
+    let tasks = tokio::task::LocalSet::new();
+    tasks
+        .run_until(async {
+            assert_eq!(free_places(&limit).await, 0);
+            sleep(6 * SECOND).await;
+            assert_eq!(free_places(&limit).await, 2);
+        })
+        .await;
+    drop(calls);
+}
+
+#[test]
+fn explorers_on_two_threads_lose_no_place() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()
+        .unwrap();
+    let config = LimitConfig::quantile(MS, 20 * MS).cold_start(2 * MS);
+    let limit = TimeLimit::new(config).unwrap();
+    runtime.block_on(async {
+        let tasks: Vec<_> = (0..8u32)
+            .map(|task| {
+                let limit = limit.clone();
+                tokio::spawn(async move {
+                    for n in 0..30 {
+                        let call = limit.run(never());
+                        let patience = MS * (1 + (n * 7 + task) % 9);
+                        let _ = tokio::time::timeout(patience, call).await;
+                    }
+                })
+            })
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let before = limit.snapshot().explorations;
+        assert!(before > 8, "{before}");
+        (0..16).for_each(|_| limit.record_timeout(limit.limit()));
+        (0..1000).for_each(|_| limit.record(MS));
+        let calls: Vec<_> = (0..20).map(|_| tokio::spawn(limit.run(never()))).collect();
+        for call in calls {
+            call.await.unwrap().unwrap_err();
+        }
+        assert!(limit.snapshot().explorations >= before + 2);
+    });
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_explorations_no_call_waits_longer_than_its_limit() {
     let limit = TimeLimit::new(quantile().explore(false)).unwrap();

@@ -101,15 +101,23 @@ fn explorations_are_counted_by_how_they_end() {
             limit.run(never()).await.unwrap_err();
             assert!(tokio::time::timeout(150 * MS, limit.run(never())).await.is_err(), "dropped");
             limit.run(ok(tokio::time::sleep(150 * MS))).await.unwrap();
-            assert_eq!(limit.snapshot().explorations, 3);
+            let judge = |_: Result<&(), &Elapsed>| -> Verdict { panic!("on purpose") };
+            let call = limit.run_judged(ok(tokio::time::sleep(limit.limit() + 50 * MS)), judge);
+            assert!(AssertUnwindSafe(call).catch_unwind().await.is_err());
+            assert_eq!(limit.snapshot().explorations, 4);
         });
     });
     let text = recorder.handle().render();
-    for outcome in ["answered", "in_vain", "interrupted"] {
+    for (outcome, count) in [("answered", 1), ("in_vain", 1), ("interrupted", 2)] {
         let start = format!(
             "steadfast_timeout_explorations_total{{timeout=\"explored\",outcome=\"{outcome}\"}}"
         );
-        assert_eq!(line(&text, &start), format!("{start} 1"), "{text}");
+        assert_eq!(line(&text, &start), format!("{start} {count}"), "{text}");
+    }
+    for (outcome, count) in [("completed", 1), ("timed_out", 1), ("cancelled", 2)] {
+        let start =
+            format!("steadfast_timeout_calls_total{{timeout=\"explored\",outcome=\"{outcome}\"}}");
+        assert_eq!(line(&text, &start), format!("{start} {count}"), "{text}");
     }
 }
 
