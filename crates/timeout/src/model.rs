@@ -129,9 +129,10 @@ pub(crate) struct World<'a> {
     rule: &'a Multiple,
     traffic: Traffic,
     streams: Vec<Stream<'a>>,
-    events: BinaryHeap<Reverse<(Duration, u64)>>,
-    slots: std::collections::HashMap<u64, Event>,
-    next: u64,
+    /// When each event happens, in nanoseconds, and its number: at one instant they keep their
+    /// order.
+    queue: BinaryHeap<Reverse<(u64, usize)>>,
+    events: Vec<Option<Event>>,
     origin: Instant,
     waiting: usize,
     log: Log,
@@ -145,30 +146,34 @@ pub(crate) fn simulate<'a>(
     streams: Vec<Stream<'a>>,
 ) -> Log {
     let log = Log { runs: Vec::new(), limits: Vec::new(), waiting: Vec::new() };
-    let (events, slots) = (BinaryHeap::new(), std::collections::HashMap::new());
+    let (queue, events) = (BinaryHeap::new(), Vec::new());
     let traffic = Traffic::seeded(seed);
-    let (next, waiting, origin) = (0, 0, CLOCK.now());
-    let mut world = World { rule, traffic, streams, events, slots, next, origin, waiting, log };
+    let (waiting, origin) = (0, CLOCK.now());
+    let mut world = World { rule, traffic, streams, queue, events, origin, waiting, log };
     (0..world.streams.len()).for_each(|n| world.arrive(n, Duration::ZERO));
     world.at(Duration::ZERO, Event::Look);
-    while let Some(Reverse((now, id))) = world.events.pop()
-        && now <= length
+    while let Some(Reverse((now, number))) = world.queue.pop()
+        && now <= nanos(length)
     {
-        let event = world.slots.remove(&id).expect("each event is there once");
-        world.step(now, event);
+        let event = world.events[number].take().expect("each event happens once");
+        world.step(Duration::from_nanos(now), event);
     }
     world.log
 }
 
+/// A simulation ends long before they are too many.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 pub(crate) fn tick(now: Duration) -> Tick {
-    Tick(u64::try_from(now.as_nanos() / TICK.as_nanos()).unwrap_or(u64::MAX))
+    Tick(nanos(now) / nanos(TICK))
 }
 
 impl World<'_> {
     fn at(&mut self, at: Duration, event: Event) {
-        self.slots.insert(self.next, event);
-        self.events.push(Reverse((at, self.next)));
-        self.next += 1;
+        self.queue.push(Reverse((nanos(at), self.events.len())));
+        self.events.push(Some(event));
     }
 
     fn arrive(&mut self, stream: usize, now: Duration) {

@@ -58,6 +58,19 @@ fn a_hung_shard_beside_good_calls_is_given_what_they_are() {
 }
 
 #[test]
+fn a_slow_part_is_the_limit_of_all_from_one_call_in_a_hundred_on_and_not_below() {
+    let limit_of = |share| {
+        let latency = move |_, traffic: &mut Traffic| {
+            if traffic.chance(share) { 4900 * MS } else { healthy(traffic) }
+        };
+        let stream = Stream::new(Arrivals::Poisson(100.0), latency);
+        millis(simulate(&DEFAULT(), 1, 6 * MINUTE, vec![stream]).median_limit(MINUTE))
+    };
+    let (rare, frequent) = (limit_of(0.005), limit_of(0.02));
+    assert!((260.0..312.0).contains(&rare) && frequent > 4999.0, "{rare}, {frequent} ms");
+}
+
+#[test]
 fn a_heavy_tail_is_neither_chased_up_nor_spiralled_down_at_a_factor_of_one() {
     for seed in 1..=4 {
         let (times, cut) = heavy_tail(|| quantile(1.0), seed);
