@@ -523,6 +523,42 @@ mod tests {
     }
 
     proptest! {
+        /// Stragglers, idle years, counts that begin anew, and calls that are heard of twice.
+        #[test]
+        fn the_credit_and_the_places_keep_their_bounds_whatever_comes(
+            steps in prop::collection::vec(
+                (0u8..6, any::<u64>(), any::<u32>(), 1u64..1 << 42, 1u64..1 << 42),
+                1..200,
+            ),
+        ) {
+            let explorers = Explorers::new(CEILING, 6);
+            let mut begun = Vec::new();
+            for (what, big, small, first, second) in steps {
+                let now = CLOCK.now() + Duration::from_secs(u64::from(small));
+                let [first, second] = [first, second].map(Duration::from_nanos);
+                let limit = first.min(CEILING);
+                match (what, begun.last().copied()) {
+                    (0, Some(last)) => explorers.in_vain(&last, now),
+                    (1, Some(last)) => explorers.ended(&last, second),
+                    (2, _) => explorers.found(big, |weight| big.wrapping_add(weight.into())),
+                    (3, _) => explorers.unexplored(Tick(big), limit),
+                    _ => {
+                        let most = if what == 4 { second } else { Duration::MAX };
+                        let expiry = Expiry { tick: Tick(big), now, limit, waited: limit, most };
+                        let exploration = explorers.expired(&expiry, second.min(CEILING), big >> 8);
+                        if let Some(exploration) = exploration {
+                            let until = exploration.until;
+                            prop_assert!(limit < until && until <= CEILING.min(most));
+                            begun.push(exploration);
+                        }
+                    }
+                }
+                let state = lock(explorers.state.as_ref());
+                prop_assert!((-5.0..=5.0).contains(&state.credit), "{:?}", state);
+                prop_assert!(state.paid.rung >= 2.0 && state.row.rung >= 2.0, "{:?}", state);
+            }
+        }
+
         /// The naive model keeps every expiry in a list, and adds the credit up anew.
         #[test]
         fn it_does_what_a_naive_model_does(

@@ -320,6 +320,33 @@ async fn each_key_explores_for_itself_and_clones_do_together() {
     }
 }
 
+#[cfg(feature = "keyed")]
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_evicted_in_mid_exploration_begins_anew_with_both_places() {
+    let two = std::num::NonZeroUsize::new(2).unwrap();
+    let limits = TimeLimit::per_key(quantile(), two, |&key: &u32| key).unwrap();
+    let first = limits.handle(&1);
+    (0..20).for_each(|_| first.record(50 * MS));
+    let mut call = tokio_test::task::spawn(first.run(never()));
+    assert!(call.poll().is_pending());
+    tokio::time::advance(first.limit() + MS).await;
+    assert!(call.poll().is_pending());
+    drop(first);
+    for key in (2..100).flat_map(|key| [key; 3]) {
+        limits.handle(&key).record(50 * MS);
+    }
+
+    let again = limits.handle(&1);
+    assert_eq!((again.limit(), again.snapshot().explorations), (SECOND, 0));
+    (0..20).for_each(|_| again.record(50 * MS));
+    tokio::task::LocalSet::new()
+        .run_until(async { assert_eq!(free_places(&again).await, 2) })
+        .await;
+    // The call goes on with the limit it began with.
+    tokio::time::advance(SECOND).await;
+    assert!(call.poll().is_ready());
+}
+
 #[tokio::test(start_paused = true)]
 async fn silence_for_longer_than_the_window_leaves_the_limit_and_a_pause_forgets_it() {
     let limit = warm().await;
