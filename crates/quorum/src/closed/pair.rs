@@ -76,6 +76,11 @@ impl<const WORDS: usize> Pair<WORDS> {
         Some(Self { first, second, common, before })
     }
 
+    /// How many nodes weigh something in either.
+    pub(super) fn nodes(&self) -> usize {
+        self.common.len() + self.first.own.len() + self.second.own.len()
+    }
+
     /// Whether they meet; nothing if it takes too much to know.
     ///
     /// From the bounds of the [`outlook`](Self::outlook), if they say. Where all nodes weigh the

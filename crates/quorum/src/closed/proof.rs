@@ -42,6 +42,9 @@ impl Proof {
     ) -> bool {
         let Some(left) = self.steps.checked_sub(1) else { return false };
         self.steps = left;
+        if self.work == 0 {
+            return false;
+        }
         if a.is_never() || b.is_never() {
             return true;
         }
@@ -49,7 +52,9 @@ impl Proof {
             return false;
         }
         if let Some(pair) = Pair::of(a, b) {
-            return pair.answer(&mut self.work) == Some(Meets::Always);
+            // To set them against each other is work too: parts may have thousands of nodes.
+            self.work = self.work.saturating_sub(pair.nodes());
+            return self.work > 0 && pair.answer(&mut self.work) == Some(Meets::Always);
         }
         // What is any of several parts meets the other only if each part does.
         if let Some(parts) = Parts::of(a).any {
@@ -148,5 +153,30 @@ impl<const WORDS: usize> Rule<WORDS> for Asked<'_, '_, WORDS> {
 
     fn members(&self) -> Nodes<WORDS> {
         self.0.nodes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Joint, Threshold};
+
+    #[test]
+    fn pairs_of_wide_parts_are_work_and_not_only_steps() {
+        // A hundred parts on each side, none of which meets one of the other.
+        let joint = |first: usize| {
+            let part = |at: usize| Nodes::<8>::of(first + at..first + at + 100).unwrap();
+            Joint::new((0..100).map(|at| Threshold::new(20, part(at)).unwrap())).unwrap()
+        };
+        let (a, b) = (joint(0), joint(50));
+        let (a, b) = (Shape::of(&a), Shape::of(&b));
+        let mut proof = Proof { work: 10_000, ..Proof::new() };
+        assert!(!proof.is_proven(&a, &b));
+        let steps = MOST_STEPS - proof.steps;
+        assert!(proof.work == 0 && steps < 500, "{steps} steps");
+        // Enough for all of them, if it is given.
+        let mut proof = Proof::new();
+        assert!(!proof.is_proven(&a, &b));
+        assert!(proof.work > 0 && MOST_STEPS - proof.steps > 10_000, "{}", proof.steps);
     }
 }
