@@ -101,7 +101,7 @@ impl Call {
     pub(crate) fn completed(&mut self, judge: impl FnOnce() -> Verdict) -> bool {
         let matters = match self.phase {
             Phase::Waiting { .. } => {
-                self.limit.learns() || self.deadline.is_some() && !self.limit.is_endless()
+                self.limit.learns() || self.deadline.is_some() && self.limit.judges()
             }
             Phase::Exploring { .. } => true,
             _ => false,

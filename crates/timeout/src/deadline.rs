@@ -18,7 +18,6 @@ use tower_service::Service;
 
 use crate::{
     call::Call,
-    config::Settings,
     error::Elapsed,
     future::ResponseFuture,
     shared::{CLOCK, Shared},
@@ -106,7 +105,7 @@ impl DeadlineLayer {
         let name = config.name.take().unwrap_or_else(|| Arc::from("deadline"));
         // No gauge shows it: only deadlines end these calls.
         let telemetry = Arc::new(Telemetry::new(Some(name), false));
-        let endless = Striped::new(|_| Shared::new(Settings::Fixed(Duration::MAX), telemetry));
+        let endless = Striped::new(|_| Shared::only_deadlines(telemetry));
         Ok(Self { config, endless })
     }
 

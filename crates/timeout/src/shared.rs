@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     estimator: Estimator,
     /// Limits that are kept by key share it.
     pub(crate) telemetry: Arc<Telemetry>,
+    /// Whether a failure at the deadline is judged as a cut.
+    judges: bool,
 }
 
 #[derive(Debug)]
@@ -41,7 +43,14 @@ enum Estimator {
 
 impl Shared {
     pub(crate) fn new(settings: Settings, telemetry: Arc<Telemetry>) -> Self {
-        Self { estimator: Estimator::new(settings), telemetry }
+        Self { estimator: Estimator::new(settings), telemetry, judges: true }
+    }
+
+    /// No limit at all: deadlines are kept, and every other end of a call is left as it is.
+    #[cfg(feature = "http")]
+    pub(crate) fn only_deadlines(telemetry: Arc<Telemetry>) -> Self {
+        let estimator = Estimator::Fixed(Duration::MAX);
+        Self { estimator, telemetry, judges: false }
     }
 
     /// The limit of a call that begins to wait now.
@@ -56,6 +65,11 @@ impl Shared {
     /// Whether only a deadline ends a call.
     pub(crate) const fn is_endless(&self) -> bool {
         matches!(self.estimator, Estimator::Fixed(Duration::MAX))
+    }
+
+    /// Whether a failure at the deadline is judged as a cut. Not where no classifier is asked.
+    pub(crate) const fn judges(&self) -> bool {
+        self.judges
     }
 
     /// Shows the limit. Only calls do: a look at it, at start-up say, would come before the

@@ -4,11 +4,12 @@
 //! The rule itself is simulated in more cells in the timeout's own tests.
 
 use std::{
+    convert::Infallible,
     future::pending,
     io,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -31,6 +32,11 @@ use steadfast::{
 };
 use steadfast_testkit::Traffic;
 use tokio::time::{Instant, sleep, sleep_until};
+use tonic::{
+    Status,
+    service::Routes,
+    transport::{Channel, Server, server::TcpIncoming},
+};
 use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
 use crate::support::serve;
@@ -133,7 +139,9 @@ async fn impatient_callers_leave_the_circuit_of_a_healthy_service_closed() {
 async fn a_dead_service_is_found_by_callers_with_deadlines() {
     let dead_from = 30 * SECOND;
     let dead = Cell { share: 1.0, dead_from, ..CELL };
-    let cells: [(&str, Cell, f64); 4] = [
+    let cells: [(&str, Cell, f64); 6] = [
+        ("half at the median", Cell { share: 0.5, ..dead }, 0.8),
+        ("half at the median, 10/s", Cell { share: 0.5, per_second: 10.0, ..dead }, 3.0),
         ("above the quantile", Cell { deadline: |_| 45 * MS, ..dead }, 0.6),
         ("at the median", dead, 2.0),
         ("at the median, 10/s", Cell { per_second: 10.0, ..dead }, 15.0),
@@ -146,6 +154,26 @@ async fn a_dead_service_is_found_by_callers_with_deadlines() {
         }
         let mean = found.iter().sum::<f64>() / 5.0;
         assert!(mean <= bar, "{name}: found after {mean:.2} s of at most {bar}: {found:.2?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_total_below_a_fixed_limit_never_opens_the_circuit() {
+    let adaptive = || TimeoutLayer::adaptive(10 * MS, 5 * SECOND).unwrap();
+    let fixed = |limit| TimeoutLayer::fixed(limit).unwrap();
+    for (timeout, opens) in [(fixed(5 * SECOND), false), (fixed(SECOND), true), (adaptive(), true)]
+    {
+        let circuit = Circuit::new(CircuitConfig::new()).unwrap();
+        let service = ServiceBuilder::new()
+            .layer(DeadlineLayer::new(DeadlineConfig::new().total(2 * SECOND)).unwrap())
+            .layer(BreakerLayer::new(circuit.clone()).http())
+            .layer(timeout.http())
+            .service_fn(|_: Request<()>| pending::<Result<Response<()>, BoxError>>());
+        for _ in 0..100 {
+            tokio::spawn(service.clone().oneshot(Request::new(())));
+            sleep(100 * MS).await;
+        }
+        assert_eq!(circuit.snapshot().transitions > 0, opens, "{:?}", circuit.snapshot());
     }
 }
 
@@ -230,14 +258,14 @@ fn roomy() -> TimeoutLayer {
     TimeoutLayer::new(TimeLimit::new(config).unwrap())
 }
 
-/// A server with the layers of the README, whose handler takes 20 ms.
-async fn server(circuit: &Circuit) -> std::net::SocketAddr {
+/// A server with the layers of the README, whose handler takes `latency`.
+async fn server(circuit: &Circuit, latency: Duration) -> std::net::SocketAddr {
     let stack = ServiceBuilder::new()
         .layer(DeadlineLayer::new(DeadlineConfig::new().headers()).unwrap())
         .layer(BreakerLayer::new(circuit.clone()).http())
         .layer(roomy().http());
-    let handler = || async {
-        sleep(MEDIAN).await;
+    let handler = move || async move {
+        sleep(latency).await;
         "answer"
     };
     serve(Router::new().route("/", get(handler)).layer(respond(stack))).await
@@ -246,27 +274,33 @@ async fn server(circuit: &Circuit) -> std::net::SocketAddr {
 #[tokio::test]
 async fn one_client_with_a_deadline_of_a_millisecond_gets_its_504_and_all_others_their_answer() {
     let circuit = Circuit::new(CircuitConfig::new()).unwrap();
-    let (url, client) = (format!("http://{}/", server(&circuit).await), reqwest::Client::new());
-    let calls = (0..600).map(|n| {
-        let (url, client) = (url.clone(), client.clone());
+    // Long enough that a busy machine polls the deadline's timer before the answer is there.
+    let address = server(&circuit, 5 * MEDIAN).await;
+    let (url, client) = (format!("http://{address}/"), reqwest::Client::new());
+    let call = move |left: &'static str| {
+        let request = client.get(&url).header(REQUEST_TIMEOUT_MS, left);
+        async move { request.send().await.unwrap().status() }
+    };
+    let done = Arc::new(AtomicBool::new(false));
+    let others = (0..16).map(|_| {
+        let (call, done) = (call.clone(), Arc::clone(&done));
         tokio::spawn(async move {
-            sleep(MS * 2 * n).await;
-            let request = client.get(url);
-            let hasty = n % 2 == 0;
-            let left = if hasty { "1" } else { "5000" };
-            let response = request.header(REQUEST_TIMEOUT_MS, left).send().await.unwrap();
-            (hasty, response.status())
+            while !done.load(Ordering::Relaxed) {
+                assert_eq!(call("5000").await, StatusCode::OK);
+            }
         })
     });
+    let others: Vec<_> = others.collect();
     let mut late = 0;
-    for (n, call) in calls.collect::<Vec<_>>().into_iter().enumerate() {
-        match call.await.unwrap() {
-            // Unless the machine stood still until the answer was there too.
-            (true, status) => late += u32::from(status == StatusCode::GATEWAY_TIMEOUT),
-            (false, status) => assert_eq!(status, StatusCode::OK, "call {n}"),
-        }
+    for _ in 0..200 {
+        // Unless the machine stood still until the answer was there too.
+        late += u32::from(call("1").await == StatusCode::GATEWAY_TIMEOUT);
     }
-    assert!(late >= 150, "{late} of 300");
+    done.store(true, Ordering::Relaxed);
+    for other in others {
+        other.await.unwrap();
+    }
+    assert!(late >= 100, "{late} of 200");
     assert_eq!(circuit.snapshot().transitions, 0);
 }
 
@@ -300,7 +334,7 @@ fn way(
 #[tokio::test]
 async fn a_slow_a_does_not_open_the_circuit_of_a_healthy_b() {
     let (at_b, of_b) = [(); 2].map(|()| Circuit::new(CircuitConfig::new()).unwrap()).into();
-    let url = format!("http://{}/", server(&at_b).await);
+    let url = format!("http://{}/", server(&at_b, MEDIAN).await);
     let own_504 = Arc::new(AtomicU32::new(0));
     let (service, mut traffic) = (way(&of_b, &own_504), Traffic::seeded(1));
     let mut calls = Vec::new();
@@ -323,6 +357,54 @@ async fn a_slow_a_does_not_open_the_circuit_of_a_healthy_b() {
     }
     let (a, b, own_504) = (of_b.snapshot(), at_b.snapshot(), own_504.load(Ordering::Relaxed));
     assert_eq!((a.transitions, b.transitions), (0, 0), "{own_504} times B was first: {a:?}");
+}
+
+/// A gRPC server of tonic. It keeps the deadline that a call tells it.
+async fn grpc_server(latency: Duration) -> Channel {
+    let handler = service_fn(move |_: Request<axum::body::Body>| async move {
+        sleep(latency).await;
+        Ok::<_, Infallible>(Status::ok("").into_http::<axum::body::Body>())
+    });
+    let routes = Routes::from(Router::new().fallback_service(handler));
+    let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = incoming.local_addr().unwrap();
+    tokio::spawn(Server::builder().add_routes(routes).serve_with_incoming(incoming));
+    Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy()
+}
+
+#[tokio::test]
+async fn over_grpc_no_timer_of_tonic_counts_against_a_healthy_service() {
+    // Channel and server of tonic each have a timer of their own, and either may be the first.
+    let channel = grpc_server(5 * MEDIAN).await;
+    let limits = [5 * SECOND, Duration::MAX].map(|limit| TimeoutLayer::fixed(limit).unwrap());
+    for timeout in limits.into_iter().chain([roomy()]) {
+        let circuit = Circuit::new(CircuitConfig::new()).unwrap();
+        let service = ServiceBuilder::new()
+            .layer(BreakerLayer::new(circuit.clone()).grpc())
+            .layer(timeout.clone().grpc())
+            .layer(PropagateDeadlineLayer::new().grpc_timeout())
+            .map_err(BoxError::from)
+            .service(channel.clone());
+        let (mut traffic, mut calls) = (Traffic::seeded(1), Vec::new());
+        for n in 0..200 {
+            let left = if n % 10 == 0 { 5 * SECOND } else { (75 * MS).mul_f64(traffic.uniform()) };
+            let deadline = Deadline::after(Instant::now().into_std(), left);
+            let body = tonic::body::Body::empty();
+            let request = Request::post("/shop/Order").extension(deadline).body(body).unwrap();
+            calls.push(tokio::spawn(service.clone().oneshot(request)));
+            sleep(2 * MS).await;
+        }
+        let mut cut = 0;
+        for call in calls {
+            if let Err(error) = call.await.unwrap() {
+                let grounds = cause::<Grounds>(&*error);
+                let kind = grounds.unwrap_or_else(|| panic!("{timeout:?}: {error:?}")).kind;
+                cut += u32::from(kind == RefusalKind::DeadlineExceeded);
+            }
+        }
+        assert!(cut >= 100, "{timeout:?}: {cut} of 180");
+        assert_eq!(circuit.snapshot().transitions, 0, "{timeout:?}: {:?}", circuit.snapshot());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -107,6 +107,17 @@ async fn a_deadline_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_error_that_comes_with_the_deadline_passes_the_layer_that_judges_none() {
+    let service = deadlines(DeadlineConfig::new().total(300 * MS)).layer(service_fn(
+        |_: Request<()>| async {
+            tokio::time::sleep(300 * MS).await;
+            Err::<(), BoxError>("of the service".into())
+        },
+    ));
+    assert_eq!(service.oneshot(request(&[])).await.unwrap_err().to_string(), "of the service");
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_any_deadline_a_request_may_take_as_long_as_it_likes() {
     let service =
         deadlines(DeadlineConfig::new().headers()).layer(service_fn(|_: Request<()>| async {
