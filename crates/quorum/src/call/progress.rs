@@ -15,8 +15,8 @@ pub(crate) struct Progress<const WORDS: usize> {
     /// Of the nodes that answered: those that may have executed the request.
     executed: Nodes<WORDS>,
     /// Of the nodes that said no: those whose no was the caller's fault, those that may say yes to
-    /// the same request later, those that had too much to do, and those of whom their no says
-    /// nothing.
+    /// the same request later, those that had too much to do, and those whose no says nothing of
+    /// them.
     permanent: Nodes<WORDS>,
     repeatable: Nodes<WORDS>,
     throttled: Nodes<WORDS>,
