@@ -68,6 +68,11 @@ impl Grounds {
     pub const fn with_retry_after(self, retry_after: Option<Duration>) -> Self {
         Self { retry_after, ..self }
     }
+
+    /// Whether the time of the caller was over: the one fact that passes a seal.
+    pub(crate) fn is_callers_deadline(&self) -> bool {
+        self.kind == RefusalKind::DeadlineExceeded
+    }
 }
 
 impl fmt::Display for Grounds {
@@ -94,8 +99,24 @@ impl Error for Grounds {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// A refusal on any grounds.
+    #[cfg(feature = "http")]
+    #[derive(Clone, Copy, Debug, thiserror::Error)]
+    #[error("refused")]
+    pub(crate) struct Refused {
+        #[source]
+        pub(crate) grounds: Grounds,
+    }
+
+    #[cfg(feature = "http")]
+    impl Refusal for Refused {
+        fn grounds(&self) -> Grounds {
+            self.grounds
+        }
+    }
 
     #[test]
     fn grounds_read_as_a_sentence() {

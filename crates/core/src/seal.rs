@@ -152,10 +152,11 @@ impl Sealed {
 impl Refusal for Sealed {
     fn grounds(&self) -> Grounds {
         let source: &(dyn StdError + 'static) = &*self.source;
-        let is_callers = |grounds: &Grounds| grounds.kind == RefusalKind::DeadlineExceeded;
-        Grounds::maybe_executed(match cause::<Grounds>(source) {
-            Some(grounds) if is_callers(grounds) => RefusalKind::DeadlineExceeded,
-            _ => RefusalKind::Unavailable,
+        let is_callers = cause::<Grounds>(source).is_some_and(Grounds::is_callers_deadline);
+        Grounds::maybe_executed(if is_callers {
+            RefusalKind::DeadlineExceeded
+        } else {
+            RefusalKind::Unavailable
         })
     }
 }

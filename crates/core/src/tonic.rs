@@ -176,7 +176,7 @@ mod tests {
     use std::io;
 
     use super::*;
-    use crate::{DefaultClassifier, RefusalKind, Sealed};
+    use crate::{DefaultClassifier, RefusalKind, Sealed, refusal::tests::Refused};
 
     const CODES: [(Code, Verdict); 8] = [
         (Code::Ok, Verdict::Success),
@@ -301,19 +301,6 @@ mod tests {
 
     #[test]
     fn a_refusal_over_the_wire_is_judged_as_it_is_in_the_process() {
-        #[derive(Clone, Copy, Debug, thiserror::Error)]
-        #[error("refused")]
-        struct Refused {
-            #[source]
-            grounds: Grounds,
-        }
-
-        impl Refusal for Refused {
-            fn grounds(&self) -> Grounds {
-                self.grounds
-            }
-        }
-
         let verdict = |kind, retry_after| {
             let grounds = Grounds::maybe_executed(kind).with_retry_after(retry_after);
             let response: Response<()> = GrpcStatus.render(&Refused { grounds });

@@ -4,8 +4,7 @@ use http::{Response, StatusCode};
 
 use super::parse_retry_after;
 use crate::{
-    Classify, Executed, Failure, Grounds, Refusal, RefusalKind, SystemWallClock, Verdict,
-    WallClock,
+    Classify, Executed, Failure, Grounds, Refusal, SystemWallClock, Verdict, WallClock,
     classify::{judge_error, sent_by_peer},
 };
 
@@ -24,7 +23,8 @@ use crate::{
 ///
 /// "Not executed" is taken back where the response comes from a sealed handler of this process, or
 /// from a refusal that may have come after the call. A response that a layer of this process made
-/// when the caller's own deadline was over ([`RefusalKind::DeadlineExceeded`]) is ignored.
+/// when the caller's own deadline was over
+/// ([`DeadlineExceeded`](crate::RefusalKind::DeadlineExceeded)) is ignored.
 ///
 /// A response is judged by its head. Where failures may come later, in the body or the trailers,
 /// put [`CollectLayer`](super::CollectLayer) inside the layers that judge: then a body that broke
@@ -59,8 +59,7 @@ pub(crate) fn is_refusal<B>(response: &Response<B>) -> bool {
 
 /// Whether a layer of this process made the response when the caller's own deadline was over.
 pub(crate) fn is_callers_deadline<B>(response: &Response<B>) -> bool {
-    let grounds = response.extensions().get::<Grounds>();
-    grounds.is_some_and(|grounds| grounds.kind == RefusalKind::DeadlineExceeded)
+    response.extensions().get().is_some_and(Grounds::is_callers_deadline)
 }
 
 /// What a status that promises "not executed" is worth. The response's extensions can take that
@@ -116,6 +115,7 @@ mod tests {
     use http::header::RETRY_AFTER;
 
     use super::*;
+    use crate::RefusalKind;
 
     fn judge(status: u16, retry_after: Option<&str>) -> Verdict {
         let mut response = Response::builder().status(status);

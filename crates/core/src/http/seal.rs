@@ -136,7 +136,7 @@ fn seal<B>(response: &mut Response<B>) {
     if is_failure {
         extensions.insert(Executed::Maybe);
     }
-    if grounds.is_some_and(|grounds| grounds.kind == RefusalKind::DeadlineExceeded) {
+    if grounds.as_ref().is_some_and(Grounds::is_callers_deadline) {
         extensions.insert(Grounds::maybe_executed(RefusalKind::DeadlineExceeded));
     }
 }
@@ -152,22 +152,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        Classify, Error, Pushback, Refusal, Verdict,
+        Classify, Error, Pushback, Verdict,
         http::{HttpClassifier, respond},
+        refusal::tests::Refused,
     };
-
-    #[derive(Clone, Copy, Debug, thiserror::Error)]
-    #[error("refused")]
-    struct Refused {
-        #[source]
-        grounds: Grounds,
-    }
-
-    impl Refusal for Refused {
-        fn grounds(&self) -> Grounds {
-            self.grounds
-        }
-    }
 
     type Answer = Response<Full<Bytes>>;
 

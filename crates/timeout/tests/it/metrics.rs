@@ -10,6 +10,10 @@ use tower::{BoxError, Layer, ServiceExt, service_fn};
 
 use crate::{MS, never, ok};
 
+fn paused() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap()
+}
+
 fn line(text: &str, start: &str) -> String {
     text.lines().find(|line| line.starts_with(start)).unwrap_or_default().to_owned()
 }
@@ -19,11 +23,7 @@ fn each_call_is_counted_once_and_the_gauge_returns_to_zero() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
     metrics::with_local_recorder(&recorder, || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-            .unwrap();
+        let runtime = paused();
         runtime.block_on(async {
             let limit = TimeLimit::new(LimitConfig::fixed(100 * MS).named("upstream")).unwrap();
             limit.run(ok(async {})).await.unwrap();
@@ -70,11 +70,7 @@ fn recorded(test: impl AsyncFnOnce(&dyn Fn(&str) -> Option<String>)) {
         let start = format!("steadfast_timeout_limit_seconds{{timeout=\"{name}\"}} ");
         handle.render().lines().find_map(|line| line.strip_prefix(&start).map(str::to_owned))
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
+    let runtime = paused();
     metrics::with_local_recorder(&recorder, || runtime.block_on(test(&gauge)));
 }
 
@@ -89,11 +85,7 @@ async fn wait(limit: &TimeLimit) {
 #[test]
 fn explorations_are_counted_by_how_they_end() {
     let recorder = PrometheusBuilder::new().build_recorder();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
+    let runtime = paused();
     metrics::with_local_recorder(&recorder, || {
         runtime.block_on(async {
             let limit = TimeLimit::new(crate::quantile().named("explored")).unwrap();
@@ -179,11 +171,7 @@ fn a_limit_without_end_has_no_gauge_with_a_deadline_or_without() {
 #[test]
 fn limits_by_key_count_under_one_name_and_have_no_gauge() {
     let recorder = PrometheusBuilder::new().build_recorder();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
+    let runtime = paused();
     metrics::with_local_recorder(&recorder, || {
         let capacity = std::num::NonZeroUsize::new(10).unwrap();
         let config = LimitConfig::fixed(100 * MS).named("by key");
@@ -239,11 +227,7 @@ fn a_layer_is_named_by_its_limit_and_one_without_a_name_keeps_the_default() {
 #[test]
 fn a_call_whose_classifier_panics_is_counted_once() {
     let recorder = PrometheusBuilder::new().build_recorder();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
+    let runtime = paused();
     metrics::with_local_recorder(&recorder, || {
         runtime.block_on(async {
             let judge = |_: Result<&(), &Elapsed>| -> Verdict { panic!("on purpose") };
