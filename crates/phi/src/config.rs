@@ -1,0 +1,148 @@
+//! How a detector is made.
+
+use std::{
+    num::{NonZeroU32, NonZeroUsize},
+    sync::Arc,
+    time::Duration,
+};
+
+use steadfast_core::ConfigError;
+
+use crate::{MarginConfig, MarginDetector, PhiAccrual, PhiConfig, estimator::Estimator};
+
+/// How the suspicion of each peer is calculated.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Method {
+    /// φ of a distribution.
+    Phi(PhiConfig),
+    /// A margin beyond the expected arrival; φ is then in multiples of the margin, and the
+    /// threshold is 1.
+    Margin(MarginConfig),
+}
+
+/// How peers are watched: plain data, checked by [`Detector::new`](crate::Detector::new) and
+/// [`Peer::new`](crate::Peer::new).
+#[derive(Clone, Debug)]
+#[must_use = "a configuration does nothing until a detector is made of it"]
+pub struct DetectorConfig {
+    method: Method,
+    suspect: f64,
+    trust_after: NonZeroU32,
+    capacity: NonZeroUsize,
+    local_pause: Duration,
+    name: Option<Arc<str>>,
+}
+
+/// A configuration that was checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) method: Method,
+    /// The suspicion at which a peer is suspected.
+    pub(crate) suspect: f64,
+    /// The suspicion at which a peer is convicted.
+    pub(crate) convict: f64,
+    #[expect(dead_code, reason = "the state machine comes with the hub")]
+    pub(crate) trust_after: NonZeroU32,
+    pub(crate) capacity: NonZeroUsize,
+    #[expect(dead_code, reason = "the guard comes with the hub")]
+    pub(crate) local_pause: Duration,
+    pub(crate) name: Arc<str>,
+}
+
+impl DetectorConfig {
+    /// Suspected at half the threshold, trusted again after two heartbeats, at most 10,000 peers,
+    /// and a local pause from 100 ms on.
+    pub fn new(method: impl Into<Method>) -> Self {
+        Self {
+            method: method.into(),
+            suspect: 0.5,
+            trust_after: NonZeroU32::new(2).expect("two"),
+            capacity: NonZeroUsize::new(10_000).expect("ten thousand"),
+            local_pause: Duration::from_millis(100),
+            name: None,
+        }
+    }
+
+    /// The share of the threshold at which a peer is suspected: above 0, at most 1.
+    pub const fn suspect(mut self, share: f64) -> Self {
+        self.suspect = share;
+        self
+    }
+
+    /// How many heartbeats in a row, each on time, make a convicted peer trusted again.
+    pub const fn trust_after(mut self, heartbeats: NonZeroU32) -> Self {
+        self.trust_after = heartbeats;
+        self
+    }
+
+    /// How many peers there may be.
+    pub const fn capacity(mut self, peers: NonZeroUsize) -> Self {
+        self.capacity = peers;
+        self
+    }
+
+    /// How late the detector's own timer must be for this process to have stood still.
+    pub const fn local_pause(mut self, lateness: Duration) -> Self {
+        self.local_pause = lateness;
+        self
+    }
+
+    /// The name that labels metrics and events.
+    pub fn named(self, name: impl Into<Arc<str>>) -> Self {
+        Self { name: Some(name.into()), ..self }
+    }
+
+    pub(crate) fn check(self) -> Result<Settings, ConfigError> {
+        let convict = match &self.method {
+            Method::Phi(config) => config.check().map(|()| config.threshold)?,
+            Method::Margin(config) => config.check().map(|()| 1.0)?,
+        };
+        ConfigError::require(
+            self.suspect > 0.0 && self.suspect <= 1.0,
+            "suspect",
+            self.suspect,
+            "above 0 and at most 1",
+        )?;
+        Ok(Settings {
+            method: self.method,
+            suspect: convict * self.suspect,
+            convict,
+            trust_after: self.trust_after,
+            capacity: self.capacity,
+            local_pause: self.local_pause,
+            name: self.name.unwrap_or_else(|| "default".into()),
+        })
+    }
+}
+
+impl Default for DetectorConfig {
+    fn default() -> Self {
+        Self::new(PhiConfig::new())
+    }
+}
+
+impl From<PhiConfig> for Method {
+    fn from(config: PhiConfig) -> Self {
+        Self::Phi(config)
+    }
+}
+
+impl From<MarginConfig> for Method {
+    fn from(config: MarginConfig) -> Self {
+        Self::Margin(config)
+    }
+}
+
+impl Settings {
+    pub(crate) fn estimator(&self) -> Estimator {
+        match self.method {
+            Method::Phi(config) => {
+                Estimator::Phi(PhiAccrual::new(config).expect("the configuration was checked"))
+            }
+            Method::Margin(config) => {
+                Estimator::Margin(MarginDetector::new(config).expect("it was checked"))
+            }
+        }
+    }
+}

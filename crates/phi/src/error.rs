@@ -1,0 +1,41 @@
+//! What is refused.
+
+use std::time::Duration;
+
+use steadfast_core::{Grounds, Refusal, RefusalKind};
+
+/// The peer is taken for dead: the request was refused and never reached it.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error("peer suspected, phi {phi:.1}")]
+#[non_exhaustive]
+pub struct Suspected {
+    /// The suspicion when the request came.
+    pub phi: f64,
+    /// The facts of this refusal as plain data.
+    #[source]
+    pub grounds: Grounds,
+}
+
+impl Suspected {
+    /// A refusal at `phi`, with the time after which it makes sense to come back.
+    #[must_use]
+    pub const fn new(phi: f64, retry_after: Option<Duration>) -> Self {
+        let grounds = Grounds::not_executed(RefusalKind::Unavailable);
+        Self { phi, grounds: grounds.with_retry_after(retry_after) }
+    }
+}
+
+impl Refusal for Suspected {
+    fn grounds(&self) -> Grounds {
+        self.grounds
+    }
+}
+
+/// The detector watches as many peers as it may: the peer was not added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the detector is full: {capacity} peers")]
+#[non_exhaustive]
+pub struct DetectorFull {
+    /// How many peers it may watch.
+    pub capacity: usize,
+}

@@ -1,0 +1,50 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod accrual;
+mod calibration;
+mod curve;
+mod distribution;
+mod estimator;
+mod heard;
+mod heartbeat;
+mod margin;
+mod phi_config;
+mod status;
+mod suspicions;
+
+#[cfg(feature = "tokio")]
+mod config;
+#[cfg(feature = "tokio")]
+mod detector;
+#[cfg(feature = "tokio")]
+mod error;
+#[cfg(feature = "tokio")]
+mod hub;
+#[cfg(feature = "tokio")]
+mod peer;
+#[cfg(feature = "tokio")]
+mod snapshot;
+#[cfg(feature = "tokio")]
+mod transitions;
+
+pub use crate::{
+    accrual::PhiAccrual,
+    calibration::{Calibration, MistakeRate},
+    distribution::Distribution,
+    heard::Heard,
+    heartbeat::Heartbeat,
+    margin::{Margin, MarginConfig, MarginDetector},
+    phi_config::{Outliers, PhiConfig},
+    status::Status,
+    suspicions::Suspicions,
+};
+#[cfg(feature = "tokio")]
+pub use crate::{
+    config::{DetectorConfig, Method},
+    detector::Detector,
+    error::{DetectorFull, Suspected},
+    peer::Peer,
+    snapshot::{DetectorSnapshot, PeerSnapshot},
+    transitions::{Transition, Transitions},
+};
