@@ -23,8 +23,11 @@ pub(crate) struct Step {
 /// The gateway, the longest, takes a minute and a half.
 const EXAMPLE_LIMIT: Duration = Duration::from_secs(300);
 
-/// The crate that needs no runtime, and its features that do.
-const CLOCK: (&str, [&str; 2]) = ("steadfast-clock", ["tokio", "tonic"]);
+/// The crates that need no runtime, and their features that do.
+const WITHOUT_RUNTIME: [(&str, &[&str]); 2] = [
+    ("steadfast-clock", &["tokio", "tonic"]),
+    ("steadfast-phi", &["tokio", "keyed", "http", "tonic", "load", "metrics", "tracing"]),
+];
 
 /// All tests.
 pub(crate) fn test() -> Vec<Step> {
@@ -51,7 +54,7 @@ pub(crate) fn ci() -> Vec<Step> {
         },
         Step {
             name: "tokio",
-            what: "the clocks bring no tokio but with the features that say so",
+            what: "clocks and detectors bring no tokio but with the features that say so",
             run: tokio,
         },
         Step { name: "deny", what: "bans, licences, sources, duplicate versions", run: deny },
@@ -97,26 +100,29 @@ fn deny(workspace: &Workspace) -> Result<(), Failure> {
         .run()
 }
 
-/// Features add up, so one look at all that should be free of it is enough.
 fn tokio(workspace: &Workspace) -> Result<(), Failure> {
-    let (clock, on_tokio) = CLOCK;
+    WITHOUT_RUNTIME.iter().try_for_each(|(package, on_tokio)| without(workspace, package, on_tokio))
+}
+
+/// Features add up, so one look at all that should be free of it is enough.
+fn without(workspace: &Workspace, package: &str, on_tokio: &[&str]) -> Result<(), Failure> {
     let free: Vec<String> = workspace
-        .features(clock)
+        .features(package)
         .into_iter()
         .filter(|feature| !on_tokio.contains(&feature.as_str()))
         .collect();
-    if depends_on_tokio(workspace, &free)? {
+    if depends_on_tokio(workspace, package, &free)? {
         return Err(format!(
-            "{clock} depends on tokio, by one of its features {}",
+            "{package} depends on tokio, by itself or one of its features {}",
             free.join(", ")
         )
         .into());
     }
     // What finds nothing may be looking in the wrong place.
     for feature in on_tokio {
-        if !depends_on_tokio(workspace, &[feature.to_owned()])? {
+        if !depends_on_tokio(workspace, package, &[(*feature).to_owned()])? {
             return Err(format!(
-                "{clock} does not depend on tokio by its feature {feature}: say so"
+                "{package} does not depend on tokio by its feature {feature}: say so"
             )
             .into());
         }
@@ -124,8 +130,12 @@ fn tokio(workspace: &Workspace) -> Result<(), Failure> {
     Ok(())
 }
 
-fn depends_on_tokio(workspace: &Workspace, features: &[String]) -> Result<bool, Failure> {
-    let tree = workspace.cargo("tree --edges normal --prefix none --package").args([CLOCK.0]);
+fn depends_on_tokio(
+    workspace: &Workspace,
+    package: &str,
+    features: &[String],
+) -> Result<bool, Failure> {
+    let tree = workspace.cargo("tree --edges normal --prefix none --package").args([package]);
     let tree = tree.args(["--features".to_owned(), features.join(",")]).output()?;
     Ok(tree.lines().any(|line| line.starts_with("tokio ")))
 }
