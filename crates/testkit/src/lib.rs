@@ -4,6 +4,8 @@ pub mod contract;
 #[cfg(feature = "process")]
 pub mod process;
 pub mod suspend;
+#[cfg(feature = "traces")]
+pub mod traces;
 
 #[cfg(feature = "events")]
 mod events;
