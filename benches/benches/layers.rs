@@ -16,6 +16,7 @@ fn groups(criterion: &mut Criterion) {
         ("refused", Group::Refused),
         ("clock", Group::Clock),
         ("votes", Group::Votes),
+        ("detector", Group::Detector),
     ];
     for (name, group) in groups {
         single(criterion, name, rows.iter_mut().filter(|row| row.group == group));

@@ -1,6 +1,9 @@
 //! The rows of the layers, and of all tables.
 
-use crate::{clocks::clocks, ours, peers, quorums::quorums, references, row::Row, shapes::shapes};
+use crate::{
+    clocks::clocks, detectors::detectors, ours, peers, quorums::quorums, references, row::Row,
+    shapes::shapes,
+};
 
 /// The rows of the layers, warm: those without a layer, ours, the peers'. Needs
 /// [`enter`](crate::enter).
@@ -15,7 +18,8 @@ pub fn catalogue() -> Vec<Row> {
 /// The rows of all sections, warm. Needs [`enter`](crate::enter).
 #[must_use]
 pub fn all() -> Vec<Row> {
-    catalogue().into_iter().chain(shapes()).chain(clocks()).chain(quorums()).collect()
+    let layers = catalogue().into_iter().chain(shapes());
+    layers.chain(clocks()).chain(quorums()).chain(detectors()).collect()
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What each layer, each clock and each quorum costs: the subjects that the criterion benches and
+//! What each layer, each clock, each quorum and each failure detector costs: the subjects that the criterion benches and
 //! the table measure, and how.
 //!
 //! A subject is a service, ours or a peer's, over the same inner service that is ready at once, or
@@ -8,6 +8,7 @@
 mod catalogue;
 mod chance;
 mod clocks;
+mod detectors;
 mod ours;
 mod peers;
 mod quorums;
@@ -23,6 +24,7 @@ pub use crate::{
     catalogue::{all, catalogue},
     chance::SplitMix64,
     clocks::{READING, clocks},
+    detectors::{CLOCK, INSTANTS, Memory, PEERS, QUESTIONS, detectors, memory},
     quorums::{VOTES, quorums},
     race::{Line, Rendezvous, alone, together},
     row::{BARE, FAILING, Family, Group, Row, Shape},

@@ -6,7 +6,10 @@ mod peers;
 mod rules;
 mod votes;
 
-pub(crate) use self::calls::{NEEDED, five, made, three_of_five};
+pub(crate) use self::{
+    calls::{NEEDED, five, made, three_of_five},
+    votes::Asking,
+};
 use crate::row::Row;
 
 /// The name of the row in which votes are looked at and no rule is asked: what is not a rule's in

@@ -34,6 +34,8 @@ pub enum Group {
     Clock,
     /// There are none: a rule is asked what votes decide.
     Votes,
+    /// There are none: a detector is told of a heartbeat, or asked.
+    Detector,
 }
 
 /// How a program calls a service: what the compiler sees of the calls, and what it does not.

@@ -4,7 +4,7 @@ use std::{collections::HashMap, env, error::Error, process::Command};
 
 use crate::profile::Profile;
 
-/// Of a thousand calls.
+/// Of a thousand calls, or of what was not given back.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Count {
     pub(crate) allocations: u64,
@@ -13,7 +13,16 @@ pub(crate) struct Count {
 
 /// The counts by the id of the row.
 pub(crate) fn counts() -> Result<HashMap<String, Count>, Box<dyn Error>> {
-    let output = command()?.output()?;
+    ask(&[])
+}
+
+/// What there is to weigh, by its name.
+pub(crate) fn memory() -> Result<HashMap<String, Count>, Box<dyn Error>> {
+    ask(&["memory"])
+}
+
+fn ask(words: &[&str]) -> Result<HashMap<String, Count>, Box<dyn Error>> {
+    let output = command()?.args(words).output()?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into());
     }
@@ -35,7 +44,7 @@ fn command() -> Result<Command, Box<dyn Error>> {
         "-p",
         env!("CARGO_PKG_NAME"),
     ]);
-    command.args(["--bin", "allocations"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.args(["--bin", "allocations", "--"]).current_dir(env!("CARGO_MANIFEST_DIR"));
     Ok(command)
 }
 

@@ -1,11 +1,13 @@
 //! `cargo run --profile bench -p steadfast-benches --bin table [section …]`: what each layer costs
-//! in programs of each shape, and what each timestamp and each quorum costs, beside their peers, in
-//! one run. With `--profile plain` it is built as programs are that set nothing in their profile.
+//! in programs of each shape, and what each timestamp, each quorum and each failure detector costs,
+//! beside their peers, in one run. With `--profile plain` it is built as programs are that set
+//! nothing in their profile.
 //!
 //! It judges the gates and never fails over them: a time is a property of the machine as well.
 
 mod clocks;
 mod counts;
+mod detectors;
 mod gates;
 mod profile;
 mod quorums;
@@ -16,7 +18,7 @@ mod single;
 
 use std::{collections::HashMap, env, error::Error};
 
-use steadfast_benches::{BARE, READING, Row, VOTES, abort_on_panic, catalogue, enter};
+use steadfast_benches::{BARE, CLOCK, READING, Row, VOTES, abort_on_panic, catalogue, enter};
 
 use crate::{counts::Count, report::Entry};
 
@@ -31,7 +33,7 @@ struct Section {
     gates: fn(&[Entry]) -> String,
 }
 
-const SECTIONS: [Section; 4] = [
+const SECTIONS: [Section; 5] = [
     Section {
         name: "layers",
         title: "Layers",
@@ -63,6 +65,14 @@ const SECTIONS: [Section; 4] = [
         unshared: VOTES,
         table: quorums::markdown,
         gates: quorums::gates,
+    },
+    Section {
+        name: "detectors",
+        title: "Failure detectors",
+        rows: steadfast_benches::detectors,
+        unshared: CLOCK,
+        table: detectors::markdown,
+        gates: detectors::gates,
     },
 ];
 

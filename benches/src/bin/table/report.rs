@@ -33,6 +33,14 @@ impl Entry {
             Family::Reference | Family::Peer => self.name.to_owned(),
         }
     }
+
+    /// The same, with its shape if it has one.
+    pub(crate) fn id_title(&self) -> String {
+        match self.shape {
+            Some(shape) => format!("{}: {}", self.title(), shape.name()),
+            None => self.title(),
+        }
+    }
 }
 
 pub(crate) fn table(
@@ -87,7 +95,9 @@ fn line(text: &mut String, entry: &Entry) -> std::fmt::Result {
     write!(text, "| {} |", entry.title())?;
     match entry.group {
         // What has no layer has nothing to add to: its own time.
-        Group::Baseline | Group::Clock | Group::Votes => write!(text, " ({:.1}) | |", entry.total)?,
+        Group::Baseline | Group::Clock | Group::Votes | Group::Detector => {
+            write!(text, " ({:.1}) | |", entry.total)?;
+        }
         Group::Happy | Group::Refused => {
             write!(text, " {:.1} | {:.1} |", entry.added, entry.added_tenth)?;
         }
