@@ -1,21 +1,78 @@
 //! φ of one peer.
 
-use std::time::{Duration, Instant};
+mod history;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use steadfast_core::ConfigError;
 
+use self::history::History;
 use crate::{
-    PhiConfig,
+    Distribution, Heard, Heartbeat, Outliers, PhiConfig, Prior,
     curve::{Curve, Shape},
+    estimator::Circumstances,
+    window::Moments,
 };
 
-/// A φ-accrual detector of one peer. It reads no clock.
+/// Below this φ no interval is clamped; see [`Outliers::ClampConvicted`].
+const LEAST_CLAMP: f64 = 3.0;
+
+/// The least scale of a curve: the mean of heartbeats that all came at one instant is zero.
+const LEAST_SCALE: f64 = 1e-6;
+
+/// A φ-accrual detector of one peer: how unlikely the present silence is, judged by the intervals
+/// between the heartbeats so far. It reads no clock.
+///
+/// A heartbeat and a query take constant time. It takes about 130 bytes, and four for each sample
+/// of its window; clones of one detector share their configuration.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use steadfast_phi::{PhiAccrual, PhiConfig};
+///
+/// let mut peer = PhiAccrual::new(PhiConfig::cassandra()).unwrap();
+/// let start = Instant::now();
+/// for second in 0..100 {
+///     peer.heartbeat(start + Duration::from_secs(second));
+/// }
+/// let last = start + Duration::from_secs(99);
+/// assert!(peer.phi(last + Duration::from_secs(1)) < 0.5);
+/// // φ = 8 is 18.4 mean intervals; the first of them was taken to be two seconds.
+/// let dead = peer.suspect_at(8.0).unwrap();
+/// assert_eq!((dead - last).as_millis(), 18_604);
+/// assert!(peer.phi(dead + Duration::from_millis(1)) >= 8.0);
+/// ```
 #[derive(Clone, Debug)]
 pub struct PhiAccrual {
-    config: PhiConfig,
+    settings: Arc<Settings>,
+    history: History,
+    /// Of the history, and of the prior while that counts.
+    moments: Moments,
+    /// The latest instant that a heartbeat arrived at.
     last: Option<Instant>,
-    intervals: f64,
-    samples: f64,
+    incarnation: u64,
+    /// The highest number heard from this incarnation.
+    highest: Option<u64>,
+}
+
+/// A configuration that was checked, in the units that are calculated with.
+#[derive(Debug)]
+struct Settings {
+    shape: Shape,
+    exponential: bool,
+    pause: f64,
+    minimum_deviation: f64,
+    first_interval: f64,
+    /// The prior counts while there are fewer samples.
+    until: u32,
+    /// How many scales above the location the threshold is.
+    convicted: f64,
+    /// The same of the silence at which [`Outliers::ClampConvicted`] clamps.
+    clamped: f64,
+    outliers: Outliers,
 }
 
 impl PhiAccrual {
@@ -25,47 +82,208 @@ impl PhiAccrual {
     /// When a number is outside the range its setter names.
     pub fn new(config: PhiConfig) -> Result<Self, ConfigError> {
         config.check()?;
-        Ok(Self { config, last: None, intervals: 0.0, samples: 0.0 })
+        let mut detector = Self {
+            settings: Arc::new(Settings::new(&config)),
+            history: History::new(&config),
+            moments: Moments::default(),
+            last: None,
+            incarnation: 0,
+            highest: None,
+        };
+        detector.moments = detector.settings.moments(&detector.history);
+        Ok(detector)
     }
 
-    /// A heartbeat arrived `now`.
-    pub fn heartbeat(&mut self, now: Instant) {
-        self.hear(now, true);
+    /// A heartbeat without a number arrived `now`.
+    ///
+    /// One that is told of after a later one (two threads took their instants in one order and came
+    /// in the other; a clock went back) counts as an interval of zero, and the silence goes on from
+    /// the later instant. So the intervals still add up to the time that passed.
+    pub fn heartbeat(&mut self, now: Instant) -> Heard {
+        self.heartbeat_with(Heartbeat::new().incarnation(self.incarnation), now)
     }
 
-    /// A heartbeat arrived; whether the time since the last one is a sample.
-    pub(crate) fn hear(&mut self, now: Instant, is_sample: bool) {
-        if let Some(last) = self.last
-            && is_sample
-        {
-            self.intervals += now.saturating_duration_since(last).as_secs_f64();
-            self.samples += 1.0;
+    /// A heartbeat arrived `now` that says more of itself.
+    ///
+    /// One of an earlier incarnation, or with a number not above the highest of its incarnation, is
+    /// [`Stale`](Heard::Stale) and changes nothing: it left its sender before one that was heard
+    /// already. The first of a later incarnation is [`Restarted`](Heard::Restarted): the time that
+    /// its sender was gone is no sample, and what was learnt stays. A gap in the numbers is no
+    /// matter: what counts is how long the peer is silent.
+    pub fn heartbeat_with(&mut self, heartbeat: Heartbeat, now: Instant) -> Heard {
+        let silence = self.silence(now).as_secs_f64();
+        let convicted = silence >= self.beyond(self.settings.convicted);
+        self.hear(heartbeat, now, Circumstances { convicted, paused: false })
+    }
+
+    /// The same, with what the observer knows: whether it had convicted the peer, and whether the
+    /// interval is its own pause, which is no sample.
+    pub(crate) fn hear(
+        &mut self,
+        heartbeat: Heartbeat,
+        now: Instant,
+        circumstances: Circumstances,
+    ) -> Heard {
+        let Some(last) = self.last else {
+            self.incarnation = heartbeat.run();
+            self.highest = heartbeat.number();
+            self.last = Some(now);
+            return Heard::First;
+        };
+        if heartbeat.run() > self.incarnation {
+            self.incarnation = heartbeat.run();
+            self.highest = heartbeat.number();
+            self.last = Some(last.max(now));
+            return Heard::Restarted;
         }
-        self.last = Some(now);
+        let overtaken = |number| self.highest.is_some_and(|highest| number <= highest);
+        if heartbeat.run() < self.incarnation || heartbeat.number().is_some_and(overtaken) {
+            return Heard::Stale;
+        }
+        self.highest = heartbeat.number().or(self.highest);
+        self.last = Some(last.max(now));
+        let interval = now.saturating_duration_since(last);
+        if !circumstances.paused
+            && let Some(sample) = self.sample(interval, circumstances.convicted)
+        {
+            self.history.push(sample);
+            self.moments = self.settings.moments(&self.history);
+        }
+        if circumstances.convicted { Heard::Mistake } else { Heard::OnTime }
     }
 
-    /// The suspicion `now`; 0 before the first heartbeat.
+    /// The suspicion `now`: 0 before the first heartbeat. Never NaN, finite, at most the cap, and
+    /// never less for a later `now`. Before the last heartbeat it is what it was at it.
     #[must_use]
     pub fn phi(&self, now: Instant) -> f64 {
-        let Some(last) = self.last else { return 0.0 };
-        self.curve().phi(now.saturating_duration_since(last).as_secs_f64())
+        if self.last.is_none() {
+            return 0.0;
+        }
+        self.curve().phi(self.silence(now).as_secs_f64())
     }
 
-    /// When φ reaches `threshold` if no heartbeat arrives; `None` before the first one, and for
-    /// thresholds above the cap.
+    /// When φ reaches `threshold` if no heartbeat arrives: the inverse of [`phi`](Self::phi).
+    /// `None` before the first heartbeat, for thresholds above the cap, and for instants that the
+    /// clock cannot tell.
     #[must_use]
     pub fn suspect_at(&self, threshold: f64) -> Option<Instant> {
         let silence = self.curve().silence(threshold)?;
         self.last?.checked_add(Duration::try_from_secs_f64(silence).ok()?)
     }
 
-    pub(crate) fn curve(&self) -> Curve {
-        let mean = if self.samples > 0.0 {
-            self.intervals / self.samples
-        } else {
-            self.config.first_interval.as_secs_f64()
-        };
-        let shape = Shape::Phi { distribution: self.config.distribution, cap: f64::INFINITY };
-        Curve { shape, location: mean.max(1e-6), scale: mean.max(1e-6) }
+    /// When the last heartbeat arrived.
+    #[must_use]
+    pub const fn last(&self) -> Option<Instant> {
+        self.last
     }
+
+    /// How many intervals the history holds, seeds among them: at most as many as the window.
+    #[must_use]
+    pub const fn samples(&self) -> u32 {
+        self.moments.count
+    }
+
+    /// The mean interval, that of the prior included while that counts. The acceptable pause is not
+    /// in it.
+    #[must_use]
+    pub fn mean(&self) -> Duration {
+        Duration::from_secs_f64(self.moments.mean)
+    }
+
+    /// The standard deviation (of the population) that φ is calculated with: at least the minimum.
+    #[must_use]
+    pub fn deviation(&self) -> Duration {
+        Duration::from_secs_f64(self.moments.deviation.max(self.settings.minimum_deviation))
+    }
+
+    /// How suspicion grows with the silence since the last heartbeat.
+    pub(crate) fn curve(&self) -> Curve {
+        let settings = &*self.settings;
+        let Moments { mean, deviation, .. } = self.moments;
+        let (location, scale) = if settings.exponential {
+            (settings.pause, mean.max(LEAST_SCALE))
+        } else {
+            (mean + settings.pause, deviation.max(settings.minimum_deviation))
+        };
+        Curve { shape: settings.shape, location, scale }
+    }
+
+    fn silence(&self, now: Instant) -> Duration {
+        self.last.map_or(Duration::ZERO, |last| now.saturating_duration_since(last))
+    }
+
+    /// Seconds of silence, so many scales above the location.
+    fn beyond(&self, scales: f64) -> f64 {
+        let curve = self.curve();
+        (curve.location + scales * curve.scale).max(0.0)
+    }
+
+    /// What the history is told of an interval, in nanoseconds; `None` if nothing.
+    fn sample(&self, interval: Duration, convicted: bool) -> Option<u64> {
+        let interval = nanos(interval);
+        match self.settings.outliers {
+            Outliers::ClampConvicted if convicted => {
+                let most = self.beyond(self.settings.clamped) * 1e9;
+                Some(interval.min(most as u64))
+            }
+            Outliers::Keep | Outliers::ClampConvicted => Some(interval),
+            Outliers::SkipConvicted => (!convicted).then_some(interval),
+            Outliers::DropAbove(most) => (interval <= nanos(most)).then_some(interval),
+            Outliers::ClampTo(most) => Some(interval.min(nanos(most))),
+        }
+    }
+}
+
+impl Settings {
+    fn new(config: &PhiConfig) -> Self {
+        Self {
+            shape: Shape::Phi { distribution: config.distribution, cap: config.cap },
+            exponential: config.distribution == Distribution::Exponential,
+            pause: config.acceptable_pause.as_secs_f64(),
+            minimum_deviation: config.minimum_deviation.as_secs_f64(),
+            first_interval: config.first_interval.as_secs_f64(),
+            until: match config.prior {
+                Prior::Until(samples) => samples.min(history::limit(config)),
+                Prior::TwoSamples | Prior::OneSample => 0,
+            },
+            convicted: standard(config.distribution, config.threshold),
+            clamped: standard(config.distribution, config.threshold.max(LEAST_CLAMP)),
+            outliers: config.outliers,
+        }
+    }
+
+    /// Mean and deviation of the history, with the prior's two samples beside it while they count.
+    fn moments(&self, history: &History) -> Moments {
+        let own = history.moments();
+        if own.count >= self.until {
+            return own;
+        }
+        // The variance of two groups together is that within them and that between them: a sum
+        // of squares, so no digits are lost.
+        let (count, all) = (f64::from(own.count), f64::from(own.count) + 2.0);
+        let apart = own.mean - self.first_interval;
+        let within = count * own.deviation.powi(2) + 2.0 * (self.first_interval / 4.0).powi(2);
+        let between = 2.0 * count / all * apart.powi(2);
+        Moments {
+            count: own.count,
+            mean: (count * own.mean + 2.0 * self.first_interval) / all,
+            deviation: ((within + between) / all).sqrt(),
+        }
+    }
+}
+
+/// Where φ is reached, in scales above the location.
+fn standard(distribution: Distribution, phi: f64) -> f64 {
+    match distribution {
+        Distribution::Exponential => distribution.elapsed(phi, 1.0, 1.0),
+        Distribution::Normal | Distribution::Logistic => distribution.elapsed(phi, 0.0, 1.0),
+    }
+}
+
+/// An interval in nanoseconds. Those above 71 minutes count as so long anyway.
+fn nanos(interval: Duration) -> u64 {
+    interval
+        .as_secs()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(u64::from(interval.subsec_nanos()))
 }

@@ -2,11 +2,12 @@
 
 use crate::Distribution;
 
-/// How suspicion grows with the silence since the last heartbeat: plain data that a reader can copy.
+/// How suspicion grows with the silence since the last heartbeat: plain data that readers copy.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Curve {
     pub(crate) shape: Shape,
-    /// Seconds of silence where the distribution has its mean, or a margin begins. At least 0.
+    /// Seconds of silence where the distribution has its mean, or where an exponential one or a
+    /// margin begins. At least 0.
     pub(crate) location: f64,
     /// Seconds: the standard deviation, the mean of an exponential distribution, or the margin.
     /// Above 0.
@@ -26,6 +27,10 @@ impl Curve {
     /// The suspicion after so many seconds of silence. Negative ones count as none.
     pub(crate) fn phi(&self, silence: f64) -> f64 {
         match self.shape {
+            Shape::Phi { distribution: Distribution::Exponential, cap } => {
+                let beyond = (silence - self.location).max(0.0);
+                Distribution::Exponential.phi(beyond, self.scale, self.scale).min(cap)
+            }
             Shape::Phi { distribution, cap } => {
                 distribution.phi(silence.max(0.0), self.location, self.scale).min(cap)
             }
@@ -37,6 +42,10 @@ impl Curve {
     pub(crate) fn silence(&self, phi: f64) -> Option<f64> {
         match self.shape {
             Shape::Phi { cap, .. } if phi > cap => None,
+            Shape::Phi { distribution: Distribution::Exponential, .. } => {
+                let beyond = Distribution::Exponential.elapsed(phi, self.scale, self.scale);
+                Some((self.location + beyond).max(0.0))
+            }
             Shape::Phi { distribution, .. } => {
                 Some(distribution.elapsed(phi, self.location, self.scale).max(0.0))
             }

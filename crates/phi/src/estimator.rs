@@ -30,15 +30,7 @@ impl Estimator {
         circumstances: Circumstances,
     ) -> Heard {
         match self {
-            Self::Phi(phi) => {
-                let first = phi.suspect_at(1.0).is_none();
-                phi.hear(at, !circumstances.paused);
-                match (first, circumstances.convicted) {
-                    (true, _) => Heard::First,
-                    (false, true) => Heard::Mistake,
-                    (false, false) => Heard::OnTime,
-                }
-            }
+            Self::Phi(phi) => phi.hear(heartbeat, at, circumstances),
             Self::Margin(margin) => margin.heartbeat(heartbeat, at),
         }
     }

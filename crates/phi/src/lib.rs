@@ -4,6 +4,7 @@
 mod accrual;
 mod calibration;
 mod curve;
+mod decaying;
 mod distribution;
 mod estimator;
 mod heard;
@@ -12,6 +13,7 @@ mod margin;
 mod phi_config;
 mod status;
 mod suspicions;
+mod window;
 
 #[cfg(feature = "tokio")]
 mod config;
@@ -35,7 +37,7 @@ pub use crate::{
     heard::Heard,
     heartbeat::Heartbeat,
     margin::{Margin, MarginConfig, MarginDetector},
-    phi_config::{Outliers, PhiConfig},
+    phi_config::{Outliers, PhiConfig, Prior},
     status::Status,
     suspicions::Suspicions,
 };
