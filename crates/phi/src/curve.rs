@@ -7,7 +7,7 @@ use crate::Distribution;
 pub(crate) struct Curve {
     pub(crate) shape: Shape,
     /// Seconds of silence where the distribution has its mean, or where an exponential one or a
-    /// margin begins. At least 0.
+    /// margin begins. At least 0, but for a margin that began before the last heartbeat came.
     pub(crate) location: f64,
     /// Seconds: the standard deviation, the mean of an exponential distribution, or the margin.
     /// Above 0.

@@ -31,7 +31,7 @@ impl Estimator {
     ) -> Heard {
         match self {
             Self::Phi(phi) => phi.hear(heartbeat, at, circumstances),
-            Self::Margin(margin) => margin.heartbeat(heartbeat, at),
+            Self::Margin(margin) => margin.hear(heartbeat, at, circumstances),
         }
     }
 

@@ -7,12 +7,15 @@ mod curve;
 mod decaying;
 mod distribution;
 mod estimator;
+mod expected;
 mod heard;
 mod heartbeat;
 mod margin;
+mod margin_config;
 mod phi_config;
 mod status;
 mod suspicions;
+mod units;
 mod window;
 
 #[cfg(feature = "tokio")]
@@ -36,7 +39,8 @@ pub use crate::{
     distribution::Distribution,
     heard::Heard,
     heartbeat::Heartbeat,
-    margin::{Margin, MarginConfig, MarginDetector},
+    margin::MarginDetector,
+    margin_config::{Margin, MarginConfig},
     phi_config::{Outliers, PhiConfig, Prior},
     status::Status,
     suspicions::Suspicions,

@@ -5,59 +5,32 @@ use std::time::{Duration, Instant};
 use steadfast_core::ConfigError;
 
 use crate::{
-    Calibration, Heard, Heartbeat, MistakeRate,
+    Calibration, Heard, Heartbeat, MarginConfig,
+    calibration::Calibrator,
     curve::{Curve, Shape},
+    estimator::Circumstances,
+    expected::Schedule,
+    units::{nanoseconds, seconds},
 };
 
-/// How long beyond the expected arrival a peer may be silent.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum Margin {
-    /// Always as long.
-    Constant(Duration),
-    /// As long as it takes to be wrong as often as asked.
-    Calibrated(MistakeRate),
-}
-
-/// When the next heartbeat is expected, and how long beyond that a peer may be silent: plain data,
-/// checked by [`MarginDetector::new`].
-#[derive(Clone, Copy, Debug)]
-#[must_use = "a configuration does nothing until a detector is made of it"]
-pub struct MarginConfig {
-    pub(crate) margin: Margin,
-    pub(crate) period: Duration,
-}
-
-impl MarginConfig {
-    /// A fixed timeout: the margin counts from the last heartbeat. `period` is the time between
-    /// heartbeats as they are sent.
-    pub const fn last_arrival(period: Duration, margin: Margin) -> Self {
-        Self { margin, period }
-    }
-
-    /// Chen's detector: the mean over a window of numbered heartbeats. Without numbers, as
-    /// [`last_arrival`](Self::last_arrival).
-    pub const fn chen(period: Duration, margin: Margin) -> Self {
-        Self { margin, period }
-    }
-
-    /// 2W: the later of Chen's over a short and a long window. Without numbers, as
-    /// [`last_arrival`](Self::last_arrival).
-    pub const fn two_windows(period: Duration, margin: Margin) -> Self {
-        Self { margin, period }
-    }
-
-    /// Whether every number is in its range.
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
-        ConfigError::require(!self.period.is_zero(), "period", self.period, "above zero")
-    }
-}
-
 /// A detector of one peer that waits for a margin beyond the expected arrival. It reads no clock.
+///
+/// Its suspicion is the time since the expected arrival in multiples of the margin: 1 at the
+/// deadline. A clock that goes back stands still until it is where it was.
 #[derive(Clone, Debug)]
 pub struct MarginDetector {
-    config: MarginConfig,
     last: Option<Instant>,
+    incarnation: u64,
+    schedule: Schedule,
+    margin: Kept,
+}
+
+/// The margin.
+#[derive(Clone, Debug)]
+enum Kept {
+    /// Seconds.
+    Constant(f64),
+    Calibrated(Calibrator),
 }
 
 impl MarginDetector {
@@ -67,63 +40,127 @@ impl MarginDetector {
     /// When a number is outside the range its setter names.
     pub fn new(config: MarginConfig) -> Result<Self, ConfigError> {
         config.check()?;
-        Ok(Self { config, last: None })
+        let margin = config.margin().map_or_else(Kept::Calibrated, Kept::Constant);
+        Ok(Self { last: None, incarnation: 0, schedule: config.schedule(), margin })
     }
 
     /// A heartbeat arrived `now`.
+    ///
+    /// One of an earlier incarnation, or with a number not above the highest of its own, is
+    /// [`Stale`](Heard::Stale) and changes nothing: a sender that counts anew must say so by its
+    /// incarnation. One without a number among others that have some proves life, and is no sample
+    /// of when they arrive.
     pub fn heartbeat(&mut self, heartbeat: Heartbeat, now: Instant) -> Heard {
-        let _ = heartbeat;
-        let heard = match self.deadline() {
-            None => Heard::First,
-            Some(deadline) if now > deadline => Heard::Mistake,
-            Some(_) => Heard::OnTime,
+        let convicted = match (self.last, self.span_ns(1.0)) {
+            (Some(last), Some(ns)) => interval_ns(last, now) > ns,
+            _ => false,
         };
-        self.last = Some(now);
-        heard
+        self.hear(heartbeat, now, Circumstances { convicted, paused: false })
     }
 
-    /// When the next heartbeat is expected.
+    /// A heartbeat arrived, of which the observer knows whether its peer was convicted. Where the
+    /// observer itself stood still, nothing is learnt: the time was not watched, and the arrival is
+    /// neither a sample nor a mistake.
+    pub(crate) fn hear(
+        &mut self,
+        heartbeat: Heartbeat,
+        at: Instant,
+        circumstances: Circumstances,
+    ) -> Heard {
+        let number = heartbeat.number();
+        let Some(last) = self.last.filter(|_| heartbeat.run() <= self.incarnation) else {
+            let heard = if self.last.is_none() { Heard::First } else { Heard::Restarted };
+            self.last = Some(self.last.map_or(at, |last| last.max(at)));
+            self.incarnation = heartbeat.run();
+            self.schedule.restart(number);
+            return heard;
+        };
+        if heartbeat.run() < self.incarnation || self.schedule.is_stale(number) {
+            return Heard::Stale;
+        }
+        let interval_ns = interval_ns(last, at);
+        let watched = !circumstances.paused;
+        let mistake = circumstances.convicted && watched;
+        if let Kept::Calibrated(calibrator) = &mut self.margin
+            && watched
+        {
+            calibrator.watch(interval_ns, mistake);
+        }
+        let interval_ns = i64::try_from(interval_ns).unwrap_or(i64::MAX);
+        self.schedule.hear(number, interval_ns, watched);
+        self.last = Some(last.max(at));
+        if mistake { Heard::Mistake } else { Heard::OnTime }
+    }
+
+    /// When the next heartbeat is expected; `None` before the first one. With a window longer than
+    /// one heartbeat, that can be before the last arrival.
     #[must_use]
     pub fn expected(&self) -> Option<Instant> {
-        self.last
+        let location = self.schedule.location();
+        let ns = Duration::from_nanos(nanoseconds(location.abs())?);
+        if location < 0.0 { self.last?.checked_sub(ns) } else { self.last?.checked_add(ns) }
     }
 
     /// How long beyond that the peer may be silent.
     #[must_use]
     pub fn margin(&self) -> Duration {
-        match self.config.margin {
-            Margin::Constant(margin) => margin,
-            Margin::Calibrated(_) => 2 * self.config.period,
-        }
+        Duration::from_nanos(nanoseconds(self.seconds()).unwrap_or(u64::MAX))
     }
 
-    /// When the peer is convicted if no heartbeat arrives.
+    /// When the peer is convicted if no heartbeat arrives: the margin after the expected arrival,
+    /// and not before the last one. `None` before the first heartbeat.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.expected()?.checked_add(self.margin())
+        self.suspect_at(1.0)
     }
 
-    /// The suspicion `now`, in multiples of the margin: 1 at the deadline.
+    /// The suspicion `now`, in multiples of the margin: 0 before the first heartbeat and until the
+    /// next is expected, 1 at the deadline.
     #[must_use]
     pub fn phi(&self, now: Instant) -> f64 {
-        let Some(last) = self.last else { return 0.0 };
-        self.curve().phi(now.saturating_duration_since(last).as_secs_f64())
+        self.last.map_or(0.0, |last| self.curve().phi(seconds(interval_ns(last, now))))
     }
 
-    /// When the suspicion reaches `threshold` if no heartbeat arrives.
+    /// When the suspicion reaches `threshold` if no heartbeat arrives; `None` before the first
+    /// heartbeat, and for thresholds that are never reached.
     #[must_use]
     pub fn suspect_at(&self, threshold: f64) -> Option<Instant> {
-        let silence = self.curve().silence(threshold)?;
-        self.last?.checked_add(Duration::try_from_secs_f64(silence).ok()?)
+        self.last?.checked_add(Duration::from_nanos(self.span_ns(threshold)?))
     }
 
     /// What the calibration has to show; `None` where the margin is constant.
     #[must_use]
     pub fn calibration(&self) -> Option<Calibration> {
-        None
+        let Kept::Calibrated(calibrator) = &self.margin else { return None };
+        Some(calibrator.state(self.curve().silence(1.0)?))
     }
 
+    /// The location is negative where the next heartbeat was expected before the last arrival: then
+    /// there is suspicion as soon as it has arrived.
     pub(crate) fn curve(&self) -> Curve {
-        Curve { shape: Shape::Margin, location: 0.0, scale: self.margin().as_secs_f64() }
+        let location = self.schedule.location();
+        Curve { shape: Shape::Margin, location, scale: self.seconds() }
+    }
+
+    fn seconds(&self) -> f64 {
+        match &self.margin {
+            Kept::Constant(margin) => *margin,
+            Kept::Calibrated(calibrator) => calibrator.margin(),
+        }
+    }
+
+    /// From the last arrival until the suspicion reaches `phi`.
+    fn span_ns(&self, phi: f64) -> Option<u64> {
+        if phi.is_nan() { None } else { nanoseconds(self.curve().silence(phi)?) }
     }
 }
+
+/// From `last` to `now`; zero where the clock went back.
+fn interval_ns(last: Instant, now: Instant) -> u64 {
+    let interval = now.saturating_duration_since(last);
+    interval.as_secs().saturating_mul(1_000_000_000).saturating_add(interval.subsec_nanos().into())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::float_cmp, clippy::cast_precision_loss, reason = "tests")]
+mod tests;

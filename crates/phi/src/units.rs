@@ -1,0 +1,20 @@
+//! Nanoseconds, in which arrivals are counted, and seconds, in which suspicion is.
+
+/// Whole nanoseconds as seconds.
+#[expect(clippy::cast_precision_loss, reason = "16 digits of them are enough")]
+pub(crate) fn seconds(ns: u64) -> f64 {
+    ns as f64 * 1e-9
+}
+
+/// Seconds as whole nanoseconds, rounded; negative ones are 0, and `None` stands for what is not a
+/// number or longer than 292 years.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the range is checked, and the fraction was rounded"
+)]
+pub(crate) fn nanoseconds(seconds: f64) -> Option<u64> {
+    const TOO_LONG: f64 = 9.2e18;
+    let ns = (seconds * 1e9).round();
+    (ns < TOO_LONG).then_some(ns.max(0.0) as u64)
+}
