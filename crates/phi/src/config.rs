@@ -31,6 +31,7 @@ pub struct DetectorConfig {
     trust_after: NonZeroU32,
     capacity: NonZeroUsize,
     local_pause: Duration,
+    trial_interval: Duration,
     name: Option<Arc<str>>,
 }
 
@@ -47,12 +48,14 @@ pub(crate) struct Settings {
     pub(crate) capacity: NonZeroUsize,
     #[expect(dead_code, reason = "the guard comes with the hub")]
     pub(crate) local_pause: Duration,
+    /// How long after a trial the next may be sent.
+    pub(crate) trial_interval: Duration,
     pub(crate) name: Arc<str>,
 }
 
 impl DetectorConfig {
     /// Suspected at half the threshold, trusted again after two heartbeats, at most 10,000 peers,
-    /// and a local pause from 100 ms on.
+    /// a local pause from 100 ms on, and a trial each second.
     pub fn new(method: impl Into<Method>) -> Self {
         Self {
             method: method.into(),
@@ -60,6 +63,7 @@ impl DetectorConfig {
             trust_after: NonZeroU32::new(2).expect("two"),
             capacity: NonZeroUsize::new(10_000).expect("ten thousand"),
             local_pause: Duration::from_millis(100),
+            trial_interval: Duration::from_secs(1),
             name: None,
         }
     }
@@ -88,6 +92,19 @@ impl DetectorConfig {
         self
     }
 
+    /// How often [`SuspectLayer`](crate::SuspectLayer) lets one request through to a peer that is
+    /// not trusted: 1 ms to 1 h.
+    ///
+    /// The default is a second: a peer that is back is found within one, and one that is dead costs
+    /// each of its callers at most one request a second. It is the period in which Akka and
+    /// Cassandra speak to their peers, those held for dead included. What a trial costs is the time
+    /// that the request waits in vain; where that hurts, have a [`Prober`](crate::Prober) send
+    /// something cheaper, and set an hour here.
+    pub const fn trial_interval(mut self, interval: Duration) -> Self {
+        self.trial_interval = interval;
+        self
+    }
+
     /// The name that labels metrics and events.
     pub fn named(self, name: impl Into<Arc<str>>) -> Self {
         Self { name: Some(name.into()), ..self }
@@ -104,6 +121,13 @@ impl DetectorConfig {
             self.suspect,
             "above 0 and at most 1",
         )?;
+        let (shortest, longest) = (Duration::from_millis(1), Duration::from_secs(3600));
+        ConfigError::require(
+            (shortest..=longest).contains(&self.trial_interval),
+            "trial_interval",
+            self.trial_interval,
+            "1 ms to 1 h",
+        )?;
         Ok(Settings {
             method: self.method,
             suspect: convict * self.suspect,
@@ -111,6 +135,7 @@ impl DetectorConfig {
             trust_after: self.trust_after,
             capacity: self.capacity,
             local_pause: self.local_pause,
+            trial_interval: self.trial_interval,
             name: self.name.unwrap_or_else(|| "default".into()),
         })
     }

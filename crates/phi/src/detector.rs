@@ -7,12 +7,14 @@ use steadfast_core::{ConfigError, Snapshot};
 use crate::{
     DetectorConfig, DetectorFull, DetectorSnapshot, Heard, Heartbeat, Peer, Status, Suspicions,
     hub::{CLOCK, Hub},
+    interest::Interest,
     transitions::Transitions,
 };
 
 /// Watches peers by key. Clones share the state.
 pub struct Detector<K> {
     hub: Arc<Hub<K>>,
+    interest: Interest,
 }
 
 impl<K: Eq + Hash + Clone> Detector<K> {
@@ -21,7 +23,7 @@ impl<K: Eq + Hash + Clone> Detector<K> {
     /// # Errors
     /// When a number is outside the range its setter names.
     pub fn new(config: DetectorConfig) -> Result<Self, ConfigError> {
-        Ok(Self { hub: Arc::new(Hub::new(config.check()?)) })
+        Ok(Self { hub: Arc::new(Hub::new(config.check()?)), interest: Interest::new() })
     }
 
     /// A heartbeat of `key`'s arrived. A key that is not watched yet is added.
@@ -47,14 +49,14 @@ impl<K: Eq + Hash + Clone> Detector<K> {
     /// As [`heartbeat`](Self::heartbeat).
     pub fn peer(&self, key: &K) -> Result<Peer<K>, DetectorFull> {
         let watched = self.hub.peer(key)?;
-        Ok(Peer { hub: Arc::clone(&self.hub), watched })
+        Ok(Peer { hub: Arc::clone(&self.hub), watched, interest: self.interest.clone() })
     }
 
     /// The peer of `key`, if it is watched.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<Peer<K>> {
         let watched = self.hub.get(key)?;
-        Some(Peer { hub: Arc::clone(&self.hub), watched })
+        Some(Peer { hub: Arc::clone(&self.hub), watched, interest: self.interest.clone() })
     }
 
     /// The suspicion of `key` now; `None` if it is not watched.
@@ -117,13 +119,13 @@ impl<K: Eq + Hash + Clone> Detector<K> {
     /// What happens to the peers from now on.
     #[must_use]
     pub fn transitions(&self) -> Transitions<K> {
-        Transitions::new(Arc::clone(&self.hub))
+        Transitions::new(Arc::clone(&self.hub), self.interest.clone())
     }
 }
 
 impl<K> Clone for Detector<K> {
     fn clone(&self) -> Self {
-        Self { hub: Arc::clone(&self.hub) }
+        Self { hub: Arc::clone(&self.hub), interest: self.interest.clone() }
     }
 }
 

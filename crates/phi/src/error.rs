@@ -5,6 +5,9 @@ use std::time::Duration;
 use steadfast_core::{Grounds, Refusal, RefusalKind};
 
 /// The peer is taken for dead: the request was refused and never reached it.
+///
+/// `retry_after` in its grounds is the time until the next request is let through on trial; the
+/// peer may be heard of before.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error("peer suspected, phi {phi:.1}")]
 #[non_exhaustive]
@@ -38,4 +41,12 @@ impl Refusal for Suspected {
 pub struct DetectorFull {
     /// How many peers it may watch.
     pub capacity: usize,
+}
+
+impl DetectorFull {
+    /// As said by a detector of at most `capacity` peers.
+    #[must_use]
+    pub const fn new(capacity: usize) -> Self {
+        Self { capacity }
+    }
 }

@@ -16,6 +16,7 @@ use crate::{
     DetectorFull, Heard, Heartbeat, PeerSnapshot, Status, Transition,
     config::Settings,
     estimator::{Circumstances, Estimator, span},
+    trials::Trials,
 };
 
 pub(crate) const CLOCK: TimeSource = TimeSource::Tokio;
@@ -33,6 +34,8 @@ pub(crate) struct Hub<K> {
 #[derive(Debug)]
 pub(crate) struct Watched<K> {
     pub(crate) key: K,
+    /// What is let through to it while it is not trusted.
+    pub(crate) trials: Trials,
     state: Mutex<State>,
 }
 
@@ -71,7 +74,11 @@ impl<K: Eq + Hash + Clone> Hub<K> {
             heartbeats: 0,
             mistakes: 0,
         };
-        let peer = Arc::new(Watched { key: key.clone(), state: Mutex::new(state) });
+        let peer = Arc::new(Watched {
+            key: key.clone(),
+            trials: Trials::default(),
+            state: Mutex::new(state),
+        });
         peers.insert(key.clone(), Arc::clone(&peer));
         Ok(peer)
     }
@@ -106,6 +113,7 @@ impl<K: Eq + Hash + Clone> Hub<K> {
         let now = CLOCK.now();
         let mut state = lock(&peer.state);
         self.catch_up(peer, &mut state, now);
+        let trusted = state.status == Status::Trusted;
         let convicted = state.status == Status::Convicted;
         let heard =
             state.estimator.heartbeat(heartbeat, now, Circumstances { convicted, paused: false });
@@ -115,6 +123,9 @@ impl<K: Eq + Hash + Clone> Hub<K> {
         let to = if convicted { Status::Suspected } else { Status::Trusted };
         self.change(peer, &mut state, to, now);
         drop(state);
+        if !trusted {
+            peer.trials.heard();
+        }
         self.waiters.wake();
         heard
     }

@@ -19,20 +19,36 @@ mod units;
 mod window;
 
 #[cfg(feature = "tokio")]
+mod admission;
+#[cfg(feature = "tokio")]
 mod config;
 #[cfg(feature = "tokio")]
 mod detector;
 #[cfg(feature = "tokio")]
 mod error;
 #[cfg(feature = "tokio")]
+mod heartbeats;
+#[cfg(feature = "tokio")]
 mod hub;
+#[cfg(feature = "tokio")]
+mod interest;
+#[cfg(feature = "load")]
+mod load;
 #[cfg(feature = "tokio")]
 mod peer;
 #[cfg(feature = "tokio")]
+mod prober;
+#[cfg(feature = "tokio")]
 mod snapshot;
 #[cfg(feature = "tokio")]
+mod suspect;
+#[cfg(feature = "tokio")]
 mod transitions;
+#[cfg(feature = "tokio")]
+mod trials;
 
+#[cfg(feature = "load")]
+pub use crate::load::SuspectLoad;
 pub use crate::{
     accrual::PhiAccrual,
     calibration::{Calibration, MistakeRate},
@@ -50,7 +66,10 @@ pub use crate::{
     config::{DetectorConfig, Method},
     detector::Detector,
     error::{DetectorFull, Suspected},
+    heartbeats::{HeartbeatLayer, Heartbeats, HeartbeatsFuture},
     peer::Peer,
+    prober::{Prober, ProberConfig},
     snapshot::{DetectorSnapshot, PeerSnapshot},
+    suspect::{OnConvicted, Suspect, SuspectFuture, SuspectLayer},
     transitions::{Transition, Transitions},
 };

@@ -7,6 +7,7 @@ use steadfast_core::{ConfigError, Select, Selected, Snapshot};
 use crate::{
     DetectorConfig, Heard, Heartbeat, PeerSnapshot, Status,
     hub::{CLOCK, Hub, Watched},
+    interest::Interest,
     transitions::Transitions,
 };
 
@@ -15,6 +16,7 @@ use crate::{
 pub struct Peer<K = ()> {
     pub(crate) hub: Arc<Hub<K>>,
     pub(crate) watched: Arc<Watched<K>>,
+    pub(crate) interest: Interest,
 }
 
 impl Peer {
@@ -46,7 +48,7 @@ impl Peer {
     fn alone(settings: crate::config::Settings) -> Self {
         let hub = Arc::new(Hub::new(settings));
         let watched = hub.peer(&()).expect("the capacity is not zero");
-        Self { hub, watched }
+        Self { hub, watched, interest: Interest::new() }
     }
 }
 
@@ -58,11 +60,13 @@ impl<K: Eq + Hash + Clone> Peer<K> {
     }
 
     /// A heartbeat arrived.
+    #[allow(clippy::must_use_candidate, reason = "most callers need not know what it was")]
     pub fn heartbeat(&self) -> Heard {
         self.heartbeat_with(Heartbeat::new())
     }
 
     /// A heartbeat arrived that says more of itself.
+    #[allow(clippy::must_use_candidate, reason = "most callers need not know what it was")]
     pub fn heartbeat_with(&self, heartbeat: Heartbeat) -> Heard {
         self.hub.heartbeat(&self.watched, heartbeat)
     }
@@ -88,13 +92,13 @@ impl<K: Eq + Hash + Clone> Peer<K> {
     /// What happens to the peer from now on; in a detector, to all of its peers.
     #[must_use]
     pub fn transitions(&self) -> Transitions<K> {
-        Transitions::new(Arc::clone(&self.hub))
+        Transitions::new(Arc::clone(&self.hub), self.interest.clone())
     }
 }
 
 impl<K> Clone for Peer<K> {
     fn clone(&self) -> Self {
-        Self { hub: Arc::clone(&self.hub), watched: Arc::clone(&self.watched) }
+        Self { interest: self.interest.clone(), ..self.unattended() }
     }
 }
 

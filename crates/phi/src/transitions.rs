@@ -15,6 +15,7 @@ use steadfast_core::parts::{Alarm, Waiter};
 use crate::{
     Status,
     hub::{CLOCK, Hub},
+    interest::Interest,
 };
 
 /// A change of what is held of a peer.
@@ -36,14 +37,15 @@ pub struct Transition<K> {
 /// Every transition of a detector's peers from the moment that this was made. It never ends.
 pub struct Transitions<K> {
     hub: Arc<Hub<K>>,
+    _interest: Interest,
     waiter: Waiter,
     alarm: Pin<Box<Alarm>>,
 }
 
 impl<K> Transitions<K> {
-    pub(crate) fn new(hub: Arc<Hub<K>>) -> Self {
+    pub(crate) fn new(hub: Arc<Hub<K>>, interest: Interest) -> Self {
         let waiter = hub.waiters.join();
-        Self { hub, waiter, alarm: Box::pin(Alarm::new()) }
+        Self { hub, _interest: interest, waiter, alarm: Box::pin(Alarm::new()) }
     }
 }
 

@@ -4,10 +4,50 @@
 
 use std::time::Duration;
 
-use steadfast_phi::{Detector, DetectorConfig, Status};
-use tokio_test as _;
+use steadfast_phi::{Detector, DetectorConfig, Peer, Status};
+
+mod contract;
+mod heartbeats;
+#[cfg(feature = "load")]
+mod load;
+mod prober;
+mod shape;
+mod suspect;
 
 const MS: Duration = Duration::from_millis(1);
+
+/// With the defaults.
+fn peer() -> Peer {
+    Peer::new(DetectorConfig::default()).unwrap()
+}
+
+/// A history: fifty heartbeats, one in 100 ms.
+async fn beats<K: Eq + std::hash::Hash + Clone>(peer: &Peer<K>) {
+    for _ in 0..50 {
+        peer.heartbeat();
+        tokio::time::advance(100 * MS).await;
+    }
+    peer.heartbeat();
+}
+
+/// Is silent until this is held of the peer.
+async fn silence_after<K: Eq + std::hash::Hash + Clone>(peer: &Peer<K>, status: Status) {
+    for _ in 0..100_000 {
+        if peer.status() == status {
+            return;
+        }
+        tokio::time::advance(10 * MS).await;
+    }
+    panic!("never {status:?}");
+}
+
+/// One that was heard of, and is no more.
+async fn convicted() -> Peer {
+    let peer = peer();
+    beats(&peer).await;
+    silence_after(&peer, Status::Convicted).await;
+    peer
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_silent_peer_is_convicted_and_one_that_beats_is_trusted() {

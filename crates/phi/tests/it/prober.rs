@@ -1,0 +1,338 @@
+//! Probes that fill the silence of a peer.
+
+use std::{
+    future::pending,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use steadfast_core::{Ratio, Snapshot};
+use steadfast_phi::{
+    Detector, DetectorConfig, HeartbeatLayer, Peer, Prober, ProberConfig, Status, SuspectLayer,
+};
+use steadfast_testkit::{Probe, Readiness, Reply};
+use tokio::{
+    task::{JoinHandle, yield_now},
+    time::{Instant, sleep, timeout},
+};
+use tower::{BoxError, Layer, Service, ServiceExt, service_fn, util::BoxCloneService};
+
+use crate::{MS, peer};
+
+const INTERVAL: Duration = Duration::from_secs(1);
+
+fn config() -> ProberConfig {
+    ProberConfig::new(INTERVAL).jitter(Ratio::ZERO).seed(7)
+}
+
+fn run<S>(config: ProberConfig, peer: &Peer, service: S) -> JoinHandle<()>
+where
+    S: Service<u32, Response = u32, Error = BoxError> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    tokio::spawn(Prober::new(config, peer.clone(), service, || 7).unwrap().run())
+}
+
+async fn ends(task: JoinHandle<()>) {
+    timeout(MS, task).await.expect("at once").expect("without a panic");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_peer_is_probed_once_in_each_interval_and_is_trusted() {
+    let (peer, probe) = (peer(), Probe::new());
+    let control = probe.control();
+    let task = run(config(), &peer, HeartbeatLayer::new(peer.clone()).layer(probe));
+    sleep(1000 * INTERVAL).await;
+    let calls = control.counts().calls;
+    assert!((999..=1001).contains(&calls), "{calls}");
+    assert_eq!(peer.snapshot().heartbeats, calls, "each answer is one heartbeat");
+    assert_eq!(peer.status(), Status::Trusted);
+    drop(peer);
+    ends(task).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_is_heard_is_not_probed() {
+    let (peer, probe) = (peer(), Probe::new());
+    let control = probe.control();
+    let task = run(config(), &peer, HeartbeatLayer::new(peer.clone()).layer(probe));
+    sleep(2 * INTERVAL).await;
+    let before = control.counts().calls;
+    for _ in 0..1000 {
+        peer.heartbeat();
+        sleep(INTERVAL - 2 * MS).await;
+    }
+    assert_eq!(control.counts().calls, before);
+    sleep(INTERVAL).await;
+    assert_eq!(control.counts().calls, before + 1);
+    drop(peer);
+    ends(task).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn chance_takes_from_the_interval_and_never_adds_to_it() {
+    let (peer, times) = (peer(), Arc::new(Mutex::new(Vec::new())));
+    let noted = Arc::clone(&times);
+    let service = service_fn(move |n: u32| {
+        noted.lock().unwrap().push(Instant::now());
+        async move { Ok::<_, BoxError>(n) }
+    });
+    let config = config().jitter(Ratio::HALF);
+    let task = run(config, &peer, HeartbeatLayer::new(peer.clone()).layer(service));
+    sleep(500 * INTERVAL).await;
+    let times = times.lock().unwrap().clone();
+    let gaps: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    let (least, most) = (gaps.iter().min().unwrap(), gaps.iter().max().unwrap());
+    assert!(*least >= INTERVAL / 2 && *least < INTERVAL * 55 / 100, "{least:?}");
+    // tokio rounds a timer up to a millisecond.
+    assert!(*most <= INTERVAL + MS && *most > INTERVAL * 95 / 100, "{most:?}");
+    drop(peer);
+    ends(task).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_hangs_is_given_up_and_never_overlaps_the_next() {
+    let (peer, probe) = (peer(), Probe::new());
+    let control = probe.control();
+    control.always(Reply::echo().held());
+    let task =
+        run(config().timeout(300 * MS), &peer, HeartbeatLayer::new(peer.clone()).layer(probe));
+    let mut seen = 0;
+    for _ in 0..200 {
+        sleep(50 * MS).await;
+        let counts = control.counts();
+        assert!(counts.live_futures <= 1);
+        seen = counts.cancelled;
+    }
+    assert!((9..=10).contains(&seen), "{seen} of ten seconds were given up");
+    // One whose limit is longer than the interval is waited for as well.
+    task.abort();
+    let slow = run(
+        config().timeout(5 * INTERVAL),
+        &peer,
+        SuspectLayer::new(peer.clone()).layer(Probe::new()),
+    );
+    sleep(INTERVAL).await;
+    slow.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn readiness_stands_inside_the_limit() {
+    let (peer, probe) = (peer(), Probe::new());
+    let control = probe.control();
+    control.always_ready(Readiness::Pending);
+    let task =
+        run(config().timeout(100 * MS), &peer, HeartbeatLayer::new(peer.clone()).layer(probe));
+    sleep(5 * INTERVAL).await;
+    let counts = control.counts();
+    assert!(counts.ready_polls >= 4 && counts.calls == 0, "{counts:?}");
+    assert!(counts.live_handles <= 2, "the original is gone, and a clone lives for one probe");
+    control.release_readiness();
+    sleep(2 * INTERVAL).await;
+    assert!(peer.snapshot().heartbeats >= 1);
+    drop(peer);
+    ends(task).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_and_panics_of_user_code_do_not_end_it() {
+    let (peer, probe) = (peer(), Probe::new());
+    let control = probe.control();
+    control.script([Reply::error(), Reply::panic(), Reply::panic_in_call()]);
+    control.script_readiness([Readiness::Ready, Readiness::Error, Readiness::Panic]);
+    let made = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&made);
+    let make = move || {
+        assert_ne!(count.fetch_add(1, Ordering::Relaxed), 2, "the maker panics as told");
+        7
+    };
+    let service = HeartbeatLayer::new(peer.clone()).layer(probe);
+    let task = tokio::spawn(Prober::new(config(), peer.clone(), service, make).unwrap().run());
+    sleep(20 * INTERVAL).await;
+    assert!(peer.snapshot().heartbeats >= 12, "{:?} {:?}", peer.snapshot(), control.counts());
+    assert_eq!(control.counts().live_futures, 0);
+    drop(peer);
+    ends(task).await;
+    assert_eq!(control.counts().live_handles, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_whose_clone_panics_does_not_end_it() {
+    struct Fickle(Arc<AtomicU32>, Peer);
+    impl Clone for Fickle {
+        fn clone(&self) -> Self {
+            assert_ne!(self.0.fetch_add(1, Ordering::Relaxed), 2, "the clone panics as told");
+            Self(Arc::clone(&self.0), self.1.clone())
+        }
+    }
+    impl Service<u32> for Fickle {
+        type Response = u32;
+        type Error = BoxError;
+        type Future = std::future::Ready<Result<u32, BoxError>>;
+
+        fn poll_ready(
+            &mut self,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Result<(), BoxError>> {
+            std::task::Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: u32) -> Self::Future {
+            self.1.heartbeat();
+            std::future::ready(Ok(request))
+        }
+    }
+    let peer = peer();
+    let clones = Arc::new(AtomicU32::new(0));
+    let task = run(config(), &peer, Fickle(Arc::clone(&clones), peer.clone()));
+    sleep(10 * INTERVAL).await;
+    assert!(peer.snapshot().heartbeats >= 7, "{:?}", peer.snapshot());
+    drop(peer);
+    ends(task).await;
+    assert_eq!(Arc::strong_count(&clones), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_ends_with_the_last_handle_while_it_waits() {
+    let (peer, probe) = (peer(), Probe::new());
+    let control = probe.control();
+    let service = HeartbeatLayer::new(peer.clone()).layer(probe);
+    let task = run(config(), &peer, service.clone());
+    sleep(INTERVAL * 3 / 2).await;
+    drop(peer);
+    yield_now().await;
+    assert!(!task.is_finished(), "the service of the program is a handle");
+    drop(service);
+    ends(task).await;
+    assert_eq!((control.counts().live_handles, control.counts().live_futures), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_ends_with_the_last_handle_while_a_probe_hangs_or_waits_for_readiness() {
+    for readiness in [Readiness::Ready, Readiness::Pending] {
+        let (peer, probe) = (peer(), Probe::new());
+        let control = probe.control();
+        control.always(Reply::echo().held());
+        control.always_ready(readiness);
+        let config = config().timeout(3600 * INTERVAL);
+        let task = run(config, &peer, HeartbeatLayer::new(peer.clone()).layer(probe));
+        sleep(2 * INTERVAL).await;
+        assert!(!task.is_finished());
+        drop(peer);
+        ends(task).await;
+        assert_eq!((control.counts().live_handles, control.counts().live_futures), (0, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_ends_through_a_stack_of_both_layers_that_is_boxed() {
+    let (peer, probe) = (peer(), Probe::new());
+    let control = probe.control();
+    let inner = HeartbeatLayer::new(peer.clone()).layer(probe);
+    let service = BoxCloneService::new(SuspectLayer::new(peer.clone()).layer(inner));
+    let task = run(config(), &peer, service.clone());
+    sleep(3 * INTERVAL).await;
+    assert!(!task.is_finished() && peer.snapshot().heartbeats >= 2);
+    drop((peer, service));
+    ends(task).await;
+    assert_eq!(control.counts().live_handles, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_under_way_is_no_handle() {
+    let (peer, probe) = (peer(), Probe::new());
+    probe.control().always(Reply::echo().held());
+    let mut service = HeartbeatLayer::new(peer.clone()).layer(probe);
+    let task = run(config(), &peer, service.clone());
+    let call = service.ready().await.unwrap().call(1);
+    drop((peer, service));
+    ends(task).await;
+    drop(call);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_of_a_detector_is_probed_while_the_detector_or_a_stream_of_it_lives() {
+    let detector = Detector::new(DetectorConfig::default()).unwrap();
+    let service = service_fn(|n: u32| async move { Ok::<_, BoxError>(n) });
+    let probed = |key: &'static str| {
+        let peer = detector.peer(&key).unwrap();
+        let service = HeartbeatLayer::new(peer.clone()).layer(service);
+        tokio::spawn(Prober::new(config(), peer, service, || 1).unwrap().run())
+    };
+    let (a, b) = (probed("a"), probed("b"));
+    sleep(5 * INTERVAL).await;
+    assert!(!a.is_finished() && detector.get(&"a").unwrap().snapshot().heartbeats >= 4);
+    let stream = detector.transitions();
+    assert!(detector.forget(&"a"));
+    sleep(3 * INTERVAL).await;
+    assert!(a.is_finished(), "it was forgotten");
+    drop(detector);
+    sleep(INTERVAL).await;
+    assert!(!b.is_finished(), "the stream tells of it");
+    drop(stream);
+    ends(b).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_forgotten_key_that_is_watched_again_is_another_peer() {
+    let detector = Detector::new(DetectorConfig::default()).unwrap();
+    let peer = detector.peer(&1).unwrap();
+    let service = service_fn(|n: u32| async move { Ok::<_, BoxError>(n) });
+    let service = HeartbeatLayer::new(peer.clone()).layer(service);
+    let task = tokio::spawn(Prober::new(config(), peer, service, || 1).unwrap().run());
+    sleep(INTERVAL).await;
+    detector.forget(&1);
+    let _again = detector.peer(&1).unwrap();
+    sleep(2 * INTERVAL).await;
+    assert!(task.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prober_that_is_dropped_leaves_nothing_behind_at_any_point() {
+    let (peer, probe) = (peer(), Probe::new());
+    let control = probe.control();
+    control.always(Reply::echo().held());
+    let service = HeartbeatLayer::new(peer.clone()).layer(probe);
+    drop(Prober::new(config(), peer.clone(), service.clone(), || 7).unwrap());
+    drop(Prober::new(config(), peer.clone(), service.clone(), || 7).unwrap().run());
+    for after in [Duration::ZERO, INTERVAL / 2, INTERVAL * 3 / 2, INTERVAL * 5 / 2] {
+        let task = run(config(), &peer, service.clone());
+        sleep(after).await;
+        task.abort();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_eq!((control.counts().live_futures, control.counts().live_handles), (0, 1));
+    }
+}
+
+/// Silence grows in a peer that is asked nothing; a prober keeps it trusted.
+#[tokio::test(start_paused = true)]
+async fn an_idle_peer_is_convicted_without_a_prober_and_trusted_with_one() {
+    let (alone, probed) = (peer(), peer());
+    let layer = HeartbeatLayer::new(probed.clone());
+    let task = run(config(), &probed, layer.layer(Probe::new()));
+    let mut alone_service = HeartbeatLayer::new(alone.clone()).layer(Probe::new());
+    for _ in 0..20 {
+        alone_service.ready().await.unwrap().call(1).await.unwrap();
+        sleep(INTERVAL).await;
+    }
+    sleep(3600 * INTERVAL).await;
+    assert_eq!((alone.status(), probed.status()), (Status::Convicted, Status::Trusted));
+    task.abort();
+}
+
+#[test]
+fn what_cannot_work_is_refused() {
+    let refused = |config: ProberConfig| {
+        let service = service_fn(|_: u32| pending::<Result<u32, BoxError>>());
+        let error = Prober::new(config, peer(), service, || 1).unwrap_err();
+        (error.field, error.value)
+    };
+    let hour = Duration::from_secs(3600);
+    assert_eq!(refused(ProberConfig::new(Duration::ZERO)), ("interval", "0ns".into()));
+    assert_eq!(refused(ProberConfig::new(hour + MS)), ("interval", "3600.001s".into()));
+    assert_eq!(refused(config().timeout(Duration::ZERO)), ("timeout", "0ns".into()));
+    assert_eq!(refused(config().timeout(2 * hour)), ("timeout", "7200s".into()));
+}

@@ -1,0 +1,277 @@
+//! No request for a peer that is taken for dead, but one on trial in each interval.
+
+use std::{
+    future::Ready,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
+
+use steadfast_core::{Executed, Grounds, Refusal, RefusalKind, cause};
+use steadfast_phi::{
+    DetectorConfig, HeartbeatLayer, OnConvicted, Peer, Status, SuspectLayer, Suspected,
+};
+use steadfast_testkit::{Probe, Reply};
+use tokio_test::{assert_pending, assert_ready_ok, task::spawn};
+use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
+
+use crate::{MS, convicted, peer, silence_after};
+
+const INTERVAL: Duration = Duration::from_secs(1);
+
+fn refusal(error: &BoxError) -> Suspected {
+    *error.downcast_ref().expect("a refusal")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trusted_or_unknown_or_merely_suspected_peer_is_sent_everything() {
+    let (peer, probe) = (peer(), Probe::new());
+    let control = probe.control();
+    let mut service = SuspectLayer::new(peer.clone()).layer(probe);
+    assert_eq!(peer.status(), Status::Unknown);
+    service.ready().await.unwrap().call(1).await.unwrap();
+    crate::beats(&peer).await;
+    assert_eq!(peer.status(), Status::Trusted);
+    service.ready().await.unwrap().call(1).await.unwrap();
+    silence_after(&peer, Status::Suspected).await;
+    for _ in 0..5 {
+        service.ready().await.unwrap().call(1).await.unwrap();
+    }
+    assert_eq!((peer.status(), control.counts().calls), (Status::Suspected, 7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_convicted_peer_is_sent_one_request_in_each_interval_and_the_first_at_once() {
+    let (peer, probe) = (convicted().await, Probe::new());
+    let control = probe.control();
+    control.always(Reply::error());
+    let mut service = SuspectLayer::new(peer.clone()).layer(probe);
+    for interval in 0..5_u64 {
+        service.ready().await.unwrap().call(1).await.unwrap_err();
+        for part in 0..4 {
+            let error = service.ready().await.unwrap().call(1).await.unwrap_err();
+            let Suspected { phi, grounds, .. } = refusal(&error);
+            assert!(phi >= 8.0, "{phi}");
+            assert_eq!((grounds.kind, grounds.executed), (RefusalKind::Unavailable, Executed::No));
+            assert_eq!(grounds.retry_after, Some(INTERVAL - part * INTERVAL / 4));
+            tokio::time::advance(INTERVAL / 4).await;
+        }
+        assert_eq!(control.counts().calls, interval + 1);
+    }
+    // Intervals that nobody used are not saved up.
+    tokio::time::advance(100 * INTERVAL).await;
+    for _ in 0..10 {
+        service.ready().await.unwrap().call(1).await.unwrap_err();
+    }
+    assert_eq!(control.counts().calls, 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_whose_only_heartbeats_are_answers_is_not_locked_out() {
+    let peer = convicted().await;
+    let layer = HeartbeatLayer::new(peer.clone());
+    let mut service = SuspectLayer::new(peer.clone()).layer(layer.layer(Probe::new()));
+    service.ready().await.unwrap().call(1).await.unwrap();
+    assert_eq!(peer.status(), Status::Suspected, "heard of, and not yet trusted");
+    while peer.status() != Status::Trusted {
+        tokio::time::advance(100 * MS).await;
+        service.ready().await.unwrap().call(1).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn clones_layers_and_threads_share_the_trials_of_one_peer() {
+    let peer = convicted().await;
+    let probe = Probe::new();
+    let control = probe.control();
+    control.always(Reply::error());
+    let other = SuspectLayer::new(peer.clone()).layer(probe.clone());
+    let service = SuspectLayer::new(peer).layer(probe);
+    for _ in 0..5 {
+        service.clone().oneshot(1).await.unwrap_err();
+        other.clone().oneshot(1).await.unwrap_err();
+    }
+    assert_eq!(control.counts().calls, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trial_that_is_dropped_before_it_is_sent_lets_the_next_one_through() {
+    let (peer, probe) = (convicted().await, Probe::new());
+    let control = probe.control();
+    control.always(Reply::echo().held());
+    let mut service = SuspectLayer::new(peer).layer(probe);
+    for _ in 0..3 {
+        drop(service.ready().await.unwrap().call(1));
+    }
+    assert_eq!(control.counts().calls, 3);
+    // Sent, and then dropped, it was a trial.
+    let mut sent = spawn(service.ready().await.unwrap().call(1));
+    assert_pending!(sent.poll());
+    drop(sent);
+    let error = service.ready().await.unwrap().call(1).await.unwrap_err();
+    assert_eq!((refusal(&error).retry_after(), control.counts().calls), (Some(INTERVAL), 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trial_whose_call_panics_lets_the_next_one_through() {
+    let (peer, probe) = (convicted().await, Probe::new());
+    probe.control().script([Reply::panic_in_call(), Reply::error()]);
+    let mut service = SuspectLayer::new(peer).layer(probe);
+    let _ready = service.ready().await.unwrap();
+    catch_unwind(AssertUnwindSafe(|| drop(service.call(1)))).unwrap_err();
+    let error = service.ready().await.unwrap().call(1).await.unwrap_err();
+    assert!(!error.is::<Suspected>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trial_that_was_held_back_for_long_gives_no_later_one_back() {
+    let (peer, probe) = (convicted().await, Probe::new());
+    let control = probe.control();
+    control.always(Reply::error());
+    let mut service = SuspectLayer::new(peer).layer(probe);
+    let late = service.ready().await.unwrap().call(1);
+    tokio::time::advance(INTERVAL).await;
+    service.ready().await.unwrap().call(1).await.unwrap_err();
+    drop(late);
+    let error = service.ready().await.unwrap().call(1).await.unwrap_err();
+    assert!(error.is::<Suspected>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_seen_by_its_grounds_and_does_not_reach_the_service() {
+    let peer = convicted().await;
+    let never = service_fn(|_: u32| -> Ready<Result<u32, BoxError>> { unreachable!() });
+    let mut service = SuspectLayer::new(peer.clone()).layer(never);
+    // The trial is taken by another handle.
+    let mut other = SuspectLayer::new(peer).layer(Probe::new());
+    other.ready().await.unwrap().call(1).await.unwrap();
+    let mut refused = spawn(service.ready().await.unwrap().call(1));
+    for _ in 0..2 {
+        let std::task::Poll::Ready(Err(error)) = refused.poll() else { unreachable!() };
+        let grounds = cause::<Grounds>(&*error).expect("grounds");
+        assert_eq!(grounds.retry_after, Some(INTERVAL));
+        assert!(error.to_string().starts_with("peer suspected, phi "), "{error}");
+    }
+}
+
+fn not_ready(peer: &Peer) -> SuspectLayer {
+    SuspectLayer::new(peer.clone()).on_convicted(OnConvicted::NotReady)
+}
+
+/// Convicted, and its trial is taken.
+async fn tried() -> Peer {
+    let peer = convicted().await;
+    let mut service = SuspectLayer::new(peer.clone()).layer(Probe::new());
+    service.ready().await.unwrap().call(1).await.unwrap();
+    peer
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_not_ready_until_the_next_trial_is_due_and_does_not_spin() {
+    let peer = tried().await;
+    let mut service = not_ready(&peer).layer(Probe::new());
+    let mut task = spawn(());
+    task.enter(|cx, _| assert_pending!(service.poll_ready(cx)));
+    tokio::time::sleep(INTERVAL - 2 * MS).await;
+    assert!(!task.is_woken(), "nothing to look at yet");
+    tokio::time::sleep(2 * MS).await;
+    assert!(task.is_woken());
+    task.enter(|cx, _| assert_ready_ok!(service.poll_ready(cx)));
+    let trial = service.call(5);
+    task.enter(|cx, _| assert_pending!(service.poll_ready(cx), "it is taken"));
+    assert_eq!(trial.await.unwrap(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_wakes_every_task_that_waits_once() {
+    let peer = tried().await;
+    let layer = not_ready(&peer);
+    let mut services: Vec<_> = (0..5).map(|_| (layer.layer(Probe::new()), spawn(()))).collect();
+    for (service, task) in &mut services {
+        task.enter(|cx, _| assert_pending!(service.poll_ready(cx)));
+    }
+    let (gone, gone_task) = services.pop().unwrap();
+    drop(gone);
+    peer.heartbeat();
+    assert!(!gone_task.is_woken(), "it has left");
+    for (service, task) in &mut services {
+        assert!(task.is_woken());
+        task.enter(|cx, _| assert_ready_ok!(service.poll_ready(cx)));
+        assert!(!task.is_woken());
+    }
+    peer.heartbeat();
+    assert!(services.iter().all(|(_, task)| !task.is_woken()), "they wait no longer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeats_of_another_peer_wake_no_task() {
+    let detector = steadfast_phi::Detector::new(DetectorConfig::default()).unwrap();
+    let (dead, live) = (detector.peer(&"dead").unwrap(), detector.peer(&"live").unwrap());
+    crate::beats(&dead).await;
+    silence_after(&dead, Status::Convicted).await;
+    let layer = SuspectLayer::new(dead.clone()).on_convicted(OnConvicted::NotReady);
+    layer.layer(Probe::new()).oneshot(1).await.unwrap();
+    let (mut service, mut task) = (layer.layer(Probe::new()), spawn(()));
+    task.enter(|cx, _| assert_pending!(service.poll_ready(cx)));
+    for _ in 0..10 {
+        live.heartbeat();
+    }
+    assert!(!task.is_woken());
+    dead.heartbeat();
+    assert!(task.is_woken());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trial_that_is_given_back_wakes_those_that_wait() {
+    let peer = convicted().await;
+    let mut holds = not_ready(&peer).layer(Probe::new());
+    let trial = holds.ready().await.unwrap().call(1);
+    let (mut service, mut task) = (not_ready(&peer).layer(Probe::new()), spawn(()));
+    task.enter(|cx, _| assert_pending!(service.poll_ready(cx)));
+    drop(trial);
+    assert!(task.is_woken());
+    task.enter(|cx, _| assert_ready_ok!(service.poll_ready(cx)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_task_that_polled_last_is_woken_and_a_dropped_one_leaves_nothing_behind() {
+    let peer = tried().await;
+    let mut service = not_ready(&peer).layer(Probe::new());
+    let (mut first, mut last) = (spawn(()), spawn(()));
+    first.enter(|cx, _| assert_pending!(service.poll_ready(cx)));
+    last.enter(|cx, _| assert_pending!(service.poll_ready(cx)));
+    let mut clone = service.clone();
+    peer.heartbeat();
+    assert!(last.is_woken() && !first.is_woken());
+    drop(service);
+    first.enter(|cx, _| assert_ready_ok!(clone.poll_ready(cx)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_inner_service_is_asked_only_once_the_peer_may_be() {
+    let peer = tried().await;
+    let probe = Probe::new();
+    let control = probe.control();
+    let (mut service, mut task) = (not_ready(&peer).layer(probe), spawn(()));
+    task.enter(|cx, _| assert_pending!(service.poll_ready(cx)));
+    assert_eq!(control.counts().ready_polls, 0);
+    peer.heartbeat();
+    task.enter(|cx, _| assert_ready_ok!(service.poll_ready(cx)));
+    assert_eq!(control.counts().ready_polls, 1);
+}
+
+#[cfg(feature = "keyed")]
+#[tokio::test(start_paused = true)]
+async fn peers_by_key_are_refused_each_for_itself() {
+    let peers = Peer::per_key(DetectorConfig::default(), 10.try_into().unwrap(), |key: &u32| *key);
+    let peers = peers.unwrap();
+    let dead = peers.handle(&1);
+    crate::beats(&dead).await;
+    silence_after(&dead, Status::Convicted).await;
+    let layer = SuspectLayer::new(peers).on_convicted(OnConvicted::NotReady);
+    let probe = Probe::new();
+    probe.control().always(Reply::echo());
+    let service = layer.layer(probe);
+    service.clone().oneshot(1).await.unwrap();
+    assert!(service.clone().oneshot(1).await.unwrap_err().is::<Suspected>());
+    assert_eq!(service.oneshot(2).await.unwrap(), 2);
+}
