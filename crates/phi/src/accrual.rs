@@ -214,8 +214,7 @@ impl PhiAccrual {
 
     /// Seconds of silence, so many scales above the location.
     fn beyond(&self, scales: f64) -> f64 {
-        let curve = self.curve();
-        (curve.location + scales * curve.scale).max(0.0)
+        self.curve().silence_at(scales)
     }
 
     /// What the history is told of an interval, in nanoseconds; `None` if nothing.
@@ -246,8 +245,8 @@ impl Settings {
                 Prior::Until(samples) => samples.min(history::limit(config)),
                 Prior::TwoSamples | Prior::OneSample => 0,
             },
-            convicted: standard(config.distribution, config.threshold),
-            clamped: standard(config.distribution, config.threshold.max(LEAST_CLAMP)),
+            convicted: config.distribution.score(config.threshold),
+            clamped: config.distribution.score(config.threshold.max(LEAST_CLAMP)),
             outliers: config.outliers,
         }
     }
@@ -269,14 +268,6 @@ impl Settings {
             mean: (count * own.mean + 2.0 * self.first_interval) / all,
             deviation: ((within + between) / all).sqrt(),
         }
-    }
-}
-
-/// Where φ is reached, in scales above the location.
-fn standard(distribution: Distribution, phi: f64) -> f64 {
-    match distribution {
-        Distribution::Exponential => distribution.elapsed(phi, 1.0, 1.0),
-        Distribution::Normal | Distribution::Logistic => distribution.elapsed(phi, 0.0, 1.0),
     }
 }
 
