@@ -2,6 +2,9 @@
 
 mod history;
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},
@@ -68,7 +71,7 @@ struct Settings {
     first_interval: f64,
     /// The prior counts while there are fewer samples.
     until: u32,
-    /// How many scales above the location the threshold is.
+    /// The score of the threshold: how many scales of silence above the location it is.
     convicted: f64,
     /// The same of the silence at which [`Outliers::ClampConvicted`] clamps.
     clamped: f64,
@@ -99,6 +102,7 @@ impl PhiAccrual {
     /// One that is told of after a later one (two threads took their instants in one order and came
     /// in the other; a clock went back) counts as an interval of zero, and the silence goes on from
     /// the later instant. So the intervals still add up to the time that passed.
+    #[inline]
     pub fn heartbeat(&mut self, now: Instant) -> Heard {
         self.heartbeat_with(Heartbeat::new().incarnation(self.incarnation), now)
     }
@@ -111,8 +115,8 @@ impl PhiAccrual {
     /// its sender was gone is no sample, and what was learnt stays. A gap in the numbers is no
     /// matter: what counts is how long the peer is silent.
     pub fn heartbeat_with(&mut self, heartbeat: Heartbeat, now: Instant) -> Heard {
-        let silence = self.silence(now).as_secs_f64();
-        let convicted = silence >= self.beyond(self.settings.convicted);
+        let convicted =
+            seconds(self.silence(now)) >= self.curve().silence_at(self.settings.convicted);
         self.hear(heartbeat, now, Circumstances { convicted, paused: false })
     }
 
@@ -142,7 +146,7 @@ impl PhiAccrual {
         }
         self.highest = heartbeat.number().or(self.highest);
         self.last = Some(last.max(now));
-        let interval = now.saturating_duration_since(last);
+        let interval = nanos(now.saturating_duration_since(last));
         if !circumstances.paused
             && let Some(sample) = self.sample(interval, circumstances.convicted)
         {
@@ -159,14 +163,17 @@ impl PhiAccrual {
         if self.last.is_none() {
             return 0.0;
         }
-        self.curve().phi(self.silence(now).as_secs_f64())
+        self.curve().phi(seconds(self.silence(now)))
     }
 
     /// When φ reaches `threshold` if no heartbeat arrives: the inverse of [`phi`](Self::phi).
-    /// `None` before the first heartbeat, for thresholds above the cap, and for instants that the
-    /// clock cannot tell.
+    /// `None` before the first heartbeat, for thresholds above the cap and NaN, and for instants
+    /// that the clock cannot tell.
     #[must_use]
     pub fn suspect_at(&self, threshold: f64) -> Option<Instant> {
+        if threshold.is_nan() {
+            return None;
+        }
         let silence = self.curve().silence(threshold)?;
         self.last?.checked_add(Duration::try_from_secs_f64(silence).ok()?)
     }
@@ -208,24 +215,20 @@ impl PhiAccrual {
         Curve { shape: settings.shape, location, scale }
     }
 
-    fn silence(&self, now: Instant) -> Duration {
-        self.last.map_or(Duration::ZERO, |last| now.saturating_duration_since(last))
-    }
-
-    /// Seconds of silence, so many scales above the location.
-    fn beyond(&self, scales: f64) -> f64 {
-        self.curve().silence_at(scales)
+    /// Nanoseconds since the last heartbeat.
+    fn silence(&self, now: Instant) -> i64 {
+        self.last.map_or(0, |last| nanos(now.saturating_duration_since(last)))
     }
 
     /// What the history is told of an interval, in nanoseconds; `None` if nothing.
-    fn sample(&self, interval: Duration, convicted: bool) -> Option<u64> {
-        let interval = nanos(interval);
+    fn sample(&self, interval: i64, convicted: bool) -> Option<i64> {
         match self.settings.outliers {
+            Outliers::Keep => Some(interval),
             Outliers::ClampConvicted if convicted => {
-                let most = self.beyond(self.settings.clamped) * 1e9;
-                Some(interval.min(most as u64))
+                let most = self.curve().silence_at(self.settings.clamped) * 1e9;
+                Some(interval.min(most as i64))
             }
-            Outliers::Keep | Outliers::ClampConvicted => Some(interval),
+            Outliers::ClampConvicted => Some(interval),
             Outliers::SkipConvicted => (!convicted).then_some(interval),
             Outliers::DropAbove(most) => (interval <= nanos(most)).then_some(interval),
             Outliers::ClampTo(most) => Some(interval.min(nanos(most))),
@@ -271,10 +274,14 @@ impl Settings {
     }
 }
 
-/// An interval in nanoseconds. Those above 71 minutes count as so long anyway.
-fn nanos(interval: Duration) -> u64 {
-    interval
-        .as_secs()
-        .saturating_mul(1_000_000_000)
-        .saturating_add(u64::from(interval.subsec_nanos()))
+/// A span in nanoseconds, at most 292 years, for which a signed number is converted in one
+/// instruction.
+fn nanos(span: Duration) -> i64 {
+    const MOST: u64 = i64::MAX as u64 / 1_000_000_000 - 1;
+    (span.as_secs().min(MOST) * 1_000_000_000) as i64 + i64::from(span.subsec_nanos())
+}
+
+/// A span in seconds, without the division of `as_secs_f64`.
+fn seconds(nanos: i64) -> f64 {
+    nanos as f64 * 1e-9
 }

@@ -27,11 +27,14 @@ impl Decaying {
         Self { mean: 0.0, variance: 0.0, weight, count: 0, limit }
     }
 
-    /// A sample comes, in nanoseconds.
-    pub(crate) fn push(&mut self, nanos: u64) {
+    /// A sample comes, in nanoseconds, 0 or more.
+    pub(crate) fn push(&mut self, nanos: i64) {
         let seconds = nanos as f64 * 1e-9;
-        self.count = (self.count + 1).min(self.limit);
-        let weight = self.weight.max(1.0 / f64::from(self.count));
+        let mut weight = self.weight;
+        if self.count < self.limit {
+            self.count += 1;
+            weight = weight.max(1.0 / f64::from(self.count));
+        }
         let difference = seconds - self.mean;
         let step = weight * difference;
         self.mean += step;
@@ -84,7 +87,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_first_samples_weigh_as_in_a_window(
-            samples in prop::collection::vec(0_u64..4_000_000_000_000, 1..50),
+            samples in prop::collection::vec(0_i64..4_000_000_000_000, 1..50),
         ) {
             let mut decaying = Decaying::new(100);
             let mut window = Window::new(100);
@@ -103,7 +106,7 @@ mod tests {
         #[test]
         fn it_is_finite_and_its_variance_never_negative(
             limit in 1_u32..65_536,
-            samples in prop::collection::vec(any::<u64>(), 1..200),
+            samples in prop::collection::vec(0..i64::MAX, 1..200),
         ) {
             let mut decaying = Decaying::new(limit);
             for nanos in samples {

@@ -27,17 +27,17 @@ impl History {
         let first = config.first_interval;
         match config.prior {
             Prior::Until(_) => {}
-            Prior::OneSample => history.push(first.as_nanos() as u64),
+            Prior::OneSample => history.push(first.as_nanos() as i64),
             Prior::TwoSamples => {
                 let deviation: Duration = first / 4;
-                history.push((first - deviation).as_nanos() as u64);
-                history.push((first + deviation).as_nanos() as u64);
+                history.push((first - deviation).as_nanos() as i64);
+                history.push((first + deviation).as_nanos() as i64);
             }
         }
         history
     }
 
-    pub(super) fn push(&mut self, nanos: u64) {
+    pub(super) fn push(&mut self, nanos: i64) {
         match self {
             Self::Window(window) => window.push(nanos),
             Self::Decaying(decaying) => decaying.push(nanos),
