@@ -87,21 +87,28 @@ pub struct Calibration {
 }
 
 /// The margin, with what it has learnt.
+///
+/// It falls at every heartbeat, by so little that it would be lost in rounding. So it is settled
+/// only at mistakes and when it has fallen by [`SETTLES`], and what it fell since is calculated
+/// from the integer sum of the time: no error adds up, and no heartbeat pays for a logarithm.
 #[derive(Clone, Debug)]
 pub(crate) struct Calibrator {
     /// Mistakes asked for, a second.
     asked: f64,
-    /// ln of the margin in seconds, before it fell for the whole of the time watched.
-    base: f64,
     watched_ns: u64,
-    /// Seconds: e^(base − what it fell).
-    margin: f64,
+    /// How much of the time watched the margin has fallen for, and seconds of it after that.
+    settled_ns: u64,
+    settled: f64,
     mistakes: u32,
     /// In whole microseconds to be small. Not zero, which leaves the compiler a value to tell a
     /// calibrated margin from a constant one.
     floor_us: NonZeroU32,
     ceiling_us: u32,
 }
+
+/// How far the logarithm falls before the margin is settled: so little that four terms of the
+/// exponential series are exact to 10⁻¹³.
+const SETTLES: f64 = 1e-3;
 
 impl Calibrator {
     /// Learns from `first` on, and keeps the margin within the bounds: from 1 µs to an hour.
@@ -112,12 +119,11 @@ impl Calibrator {
         ceiling: Duration,
     ) -> Self {
         let us = |bound: Duration| u32::try_from(bound.as_micros()).unwrap_or(u32::MAX);
-        let first = first.as_secs_f64();
         Self {
             asked: rate.span.as_secs_f64().recip(),
-            base: first.ln(),
             watched_ns: 0,
-            margin: first,
+            settled_ns: 0,
+            settled: first.as_secs_f64(),
             mistakes: 0,
             floor_us: NonZeroU32::new(us(floor)).unwrap_or(NonZeroU32::MIN),
             ceiling_us: us(ceiling),
@@ -127,21 +133,16 @@ impl Calibrator {
     /// The peer was watched for `ns` more, and at the end of them a heartbeat was a mistake or not.
     pub(crate) fn watch(&mut self, ns: u64, mistake: bool) {
         self.watched_ns = self.watched_ns.saturating_add(ns);
-        if mistake {
-            self.mistakes = self.mistakes.saturating_add(1);
-            self.base += STEP;
-        }
-        self.margin = (self.base - self.fallen()).exp();
-        let (floor, ceiling) = self.bounds();
-        if !(floor..=ceiling).contains(&self.margin) {
-            self.margin = self.margin.clamp(floor, ceiling);
-            self.base = self.margin.ln() + self.fallen();
+        if mistake || self.fallen() > SETTLES {
+            self.settle(mistake);
         }
     }
 
     /// In seconds.
     pub(crate) fn margin(&self) -> f64 {
-        self.margin
+        let x = self.fallen();
+        let kept = 1.0 - x * (1.0 - x * (0.5 - x / 6.0));
+        (self.settled * kept).max(self.floor())
     }
 
     /// What there is to show, where a peer that is gone is convicted after `detection` seconds.
@@ -154,18 +155,26 @@ impl Calibrator {
             observed: if watched.is_zero() { 0.0 } else { observed },
             mistakes: self.mistakes.into(),
             watched,
-            margin: span(self.margin),
+            margin: span(self.margin()),
             detection: span(detection),
         }
     }
 
-    /// By how much the logarithm fell in all the time watched. It is calculated from the integer
-    /// sum, so that no rounding adds up over the heartbeats.
-    fn fallen(&self) -> f64 {
-        STEP * self.asked * seconds(self.watched_ns)
+    #[cold]
+    fn settle(&mut self, mistake: bool) {
+        let steps = if mistake { STEP } else { 0.0 };
+        let margin = self.settled * (steps - self.fallen()).exp();
+        self.settled = margin.clamp(self.floor(), f64::from(self.ceiling_us) * 1e-6);
+        self.settled_ns = self.watched_ns;
+        self.mistakes = self.mistakes.saturating_add(mistake.into());
     }
 
-    fn bounds(&self) -> (f64, f64) {
-        (f64::from(self.floor_us.get()) * 1e-6, f64::from(self.ceiling_us) * 1e-6)
+    /// By how much the logarithm has fallen since the margin was settled.
+    fn fallen(&self) -> f64 {
+        STEP * self.asked * seconds(self.watched_ns - self.settled_ns)
+    }
+
+    fn floor(&self) -> f64 {
+        f64::from(self.floor_us.get()) * 1e-6
     }
 }

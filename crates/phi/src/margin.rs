@@ -17,6 +17,27 @@ use crate::{
 ///
 /// Its suspicion is the time since the expected arrival in multiples of the margin: 1 at the
 /// deadline. A clock that goes back stands still until it is where it was.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use steadfast_phi::{Heard, Heartbeat, Margin, MarginConfig, MarginDetector, MistakeRate};
+///
+/// const HOUR: Duration = Duration::from_secs(3600);
+/// let (period, start) = (Duration::from_millis(100), Instant::now());
+/// let hourly = Margin::Calibrated(MistakeRate::once_in(HOUR));
+/// let mut detector = MarginDetector::new(MarginConfig::two_windows(period, hourly).weighted())?;
+/// for beat in 0..10 {
+///     let arrival = start + beat * period;
+///     detector.heartbeat(Heartbeat::new().sequence(beat.into()), arrival);
+/// }
+/// // The next is expected after a period, and the margin has learnt nothing yet.
+/// let last = start + 9 * period;
+/// assert!(detector.deadline() > Some(last + 2 * period));
+/// let late = last + 10 * period;
+/// assert_eq!(detector.heartbeat(Heartbeat::new().sequence(19), late), Heard::Mistake);
+/// assert!(detector.margin() > 3 * period);
+/// # Ok::<(), steadfast_core::ConfigError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct MarginDetector {
     last: Option<Instant>,
@@ -51,11 +72,9 @@ impl MarginDetector {
     /// incarnation. One without a number among others that have some proves life, and is no sample
     /// of when they arrive.
     pub fn heartbeat(&mut self, heartbeat: Heartbeat, now: Instant) -> Heard {
-        let convicted = match (self.last, self.span_ns(1.0)) {
-            (Some(last), Some(ns)) => interval_ns(last, now) > ns,
-            _ => false,
-        };
-        self.hear(heartbeat, now, Circumstances { convicted, paused: false })
+        let interval_ns = self.interval_ns(now);
+        let convicted = self.span_ns(1.0).is_some_and(|ns| interval_ns > ns);
+        self.judge(heartbeat, now, interval_ns, Circumstances { convicted, paused: false })
     }
 
     /// A heartbeat arrived, of which the observer knows whether its peer was convicted. Where the
@@ -66,6 +85,16 @@ impl MarginDetector {
         heartbeat: Heartbeat,
         at: Instant,
         circumstances: Circumstances,
+    ) -> Heard {
+        self.judge(heartbeat, at, self.interval_ns(at), circumstances)
+    }
+
+    fn judge(
+        &mut self,
+        heartbeat: Heartbeat,
+        at: Instant,
+        interval_ns: u64,
+        Circumstances { convicted, paused }: Circumstances,
     ) -> Heard {
         let number = heartbeat.number();
         let Some(last) = self.last.filter(|_| heartbeat.run() <= self.incarnation) else {
@@ -78,17 +107,18 @@ impl MarginDetector {
         if heartbeat.run() < self.incarnation || self.schedule.is_stale(number) {
             return Heard::Stale;
         }
-        let interval_ns = interval_ns(last, at);
-        let watched = !circumstances.paused;
-        let mistake = circumstances.convicted && watched;
+        let mistake = convicted && !paused;
         if let Kept::Calibrated(calibrator) = &mut self.margin
-            && watched
+            && !paused
         {
             calibrator.watch(interval_ns, mistake);
         }
-        let interval_ns = i64::try_from(interval_ns).unwrap_or(i64::MAX);
-        self.schedule.hear(number, interval_ns, watched);
-        self.last = Some(last.max(at));
+        let signed_ns = i64::try_from(interval_ns).unwrap_or(i64::MAX);
+        self.schedule.hear(number, signed_ns, !paused);
+        if interval_ns > 0 {
+            self.last = Some(at);
+        }
+        debug_assert!(self.last >= Some(last), "a clock that goes back stands still");
         if mistake { Heard::Mistake } else { Heard::OnTime }
     }
 
@@ -118,7 +148,7 @@ impl MarginDetector {
     /// next is expected, 1 at the deadline.
     #[must_use]
     pub fn phi(&self, now: Instant) -> f64 {
-        self.last.map_or(0.0, |last| self.curve().phi(seconds(interval_ns(last, now))))
+        self.last.map_or(0.0, |_| self.curve().phi(seconds(self.interval_ns(now))))
     }
 
     /// When the suspicion reaches `threshold` if no heartbeat arrives; `None` before the first
@@ -153,12 +183,13 @@ impl MarginDetector {
     fn span_ns(&self, phi: f64) -> Option<u64> {
         if phi.is_nan() { None } else { nanoseconds(self.curve().silence(phi)?) }
     }
-}
 
-/// From `last` to `now`; zero where the clock went back.
-fn interval_ns(last: Instant, now: Instant) -> u64 {
-    let interval = now.saturating_duration_since(last);
-    interval.as_secs().saturating_mul(1_000_000_000).saturating_add(interval.subsec_nanos().into())
+    /// From the last arrival to `now`; zero where there was none, or the clock went back.
+    fn interval_ns(&self, now: Instant) -> u64 {
+        let interval = self.last.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
+        let whole = interval.as_secs().saturating_mul(1_000_000_000);
+        whole.saturating_add(interval.subsec_nanos().into())
+    }
 }
 
 #[cfg(test)]

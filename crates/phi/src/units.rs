@@ -6,8 +6,8 @@ pub(crate) fn seconds(ns: u64) -> f64 {
     ns as f64 * 1e-9
 }
 
-/// Seconds as whole nanoseconds, rounded; negative ones are 0, and `None` stands for what is not a
-/// number or longer than 292 years.
+/// Seconds as whole nanoseconds, rounded; what is negative or not a number is 0, and `None` stands
+/// for more than 292 years.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
@@ -15,6 +15,6 @@ pub(crate) fn seconds(ns: u64) -> f64 {
 )]
 pub(crate) fn nanoseconds(seconds: f64) -> Option<u64> {
     const TOO_LONG: f64 = 9.2e18;
-    let ns = (seconds * 1e9).round();
-    (ns < TOO_LONG).then_some(ns.max(0.0) as u64)
+    let ns = seconds.max(0.0) * 1e9 + 0.5;
+    (ns < TOO_LONG).then_some(ns as i64 as u64)
 }

@@ -40,10 +40,11 @@ impl Windows {
     }
 
     pub(crate) fn shift(&mut self, difference_us: i32) {
-        for span in std::iter::once(&mut self.long).chain(&mut self.short) {
-            let age = span.size as usize - 1;
-            let leaving = || Self::back(&self.differences, self.next, difference_us, age);
-            span.shift(difference_us, leaving);
+        let Self { differences, next, long, short } = self;
+        let leaving = |age| Self::back(differences, *next, difference_us, age);
+        long.shift(difference_us, leaving);
+        if let Some(short) = short {
+            short.shift(difference_us, leaving);
         }
         self.push(difference_us);
     }
@@ -93,9 +94,12 @@ impl Span {
         *self = Self { held: 1, ..Self::new(self.size) };
     }
 
-    /// The newest offset becomes the one that all are relative to. `leaving` is the difference from
-    /// the oldest to its successor, and is asked for where the oldest has to leave.
-    fn shift(&mut self, difference_us: i32, leaving: impl FnOnce() -> i32) {
+    /// The newest offset becomes the one that all are relative to. Where the oldest has to leave,
+    /// `back` is asked for the difference to its successor, so many before the newest one.
+    fn shift(&mut self, difference_us: i32, back: impl FnOnce(usize) -> i32) {
+        if self.size == 1 {
+            return;
+        }
         let difference = i64::from(difference_us);
         self.sum_us -= i64::from(self.held) * difference;
         self.oldest_us -= difference;
@@ -104,11 +108,14 @@ impl Span {
             return;
         }
         self.sum_us -= self.oldest_us;
-        self.oldest_us += i64::from(leaving());
+        self.oldest_us += i64::from(back(self.size as usize - 1));
     }
 
     #[expect(clippy::cast_precision_loss, reason = "16 digits of microseconds are enough")]
     fn mean_us(&self) -> f64 {
+        if self.size == 1 {
+            return 0.0;
+        }
         self.sum_us as f64 / f64::from(self.held.max(1))
     }
 }
