@@ -12,7 +12,7 @@ pub use self::{
     keyed::PEERS,
     memory::{Memory, memory},
 };
-use crate::row::Row;
+use crate::{row::Row, shapes::watched};
 
 /// The name of the row in which instants are made and no detector is told of them: what is not a
 /// detector's in the rows of those that read no clock.
@@ -32,6 +32,7 @@ pub fn detectors() -> Vec<Row> {
         .chain(peers::rows())
         .chain(handles::rows())
         .chain(keyed::rows())
+        .chain(watched::rows())
         .collect();
     rows.iter_mut().for_each(Row::warm_up);
     rows

@@ -1,5 +1,5 @@
-//! What each layer, each clock, each quorum and each failure detector costs: the subjects that the criterion benches and
-//! the table measure, and how.
+//! What each layer, each clock, each quorum and each failure detector costs: the subjects that the
+//! criterion benches and the table measure, and how.
 //!
 //! A subject is a service, ours or a peer's, over the same inner service that is ready at once, or
 //! a function. It makes calls in a loop that is compiled for it alone: one virtual call stands

@@ -57,6 +57,7 @@ macro_rules! in_every_shape {
 
 mod ours;
 mod peers;
+pub(crate) mod watched;
 
 /// The rows of the shapes, warm. Needs [`enter`](crate::enter).
 #[must_use]

@@ -60,6 +60,7 @@ fn accrual() -> Vec<Row> {
         hears("heartbeat, φ, window of 1,000, full", normal, HISTORY, false),
         hears("heartbeat, φ, window of 1,000, outages in it", normal, HISTORY, true),
         filling("heartbeat, φ, the first 1,000 of a detector", normal),
+        hears("heartbeat, φ, constant memory", normal.decaying(1000), HISTORY, false),
     ];
     let logistic = normal.distribution(Distribution::Logistic);
     let exponential = normal.distribution(Distribution::Exponential);
@@ -68,6 +69,7 @@ fn accrual() -> Vec<Row> {
         answers("φ, normal, to the tail", normal, HISTORY, false, SILENT),
         answers("φ, normal, after one heartbeat", normal, 1, false, SILENT),
         answers("φ, normal, outages in the window", normal, HISTORY, true, SILENT),
+        answers("φ, normal, constant memory", normal.decaying(1000), HISTORY, false, SILENT),
         answers("φ, logistic, to the tail", logistic, HISTORY, false, SILENT),
         answers("φ, exponential, to the tail", exponential, HISTORY, false, SILENT),
         inverts("suspect_at, normal", normal),
@@ -132,6 +134,7 @@ fn margins() -> Vec<Row> {
         waits("heartbeat, Chen, window of 1,000", MarginConfig::chen(PERIOD, constant)),
         waits("heartbeat, 2W, window of 1,000", MarginConfig::two_windows(PERIOD, constant)),
         waits("heartbeat, 2W, calibrated", MarginConfig::two_windows(PERIOD, calibrated())),
+        waits("heartbeat, 2W, calibrated, constant memory", constant_memory()),
     ];
     let (detector, last) = watching(MarginConfig::two_windows(PERIOD, calibrated())).after(HISTORY);
     let asking = Asking::new(questions(last, SILENT), move |at: &Instant| detector.phi(*at));
@@ -141,6 +144,10 @@ fn margins() -> Vec<Row> {
 
 pub(super) const fn last_arrival(margin: Margin) -> MarginConfig {
     MarginConfig::last_arrival(PERIOD, margin)
+}
+
+pub(super) const fn constant_memory() -> MarginConfig {
+    MarginConfig::two_windows(PERIOD, calibrated()).weighted()
 }
 
 pub(super) const fn calibrated() -> Margin {

@@ -51,6 +51,7 @@ fn heartbeats() -> Vec<Row> {
     let two_windows = MarginConfig::two_windows(PERIOD, calibrated());
     vec![
         hears("Peer::heartbeat, φ, window of 1,000", peer(PhiConfig::new())),
+        hears("Peer::heartbeat, φ, constant memory", peer(PhiConfig::new().decaying(1000))),
         hears("Peer::heartbeat, last arrival, calibrated", peer(last_arrival(calibrated()))),
         numbered("Peer::heartbeat, 2W, calibrated", peer(two_windows)),
         watched("Peer::heartbeat, φ, transitions awaited", peer(PhiConfig::new())),

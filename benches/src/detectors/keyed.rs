@@ -27,6 +27,11 @@ pub const PEERS: usize = 100_000;
 pub(super) fn rows() -> Vec<Row> {
     vec![
         hears("heartbeat(key), 100,000 peers, φ, window of 1,000", PhiConfig::new(), false),
+        hears(
+            "heartbeat(key), 100,000 peers, φ, constant memory",
+            PhiConfig::new().decaying(1000),
+            false,
+        ),
         hears("heartbeat(key), 100,000 peers, last arrival, calibrated", small(), false),
         hears("heartbeat(key), 100,000 peers, the same, transitions awaited", small(), true),
         Row {

@@ -6,7 +6,7 @@ use steadfast_phi::{DetectorConfig, MarginConfig, Method, PhiConfig};
 
 use crate::detectors::{
     PEERS,
-    alone::{calibrated, last_arrival},
+    alone::{calibrated, constant_memory, last_arrival},
     beats::PERIOD,
     keyed::detector,
 };
@@ -37,12 +37,12 @@ impl Memory {
 pub fn memory() -> Vec<Memory> {
     let new = |name, most, method: Method| Memory { name, peers: PEERS, most, method, beats: 1100 };
     let two_windows = MarginConfig::two_windows(PERIOD, calibrated());
+    let small = |name, method| Memory { beats: 10, ..new(name, 256.0, method) };
     vec![
         new("φ, window of 1,000", 5120.0, PhiConfig::new().into()),
         new("2W, calibrated", 5120.0, two_windows.into()),
-        Memory {
-            beats: 10,
-            ..new("last arrival, calibrated", 256.0, last_arrival(calibrated()).into())
-        },
+        small("φ, constant memory", PhiConfig::new().decaying(1000).into()),
+        small("2W, calibrated, constant memory", constant_memory().into()),
+        small("last arrival, calibrated", last_arrival(calibrated()).into()),
     ]
 }
