@@ -20,6 +20,7 @@ use steadfast::{
     breaker::Circuit,
     cause,
     http::respond,
+    phi::Peer,
     timeout::{DeadlineConfig, DeadlineLayer},
 };
 use tokio::net::TcpListener;
@@ -41,6 +42,7 @@ pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     /// One for each upstream; none without Steadfast.
     pub(crate) circuits: Vec<Circuit>,
+    pub(crate) peers: Vec<Peer>,
     pub(crate) calls: Calls,
 }
 
@@ -51,21 +53,23 @@ impl Gateway {
     /// Starts the gateway on a free port, in this process.
     pub(crate) async fn start(kind: Kind, upstreams: &[SocketAddr]) -> Result<Self, Failure> {
         let calls = Calls::default();
-        let (routes, circuits) = match kind {
-            Kind::Plain => (routes(plain(upstreams, &calls)), Vec::new()),
+        let (routes, circuits, peers) = match kind {
+            Kind::Plain => (routes(plain(upstreams, &calls)), Vec::new(), Vec::new()),
             Kind::Steadfast => {
-                let (backend, circuits) = stack::steadfast(upstreams, &calls)?;
+                let stack::Stack { backend, circuits, peers } =
+                    stack::steadfast(upstreams, &calls)?;
                 // No request takes longer, whatever happens behind it; the refusal becomes a
                 // response.
                 let whole =
                     DeadlineLayer::new(DeadlineConfig::new().total(Duration::from_millis(900)))?;
-                (routes(backend).layer(respond(ServiceBuilder::new().layer(whole))), circuits)
+                let routes = routes(backend).layer(respond(ServiceBuilder::new().layer(whole)));
+                (routes, circuits, peers)
             }
         };
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        Ok(Self { address, circuits, calls })
+        Ok(Self { address, circuits, peers, calls })
     }
 }
 

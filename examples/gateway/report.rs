@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::{
     gateway::Kind,
     load::{Sample, Samples},
+    scenario::Fault,
     summary::{Disturbed, Summary},
     upstream::NAMES,
 };
@@ -17,7 +18,7 @@ pub(crate) fn headline(kind: Kind) {
     let what = match kind {
         Kind::Plain => "Without Steadfast: round robin, one timeout of 5 s",
         Kind::Steadfast => {
-            "With Steadfast: the same, and retry, breaker, adaptive timeout, deadline"
+            "With Steadfast: the same, and retry, breaker, adaptive timeout, deadline, φ"
         }
     };
     println!("\n{what}\n   time     ok/s  errors/s      p50      p99  circuits");
@@ -85,6 +86,7 @@ pub(crate) fn table(without: &Summary, with: &Summary) {
         let name = NAMES[disturbed.upstream];
         let what = format!("{name} {}: calls sent to it meanwhile", disturbed.fault.name());
         row(&what, &|run| run.disturbed[place].calls.to_string());
+        row("          from half a second on", &|run| run.disturbed[place].late_calls.to_string());
         row("          time to stop calling it", &|run| {
             seconds(run.disturbed[place].stopped_after)
         });
@@ -120,6 +122,10 @@ pub(crate) fn claims_hold(without: &Summary, with: &Summary) -> bool {
         (
             "it is no longer called after a second",
             with.disturbed.iter().all(|d| d.stopped_after.is_some_and(|t| t <= SECOND)),
+        ),
+        (
+            "a paused one gets at most two calls from half a second on",
+            with.disturbed.iter().all(|d| d.fault != Fault::Paused || d.late_calls <= 2),
         ),
         (
             "it is called again within 2.5 s",

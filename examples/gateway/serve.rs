@@ -2,7 +2,8 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use steadfast::breaker::Transitions;
+use futures::StreamExt;
+use steadfast::{breaker::Transitions, phi};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -24,6 +25,9 @@ pub(crate) async fn serve() -> Result<ExitCode, Failure> {
     for (name, circuit) in NAMES.into_iter().zip(&gateway.circuits) {
         tokio::spawn(follow(name, circuit.subscribe()));
     }
+    for (name, peer) in NAMES.into_iter().zip(&gateway.peers) {
+        tokio::spawn(watch(name, peer.transitions()));
+    }
     let mut dead_since = [None; NAMES.len()];
     loop {
         sleep(Duration::from_millis(200)).await;
@@ -40,6 +44,13 @@ async fn follow(name: char, mut transitions: Transitions) {
             "circuit {name}: {} -> {} ({:?})",
             transition.from, transition.to, transition.cause
         );
+    }
+}
+
+async fn watch(name: char, mut transitions: phi::Transitions<()>) {
+    while let Some(transition) = transitions.next().await {
+        let phi::Transition { from, to, phi, .. } = transition;
+        println!("upstream {name}: {} -> {} (φ {phi:.1})", from.name(), to.name());
     }
 }
 
@@ -86,6 +97,6 @@ fn explain(gateway: &Gateway, upstreams: &mut Upstreams) {
         );
     }
     println!(
-        "\nA killed upstream is started again after {DEAD:?}. What the circuits do is shown here. Ctrl-C ends it.\n"
+        "\nA killed upstream is started again after {DEAD:?}. What the circuits and detectors do is shown here. Ctrl-C ends it.\n"
     );
 }

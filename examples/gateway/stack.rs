@@ -1,13 +1,16 @@
 //! The client with Steadfast: retry → choose an upstream → its breaker → its timeout → the client.
-//! The layers and their numbers are those of the README's first example, but for the open time.
+//! The layers and their numbers are those of the README's first example, but for the open time. And
+//! round the client a failure detector listens to the answers: an upstream that is silent is passed
+//! over before its breaker has seen enough to open.
 
 use std::{net::SocketAddr, time::Duration};
 
-use axum::response::IntoResponse;
+use axum::{body::Body, http, response::IntoResponse};
 use steadfast::{
     breaker::{BreakerLayer, Circuit, CircuitConfig, OnOpen, OpenTime},
     guard,
     http::CollectLayer,
+    phi::{DetectorConfig, HeartbeatLayer, Peer, PhiConfig, Prober, ProberConfig},
     retry::RetryLayer,
     timeout::TimeoutLayer,
 };
@@ -21,26 +24,63 @@ use crate::{
     upstream::NAMES,
 };
 
-/// The same round robin over the same client as without Steadfast, and the circuits of the
-/// upstreams.
-pub(crate) fn steadfast(
-    upstreams: &[SocketAddr],
-    calls: &Calls,
-) -> Result<(Backend, Vec<Circuit>), Failure> {
+/// An upstream that was not heard for so long is asked whether it lives: often enough for one that
+/// is back to be trusted soon, and seldom beside its requests.
+const PROBE: Duration = Duration::from_millis(50);
+
+/// A client, and what it knows of the upstreams.
+pub(crate) struct Stack {
+    pub(crate) backend: Backend,
+    pub(crate) circuits: Vec<Circuit>,
+    pub(crate) peers: Vec<Peer>,
+}
+
+/// The same round robin over the same client as without Steadfast.
+pub(crate) fn steadfast(upstreams: &[SocketAddr], calls: &Calls) -> Result<Stack, Failure> {
     let circuits = NAMES.into_iter().map(circuit).collect::<Result<Vec<_>, _>>()?;
+    let peers = NAMES.into_iter().map(peer).collect::<Result<Vec<_>, _>>()?;
     let mut members = Vec::new();
-    for (sender, circuit) in senders(upstreams, calls).zip(&circuits) {
+    for ((sender, circuit), peer) in senders(upstreams, calls).zip(&circuits).zip(&peers) {
         let timeout = TimeoutLayer::adaptive(Duration::from_millis(10), Duration::from_secs(5))?;
         let stack = ServiceBuilder::new()
             .layer(BreakerLayer::new(circuit.clone()).http())
             .layer(timeout.http())
             // An answer that breaks off is a failure like any other.
-            .layer(CollectLayer::new(64 * 1024));
-        members.push(guard(stack).layer(sender));
+            .layer(CollectLayer::new(64 * 1024))
+            .layer(HeartbeatLayer::new(peer.clone()).http());
+        members.push((guard(stack).layer(sender), peer.clone()));
     }
+    probe(upstreams, &peers)?;
     let retry = RetryLayer::default().http();
-    let service = retry.layer(RoundRobin::new(members)).map_err(BoxError::from);
-    Ok((BoxCloneSyncService::new(service.map_response(IntoResponse::into_response)), circuits))
+    let service = retry.layer(RoundRobin::watched(members)).map_err(BoxError::from);
+    let backend = BoxCloneSyncService::new(service.map_response(IntoResponse::into_response));
+    Ok(Stack { backend, circuits, peers })
+}
+
+/// Asks each upstream for an item when it is silent, past its breaker. These are not the calls that
+/// are counted: they are for no caller.
+fn probe(upstreams: &[SocketAddr], peers: &[Peer]) -> Result<(), Failure> {
+    for (sender, peer) in senders::<Body>(upstreams, &Calls::default()).zip(peers) {
+        let stack = ServiceBuilder::new()
+            .layer(CollectLayer::new(64 * 1024))
+            .layer(HeartbeatLayer::new(peer.clone()).http());
+        let question = || http::Request::get("/items/0").body(Body::empty()).expect("a path");
+        let config = ProberConfig::new(PROBE).timeout(2 * PROBE);
+        tokio::spawn(
+            Prober::new(config, peer.clone(), guard(stack).layer(sender), question)?.run(),
+        );
+    }
+    Ok(())
+}
+
+/// Silent for 150 ms is well, three probes or a hiccup of a busy machine. What answers take from one
+/// to the next comes on top: some 10 ms, and as much again for how much that varies.
+fn peer(name: char) -> Result<Peer, Failure> {
+    let phi = PhiConfig::new()
+        .first_interval(PROBE)
+        .minimum_deviation(Duration::from_millis(10))
+        .acceptable_pause(Duration::from_millis(150));
+    Ok(Peer::new(DetectorConfig::new(phi).named(name.to_string()))?)
 }
 
 fn circuit(name: char) -> Result<Circuit, Failure> {

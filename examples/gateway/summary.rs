@@ -1,14 +1,18 @@
 //! What a run comes to.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use steadfast::breaker::State;
+use tokio::time::Instant;
 
 use crate::{
     calls::silences,
     report::quantiles,
     scenario::{Fault, Run, Span},
 };
+
+/// Twice what it takes to suspect an upstream that answers no more.
+pub(crate) const NOTICED: Duration = Duration::from_millis(500);
 
 /// The figures of one run.
 pub(crate) struct Summary {
@@ -30,6 +34,8 @@ pub(crate) struct Disturbed {
     pub(crate) upstream: usize,
     /// Calls sent to it meanwhile, probes among them.
     pub(crate) calls: usize,
+    /// Those of them that were sent once its silence could be noticed.
+    pub(crate) late_calls: usize,
     /// From the fault to the last call before the first silence.
     pub(crate) stopped_after: Option<Duration>,
     /// From the end of the fault to the first call after the last silence.
@@ -58,11 +64,10 @@ impl Summary {
 impl Disturbed {
     fn of(run: &Run, span: &Span) -> Self {
         let meanwhile = span.from..span.to;
-        let calls = run
-            .calls
-            .iter()
-            .filter(|call| call.upstream == span.upstream && meanwhile.contains(&call.at))
-            .count();
+        let calls = |within: &Range<Instant>| {
+            let sent = run.calls.iter().filter(|call| within.contains(&call.at));
+            sent.filter(|call| call.upstream == span.upstream).count()
+        };
         let silences = silences(&run.calls, span.upstream, &(span.from..span.until));
         let first = silences.first().filter(|silence| silence.from < span.to);
         let back = match silences.last() {
@@ -73,7 +78,8 @@ impl Disturbed {
         Self {
             fault: span.fault,
             upstream: span.upstream,
-            calls,
+            calls: calls(&meanwhile),
+            late_calls: calls(&(span.from + NOTICED..span.to)),
             stopped_after: first.map(|silence| silence.from.saturating_duration_since(span.from)),
             back_after: back.map(|at| at - span.to),
         }
