@@ -51,7 +51,12 @@ struct Member {
 pub(crate) async fn serve(id: &str, parent: &str) -> Result<(), Failure> {
     process::exit_when_orphaned();
     let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?);
-    let phi = PhiConfig::new().threshold(THRESHOLD).first_interval(PERIOD);
+    // A process may be late by some heartbeats, as on a busy machine, before that says anything.
+    let phi = PhiConfig::new()
+        .threshold(THRESHOLD)
+        .first_interval(PERIOD)
+        .minimum_deviation(PERIOD)
+        .acceptable_pause(10 * PERIOD);
     let mut member = Member {
         id: id.parse()?,
         parent: parent.parse()?,
