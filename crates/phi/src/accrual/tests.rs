@@ -299,7 +299,9 @@ fn phi_is_at_most_the_cap_and_the_cap_is_never_passed() {
 
 #[test]
 fn a_young_peer_of_a_big_window_and_one_of_constant_memory_are_small() {
-    assert!(size_of::<PhiAccrual>() <= 120, "{}", size_of::<PhiAccrual>());
+    assert!(size_of::<PhiAccrual>() <= 112, "{}", size_of::<PhiAccrual>());
+    let window = size_of::<crate::window::Window>();
+    assert!(window <= 80, "{window}");
     let template = detector(PhiConfig::new().decaying(1_000));
     let copy = template.clone();
     assert!(Arc::ptr_eq(&template.settings, &copy.settings), "one configuration for all");
