@@ -26,7 +26,7 @@ impl Beat {
         if arrives {
             *newest = arrival;
         }
-        let span = |ms: f64| Duration::from_secs_f64(ms / 1e3);
+        let span = |ms: f64| Duration::from_nanos((ms * 1e6 + 0.5) as u64);
         Self { sequence, sent: span(sent), arrived: arrives.then(|| span(arrival)) }
     }
 }
