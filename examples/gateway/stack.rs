@@ -73,7 +73,7 @@ fn probe(upstreams: &[SocketAddr], peers: &[Peer]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Silent for 150 ms is well, three probes or a hiccup of a busy machine. What answers take from one
+/// Silent for 150 ms is well, three probes or a hiccup of a busy machine. The time from one answer
 /// to the next comes on top: some 10 ms, and as much again for how much that varies.
 fn peer(name: char) -> Result<Peer, Failure> {
     let phi = PhiConfig::new()
