@@ -1,5 +1,5 @@
-//! Five processes watch each other by heartbeats over UDP while one
-//! link is cut and one is killed.
+//! Five processes watch each other by heartbeats over UDP while one is stopped,
+//! one link is cut, and one is killed.
 //!
 //! ```text
 //! cargo run --release --example failure_detector
@@ -11,8 +11,10 @@
 //! decide who is dead. The parent only listens, prints the φ of each process (a bar each, in a
 //! terminal) and asserts who was convicted when, within 20 s:
 //!
-//! 1. **The link from 3 to 4 is cut**: 4 convicts 3, alone, and is outvoted.
-//! 2. **2 is killed**: the others convict it at the instant they had computed, and it stays so.
+//! 1. **1 is stopped** (`SIGSTOP`) for four seconds: the others convict it at the instant they had
+//!    computed, and trust it again when it goes on.
+//! 2. **The link from 3 to 4 is cut**: 4 convicts 3, alone, and is outvoted.
+//! 3. **2 is killed**: the others convict it in the computed time, and it stays so.
 //!
 //! None else is ever convicted, and not the sender of the lossy link.
 

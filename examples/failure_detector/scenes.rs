@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{Failure, LOSSY_FROM, LOSSY_TO, MEMBERS, stage::Stage, verdict};
 
+const STOPPED: usize = 1;
 const CUT_FROM: usize = 3;
 const CUT_TO: usize = 4;
 const KILLED: usize = 2;
@@ -20,9 +21,16 @@ pub(crate) async fn show() -> Result<(), Failure> {
     let took = stage.all_well().await?;
     stage.panel.say(&format!("  all well     each trusts the four others, after {took:.1?}"));
     sleep(CALM).await;
+    stopped(&mut stage).await?;
     cut(&stage).await?;
     killed(&mut stage).await?;
     lossy(&stage)
+}
+
+async fn stopped(stage: &mut Stage) -> Result<(), Failure> {
+    let text = stop_and_go_on(stage, STOPPED, Duration::from_secs(4)).await?;
+    stage.panel.say(&format!("  {STOPPED} stopped    4 s: {text}"));
+    Ok(())
 }
 
 async fn cut(stage: &Stage) -> Result<(), Failure> {
@@ -48,6 +56,23 @@ async fn cut(stage: &Stage) -> Result<(), Failure> {
         "  {CUT_FROM} to {CUT_TO} cut   2.5 s: {CUT_TO} alone convicts {CUT_FROM}, after {after}, and is outvoted; healed: trusted after {took:.1?}"
     ));
     Ok(())
+}
+
+/// The others convict it, and trust it again.
+async fn stop_and_go_on(stage: &mut Stage, id: usize, pause: Duration) -> Result<String, Failure> {
+    let others = all_but(id);
+    stage.stop(id, true)?;
+    let start = Instant::now();
+    sleep_until(start + pause).await;
+    stage.stop(id, false)?;
+    let time = start..Instant::now();
+    let took = stage.all_well().await?;
+    let heard = stage.log.lock();
+    let after = verdict::convicted(&heard, &time, id, &others)?;
+    let dead = verdict::dead(&heard, &time, id, &others)?;
+    Ok(format!(
+        "convicted by {others:?} after {after}, dead by votes after {dead}; goes on: trusted after {took:.1?}"
+    ))
 }
 
 async fn killed(stage: &mut Stage) -> Result<(), Failure> {

@@ -46,6 +46,12 @@ impl Stage {
         Ok(stage)
     }
 
+    /// Stops a process, or lets it go on.
+    pub(crate) fn stop(&mut self, id: usize, is_stopped: bool) -> Result<(), Failure> {
+        let member = &mut self.members[id];
+        Ok(if is_stopped { member.pause() } else { member.resume() }?)
+    }
+
     pub(crate) fn kill(&mut self, id: usize) -> Result<(), Failure> {
         Ok(self.members[id].kill()?)
     }
