@@ -69,3 +69,110 @@ impl Shape {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::estimator::span;
+
+    const ALL: [Distribution; 3] =
+        [Distribution::Normal, Distribution::Exponential, Distribution::Logistic];
+
+    fn phi_of(distribution: Distribution, location: f64, scale: f64) -> Curve {
+        let shape = Shape::Phi { distribution, cap: f64::INFINITY };
+        Curve { shape, location, scale }
+    }
+
+    #[test]
+    fn the_instant_of_a_phi_is_where_it_was_to_a_microsecond() {
+        for row in include_str!("../numerics/normal.csv").lines().skip(1) {
+            let row: Vec<f64> = row.split(',').map(|number| number.parse().unwrap()).collect();
+            for distribution in ALL {
+                let curve = phi_of(distribution, row[1], row[2]);
+                let silence = Duration::from_secs_f64(row[0]);
+                let phi = curve.phi(silence.as_secs_f64());
+                // An exponential one is 0 up to its location: there is no way back from there.
+                if phi > 0.0 {
+                    let back = span(&curve, phi).unwrap();
+                    let apart = back.abs_diff(silence);
+                    assert!(apart < Duration::from_micros(1), "{apart:?} at {silence:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn above_the_cap_is_never_reached() {
+        let shape = Shape::Phi { distribution: Distribution::Normal, cap: 15.0 };
+        let curve = Curve { shape, location: 1.0, scale: 0.1 };
+        assert_eq!(curve.phi(100.0), 15.0);
+        assert_eq!(curve.silence(15.1), None);
+        assert!(curve.silence(15.0).is_some());
+        assert_eq!(curve.phi(curve.silence(8.0).unwrap()), 8.0);
+    }
+
+    #[test]
+    fn an_exponential_curve_begins_at_its_location() {
+        let curve = phi_of(Distribution::Exponential, 3.0, 1.0);
+        assert_eq!(curve.phi(3.0), 0.0);
+        assert!((curve.phi(3.0 + std::f64::consts::LN_10) - 1.0).abs() < 1e-15);
+        assert!((curve.silence(8.0).unwrap() - 21.42).abs() < 0.001);
+    }
+
+    #[test]
+    fn a_margin_is_1_at_its_deadline() {
+        let curve = Curve { shape: Shape::Margin, location: 2.0, scale: 0.5 };
+        assert_eq!([1.0, 2.0, 2.25, 2.5, 3.0].map(|t| curve.phi(t)), [0.0, 0.0, 0.5, 1.0, 2.0]);
+        assert_eq!(curve.silence(1.0), Some(2.5));
+        // It may have begun before the last heartbeat came, and have ended.
+        let late = Curve { location: -1.0, ..curve };
+        assert_eq!(late.phi(0.0), 2.0);
+        assert_eq!(late.silence(1.0), Some(0.0));
+    }
+
+    #[test]
+    fn a_phi_of_nothing_is_reached_at_once() {
+        for shape in [Shape::Margin, phi_of(Distribution::Normal, 1.0, 1.0).shape] {
+            let curve = Curve { shape, location: 1.0, scale: 0.1 };
+            for phi in [0.0, -1.0, f64::NAN] {
+                assert_eq!(curve.silence(phi), Some(0.0));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_a_curve_nan(
+            at in proptest::num::f64::ANY,
+            location in proptest::num::f64::ANY,
+            scale in proptest::num::f64::ANY,
+        ) {
+            let shapes = ALL.map(|distribution| phi_of(distribution, 0.0, 1.0).shape);
+            for shape in shapes.into_iter().chain([Shape::Margin]) {
+                let curve = Curve { shape, location, scale };
+                prop_assert!((0.0..=f64::MAX).contains(&curve.phi(at)));
+                let silence = curve.silence(at).unwrap_or(0.0);
+                prop_assert!((0.0..=f64::MAX).contains(&silence));
+            }
+        }
+
+        #[test]
+        fn a_score_serves_every_curve_of_its_shape(
+            phi in 0.01..100.0f64,
+            location in 0.0..100.0f64,
+            scale in 1e-3..100.0f64,
+        ) {
+            for distribution in ALL {
+                let curve = phi_of(distribution, location, scale);
+                let silence = curve.silence_at(curve.shape.score(phi).unwrap());
+                prop_assert_eq!(Some(silence), curve.silence(phi));
+                let back = curve.phi(silence);
+                prop_assert!(silence == 0.0 || (back / phi - 1.0).abs() < 1e-9, "{}", back);
+            }
+        }
+    }
+}

@@ -93,3 +93,147 @@ pub(crate) fn elapsed_at(score: f64, location: f64, scale: f64) -> f64 {
     let at = (location + beyond).max(0.0);
     at.min(f64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ALL: [Distribution; 3] =
+        [Distribution::Normal, Distribution::Exponential, Distribution::Logistic];
+
+    #[test]
+    fn a_threshold_of_8_is_18_4_mean_intervals_of_the_exponential_distribution() {
+        // Without the ln 10 it would be 8 of them, and a probability of 3.4e-4.
+        let elapsed = Distribution::Exponential.elapsed(8.0, 1.0, 0.0);
+        assert!((elapsed - 18.42).abs() < 0.001, "{elapsed}");
+        assert!(((-elapsed).exp() / 1e-8 - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn elapsed_by_mean_is_no_phi() {
+        let phi = Distribution::Exponential.phi(8.0, 1.0, 0.0);
+        assert!((phi - 3.474).abs() < 0.001, "{phi}");
+    }
+
+    #[test]
+    fn the_mean_is_not_inverted() {
+        for distribution in ALL {
+            let [quick, slow] = [0.5, 2.0].map(|mean| distribution.phi(3.0, mean, 0.5));
+            assert!(quick > slow, "{distribution:?}");
+        }
+    }
+
+    #[test]
+    fn phi_at_the_mean_is_log10_2_and_at_four_deviations_what_the_paper_says() {
+        for distribution in [Distribution::Normal, Distribution::Logistic] {
+            let phi = distribution.phi(1.0, 1.0, 0.1);
+            assert!((phi - 2f64.log10()).abs() < 1e-15, "{distribution:?}");
+        }
+        // Q(4) = 3.167e-5.
+        assert!((Distribution::Normal.phi(1.4, 1.0, 0.1) - 4.499_3).abs() < 1e-4);
+    }
+
+    #[test]
+    fn without_a_deviation_the_mean_is_a_step() {
+        for distribution in [Distribution::Normal, Distribution::Logistic] {
+            assert_eq!(distribution.phi(0.9, 1.0, 0.0), 0.0);
+            assert_eq!(distribution.phi(1.0, 1.0, 0.0), distribution.phi(1.0, 1.0, 0.1));
+            assert_eq!(distribution.phi(1.1, 1.0, 0.0), f64::MAX);
+            assert_eq!(distribution.elapsed(8.0, 1.0, 0.0), 1.0);
+        }
+        assert_eq!(Distribution::Exponential.phi(0.1, 0.0, 0.0), f64::MAX);
+        assert_eq!(Distribution::Exponential.elapsed(8.0, 0.0, 0.0), 0.0);
+    }
+
+    #[test]
+    fn phi_of_the_largest_duration_is_finite() {
+        let longest = std::time::Duration::MAX.as_secs_f64();
+        for distribution in ALL {
+            for deviation in [f64::from_bits(1), 1e-300, 1e-4, 1.0, longest] {
+                for mean in [0.0, f64::from_bits(1), 1.0, longest] {
+                    let phi = distribution.phi(longest, mean, deviation);
+                    assert!(phi.is_finite() && phi >= 0.0, "{distribution:?}: {phi}");
+                }
+            }
+        }
+    }
+
+    fn any_distribution() -> impl Strategy<Value = Distribution> {
+        proptest::sample::select(&ALL)
+    }
+
+    /// Times of all sizes that a process can see, in seconds.
+    fn time() -> impl Strategy<Value = f64> {
+        (-9.0..19.0f64).prop_map(|log| 10f64.powf(log))
+    }
+
+    proptest! {
+        #[test]
+        fn no_argument_yields_nan_or_infinity(
+            distribution in any_distribution(),
+            a in proptest::num::f64::ANY,
+            mean in proptest::num::f64::ANY,
+            deviation in proptest::num::f64::ANY,
+        ) {
+            for value in [distribution.phi(a, mean, deviation), distribution.elapsed(a, mean, deviation)] {
+                prop_assert!((0.0..=f64::MAX).contains(&value), "{value}");
+            }
+        }
+
+        #[test]
+        fn phi_rises_with_the_time_elapsed(
+            distribution in any_distribution(),
+            (a, b) in (time(), time()),
+            (mean, deviation) in (time(), time()),
+        ) {
+            let [first, second] = [a.min(b), a.max(b)].map(|t| distribution.phi(t, mean, deviation));
+            prop_assert!(first <= second, "{first} before {second}");
+        }
+
+        #[test]
+        fn a_nanosecond_lowers_no_phi(
+            distribution in any_distribution(),
+            mean in 1e-3..100.0f64,
+            deviation in 1e-4..100.0f64,
+            score in -10.0..700.0f64,
+        ) {
+            let at = (mean + score * deviation).max(0.0);
+            let (at, later) = (at, at + 1e-9);
+            let [first, second] = [at, later].map(|t| distribution.phi(t, mean, deviation));
+            prop_assert!(first <= second, "{first} before {second}");
+        }
+
+        #[test]
+        fn phi_falls_with_the_deviation_above_the_mean_and_rises_with_it_below(
+            distribution in proptest::sample::select(&[Distribution::Normal, Distribution::Logistic][..]),
+            mean in time(),
+            (share, a, b) in (0.0..50.0f64, time(), time()),
+        ) {
+            let elapsed = mean * share;
+            let [narrow, wide] = [a.min(b), a.max(b)].map(|d| distribution.phi(elapsed, mean, d));
+            // The last digit of φ where the two are the same deviation but for theirs.
+            let digit = 1e-14 * narrow.max(wide);
+            if elapsed >= mean {
+                prop_assert!(narrow >= wide - digit, "{narrow}, {wide}");
+            } else {
+                prop_assert!(narrow <= wide + digit, "{narrow}, {wide}");
+            }
+        }
+
+        #[test]
+        fn the_inverse_rises_and_is_one(
+            distribution in any_distribution(),
+            (a, b) in (-20.0..5.0f64, -20.0..5.0f64),
+        ) {
+            let [first, second] = [a.min(b), a.max(b)].map(|log| 10f64.powf(log));
+            let scores = [first, second].map(|phi| distribution.score(phi));
+            prop_assert!(b - a == 0.0 || (b - a).abs() < 1e-9 || scores[0] < scores[1]);
+            for (phi, score) in [first, second].into_iter().zip(scores) {
+                let back = distribution.phi_at(score);
+                prop_assert!((back / phi - 1.0).abs() < 1e-12, "{phi}: {back} at {score}");
+            }
+        }
+    }
+}
