@@ -31,6 +31,8 @@ use crate::{
 /// `H` chooses the peer of a request: a [`Peer`], the `PerKey` made by
 /// [`Peer::per_key`](Peer#method.per_key), or your own [`Select`].
 ///
+/// One in a stack is enough: a second one refuses the trial that the first let through.
+///
 /// Put it outside of breaker and timeout, and inside of a retry: what it refuses never started, the
 /// breaker has nothing to count, and the retry knows that nothing was executed.
 #[derive(Clone, Debug)]
@@ -46,10 +48,10 @@ pub enum OnConvicted {
     #[default]
     Refuse,
     /// It is not ready until the peer is heard of or the next trial is due, so that a balancer
-    /// sends requests elsewhere. What is let through is still decided in `call`: when a trial is due
-    /// several handles become ready, and those that find it taken are refused. Never use it without
-    /// a balancer: callers would wait in `poll_ready`. Not for peers by key: readiness is asked
-    /// before the key is known.
+    /// sends requests elsewhere. What is let through is still decided in `call`: when a trial is
+    /// due several handles become ready, and those that find it taken are refused. Never use it
+    /// without a balancer: callers would wait in `poll_ready`. Not for peers by key: readiness is
+    /// asked before the key is known.
     NotReady,
 }
 

@@ -16,6 +16,7 @@ mod grpc_retry;
 mod http2;
 mod own_enum;
 mod own_request;
+mod phi;
 mod quorum;
 mod reach;
 mod support;
