@@ -31,8 +31,7 @@ impl<K> Peer<K> {
 
     /// What is held of the peer at `now`, and the suspicion.
     pub(crate) fn look(&self, now: Instant) -> (Status, f64) {
-        let snapshot = self.watched.snapshot(&self.hub.settings, now);
-        (snapshot.status, snapshot.phi)
+        self.hub.look(&self.watched, now)
     }
 
     /// Decides on one request.

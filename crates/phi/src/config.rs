@@ -8,7 +8,12 @@ use std::{
 
 use steadfast_core::ConfigError;
 
-use crate::{MarginConfig, MarginDetector, PhiAccrual, PhiConfig, estimator::Estimator};
+use crate::{
+    MarginConfig, MarginDetector, PhiAccrual, PhiConfig,
+    curve::Shape,
+    estimator::Estimator,
+    status::{Level, Standing},
+};
 
 /// How the suspicion of each peer is calculated.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +40,9 @@ pub struct DetectorConfig {
     name: Option<Arc<str>>,
 }
 
+/// A process that stands still for longer than this between two looks is not watched by anything.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+
 /// A configuration that was checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -43,13 +51,17 @@ pub(crate) struct Settings {
     pub(crate) suspect: f64,
     /// The suspicion at which a peer is convicted.
     pub(crate) convict: f64,
-    #[expect(dead_code, reason = "the state machine comes with the hub")]
     pub(crate) trust_after: NonZeroU32,
     pub(crate) capacity: NonZeroUsize,
-    #[expect(dead_code, reason = "the guard comes with the hub")]
     pub(crate) local_pause: Duration,
     /// How long after a trial the next may be sent.
     pub(crate) trial_interval: Duration,
+    /// What the curves of all peers have in common.
+    pub(crate) shape: Shape,
+    /// Of the two thresholds in that shape, so that a deadline is one multiplication away.
+    scores: [Option<f64>; 2],
+    /// Whether there is a calibration to be shown.
+    pub(crate) is_calibrated: bool,
     pub(crate) name: Arc<str>,
 }
 
@@ -74,7 +86,9 @@ impl DetectorConfig {
         self
     }
 
-    /// How many heartbeats in a row, each on time, make a convicted peer trusted again.
+    /// How many heartbeats in a row, each on time, make a convicted peer trusted again: at most
+    /// 2^30 − 1, 2 by default. They come after the one that ended the conviction, and on time is
+    /// one that comes before the peer would be suspected. One alone may have waited in a queue.
     pub const fn trust_after(mut self, heartbeats: NonZeroU32) -> Self {
         self.trust_after = heartbeats;
         self
@@ -86,7 +100,22 @@ impl DetectorConfig {
         self
     }
 
-    /// How late the detector's own timer must be for this process to have stood still.
+    /// How late the detector's own timer must be for this process to have stood still: above zero,
+    /// at most an hour. 100 ms by default.
+    ///
+    /// A detector that was stopped, starved or suspended hears no heartbeats, and would convict
+    /// all of its peers when it goes on. So a timer that is later than this convicts none of them:
+    /// all silence counts from now, the interval that spans the pause is no sample and no mistake,
+    /// and the pause is counted. The same if a heartbeat or a reader comes before the late timer.
+    /// It needs a timer: some [`Transitions`](crate::Transitions) that is being polled.
+    ///
+    /// The default: a lateness below it is silence that is blamed on the peers, so it should be
+    /// short beside a deadline (a second and more); one above it puts convictions off by a
+    /// deadline, so it should be rare. A thread that shares its core waits for a few time slices,
+    /// 10 to 50 ms, and a container over its quota for the rest of a period of 100 ms.
+    /// (Cassandra takes 5 s, `MAX_LOCAL_PAUSE_IN_MS`, for heartbeats each second and 18 s of
+    /// silence.) A pause that ends before the timer was due is not seen; it needs two of them, one
+    /// for each threshold, to convict a peer that was trusted.
     pub const fn local_pause(mut self, lateness: Duration) -> Self {
         self.local_pause = lateness;
         self
@@ -128,6 +157,21 @@ impl DetectorConfig {
             self.trial_interval,
             "1 ms to 1 h",
         )?;
+        ConfigError::require(
+            self.trust_after.get() <= Standing::MOST,
+            "trust_after",
+            self.trust_after,
+            "below 2^30",
+        )?;
+        ConfigError::require(
+            !self.local_pause.is_zero() && self.local_pause <= LONGEST_PAUSE,
+            "local_pause",
+            self.local_pause,
+            "above zero and at most an hour",
+        )?;
+        let estimator = estimator(&self.method);
+        let shape = estimator.curve().shape;
+        let scores = [convict * self.suspect, convict].map(|threshold| shape.score(threshold));
         Ok(Settings {
             method: self.method,
             suspect: convict * self.suspect,
@@ -136,6 +180,9 @@ impl DetectorConfig {
             capacity: self.capacity,
             local_pause: self.local_pause,
             trial_interval: self.trial_interval,
+            shape,
+            scores,
+            is_calibrated: estimator.calibration().is_some(),
             name: self.name.unwrap_or_else(|| "default".into()),
         })
     }
@@ -161,13 +208,23 @@ impl From<MarginConfig> for Method {
 
 impl Settings {
     pub(crate) fn estimator(&self) -> Estimator {
-        match self.method {
-            Method::Phi(config) => {
-                Estimator::Phi(PhiAccrual::new(config).expect("the configuration was checked"))
-            }
-            Method::Margin(config) => {
-                Estimator::Margin(MarginDetector::new(config).expect("it was checked"))
-            }
+        estimator(&self.method)
+    }
+
+    /// How many scales beyond the location a threshold is reached; `None` if it never is.
+    #[inline]
+    pub(crate) const fn score(&self, level: Level) -> Option<f64> {
+        self.scores[level as usize]
+    }
+}
+
+fn estimator(method: &Method) -> Estimator {
+    match *method {
+        Method::Phi(config) => {
+            Estimator::Phi(PhiAccrual::new(config).expect("the configuration was checked"))
+        }
+        Method::Margin(config) => {
+            Estimator::Margin(MarginDetector::new(config).expect("it was checked"))
         }
     }
 }

@@ -6,7 +6,7 @@ use steadfast_core::{ConfigError, Snapshot};
 
 use crate::{
     DetectorConfig, DetectorFull, DetectorSnapshot, Heard, Heartbeat, Peer, Status, Suspicions,
-    hub::{CLOCK, Hub},
+    hub::{Hub, Watched},
     interest::Interest,
     transitions::Transitions,
 };
@@ -39,8 +39,7 @@ impl<K: Eq + Hash + Clone> Detector<K> {
     /// # Errors
     /// As [`heartbeat`](Self::heartbeat).
     pub fn heartbeat_with(&self, key: &K, heartbeat: Heartbeat) -> Result<Heard, DetectorFull> {
-        let peer = self.hub.peer(key)?;
-        Ok(self.hub.heartbeat(&peer, heartbeat))
+        self.hub.heartbeat_of(key, heartbeat)
     }
 
     /// The peer of `key`, which is watched from now on if it was not.
@@ -59,41 +58,42 @@ impl<K: Eq + Hash + Clone> Detector<K> {
         Some(Peer { hub: Arc::clone(&self.hub), watched, interest: self.interest.clone() })
     }
 
-    /// The suspicion of `key` now; `None` if it is not watched.
+    /// The suspicion of `key` now; `None` if it is not watched. 0 before its first heartbeat.
     #[must_use]
     pub fn phi(&self, key: &K) -> Option<f64> {
-        self.get(key).map(|peer| peer.phi())
+        self.hub.get(key).map(|peer| self.hub.suspicion(&peer))
     }
 
     /// What is held of `key` now; `Unknown` if it is not watched.
     #[must_use]
     pub fn status(&self, key: &K) -> Status {
-        self.get(key).map_or(Status::Unknown, |peer| peer.status())
+        self.hub.get(key).map_or(Status::Unknown, |peer| self.hub.status(&peer))
     }
 
     /// All peers that are convicted now, in no order.
     #[must_use]
     pub fn dead(&self) -> Vec<K> {
-        let suspicions = self.suspicions();
-        suspicions.peers.into_iter().filter(|(_, dead)| *dead).map(|(key, _)| key).collect()
+        let is_dead = |peer: &Arc<Watched<K>>| self.hub.status(peer) == Status::Convicted;
+        self.hub.all().iter().filter(|peer| is_dead(peer)).map(|peer| peer.key.clone()).collect()
     }
 
-    /// What this observer says of its peers, for others.
+    /// What this observer says of its peers, for others: each peer that was ever heard, and
+    /// whether it is convicted.
     #[must_use]
     pub fn suspicions(&self) -> Suspicions<K> {
-        let now = CLOCK.now();
-        let status = |peer: &crate::hub::Watched<K>| peer.snapshot(&self.hub.settings, now).status;
-        let peers = self.hub.all();
-        let heard = peers.iter().filter(|peer| status(peer) != Status::Unknown);
-        Suspicions {
-            peers: heard
-                .map(|peer| (peer.key.clone(), status(peer) == Status::Convicted))
-                .collect(),
-            sequence: 1,
-        }
+        // The number first: a report with a higher one is no older.
+        let sequence = self.hub.report();
+        let vote = |peer: &Arc<Watched<K>>| match self.hub.status(peer) {
+            Status::Unknown => None,
+            status => Some((peer.key.clone(), status == Status::Convicted)),
+        };
+        Suspicions { peers: self.hub.all().iter().filter_map(vote).collect(), sequence }
     }
 
     /// Watches `key` no longer. True if it was watched.
+    ///
+    /// Handles that are left of the peer go on by themselves: what they hear is no transition of
+    /// this detector's. If the key comes back, it begins as one that was never heard.
     pub fn forget(&self, key: &K) -> bool {
         self.hub.forget(key)
     }
@@ -101,7 +101,7 @@ impl<K: Eq + Hash + Clone> Detector<K> {
     /// How many peers are watched.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.hub.all().len()
+        self.hub.len()
     }
 
     /// Whether no peer is watched.
@@ -116,8 +116,8 @@ impl<K: Eq + Hash + Clone> Detector<K> {
         &self.hub.settings.name
     }
 
-    /// What happens to the peers from now on.
-    #[must_use]
+    /// What happens to the peers from now on. While it is polled, one timer stands at the earliest
+    /// deadline; nothing is polled, and heartbeats of peers that live wake no task.
     pub fn transitions(&self) -> Transitions<K> {
         Transitions::new(Arc::clone(&self.hub), self.interest.clone())
     }
@@ -140,11 +140,13 @@ impl<K: Eq + Hash + Clone> Snapshot for Detector<K> {
     type State = DetectorSnapshot;
 
     fn snapshot(&self) -> DetectorSnapshot {
-        let now = CLOCK.now();
-        let mut snapshot = DetectorSnapshot::default();
+        let mut snapshot =
+            DetectorSnapshot { local_pauses: self.hub.timer.pauses(), ..Default::default() };
         for peer in self.hub.all() {
             snapshot.peers += 1;
-            match peer.snapshot(&self.hub.settings, now).status {
+            snapshot.heartbeats += peer.heartbeats();
+            snapshot.mistakes += peer.mistakes();
+            match self.hub.status(&peer) {
                 Status::Unknown => snapshot.unknown += 1,
                 Status::Trusted => snapshot.trusted += 1,
                 Status::Suspected => snapshot.suspected += 1,

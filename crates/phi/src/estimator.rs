@@ -1,7 +1,7 @@
 //! One of the detectors, behind one face for the detector of many peers.
 #![cfg_attr(not(feature = "tokio"), allow(dead_code))]
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::{Calibration, Heard, Heartbeat, MarginDetector, PhiAccrual, curve::Curve};
 
@@ -53,6 +53,7 @@ impl Estimator {
 }
 
 /// Silence as a span of time; `None` if it never ends.
-pub(crate) fn span(curve: &Curve, phi: f64) -> Option<Duration> {
-    Duration::try_from_secs_f64(curve.silence(phi)?).ok()
+#[cfg(test)]
+pub(crate) fn span(curve: &Curve, phi: f64) -> Option<std::time::Duration> {
+    std::time::Duration::try_from_secs_f64(curve.silence(phi)?).ok()
 }

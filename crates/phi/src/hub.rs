@@ -1,193 +1,499 @@
 //! The state behind a detector, shared by its handles.
 
+mod arming;
+mod index;
+mod published;
+mod ring;
+mod schedule;
+mod timer;
+mod watched;
+
 use std::{
-    collections::{HashMap, VecDeque},
+    fmt,
     hash::Hash,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use steadfast_core::{
     TimeSource,
-    parts::{Waiters, lock},
+    parts::{Waiters, lane_count, lock},
 };
 
+use self::{index::Index, published::Record, schedule::Schedule, timer::Timer, watched::State};
+pub(crate) use self::{
+    ring::{Queued, Ring},
+    watched::Watched,
+};
 use crate::{
-    DetectorFull, Heard, Heartbeat, PeerSnapshot, Status, Transition,
+    DetectorFull, Heard, Heartbeat, PeerSnapshot, Status,
     config::Settings,
-    estimator::{Circumstances, Estimator, span},
-    trials::Trials,
+    curve::Curve,
+    estimator::Circumstances,
+    status::Level,
+    sync::{AtomicU64, Ordering},
+    telemetry::{Counted, Telemetry},
 };
 
 pub(crate) const CLOCK: TimeSource = TimeSource::Tokio;
 
+/// After all instants that are counted: 584 years.
+pub(crate) const NEVER: u64 = u64::MAX - 1;
+
+/// Peers of one shard at the capacity: few enough that a heap is shallow and threads rarely meet
+/// at its lock, so many that the list of tops is soon read.
+const PEERS_PER_SHARD: usize = 256;
+
+/// A queue holds two transitions of each peer, suspected and convicted, so that a subscriber that
+/// reads misses none when all fall silent at once. At least and at most so many:
+const QUEUE: (usize, usize) = (64, 1 << 20);
+
+/// A hub's count of time begins an hour before it is made: a paused clock may have stood still
+/// since before that.
+const BEFORE: Duration = Duration::from_secs(3600);
+
+/// How many peers are looked at before the subscriber is given what was found.
+const BATCH: usize = 64;
+
 /// All peers of one detector.
-#[derive(Debug)]
 pub(crate) struct Hub<K> {
     pub(crate) settings: Settings,
+    /// Woken at each transition.
     pub(crate) waiters: Waiters,
-    peers: Mutex<HashMap<K, Arc<Watched<K>>>>,
-    events: Mutex<VecDeque<Transition<K>>>,
+    pub(crate) timer: Arc<Timer>,
+    pub(crate) ring: Ring<Watched<K>>,
+    schedule: Schedule<K>,
+    /// `None` where one peer is watched alone.
+    index: Option<Index<K>>,
+    reports: AtomicU64,
 }
 
-/// One of them.
-#[derive(Debug)]
-pub(crate) struct Watched<K> {
-    pub(crate) key: K,
-    /// What is let through to it while it is not trusted.
-    pub(crate) trials: Trials,
-    state: Mutex<State>,
+/// The transitions that one event brought about, to be told with the locks free.
+struct Changes<K> {
+    made: [Option<(Status, Status, f64)>; 4],
+    /// What the queue had no room for: keys may be dropped with it.
+    displaced: Vec<Queued<Watched<K>>>,
 }
 
-#[derive(Debug)]
-struct State {
-    estimator: Estimator,
-    last: Option<Instant>,
-    status: Status,
-    heartbeats: u64,
-    mistakes: u64,
+pub(crate) fn nanos(span: Duration) -> u64 {
+    let nanos = span.as_secs().saturating_mul(1_000_000_000);
+    nanos.saturating_add(span.subsec_nanos().into()).min(NEVER - 1)
 }
 
-impl<K: Eq + Hash + Clone> Hub<K> {
-    pub(crate) fn new(settings: Settings) -> Self {
-        Self {
-            settings,
-            waiters: Waiters::new(),
-            peers: Mutex::default(),
-            events: Mutex::default(),
-        }
-    }
-
-    pub(crate) fn peer(&self, key: &K) -> Result<Arc<Watched<K>>, DetectorFull> {
-        let mut peers = lock(&self.peers);
-        if let Some(peer) = peers.get(key) {
-            return Ok(Arc::clone(peer));
-        }
-        let capacity = self.settings.capacity.get();
-        if peers.len() >= capacity {
-            return Err(DetectorFull { capacity });
-        }
-        let state = State {
-            estimator: self.settings.estimator(),
-            last: None,
-            status: Status::Unknown,
-            heartbeats: 0,
-            mistakes: 0,
-        };
-        let peer = Arc::new(Watched {
-            key: key.clone(),
-            trials: Trials::default(),
-            state: Mutex::new(state),
-        });
-        peers.insert(key.clone(), Arc::clone(&peer));
-        Ok(peer)
-    }
-
-    pub(crate) fn get(&self, key: &K) -> Option<Arc<Watched<K>>> {
-        lock(&self.peers).get(key).cloned()
-    }
-
-    pub(crate) fn forget(&self, key: &K) -> bool {
-        lock(&self.peers).remove(key).is_some()
-    }
-
-    pub(crate) fn all(&self) -> Vec<Arc<Watched<K>>> {
-        lock(&self.peers).values().cloned().collect()
-    }
-
-    /// The earliest deadline of all.
-    pub(crate) fn earliest(&self) -> Option<Instant> {
-        self.all().iter().filter_map(|peer| peer.due(&self.settings)).min()
-    }
-
-    pub(crate) fn advance(&self, now: Instant) {
-        self.all().iter().for_each(|peer| self.catch_up(peer, &mut lock(&peer.state), now));
-        self.waiters.wake();
-    }
-
-    pub(crate) fn take(&self) -> Option<Transition<K>> {
-        lock(&self.events).pop_front()
-    }
-
-    pub(crate) fn heartbeat(&self, peer: &Watched<K>, heartbeat: Heartbeat) -> Heard {
+impl<K> Hub<K> {
+    fn make(settings: Settings, shards: usize, queue: usize, telemetry: Telemetry) -> Self {
         let now = CLOCK.now();
+        let origin = now.checked_sub(BEFORE).unwrap_or(now);
+        Self {
+            waiters: Waiters::new(),
+            timer: Timer::new(origin, settings.local_pause, shards, telemetry),
+            ring: Ring::new(queue),
+            schedule: Schedule::new(shards),
+            index: None,
+            reports: AtomicU64::new(0),
+            settings,
+        }
+    }
+
+    /// For one peer, and the peer.
+    pub(crate) fn alone(
+        settings: Settings,
+        key: K,
+        counted: &Arc<Counted>,
+    ) -> (Arc<Self>, Arc<Watched<K>>) {
+        let watched = Watched::new(key, settings.estimator(), 0);
+        let hub = Self::make(settings, 1, QUEUE.0, Telemetry::alone(counted));
+        (Arc::new(hub), Arc::new(watched))
+    }
+
+    /// Takes in a heartbeat.
+    #[inline]
+    pub(crate) fn heartbeat(&self, peer: &Arc<Watched<K>>, heartbeat: Heartbeat) -> Heard {
+        let now = self.timer.now();
+        self.timer.look(now);
+        let (mut changes, mut is_early) = (Changes::none(), false);
         let mut state = lock(&peer.state);
-        self.catch_up(peer, &mut state, now);
-        let trusted = state.status == Status::Trusted;
-        let convicted = state.status == Status::Convicted;
-        let heard =
-            state.estimator.heartbeat(heartbeat, now, Circumstances { convicted, paused: false });
-        state.last = Some(now);
-        state.heartbeats += 1;
-        state.mistakes += u64::from(heard == Heard::Mistake);
-        let to = if convicted { Status::Suspected } else { Status::Trusted };
-        self.change(peer, &mut state, to, now);
+        let (heard, was_trusted) = self.hear(peer, &mut state, heartbeat, now, &mut changes);
+        if !state.is_forgotten {
+            let due = self.due(&peer.published.own());
+            if due < state.filed {
+                is_early = self.schedule.file(&self.timer.arming, peer, &mut state, due);
+            }
+        }
         drop(state);
-        if !trusted {
+        if !was_trusted {
             peer.trials.heard();
         }
-        self.waiters.wake();
+        changes.report(self);
+        if is_early {
+            self.timer.reset();
+        } else if self.timer.arming.is_time(now) {
+            self.move_on(now);
+        }
         heard
     }
 
-    fn catch_up(&self, peer: &Watched<K>, state: &mut State, now: Instant) {
-        let phi = state.phi(now);
-        if state.status == Status::Trusted && phi >= self.settings.suspect {
-            self.change(peer, state, Status::Suspected, now);
-        }
-        if state.status == Status::Suspected && phi >= self.settings.convict {
-            self.change(peer, state, Status::Convicted, now);
-        }
-    }
-
-    fn change(&self, peer: &Watched<K>, state: &mut State, to: Status, at: Instant) {
-        let from = std::mem::replace(&mut state.status, to);
-        if from != to {
-            let phi = state.phi(at);
-            lock(&self.events).push_back(Transition { peer: peer.key.clone(), from, to, phi, at });
-        }
-    }
-}
-
-impl<K> Watched<K> {
-    pub(crate) fn snapshot(&self, settings: &Settings, now: Instant) -> PeerSnapshot {
-        let state = lock(&self.state);
-        let phi = state.phi(now);
-        let status = match state.status {
-            Status::Trusted | Status::Suspected if phi >= settings.convict => Status::Convicted,
-            Status::Trusted if phi >= settings.suspect => Status::Suspected,
-            status => status,
+    /// What the heartbeat was, and whether the peer was trusted until then.
+    fn hear(
+        &self,
+        peer: &Arc<Watched<K>>,
+        state: &mut State,
+        heartbeat: Heartbeat,
+        now: u64,
+        changes: &mut Changes<K>,
+    ) -> (Heard, bool) {
+        let mut record = peer.published.own();
+        let before = record.standing;
+        self.catch_up(peer, state, &mut record, now, changes);
+        let was_trusted = record.standing.status == Status::Trusted;
+        let is_first = record.standing.status == Status::Unknown;
+        let resumed = self.timer.resumed();
+        // Threads may come in another order than they read the clock.
+        let at = if is_first { now } else { now.max(record.arrival) };
+        let circumstances = Circumstances {
+            convicted: record.standing.status == Status::Convicted,
+            paused: !is_first && resumed > record.arrival,
         };
+        let instant = self.timer.instant(at).unwrap_or_else(|| CLOCK.now());
+        let heard = state.estimator.heartbeat(heartbeat, instant, circumstances);
+        if heard != Heard::Stale {
+            let is_on_time = record.standing.status != Status::Suspected
+                || now < self.reached(&record, Level::Suspect);
+            let standing = record.standing.rise(is_on_time, self.settings.trust_after);
+            if standing.status != record.standing.status {
+                let phi = if is_first { 0.0 } else { self.phi(&record, at) };
+                let to = standing.status;
+                self.note(changes, peer, state, (record.standing.status, to, phi), instant);
+            }
+            let Curve { location, scale, .. } = state.estimator.curve();
+            record = Record { arrival: at, location, scale, standing };
+            peer.count(heard == Heard::Mistake);
+        }
+        if heard != Heard::Stale || record.standing != before {
+            peer.published.write(record);
+        }
+        (heard, was_trusted)
+    }
+
+    /// Keeps the timer from ringing while heartbeats come: files anew what keeps it where it is, a
+    /// part at each heartbeat, then moves it on.
+    #[cold]
+    fn move_on(&self, now: u64) {
+        /// Shards that one heartbeat looks at, and peers in each: more than one peer, so that it
+        /// comes to an end, since each heartbeat leaves at most one behind.
+        const MOST: (usize, usize) = (4, 16);
+        let arming = &self.timer.arming;
+        let Some(least) = arming.begin(now) else { return };
+        for _ in 0..MOST.0 {
+            let (shard, first, _) = arming.first();
+            if first > least {
+                return self.timer.reset();
+            }
+            let due = |record: &Record| self.due(record);
+            if !self.schedule.refresh(arming, shard, (MOST.1, least), due) {
+                // It is really late.
+                return;
+            }
+        }
+        arming.go_on();
+    }
+
+    /// Makes the transitions that silence alone has brought about until `until`.
+    fn catch_up(
+        &self,
+        peer: &Arc<Watched<K>>,
+        state: &State,
+        record: &mut Record,
+        until: u64,
+        changes: &mut Changes<K>,
+    ) {
+        while let Some(level) = record.standing.next() {
+            let due = self.reached(record, level);
+            if due > until || due == NEVER {
+                return;
+            }
+            let (from, to) = (record.standing.status, record.standing.fall());
+            record.standing = to;
+            let at = self.timer.instant(due).unwrap_or_else(|| CLOCK.now());
+            self.note(changes, peer, state, (from, to.status, self.threshold(level)), at);
+        }
+    }
+
+    /// Under the peer's lock, which keeps its transitions in order.
+    fn note(
+        &self,
+        changes: &mut Changes<K>,
+        peer: &Arc<Watched<K>>,
+        state: &State,
+        (from, to, phi): (Status, Status, f64),
+        at: Instant,
+    ) {
+        if state.is_forgotten {
+            return;
+        }
+        if let Some(place) = changes.made.iter_mut().find(|place| place.is_none()) {
+            *place = Some((from, to, phi));
+        }
+        if self.ring.is_read() {
+            let transition = Queued { peer: Arc::clone(peer), from, to, phi, at };
+            changes.displaced.extend(self.ring.push(transition));
+        }
+    }
+
+    /// Makes the transitions of a few peers whose deadlines have passed, in the order of the
+    /// deadlines. False if there were none.
+    pub(crate) fn advance(&self, now: u64) -> bool {
+        let arming = &self.timer.arming;
+        let (shard, first, second) = arming.first();
+        if first > now {
+            return false;
+        }
+        for _ in 0..BATCH {
+            let Some(filed) = self.schedule.pop(arming, shard, now.min(second)) else { break };
+            let mut changes = Changes::none();
+            let mut state = lock(&filed.peer.state);
+            if state.filed == filed.due {
+                let mut record = filed.peer.published.own();
+                self.catch_up(&filed.peer, &state, &mut record, filed.due, &mut changes);
+                filed.peer.published.write(record);
+                state.filed = NEVER;
+                let due = self.due(&record);
+                if due < NEVER {
+                    self.schedule.file(arming, &filed.peer, &mut state, due);
+                }
+            } else {
+                self.schedule.passed_over(shard);
+            }
+            drop(state);
+            changes.report(self);
+        }
+        true
+    }
+
+    /// The earliest deadline, made true.
+    pub(crate) fn earliest(&self) -> u64 {
+        /// A peer may be in the middle of a heartbeat: it cannot be filed anew just then.
+        const TRIES: usize = 8;
+        let arming = &self.timer.arming;
+        let mut stuck = 0;
+        loop {
+            let (shard, first, _) = arming.first();
+            if first == NEVER || stuck == TRIES {
+                return first;
+            }
+            let due = |record: &Record| self.due(record);
+            // The top that stands is the earliest if no other shard's is earlier now.
+            if !self.schedule.refresh(arming, shard, (BATCH, NEVER), due) {
+                if arming.earliest() == first {
+                    return first;
+                }
+                stuck += 1;
+            }
+        }
+    }
+
+    /// When silence changes the status next.
+    fn due(&self, record: &Record) -> u64 {
+        record.standing.next().map_or(NEVER, |level| self.reached(record, level))
+    }
+
+    /// When the suspicion reaches a threshold if no heartbeat comes.
+    fn reached(&self, record: &Record, level: Level) -> u64 {
+        let curve = self.curve(record);
+        let Some(score) = self.settings.score(level) else { return NEVER };
+        let nanos = (curve.silence_at(score) * 1e9).ceil();
+        if nanos < NEVER as f64 {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded")]
+            let nanos = nanos as u64;
+            self.start(record).saturating_add(nanos).min(NEVER)
+        } else {
+            NEVER
+        }
+    }
+
+    const fn threshold(&self, level: Level) -> f64 {
+        match level {
+            Level::Suspect => self.settings.suspect,
+            Level::Convict => self.settings.convict,
+        }
+    }
+
+    /// Since when silence counts.
+    fn start(&self, record: &Record) -> u64 {
+        record.arrival.max(self.timer.resumed())
+    }
+
+    fn curve(&self, record: &Record) -> Curve {
+        let shape = self.settings.shape;
+        Curve { shape, location: record.location, scale: record.scale }
+    }
+
+    fn phi(&self, record: &Record, now: u64) -> f64 {
+        let silence = Duration::from_nanos(now.saturating_sub(self.start(record)));
+        self.curve(record).phi(silence.as_secs_f64())
+    }
+
+    /// The latest state, and the status and suspicion that silence has made of it by `now`. Takes
+    /// no lock.
+    fn judge(&self, peer: &Watched<K>, now: u64) -> (Record, Status, f64) {
+        self.timer.look(now);
+        let mut record = peer.published.read();
+        while let Some(level) = record.standing.next()
+            && self.reached(&record, level) <= now
+        {
+            record.standing = record.standing.fall();
+        }
+        match record.standing.status {
+            Status::Unknown => (record, Status::Unknown, 0.0),
+            status => (record, status, self.phi(&record, now)),
+        }
+    }
+
+    /// The status and the suspicion at `now`, which was read just before.
+    pub(crate) fn look(&self, peer: &Watched<K>, now: Instant) -> (Status, f64) {
+        let (_, status, phi) = self.judge(peer, self.timer.at(now));
+        (status, phi)
+    }
+
+    pub(crate) fn status(&self, peer: &Watched<K>) -> Status {
+        self.judge(peer, self.timer.now()).1
+    }
+
+    pub(crate) fn suspicion(&self, peer: &Watched<K>) -> f64 {
+        self.judge(peer, self.timer.now()).2
+    }
+
+    pub(crate) fn snapshot(&self, peer: &Watched<K>) -> PeerSnapshot {
+        let now = self.timer.now();
+        let (record, status, phi) = self.judge(peer, now);
+        let is_known = status != Status::Unknown;
         PeerSnapshot {
             status,
             phi,
-            silence: state.last.map(|last| now.saturating_duration_since(last)),
-            heartbeats: state.heartbeats,
-            mistakes: state.mistakes,
-            calibration: state.estimator.calibration(),
+            silence: is_known.then(|| Duration::from_nanos(now.saturating_sub(record.arrival))),
+            heartbeats: peer.heartbeats(),
+            mistakes: peer.mistakes(),
+            calibration: self
+                .settings
+                .is_calibrated
+                .then(|| lock(&peer.state).estimator.calibration())
+                .flatten(),
         }
     }
 
-    /// When the suspicion reaches `phi` if no heartbeat arrives.
-    pub(crate) fn reaches(&self, phi: f64) -> Option<Instant> {
-        let state = lock(&self.state);
-        state.last?.checked_add(span(&state.estimator.curve(), phi)?)
+    /// When the suspicion reaches the threshold if no heartbeat comes; `None` for a peer that was
+    /// never heard, and where that is never.
+    pub(crate) fn reaches(&self, peer: &Watched<K>, level: Level) -> Option<Instant> {
+        let (record, status, _) = self.judge(peer, self.timer.now());
+        let at = self.reached(&record, level);
+        if status == Status::Unknown || at >= NEVER { None } else { self.timer.instant(at) }
     }
 
-    fn due(&self, settings: &Settings) -> Option<Instant> {
-        let status = lock(&self.state).status;
-        match status {
-            Status::Trusted => self.reaches(settings.suspect),
-            Status::Suspected => self.reaches(settings.convict),
-            _ => None,
-        }
+    /// How many reports were made, this one included.
+    pub(crate) fn report(&self) -> u64 {
+        self.reports.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 
-impl State {
-    fn phi(&self, now: Instant) -> f64 {
-        let silence = |last| now.saturating_duration_since(last);
-        let silence = self.last.map_or(Duration::ZERO, silence);
-        self.estimator.curve().phi(silence.as_secs_f64())
+impl<K: Eq + Hash> Hub<K> {
+    /// For as many as the settings allow.
+    pub(crate) fn new(settings: Settings) -> Self {
+        let capacity = settings.capacity.get();
+        let shards = (capacity / PEERS_PER_SHARD).next_power_of_two().min(4 * 64.max(lane_count()));
+        let queue = capacity.saturating_mul(2).clamp(QUEUE.0, QUEUE.1);
+        let telemetry = Telemetry::new(&Counted::new(Arc::clone(&settings.name)));
+        let hub = Self::make(settings, shards, queue, telemetry);
+        Self { index: Some(Index::new(capacity)), ..hub }
+    }
+
+    pub(crate) fn get(&self, key: &K) -> Option<Arc<Watched<K>>> {
+        self.index.as_ref()?.get(key)
+    }
+
+    pub(crate) fn forget(&self, key: &K) -> bool {
+        let Some(peer) = self.index.as_ref().and_then(|index| index.remove(key)) else {
+            return false;
+        };
+        let mut state = lock(&peer.state);
+        state.is_forgotten = true;
+        self.schedule.discard(&peer, &mut state);
+        let status = peer.published.own().standing.status;
+        drop(state);
+        self.timer.telemetry.forgotten(status);
+        self.schedule.sweep(&self.timer.arming, peer.shard as usize);
+        true
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Watched<K>>> {
+        self.index.as_ref().map_or_else(Vec::new, Index::all)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.index.as_ref().map_or(1, Index::len)
+    }
+}
+
+impl<K: Eq + Hash + Clone> Hub<K> {
+    /// The heartbeat of a key: the way of every call.
+    pub(crate) fn heartbeat_of(
+        &self,
+        key: &K,
+        heartbeat: Heartbeat,
+    ) -> Result<Heard, DetectorFull> {
+        if let Some(index) = &self.index {
+            let hash = index.hash(key);
+            let heard = index.with(hash, key, |peer| self.heartbeat(peer, heartbeat));
+            if let Some(heard) = heard {
+                return Ok(heard);
+            }
+        }
+        Ok(self.heartbeat(&self.peer(key)?, heartbeat))
+    }
+
+    /// The peer of `key`, added if there is none.
+    pub(crate) fn peer(&self, key: &K) -> Result<Arc<Watched<K>>, DetectorFull> {
+        let Some(index) = &self.index else { return Err(DetectorFull { capacity: 1 }) };
+        let hash = index.hash(key);
+        if let Some(peer) = index.with(hash, key, Arc::clone) {
+            return Ok(peer);
+        }
+        let shards = self.timer.arming.shards() as u64;
+        // High bits: the map takes others for its places.
+        let shard = ((hash >> 40) % shards) as u32;
+        let make = || Watched::new(key.clone(), self.settings.estimator(), shard);
+        let (peer, is_new) = index.add(hash, key, make)?;
+        if is_new {
+            self.timer.telemetry.added();
+        }
+        Ok(peer)
+    }
+}
+
+impl<K> Changes<K> {
+    const fn none() -> Self {
+        Self { made: [None; 4], displaced: Vec::new() }
+    }
+
+    /// Tells of them, without a lock.
+    #[inline]
+    fn report(self, hub: &Hub<K>) {
+        if self.made[0].is_some() {
+            self.tell(hub);
+        }
+    }
+
+    #[cold]
+    fn tell(self, hub: &Hub<K>) {
+        for (from, to, phi) in self.made.into_iter().flatten() {
+            hub.timer.telemetry.transition(from, to, phi);
+        }
+        hub.waiters.wake();
+        hub.timer.readers.wake();
+    }
+}
+
+impl<K> fmt::Debug for Hub<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").finish_non_exhaustive()
     }
 }

@@ -43,6 +43,10 @@ mod snapshot;
 #[cfg(feature = "tokio")]
 mod suspect;
 #[cfg(feature = "tokio")]
+mod sync;
+#[cfg(feature = "tokio")]
+mod telemetry;
+#[cfg(feature = "tokio")]
 mod transitions;
 #[cfg(feature = "tokio")]
 mod trials;

@@ -1,13 +1,18 @@
 //! The handle of one peer.
 
-use std::{fmt, hash::Hash, sync::Arc, time::Instant};
+#[cfg(feature = "keyed")]
+use std::hash::Hash;
+use std::{fmt, sync::Arc, time::Instant};
 
 use steadfast_core::{ConfigError, Select, Selected, Snapshot};
 
 use crate::{
     DetectorConfig, Heard, Heartbeat, PeerSnapshot, Status,
-    hub::{CLOCK, Hub, Watched},
+    config::Settings,
+    hub::{Hub, Watched},
     interest::Interest,
+    status::Level,
+    telemetry::Counted,
     transitions::Transitions,
 };
 
@@ -25,7 +30,9 @@ impl Peer {
     /// # Errors
     /// When a number is outside the range its setter names.
     pub fn new(config: DetectorConfig) -> Result<Self, ConfigError> {
-        Ok(Self::alone(config.check()?))
+        let settings = config.check()?;
+        let counted = Counted::new(Arc::clone(&settings.name));
+        Ok(Self::alone(settings, &counted))
     }
 
     /// One peer for each key of a request.
@@ -42,17 +49,18 @@ impl Peer {
         K: Eq + Hash + Clone,
     {
         let settings = config.check()?;
-        Ok(steadfast_core::PerKey::new(capacity, move || Self::alone(settings.clone()), key))
+        let counted = Counted::new(Arc::clone(&settings.name));
+        let make = move || Self::alone(settings.clone(), &counted);
+        Ok(steadfast_core::PerKey::new(capacity, make, key))
     }
 
-    fn alone(settings: crate::config::Settings) -> Self {
-        let hub = Arc::new(Hub::new(settings));
-        let watched = hub.peer(&()).expect("the capacity is not zero");
+    fn alone(settings: Settings, counted: &Arc<Counted>) -> Self {
+        let (hub, watched) = Hub::alone(settings, (), counted);
         Self { hub, watched, interest: Interest::new() }
     }
 }
 
-impl<K: Eq + Hash + Clone> Peer<K> {
+impl<K> Peer<K> {
     /// The key of the peer.
     #[must_use]
     pub fn key(&self) -> &K {
@@ -74,23 +82,30 @@ impl<K: Eq + Hash + Clone> Peer<K> {
     /// The suspicion now.
     #[must_use]
     pub fn phi(&self) -> f64 {
-        self.snapshot().phi
+        self.hub.suspicion(&self.watched)
     }
 
     /// What is held of the peer now.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.snapshot().status
+        self.hub.status(&self.watched)
     }
 
-    /// When the peer is convicted if no heartbeat arrives.
+    /// When the peer becomes suspected if no heartbeat arrives. In the past if it is; `None` before
+    /// the first heartbeat, and where that is never.
+    #[must_use]
+    pub fn suspect_at(&self) -> Option<Instant> {
+        self.hub.reaches(&self.watched, Level::Suspect)
+    }
+
+    /// When the peer is convicted if no heartbeat arrives. In the past if it is; `None` before the
+    /// first heartbeat, and where that is never.
     #[must_use]
     pub fn convict_at(&self) -> Option<Instant> {
-        self.watched.reaches(self.hub.settings.convict)
+        self.hub.reaches(&self.watched, Level::Convict)
     }
 
     /// What happens to the peer from now on; in a detector, to all of its peers.
-    #[must_use]
     pub fn transitions(&self) -> Transitions<K> {
         Transitions::new(Arc::clone(&self.hub), self.interest.clone())
     }
@@ -113,7 +128,7 @@ impl<K> Snapshot for Peer<K> {
     type State = PeerSnapshot;
 
     fn snapshot(&self) -> PeerSnapshot {
-        self.watched.snapshot(&self.hub.settings, CLOCK.now())
+        self.hub.snapshot(&self.watched)
     }
 }
 

@@ -6,7 +6,6 @@ use std::{
     hash::Hash,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    sync::Arc,
     task::Poll,
     time::{Duration, Instant},
 };
@@ -213,8 +212,7 @@ impl<S: Clone, F, K: Eq + Hash + Clone> Prober<S, F, K> {
     }
 
     fn is_forgotten(&self) -> bool {
-        let watched = self.peer.hub.get(self.peer.key());
-        !watched.is_some_and(|watched| Arc::ptr_eq(&watched, &self.peer.watched))
+        self.peer.watched.is_forgotten()
     }
 }
 

@@ -36,6 +36,10 @@ pub struct DetectorSnapshot {
     pub suspected: usize,
     /// How many of them are convicted.
     pub convicted: usize,
+    /// Heartbeats heard, of the peers that are watched now.
+    pub heartbeats: u64,
+    /// Convictions of theirs that a heartbeat of the same incarnation refuted.
+    pub mistakes: u64,
     /// How often this process was seen to have stood still, and convictions were put off.
     pub local_pauses: u64,
 }

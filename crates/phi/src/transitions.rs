@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    hash::Hash,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -10,11 +9,11 @@ use std::{
 };
 
 use futures_core::Stream;
-use steadfast_core::parts::{Alarm, Waiter};
+use steadfast_core::parts::Waiter;
 
 use crate::{
     Status,
-    hub::{CLOCK, Hub},
+    hub::{Hub, Queued, Watched},
     interest::Interest,
 };
 
@@ -28,43 +27,99 @@ pub struct Transition<K> {
     pub from: Status,
     /// What is held of it.
     pub to: Status,
-    /// The suspicion then.
+    /// The suspicion then: the threshold that was reached, or how far it had come when a heartbeat
+    /// ended it.
     pub phi: f64,
-    /// When it changed.
+    /// When it changed: at the deadline itself, or when the heartbeat came.
     pub at: Instant,
 }
 
 /// Every transition of a detector's peers from the moment that this was made. It never ends.
+///
+/// One timer, at the earliest deadline of all, drives it: it is woken when something has changed,
+/// and while all is well it is not. Each stream sees all transitions, those of one peer in their
+/// order, and those that silence brings in the order of the deadlines, within the millisecond that
+/// tokio's timers are exact to. The queue holds two transitions of each peer; a stream that is read
+/// more slowly misses the oldest, and says [how many](Self::missed).
+///
+/// Dropping it loses nothing that another one reads; the timer goes with the last one. It may be
+/// moved to another task or runtime between two polls.
+///
+/// # Panics
+/// When it is polled outside of a tokio runtime with its timer enabled.
+#[must_use = "streams do nothing unless polled"]
 pub struct Transitions<K> {
     hub: Arc<Hub<K>>,
     _interest: Interest,
     waiter: Waiter,
-    alarm: Pin<Box<Alarm>>,
+    id: u64,
+    missed: u64,
 }
 
 impl<K> Transitions<K> {
     pub(crate) fn new(hub: Arc<Hub<K>>, interest: Interest) -> Self {
-        let waiter = hub.waiters.join();
-        Self { hub, _interest: interest, waiter, alarm: Box::pin(Alarm::new()) }
+        // What silence has brought about by now is of the past.
+        let now = hub.timer.now();
+        while hub.advance(now) {}
+        let (waiter, id) = (hub.timer.readers.join(), hub.ring.join());
+        Self { hub, _interest: interest, waiter, id, missed: 0 }
+    }
+
+    /// How many transitions this stream has missed because it was read too slowly.
+    #[must_use]
+    pub const fn missed(&self) -> u64 {
+        self.missed
+    }
+
+    fn take(&mut self) -> Option<Queued<Watched<K>>> {
+        let taken = self.hub.ring.take(self.id);
+        self.missed += taken.missed;
+        taken.transition
     }
 }
 
-impl<K: Eq + Hash + Clone> Stream for Transitions<K> {
+impl<K: Clone> Stream for Transitions<K> {
     type Item = Transition<K>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         loop {
+            if let Some(queued) = this.take() {
+                return Poll::Ready(Some(queued.into()));
+            }
             let hub = &this.hub;
-            if let Poll::Ready(transition) = this.waiter.poll(cx, || hub.take()) {
-                return Poll::Ready(Some(transition));
+            let now = hub.timer.now();
+            hub.timer.look(now);
+            if hub.advance(now) {
+                continue;
             }
-            let Some(at) = this.hub.earliest() else { return Poll::Pending };
-            this.alarm.as_mut().set(at);
-            if this.alarm.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
+            this.waiter.register(cx.waker());
+            let is_due = hub.timer.arm(|| hub.earliest());
+            // Registered, then looked: what comes after this wakes the task.
+            let queued = this.take();
+            if is_due || queued.is_some() {
+                this.waiter.forget();
             }
-            this.hub.advance(CLOCK.now());
+            match queued {
+                Some(queued) => return Poll::Ready(Some(queued.into())),
+                None if is_due => {}
+                None => return Poll::Pending,
+            }
+        }
+    }
+}
+
+impl<K: Clone> From<Queued<Watched<K>>> for Transition<K> {
+    fn from(queued: Queued<Watched<K>>) -> Self {
+        let Queued { peer, from, to, phi, at } = queued;
+        Self { peer: peer.key.clone(), from, to, phi, at }
+    }
+}
+
+impl<K> Drop for Transitions<K> {
+    fn drop(&mut self) {
+        if self.hub.ring.leave(self.id) {
+            self.hub.timer.stop(|| self.hub.ring.is_read());
         }
     }
 }

@@ -14,6 +14,8 @@ mod prober;
 mod shape;
 mod suspect;
 
+mod detector;
+
 const MS: Duration = Duration::from_millis(1);
 
 /// With the defaults.
