@@ -61,4 +61,6 @@ mod documents {
     mod clocks {}
     #[doc = include_str!("../../../docs/quorums.md")]
     mod quorums {}
+    #[doc = include_str!("../../../docs/failure-detection.md")]
+    mod failure_detection {}
 }

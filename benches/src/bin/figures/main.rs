@@ -4,12 +4,19 @@
 //! Each is the same on every machine. A test compares what is drawn with what is committed.
 
 mod hlc;
+mod phi;
 mod quorum;
 
 use std::{error::Error, fs, path::PathBuf};
 
 /// The file of each figure, and what draws it.
-const FIGURES: [(&str, Draw); 2] = [("hlc.svg", hlc::draw), ("quorum.svg", quorum::draw)];
+const FIGURES: [(&str, Draw); 5] = [
+    ("hlc.svg", hlc::draw),
+    ("quorum.svg", quorum::draw),
+    ("phi-curves.svg", phi::curves),
+    ("phi-tradeoff.svg", phi::tradeoff),
+    ("phi-calibrated.svg", phi::calibrated),
+];
 
 type Draw = fn() -> Result<String, Box<dyn Error>>;
 
