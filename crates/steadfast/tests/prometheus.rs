@@ -10,12 +10,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use futures::{FutureExt, StreamExt};
 use http::{Request, Response};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use steadfast::{
     ManualWallClock,
     breaker::{BreakerLayer, Circuit, CircuitConfig},
     clock::{Hlc, HlcConfig, HlcLayer, Timestamp},
+    phi::{DetectorConfig, Margin, MarginConfig, Peer, Status},
     quorum::{CallConfig, QuorumCall, Threshold},
     retry::{RetryConfig, RetryLayer},
     timeout::{LimitConfig, TimeLimit, TimeoutLayer},
@@ -49,7 +51,7 @@ fn scraped(text: &str) -> Shape {
         for label in labels.split(',') {
             let (label, value) = label.split_once('=').unwrap();
             names.insert(label.to_owned());
-            if ["cause", "direction", "outcome", "state", "to"].contains(&label) {
+            if ["cause", "direction", "outcome", "state", "status", "to"].contains(&label) {
                 values.insert(value.trim_matches('"').to_owned());
             }
         }
@@ -70,6 +72,21 @@ fn jump() {
     hlc.tick();
     hlc.clock().step_forward(Duration::from_secs(60));
     hlc.update(Timestamp::MAX).unwrap_err();
+}
+
+/// A peer that is heard of once, and a thread that stands still past the peer's first deadline.
+async fn stand_still() {
+    let margin = Margin::Constant(Duration::from_millis(20));
+    let method = MarginConfig::last_arrival(Duration::from_millis(10), margin);
+    let config = DetectorConfig::new(method).named("stock").local_pause(Duration::from_millis(1));
+    let peer = Peer::new(config).unwrap();
+    let mut transitions = peer.transitions();
+    peer.heartbeat();
+    transitions.next().await.unwrap();
+    assert!(transitions.next().now_or_never().is_none());
+    std::thread::park_timeout(Duration::from_millis(100));
+    transitions.next().await.unwrap();
+    assert_eq!(peer.status(), Status::Suspected);
 }
 
 /// One message with a stamp of its own, one call of a quorum, one success, one timeout that opens
@@ -128,6 +145,7 @@ async fn the_exporter_shows_what_the_documentation_lists_and_gauges_return_to_ze
     PrometheusBuilder::new().with_http_listener(address).install().unwrap();
     jump();
     exercise().await;
+    stand_still().await;
     let text = scrape(address).await;
     assert_eq!(scraped(&text), documented(), "\n{text}");
     assert_eq!(sum(&text, "steadfast_retry_calls_total"), 3, "one increment a call\n{text}");
@@ -136,6 +154,7 @@ async fn the_exporter_shows_what_the_documentation_lists_and_gauges_return_to_ze
     for gauge in [
         "steadfast_breaker_state",
         "steadfast_clock_lead_seconds",
+        "steadfast_phi_peers",
         "steadfast_timeout_limit_seconds",
     ] {
         assert_eq!(sum(&text, gauge), 0, "the handles are gone\n{text}");
