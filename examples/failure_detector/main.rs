@@ -1,5 +1,5 @@
-//! Five processes watch each other by heartbeats over UDP while one is stopped,
-//! one link is cut, and one is killed.
+//! Five processes watch each other by heartbeats over UDP while one is stopped, one link is cut, an
+//! observer is stopped, and one is killed.
 //!
 //! ```text
 //! cargo run --release --example failure_detector
@@ -12,9 +12,11 @@
 //! terminal) and asserts who was convicted when, within 20 s:
 //!
 //! 1. **1 is stopped** (`SIGSTOP`) for four seconds: the others convict it at the instant they had
-//!    computed, and trust it again when it goes on.
+//!    computed, and trust it again when it goes on. It convicts none of them meanwhile.
 //! 2. **The link from 3 to 4 is cut**: 4 convicts 3, alone, and is outvoted.
-//! 3. **2 is killed**: the others convict it in the computed time, and it stays so.
+//! 3. **0, an observer, is stopped** for two seconds: it counts its pause, and convicts none of
+//!    the four that it did not hear.
+//! 4. **2 is killed**: the others convict it in the computed time, and it stays so.
 //!
 //! None else is ever convicted, and not the sender of the lossy link.
 

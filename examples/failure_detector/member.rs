@@ -120,9 +120,8 @@ impl Member {
     /// Sends the next heartbeat to all, and what it holds of all to the parent.
     async fn beat(&mut self) -> Result<(), Failure> {
         self.number += 1;
-        let suspicions = self.detector.suspicions().peers;
-        // Each beat says it once.
-        let sequence = self.incarnation + self.number;
+        let said = self.detector.suspicions();
+        let (suspicions, sequence) = (said.peers, self.incarnation + said.sequence);
         self.count(self.id, sequence, suspicions.clone());
         let (from, incarnation, number) = (self.id, self.incarnation, self.number);
         let beat = Beat { from, incarnation, number, sequence, suspicions };

@@ -10,6 +10,7 @@ use crate::{Failure, LOSSY_FROM, LOSSY_TO, MEMBERS, stage::Stage, verdict};
 const STOPPED: usize = 1;
 const CUT_FROM: usize = 3;
 const CUT_TO: usize = 4;
+const OBSERVER: usize = 0;
 const KILLED: usize = 2;
 
 /// Until there is a history.
@@ -23,6 +24,7 @@ pub(crate) async fn show() -> Result<(), Failure> {
     sleep(CALM).await;
     stopped(&mut stage).await?;
     cut(&stage).await?;
+    observer_stopped(&mut stage).await?;
     killed(&mut stage).await?;
     lossy(&stage)
 }
@@ -58,20 +60,32 @@ async fn cut(stage: &Stage) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The others convict it, and trust it again.
+async fn observer_stopped(stage: &mut Stage) -> Result<(), Failure> {
+    let text = stop_and_go_on(stage, OBSERVER, Duration::from_secs(2)).await?;
+    stage.panel.say(&format!("  {OBSERVER} stopped    2 s, as an observer: {text}"));
+    Ok(())
+}
+
+/// The others convict it and trust it again; it counts the pause and convicts none.
 async fn stop_and_go_on(stage: &mut Stage, id: usize, pause: Duration) -> Result<String, Failure> {
     let others = all_but(id);
+    let pauses = |stage: &Stage| stage.log.lock().view(id).map_or(0, |view| view.pauses);
+    let before = pauses(stage);
     stage.stop(id, true)?;
     let start = Instant::now();
     sleep_until(start + pause).await;
     stage.stop(id, false)?;
-    let time = start..Instant::now();
     let took = stage.all_well().await?;
+    let time = start..Instant::now();
+    let counted = pauses(stage) - before;
+    if counted == 0 {
+        return Err(format!("{id} was stopped and did not count that").into());
+    }
     let heard = stage.log.lock();
     let after = verdict::convicted(&heard, &time, id, &others)?;
     let dead = verdict::dead(&heard, &time, id, &others)?;
     Ok(format!(
-        "convicted by {others:?} after {after}, dead by votes after {dead}; goes on: trusted after {took:.1?}"
+        "convicted by {others:?} after {after}, dead by votes after {dead}; goes on: trusted after {took:.1?}, counted its pause, and convicted none"
     ))
 }
 
