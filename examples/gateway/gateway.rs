@@ -53,22 +53,27 @@ impl Gateway {
     /// Starts the gateway on a free port, in this process.
     pub(crate) async fn start(kind: Kind, upstreams: &[SocketAddr]) -> Result<Self, Failure> {
         let calls = Calls::default();
-        let (routes, circuits, peers) = match kind {
-            Kind::Plain => (routes(plain(upstreams, &calls)), Vec::new(), Vec::new()),
+        let (routes, circuits, peers, probers) = match kind {
+            Kind::Plain => (routes(plain(upstreams, &calls)), Vec::new(), Vec::new(), Vec::new()),
             Kind::Steadfast => {
-                let stack::Stack { backend, circuits, peers } =
+                let stack::Stack { backend, circuits, peers, probers } =
                     stack::steadfast(upstreams, &calls)?;
                 // No request takes longer, whatever happens behind it; the refusal becomes a
                 // response.
                 let whole =
                     DeadlineLayer::new(DeadlineConfig::new().total(Duration::from_millis(900)))?;
                 let routes = routes(backend).layer(respond(ServiceBuilder::new().layer(whole)));
-                (routes, circuits, peers)
+                (routes, circuits, peers, probers)
             }
         };
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        tokio::spawn(async move { axum::serve(listener, routes).await });
+        tokio::spawn(async move {
+            let served = axum::serve(listener, routes).await;
+            // They probe as long as it is served.
+            drop(probers);
+            served
+        });
         Ok(Self { address, circuits, peers, calls })
     }
 }

@@ -33,6 +33,7 @@ pub(crate) struct Stack {
     pub(crate) backend: Backend,
     pub(crate) circuits: Vec<Circuit>,
     pub(crate) peers: Vec<Peer>,
+    pub(crate) probers: Vec<Prober>,
 }
 
 /// The same round robin over the same client as without Steadfast.
@@ -50,27 +51,28 @@ pub(crate) fn steadfast(upstreams: &[SocketAddr], calls: &Calls) -> Result<Stack
             .layer(HeartbeatLayer::new(peer.clone()).http());
         members.push((guard(stack).layer(sender), peer.clone()));
     }
-    probe(upstreams, &peers)?;
+    let probers = probe(upstreams, &peers)?;
     let retry = RetryLayer::default().http();
     let service = retry.layer(RoundRobin::watched(members)).map_err(BoxError::from);
     let backend = BoxCloneSyncService::new(service.map_response(IntoResponse::into_response));
-    Ok(Stack { backend, circuits, peers })
+    Ok(Stack { backend, circuits, peers, probers })
 }
 
 /// Asks each upstream for an item when it is silent, past its breaker. These are not the calls that
-/// are counted: they are for no caller.
-fn probe(upstreams: &[SocketAddr], peers: &[Peer]) -> Result<(), Failure> {
-    for (sender, peer) in senders::<Body>(upstreams, &Calls::default()).zip(peers) {
+/// are counted: they are for no caller. It goes on while the probers live.
+fn probe(upstreams: &[SocketAddr], peers: &[Peer]) -> Result<Vec<Prober>, Failure> {
+    let uncounted = Calls::default();
+    let probed = senders::<Body>(upstreams, &uncounted).zip(peers).map(|(sender, peer)| {
         let stack = ServiceBuilder::new()
             .layer(CollectLayer::new(64 * 1024))
             .layer(HeartbeatLayer::new(peer.clone()).http());
         let question = || http::Request::get("/items/0").body(Body::empty()).expect("a path");
         let config = ProberConfig::new(PROBE).timeout(2 * PROBE);
-        tokio::spawn(
-            Prober::new(config, peer.clone(), guard(stack).layer(sender), question)?.run(),
-        );
-    }
-    Ok(())
+        let prober = Prober::new(config, peer.clone())?;
+        tokio::spawn(prober.run(guard(stack).layer(sender), question));
+        Ok(prober)
+    });
+    probed.collect()
 }
 
 /// Silent for 150 ms is well, three probes or a hiccup of a busy machine. The time from one answer

@@ -2,11 +2,10 @@
 
 use std::{
     fmt,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
-use crate::{Peer, Status, Suspected, interest::Interest, trials::Taken};
+use crate::{Peer, Status, Suspected, trials::Taken};
 
 /// What becomes of one request.
 #[derive(Debug)]
@@ -20,15 +19,6 @@ pub(crate) enum Admission<K> {
 }
 
 impl<K> Peer<K> {
-    /// The same peer, through a handle that is not the program's own: it keeps no prober going.
-    pub(crate) fn unattended(&self) -> Self {
-        Self {
-            hub: Arc::clone(&self.hub),
-            watched: Arc::clone(&self.watched),
-            interest: Interest::none(),
-        }
-    }
-
     /// What is held of the peer at `now`, and the suspicion.
     pub(crate) fn look(&self, now: Instant) -> (Status, f64) {
         self.hub.look(&self.watched, now)
@@ -48,7 +38,7 @@ impl<K> Peer<K> {
     fn admit_suspect(&self, status: Status, phi: f64, now: Instant) -> Admission<K> {
         let trials = &self.watched.trials;
         match trials.take(now, self.hub.settings.trial_interval) {
-            Ok(taken) => Admission::OnTrial(Trial { peer: self.unattended(), taken: Some(taken) }),
+            Ok(taken) => Admission::OnTrial(Trial { peer: self.clone(), taken: Some(taken) }),
             Err(_) if status == Status::Suspected => Admission::Passed,
             Err(left) => Admission::Refused(Suspected::new(phi, Some(left))),
         }

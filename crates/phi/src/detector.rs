@@ -7,14 +7,12 @@ use steadfast_core::{ConfigError, Snapshot};
 use crate::{
     DetectorConfig, DetectorFull, DetectorSnapshot, Heard, Heartbeat, Peer, Status, Suspicions,
     hub::{Hub, Watched},
-    interest::Interest,
     transitions::Transitions,
 };
 
 /// Watches peers by key. Clones share the state.
 pub struct Detector<K> {
     hub: Arc<Hub<K>>,
-    interest: Interest,
 }
 
 impl<K: Eq + Hash + Clone> Detector<K> {
@@ -23,7 +21,7 @@ impl<K: Eq + Hash + Clone> Detector<K> {
     /// # Errors
     /// When a number is outside the range its setter names.
     pub fn new(config: DetectorConfig) -> Result<Self, ConfigError> {
-        Ok(Self { hub: Arc::new(Hub::new(config.check()?)), interest: Interest::new() })
+        Ok(Self { hub: Arc::new(Hub::new(config.check()?)) })
     }
 
     /// A heartbeat of `key`'s arrived. A key that is not watched yet is added.
@@ -48,14 +46,14 @@ impl<K: Eq + Hash + Clone> Detector<K> {
     /// As [`heartbeat`](Self::heartbeat).
     pub fn peer(&self, key: &K) -> Result<Peer<K>, DetectorFull> {
         let watched = self.hub.peer(key)?;
-        Ok(Peer { hub: Arc::clone(&self.hub), watched, interest: self.interest.clone() })
+        Ok(Peer { hub: Arc::clone(&self.hub), watched })
     }
 
     /// The peer of `key`, if it is watched.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<Peer<K>> {
         let watched = self.hub.get(key)?;
-        Some(Peer { hub: Arc::clone(&self.hub), watched, interest: self.interest.clone() })
+        Some(Peer { hub: Arc::clone(&self.hub), watched })
     }
 
     /// The suspicion of `key` now; `None` if it is not watched. 0 before its first heartbeat.
@@ -119,13 +117,13 @@ impl<K: Eq + Hash + Clone> Detector<K> {
     /// What happens to the peers from now on. While it is polled, one timer stands at the earliest
     /// deadline; nothing is polled, and heartbeats of peers that live wake no task.
     pub fn transitions(&self) -> Transitions<K> {
-        Transitions::new(Arc::clone(&self.hub), self.interest.clone())
+        Transitions::new(Arc::clone(&self.hub))
     }
 }
 
 impl<K> Clone for Detector<K> {
     fn clone(&self) -> Self {
-        Self { hub: Arc::clone(&self.hub), interest: self.interest.clone() }
+        Self { hub: Arc::clone(&self.hub) }
     }
 }
 

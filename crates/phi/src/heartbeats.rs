@@ -128,7 +128,7 @@ where
 
     #[inline]
     fn call(&mut self, request: Req) -> Self::Future {
-        let peer = self.layer.handle.select(&request).unattended();
+        let peer = self.layer.handle.select(&request).into_owned();
         let classifier = self.layer.classifier.clone();
         HeartbeatsFuture { inner: self.inner.call(request), peer, classifier }
     }

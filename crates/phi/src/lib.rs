@@ -30,8 +30,6 @@ mod error;
 mod heartbeats;
 #[cfg(feature = "tokio")]
 mod hub;
-#[cfg(feature = "tokio")]
-mod interest;
 #[cfg(feature = "load")]
 mod load;
 #[cfg(feature = "tokio")]

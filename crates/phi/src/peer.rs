@@ -10,7 +10,6 @@ use crate::{
     DetectorConfig, Heard, Heartbeat, PeerSnapshot, Status,
     config::Settings,
     hub::{Hub, Watched},
-    interest::Interest,
     status::Level,
     telemetry::Counted,
     transitions::Transitions,
@@ -21,7 +20,6 @@ use crate::{
 pub struct Peer<K = ()> {
     pub(crate) hub: Arc<Hub<K>>,
     pub(crate) watched: Arc<Watched<K>>,
-    pub(crate) interest: Interest,
 }
 
 impl Peer {
@@ -56,7 +54,7 @@ impl Peer {
 
     fn alone(settings: Settings, counted: &Arc<Counted>) -> Self {
         let (hub, watched) = Hub::alone(settings, (), counted);
-        Self { hub, watched, interest: Interest::new() }
+        Self { hub, watched }
     }
 }
 
@@ -107,13 +105,13 @@ impl<K> Peer<K> {
 
     /// What happens to the peer from now on; in a detector, to all of its peers.
     pub fn transitions(&self) -> Transitions<K> {
-        Transitions::new(Arc::clone(&self.hub), self.interest.clone())
+        Transitions::new(Arc::clone(&self.hub))
     }
 }
 
 impl<K> Clone for Peer<K> {
     fn clone(&self) -> Self {
-        Self { interest: self.interest.clone(), ..self.unattended() }
+        Self { hub: Arc::clone(&self.hub), watched: Arc::clone(&self.watched) }
     }
 }
 

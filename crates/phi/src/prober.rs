@@ -6,19 +6,19 @@ use std::{
     hash::Hash,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    task::Poll,
+    sync::{Arc, Weak},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use steadfast_core::{ConfigError, Ratio, Snapshot, parts::Splitter};
+use steadfast_core::{
+    ConfigError, Ratio, Snapshot,
+    parts::{Splitter, Waiter, Waiters},
+};
 use tokio::time::{sleep_until, timeout};
 use tower_service::Service;
 
-use crate::{
-    Peer,
-    hub::CLOCK,
-    interest::{Interest, InterestWatch},
-};
+use crate::{Peer, hub::CLOCK};
 
 /// When a peer is probed: plain data, checked by [`Prober::new`].
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +86,11 @@ struct Pace {
 }
 
 impl Pace {
+    /// The same for another future, with chances of its own.
+    fn fork(&self) -> Self {
+        Self { chance: Splitter::seeded(self.chance.split_seed()), ..*self }
+    }
+
     /// The silence after which the next probe is sent.
     fn silence(&self) -> Duration {
         let taken = self.jitter * unit(&self.chance);
@@ -108,6 +113,11 @@ fn unit(chance: &Splitter) -> f64 {
 /// Sends a probe through a service when its peer has been silent, so that silence means something
 /// where requests are few.
 ///
+/// A handle: [`run`](Self::run) makes the future that does it, which you spawn, and **it runs while
+/// a clone of this handle lives**. When the last is dropped it ends at once, also while a probe is
+/// under way. It also ends, within an interval and a probe's limit, when the
+/// [`Detector`](crate::Detector) forgets the peer. Keep the handle where the service is kept.
+///
 /// The service has the [`HeartbeatLayer`](crate::HeartbeatLayer) of that peer in it: its answer to
 /// the probe is the heartbeat, and the prober itself says nothing of the peer. Give it the service
 /// *inside* of a [`SuspectLayer`](crate::SuspectLayer), a breaker and a retry, which would refuse
@@ -117,13 +127,6 @@ fn unit(chance: &Splitter) -> f64 {
 /// and said nothing of: the silence goes on, and the next follows when its time has come. A panic
 /// of the service or of the request's maker is caught; the panic hook has reported it by then, and
 /// the next probe has a fresh clone.
-///
-/// **It ends** when the program has dropped every other handle of the peer and, where it is one of
-/// a [`Detector`](crate::Detector), of the detector, its other peers and their streams; at once,
-/// also while a probe is under way. The handles inside its own service do not count: they are
-/// cloned with it. Handles in places that a clone shares with its original do count: in the worker
-/// of a `Buffer`, in a `PerKey`, in what `make_request` has captured. It also ends, within an
-/// interval and a probe's limit, when the detector forgets the peer.
 ///
 /// ```
 /// use std::time::Duration;
@@ -136,84 +139,83 @@ fn unit(chance: &Splitter) -> f64 {
 /// let client = service_fn(|request: &'static str| async move { Ok::<_, BoxError>(request) });
 /// let service = HeartbeatLayer::new(peer.clone()).layer(client);
 ///
-/// let config = ProberConfig::new(Duration::from_secs(1));
-/// let prober = Prober::new(config, peer.clone(), service.clone(), || "are you there?")?;
-/// let task = tokio::spawn(prober.run());
+/// let prober = Prober::new(ProberConfig::new(Duration::from_secs(1)), peer.clone())?;
+/// let task = tokio::spawn(prober.run(service, || "are you there?"));
 /// tokio::time::sleep(Duration::from_secs(10)).await;
 /// assert!(peer.phi() < 1.0);
 ///
-/// drop((peer, service));
+/// drop(prober);
 /// task.await.expect("it ends by itself");
 /// # Ok(())
 /// # }
 /// ```
-pub struct Prober<S, F, K = ()> {
+#[must_use = "its probes end when the last clone of it is dropped"]
+pub struct Prober<K = ()>(Arc<Shared<K>>);
+
+/// Dropped with the last handle.
+struct Shared<K> {
     pace: Pace,
     peer: Peer<K>,
-    interest: InterestWatch,
-    service: S,
-    make_request: F,
+    ended: Waiters,
 }
 
-impl<S: Clone, F, K: Eq + Hash + Clone> Prober<S, F, K> {
-    /// Probes `peer` through `service` with what `make_request` makes, once [`run`](Self::run) is
-    /// spawned.
+impl<K: Eq + Hash + Clone> Prober<K> {
+    /// For probes of `peer`.
     ///
     /// # Errors
     /// When a number is outside the range its setter names.
-    // By value, like everything that goes into a service; the original is dropped here, after the
-    // clone that keeps no prober going.
-    #[expect(clippy::needless_pass_by_value, reason = "see above")]
-    pub fn new(
-        config: ProberConfig,
-        peer: Peer<K>,
+    pub fn new(config: ProberConfig, peer: Peer<K>) -> Result<Self, ConfigError> {
+        Ok(Self(Arc::new(Shared { pace: config.check()?, peer, ended: Waiters::new() })))
+    }
+
+    /// Probes the peer through `service` with what `make_request` makes, until the last clone of
+    /// this handle is dropped. Spawn it; dropping it ends it.
+    ///
+    /// It keeps no handle itself: in `tokio::spawn(Prober::new(config, peer)?.run(..))` the only
+    /// one is gone at the end of the line, and the peer is never probed.
+    pub fn run<S, F, Req>(
+        &self,
         service: S,
         make_request: F,
-    ) -> Result<Self, ConfigError> {
-        let pace = config.check()?;
-        let interest = peer.interest.watch();
-        let service = Interest::lent(|| service.clone());
-        Ok(Self { pace, peer: peer.unattended(), interest, service, make_request })
-    }
-
-    /// Probes until every other handle is dropped. Spawn it; dropping it ends it.
-    pub async fn run<Req>(mut self)
+    ) -> impl Future<Output = ()> + use<S, F, Req, K>
     where
-        S: Service<Req>,
+        S: Service<Req> + Clone,
         F: FnMut() -> Req,
     {
-        let mut asked = CLOCK.now();
-        let heard_of = self.peer.snapshot().silence.is_some();
-        let mut silence = if heard_of { self.pace.silence() } else { self.pace.start() };
-        loop {
-            let now = CLOCK.now();
-            let due = self.quiet_since(asked, now) + silence;
-            let ended = if due > now {
-                until(&self.interest, sleep_until(due.into())).await.is_none()
-            } else {
-                (asked, silence) = (now, self.pace.silence());
-                let probe = probe(fresh(&self.service), &mut self.make_request);
-                // What it fails with is no news of the peer.
-                until(&self.interest, timeout(self.pace.limit, probe)).await.is_none()
-            };
-            if ended {
-                return;
-            }
-            if self.is_forgotten() {
-                return;
-            }
+        let Shared { pace, peer, ended } = &*self.0;
+        let handles = Handles { left: Arc::downgrade(&self.0), waiter: ended.join() };
+        let probes = probes(pace.fork(), peer.clone(), service, make_request);
+        until_gone(handles, probes)
+    }
+}
+
+/// Probes until the peer is forgotten.
+async fn probes<S, F, Req, K>(pace: Pace, peer: Peer<K>, service: S, mut make_request: F)
+where
+    S: Service<Req> + Clone,
+    F: FnMut() -> Req,
+    K: Eq + Hash + Clone,
+{
+    let mut asked = CLOCK.now();
+    let heard_of = peer.snapshot().silence.is_some();
+    let mut silence = if heard_of { pace.silence() } else { pace.start() };
+    while !peer.watched.is_forgotten() {
+        let now = CLOCK.now();
+        let due = quiet_since(&peer, asked, now) + silence;
+        if due > now {
+            sleep_until(due.into()).await;
+        } else {
+            (asked, silence) = (now, pace.silence());
+            // What it fails with is no news of the peer.
+            let _ = timeout(pace.limit, probe(fresh(&service), &mut make_request)).await;
         }
     }
+}
 
-    /// Since when the peer has neither been heard nor asked.
-    fn quiet_since(&self, asked: Instant, now: Instant) -> Instant {
-        let heard = self.peer.snapshot().silence.and_then(|silence| now.checked_sub(silence));
-        heard.map_or(asked, |heard| heard.max(asked))
-    }
-
-    fn is_forgotten(&self) -> bool {
-        self.peer.watched.is_forgotten()
-    }
+/// Since when the peer has neither been heard nor asked.
+fn quiet_since<K>(peer: &Peer<K>, asked: Instant, now: Instant) -> Instant {
+    let heard = peer.snapshot().silence.and_then(|silence| now.checked_sub(silence));
+    heard.map_or(asked, |heard| heard.max(asked))
 }
 
 /// A clone for one probe. `None` if it panics.
@@ -241,18 +243,44 @@ where
     .await;
 }
 
-/// Runs `future` until it is done or interest has ended; `None` if that came first.
-async fn until<T>(interest: &InterestWatch, future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
-    poll_fn(|cx| match interest.poll_ended(cx) {
-        Poll::Ready(()) => Poll::Ready(None),
-        Poll::Pending => future.as_mut().poll(cx).map(Some),
-    })
-    .await
+/// What a future of a prober's sees of its handles.
+struct Handles<K> {
+    left: Weak<Shared<K>>,
+    waiter: Waiter,
 }
 
-impl<S, F, K> fmt::Debug for Prober<S, F, K> {
+impl<K> Handles<K> {
+    /// Ready once the last is dropped.
+    fn poll_gone(&self, cx: &Context<'_>) -> Poll<()> {
+        self.waiter.poll(cx, || (self.left.strong_count() == 0).then_some(()))
+    }
+}
+
+/// Runs `future` until it is done or the last handle is dropped.
+async fn until_gone<K>(handles: Handles<K>, future: impl Future<Output = ()>) {
+    let mut future = pin!(future);
+    poll_fn(|cx| match handles.poll_gone(cx) {
+        Poll::Ready(()) => Poll::Ready(()),
+        Poll::Pending => future.as_mut().poll(cx),
+    })
+    .await;
+}
+
+impl<K> Drop for Shared<K> {
+    /// The strong count is zero by now: a waiter that looks after this sees it.
+    fn drop(&mut self) {
+        self.ended.wake();
+    }
+}
+
+impl<K> Clone for Prober<K> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<K> fmt::Debug for Prober<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Prober").field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("Prober").field("peer", &self.0.peer).finish_non_exhaustive()
     }
 }

@@ -14,7 +14,6 @@ use steadfast_core::parts::Waiter;
 use crate::{
     Status,
     hub::{Hub, Queued, Watched},
-    interest::Interest,
 };
 
 /// A change of what is held of a peer.
@@ -50,19 +49,18 @@ pub struct Transition<K> {
 #[must_use = "streams do nothing unless polled"]
 pub struct Transitions<K> {
     hub: Arc<Hub<K>>,
-    _interest: Interest,
     waiter: Waiter,
     id: u64,
     missed: u64,
 }
 
 impl<K> Transitions<K> {
-    pub(crate) fn new(hub: Arc<Hub<K>>, interest: Interest) -> Self {
+    pub(crate) fn new(hub: Arc<Hub<K>>) -> Self {
         // What silence has brought about by now is of the past.
         let now = hub.timer.now();
         while hub.advance(now) {}
         let (waiter, id) = (hub.timer.readers.join(), hub.ring.join());
-        Self { hub, _interest: interest, waiter, id, missed: 0 }
+        Self { hub, waiter, id, missed: 0 }
     }
 
     /// How many transitions this stream has missed because it was read too slowly.

@@ -1,7 +1,6 @@
 //! Probes that fill the silence of a peer.
 
 use std::{
-    future::pending,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
@@ -15,10 +14,12 @@ use steadfast_phi::{
 };
 use steadfast_testkit::{Probe, Readiness, Reply};
 use tokio::{
-    task::{JoinHandle, yield_now},
+    task::JoinHandle,
     time::{Instant, sleep, timeout},
 };
-use tower::{BoxError, Layer, Service, ServiceExt, service_fn, util::BoxCloneService};
+use tower::{
+    BoxError, Layer, Service, ServiceExt, buffer::Buffer, service_fn, util::BoxCloneService,
+};
 
 use crate::{MS, peer};
 
@@ -28,12 +29,14 @@ fn config() -> ProberConfig {
     ProberConfig::new(INTERVAL).jitter(Ratio::ZERO).seed(7)
 }
 
-fn run<S>(config: ProberConfig, peer: &Peer, service: S) -> JoinHandle<()>
+fn run<S>(config: ProberConfig, peer: &Peer, service: S) -> (Prober, JoinHandle<()>)
 where
     S: Service<u32, Response = u32, Error = BoxError> + Clone + Send + 'static,
     S::Future: Send,
 {
-    tokio::spawn(Prober::new(config, peer.clone(), service, || 7).unwrap().run())
+    let prober = Prober::new(config, peer.clone()).unwrap();
+    let task = tokio::spawn(prober.run(service, || 7));
+    (prober, task)
 }
 
 async fn ends(task: JoinHandle<()>) {
@@ -44,13 +47,13 @@ async fn ends(task: JoinHandle<()>) {
 async fn a_silent_peer_is_probed_once_in_each_interval_and_is_trusted() {
     let (peer, probe) = (peer(), Probe::new());
     let control = probe.control();
-    let task = run(config(), &peer, HeartbeatLayer::new(peer.clone()).layer(probe));
+    let (prober, task) = run(config(), &peer, HeartbeatLayer::new(peer.clone()).layer(probe));
     sleep(1000 * INTERVAL).await;
     let calls = control.counts().calls;
     assert!((999..=1001).contains(&calls), "{calls}");
     assert_eq!(peer.snapshot().heartbeats, calls, "each answer is one heartbeat");
     assert_eq!(peer.status(), Status::Trusted);
-    drop(peer);
+    drop(prober);
     ends(task).await;
 }
 
@@ -58,7 +61,7 @@ async fn a_silent_peer_is_probed_once_in_each_interval_and_is_trusted() {
 async fn a_peer_that_is_heard_is_not_probed() {
     let (peer, probe) = (peer(), Probe::new());
     let control = probe.control();
-    let task = run(config(), &peer, HeartbeatLayer::new(peer.clone()).layer(probe));
+    let (prober, task) = run(config(), &peer, HeartbeatLayer::new(peer.clone()).layer(probe));
     sleep(2 * INTERVAL).await;
     let before = control.counts().calls;
     for _ in 0..1000 {
@@ -68,7 +71,7 @@ async fn a_peer_that_is_heard_is_not_probed() {
     assert_eq!(control.counts().calls, before);
     sleep(INTERVAL).await;
     assert_eq!(control.counts().calls, before + 1);
-    drop(peer);
+    drop(prober);
     ends(task).await;
 }
 
@@ -81,7 +84,7 @@ async fn chance_takes_from_the_interval_and_never_adds_to_it() {
         async move { Ok::<_, BoxError>(n) }
     });
     let config = config().jitter(Ratio::HALF);
-    let task = run(config, &peer, HeartbeatLayer::new(peer.clone()).layer(service));
+    let (prober, task) = run(config, &peer, HeartbeatLayer::new(peer.clone()).layer(service));
     sleep(500 * INTERVAL).await;
     let times = times.lock().unwrap().clone();
     let gaps: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
@@ -89,7 +92,7 @@ async fn chance_takes_from_the_interval_and_never_adds_to_it() {
     assert!(*least >= INTERVAL / 2 && *least < INTERVAL * 55 / 100, "{least:?}");
     // tokio rounds a timer up to a millisecond.
     assert!(*most <= INTERVAL + MS && *most > INTERVAL * 95 / 100, "{most:?}");
-    drop(peer);
+    drop(prober);
     ends(task).await;
 }
 
@@ -98,7 +101,7 @@ async fn a_probe_that_hangs_is_given_up_and_never_overlaps_the_next() {
     let (peer, probe) = (peer(), Probe::new());
     let control = probe.control();
     control.always(Reply::echo().held());
-    let task =
+    let (prober, task) =
         run(config().timeout(300 * MS), &peer, HeartbeatLayer::new(peer.clone()).layer(probe));
     let mut seen = 0;
     for _ in 0..200 {
@@ -110,13 +113,14 @@ async fn a_probe_that_hangs_is_given_up_and_never_overlaps_the_next() {
     assert!((9..=10).contains(&seen), "{seen} of ten seconds were given up");
     // One whose limit is longer than the interval is waited for as well.
     task.abort();
-    let slow = run(
+    let (slow_prober, slow) = run(
         config().timeout(5 * INTERVAL),
         &peer,
         SuspectLayer::new(peer.clone()).layer(Probe::new()),
     );
     sleep(INTERVAL).await;
     slow.abort();
+    drop((prober, slow_prober));
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,7 +128,7 @@ async fn readiness_stands_inside_the_limit() {
     let (peer, probe) = (peer(), Probe::new());
     let control = probe.control();
     control.always_ready(Readiness::Pending);
-    let task =
+    let (prober, task) =
         run(config().timeout(100 * MS), &peer, HeartbeatLayer::new(peer.clone()).layer(probe));
     sleep(5 * INTERVAL).await;
     let counts = control.counts();
@@ -133,7 +137,7 @@ async fn readiness_stands_inside_the_limit() {
     control.release_readiness();
     sleep(2 * INTERVAL).await;
     assert!(peer.snapshot().heartbeats >= 1);
-    drop(peer);
+    drop(prober);
     ends(task).await;
 }
 
@@ -150,11 +154,12 @@ async fn errors_and_panics_of_user_code_do_not_end_it() {
         7
     };
     let service = HeartbeatLayer::new(peer.clone()).layer(probe);
-    let task = tokio::spawn(Prober::new(config(), peer.clone(), service, make).unwrap().run());
+    let prober = Prober::new(config(), peer.clone()).unwrap();
+    let task = tokio::spawn(prober.run(service, make));
     sleep(20 * INTERVAL).await;
     assert!(peer.snapshot().heartbeats >= 12, "{:?} {:?}", peer.snapshot(), control.counts());
     assert_eq!(control.counts().live_futures, 0);
-    drop(peer);
+    drop(prober);
     ends(task).await;
     assert_eq!(control.counts().live_handles, 0);
 }
@@ -187,27 +192,67 @@ async fn a_service_whose_clone_panics_does_not_end_it() {
     }
     let peer = peer();
     let clones = Arc::new(AtomicU32::new(0));
-    let task = run(config(), &peer, Fickle(Arc::clone(&clones), peer.clone()));
+    let (prober, task) = run(config(), &peer, Fickle(Arc::clone(&clones), peer.clone()));
     sleep(10 * INTERVAL).await;
     assert!(peer.snapshot().heartbeats >= 7, "{:?}", peer.snapshot());
-    drop(peer);
+    drop(prober);
     ends(task).await;
     assert_eq!(Arc::strong_count(&clones), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_ends_with_the_last_handle_while_it_waits() {
+async fn it_ends_with_the_last_handle_of_it_while_it_waits_and_not_with_those_of_the_peer() {
+    let (peer, probe) = (peer(), Probe::new());
+    let control = probe.control();
+    let (prober, task) = run(config(), &peer, HeartbeatLayer::new(peer.clone()).layer(probe));
+    let again = prober.clone();
+    drop((peer, prober));
+    sleep(INTERVAL * 5 / 2).await;
+    assert!(!task.is_finished() && control.counts().calls >= 1);
+    drop(again);
+    ends(task).await;
+    assert_eq!((control.counts().live_handles, control.counts().live_futures), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_ends_at_once_if_no_handle_is_left_when_it_starts() {
     let (peer, probe) = (peer(), Probe::new());
     let control = probe.control();
     let service = HeartbeatLayer::new(peer.clone()).layer(probe);
-    let task = run(config(), &peer, service.clone());
-    sleep(INTERVAL * 3 / 2).await;
-    drop(peer);
-    yield_now().await;
-    assert!(!task.is_finished(), "the service of the program is a handle");
-    drop(service);
+    let run = Prober::new(config(), peer.clone()).unwrap().run(service, || 7);
+    ends(tokio::spawn(run)).await;
+    assert_eq!((control.counts().calls, control.counts().live_handles), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_future_of_a_handle_ends_with_it_on_any_thread() {
+    let peer = peer();
+    let prober = Prober::new(config(), peer.clone()).unwrap();
+    let tasks = [0; 8].map(|_| {
+        let service = HeartbeatLayer::new(peer.clone()).layer(Probe::new());
+        tokio::spawn(prober.run(service, || 7))
+    });
+    sleep(5 * INTERVAL).await;
+    assert!(peer.snapshot().heartbeats <= 8 + 5 * 8 && tasks.iter().all(|t| !t.is_finished()));
+    std::thread::spawn(move || drop(prober)).join().unwrap();
+    for task in tasks {
+        ends(task).await;
+    }
+}
+
+/// The worker of a `Buffer` keeps a service of its own, and with it handles of the peer.
+#[tokio::test(start_paused = true)]
+async fn it_ends_through_a_buffer() {
+    let (peer, probe) = (peer(), Probe::new());
+    let control = probe.control();
+    let service = Buffer::new(HeartbeatLayer::new(peer.clone()).layer(probe), 4);
+    let (prober, task) = run(config(), &peer, service);
+    sleep(5 * INTERVAL).await;
+    assert!((4..=5).contains(&peer.snapshot().heartbeats));
+    drop(prober);
     ends(task).await;
-    assert_eq!((control.counts().live_handles, control.counts().live_futures), (0, 0));
+    sleep(MS).await;
+    assert_eq!(control.counts().live_handles, 0, "the worker is gone as well");
 }
 
 #[tokio::test(start_paused = true)]
@@ -218,10 +263,10 @@ async fn it_ends_with_the_last_handle_while_a_probe_hangs_or_waits_for_readiness
         control.always(Reply::echo().held());
         control.always_ready(readiness);
         let config = config().timeout(3600 * INTERVAL);
-        let task = run(config, &peer, HeartbeatLayer::new(peer.clone()).layer(probe));
+        let (prober, task) = run(config, &peer, HeartbeatLayer::new(peer.clone()).layer(probe));
         sleep(2 * INTERVAL).await;
         assert!(!task.is_finished());
-        drop(peer);
+        drop(prober);
         ends(task).await;
         assert_eq!((control.counts().live_handles, control.counts().live_futures), (0, 0));
     }
@@ -233,46 +278,32 @@ async fn it_ends_through_a_stack_of_both_layers_that_is_boxed() {
     let control = probe.control();
     let inner = HeartbeatLayer::new(peer.clone()).layer(probe);
     let service = BoxCloneService::new(SuspectLayer::new(peer.clone()).layer(inner));
-    let task = run(config(), &peer, service.clone());
+    let (prober, task) = run(config(), &peer, service);
     sleep(3 * INTERVAL).await;
     assert!(!task.is_finished() && peer.snapshot().heartbeats >= 2);
-    drop((peer, service));
+    drop(prober);
     ends(task).await;
     assert_eq!(control.counts().live_handles, 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_is_under_way_is_no_handle() {
-    let (peer, probe) = (peer(), Probe::new());
-    probe.control().always(Reply::echo().held());
-    let mut service = HeartbeatLayer::new(peer.clone()).layer(probe);
-    let task = run(config(), &peer, service.clone());
-    let call = service.ready().await.unwrap().call(1);
-    drop((peer, service));
-    ends(task).await;
-    drop(call);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_peer_of_a_detector_is_probed_while_the_detector_or_a_stream_of_it_lives() {
+async fn it_ends_when_the_detector_forgets_the_peer() {
     let detector = Detector::new(DetectorConfig::default()).unwrap();
     let service = service_fn(|n: u32| async move { Ok::<_, BoxError>(n) });
     let probed = |key: &'static str| {
         let peer = detector.peer(&key).unwrap();
         let service = HeartbeatLayer::new(peer.clone()).layer(service);
-        tokio::spawn(Prober::new(config(), peer, service, || 1).unwrap().run())
+        let prober = Prober::new(config(), peer).unwrap();
+        let task = tokio::spawn(prober.run(service, || 1));
+        (prober, task)
     };
-    let (a, b) = (probed("a"), probed("b"));
+    let ((_a, a), (b_prober, b)) = (probed("a"), probed("b"));
     sleep(5 * INTERVAL).await;
     assert!(!a.is_finished() && detector.get(&"a").unwrap().snapshot().heartbeats >= 4);
-    let stream = detector.transitions();
     assert!(detector.forget(&"a"));
-    sleep(3 * INTERVAL).await;
-    assert!(a.is_finished(), "it was forgotten");
-    drop(detector);
-    sleep(INTERVAL).await;
-    assert!(!b.is_finished(), "the stream tells of it");
-    drop(stream);
+    sleep(INTERVAL + 2 * MS).await;
+    assert!(a.is_finished() && !b.is_finished(), "the one that was forgotten");
+    drop(b_prober);
     ends(b).await;
 }
 
@@ -282,7 +313,8 @@ async fn a_forgotten_key_that_is_watched_again_is_another_peer() {
     let peer = detector.peer(&1).unwrap();
     let service = service_fn(|n: u32| async move { Ok::<_, BoxError>(n) });
     let service = HeartbeatLayer::new(peer.clone()).layer(service);
-    let task = tokio::spawn(Prober::new(config(), peer, service, || 1).unwrap().run());
+    let prober = Prober::new(config(), peer).unwrap();
+    let task = tokio::spawn(prober.run(service, || 1));
     sleep(INTERVAL).await;
     detector.forget(&1);
     let _again = detector.peer(&1).unwrap();
@@ -296,10 +328,11 @@ async fn a_prober_that_is_dropped_leaves_nothing_behind_at_any_point() {
     let control = probe.control();
     control.always(Reply::echo().held());
     let service = HeartbeatLayer::new(peer.clone()).layer(probe);
-    drop(Prober::new(config(), peer.clone(), service.clone(), || 7).unwrap());
-    drop(Prober::new(config(), peer.clone(), service.clone(), || 7).unwrap().run());
+    let unused = Prober::new(config(), peer.clone()).unwrap();
+    drop(unused.run(service.clone(), || 7));
+    drop(unused);
     for after in [Duration::ZERO, INTERVAL / 2, INTERVAL * 3 / 2, INTERVAL * 5 / 2] {
-        let task = run(config(), &peer, service.clone());
+        let (_prober, task) = run(config(), &peer, service.clone());
         sleep(after).await;
         task.abort();
         assert!(task.await.unwrap_err().is_cancelled());
@@ -312,7 +345,7 @@ async fn a_prober_that_is_dropped_leaves_nothing_behind_at_any_point() {
 async fn an_idle_peer_is_convicted_without_a_prober_and_trusted_with_one() {
     let (alone, probed) = (peer(), peer());
     let layer = HeartbeatLayer::new(probed.clone());
-    let task = run(config(), &probed, layer.layer(Probe::new()));
+    let (_prober, task) = run(config(), &probed, layer.layer(Probe::new()));
     let mut alone_service = HeartbeatLayer::new(alone.clone()).layer(Probe::new());
     for _ in 0..20 {
         alone_service.ready().await.unwrap().call(1).await.unwrap();
@@ -326,8 +359,7 @@ async fn an_idle_peer_is_convicted_without_a_prober_and_trusted_with_one() {
 #[test]
 fn what_cannot_work_is_refused() {
     let refused = |config: ProberConfig| {
-        let service = service_fn(|_: u32| pending::<Result<u32, BoxError>>());
-        let error = Prober::new(config, peer(), service, || 1).unwrap_err();
+        let error = Prober::new(config, peer()).unwrap_err();
         (error.field, error.value)
     };
     let hour = Duration::from_secs(3600);

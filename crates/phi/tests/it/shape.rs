@@ -66,9 +66,7 @@ fn what_cannot_work_is_refused_by_the_handle() {
         let error: ConfigError = Peer::new(config).unwrap_err();
         assert_eq!((error.field, error.value), ("trial_interval", format!("{interval:?}")));
     }
-    let service = service_fn(|n: u8| ready(Ok::<_, BoxError>(n)));
-    let error: ConfigError =
-        Prober::new(ProberConfig::new(Duration::ZERO), peer(), service, || 7).unwrap_err();
+    let error: ConfigError = Prober::new(ProberConfig::new(Duration::ZERO), peer()).unwrap_err();
     assert_eq!(error.field, "interval");
 }
 
@@ -106,14 +104,17 @@ async fn a_prober_can_be_spawned_with_a_service_that_is_not_shared_between_threa
         .jitter(Ratio::HALF)
         .timeout(Duration::from_secs(1))
         .seed(7);
-    let prober = Prober::new(config, peer(), service, {
+    let prober: Prober = Prober::new(config, peer()).unwrap();
+    shared(&prober);
+    let run = prober.run(service, {
         let next = Cell::new(0_u8);
         move || next.replace(1)
     });
-    spawnable(prober.unwrap().run()).await;
+    let run = spawnable(run);
     let not_even_that = service_fn(|n: std::rc::Rc<u8>| async move { Ok::<_, BoxError>(*n) });
-    let prober = Prober::new(config, peer(), not_even_that, || std::rc::Rc::new(7));
-    prober.unwrap().run().await;
+    let not_sent = prober.run(not_even_that, || std::rc::Rc::new(7));
+    drop(prober);
+    futures::future::join(run, not_sent).await;
 }
 
 #[cfg(feature = "keyed")]

@@ -249,12 +249,12 @@ async fn a_prober_over_http_keeps_an_idle_peer_trusted() {
         .layer(HeartbeatLayer::new(peer.clone()).http())
         .map_err(BoxError::from)
         .service(Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>());
-    let prober = Prober::new(ProberConfig::new(10 * MS), peer.clone(), service, probe).unwrap();
-    let task = tokio::spawn(prober.run());
+    let prober = Prober::new(ProberConfig::new(10 * MS), peer.clone()).unwrap();
+    let task = tokio::spawn(prober.run(service, probe));
     while heard(&peer) < 20 {
         sleep(5 * MS).await;
     }
-    drop(peer);
+    drop(prober);
     timeout(SECOND, task).await.expect("it ends with the last handle").unwrap();
 }
 
