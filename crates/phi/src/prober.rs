@@ -207,7 +207,7 @@ where
         } else {
             (asked, silence) = (now, pace.silence());
             // What it fails with is no news of the peer.
-            let _ = timeout(pace.limit, probe(fresh(&service), &mut make_request)).await;
+            probe(fresh(&service), &mut make_request, pace.limit).await;
         }
     }
 }
@@ -223,24 +223,26 @@ fn fresh<S: Clone>(service: &S) -> Option<S> {
     catch_unwind(AssertUnwindSafe(|| service.clone())).ok()
 }
 
-/// One probe. Errors and panics end it, and nothing else.
-async fn probe<S, Req>(service: Option<S>, make_request: &mut impl FnMut() -> Req)
+/// One probe. Errors, panics and the limit end it, and nothing else.
+async fn probe<S, Req>(service: Option<S>, make: &mut impl FnMut() -> Req, limit: Duration)
 where
     S: Service<Req>,
 {
     let Some(mut service) = service else { return };
-    let mut call = pin!(async move {
+    let mut call = Box::pin(async move {
         if poll_fn(|cx| service.poll_ready(cx)).await.is_ok() {
-            drop(service.call(make_request()).await);
+            drop(service.call(make()).await);
         }
     });
     // After a panic the future is not polled again, and the clone is gone with it. What the maker
     // of requests holds is the user's, who is told to expect this.
-    poll_fn(|cx| {
+    let outcome = poll_fn(|cx| {
         let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)));
         polled.unwrap_or(Poll::Ready(()))
-    })
-    .await;
+    });
+    let _ = timeout(limit, outcome).await;
+    // One that is given up may panic as it is dropped.
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(call)));
 }
 
 /// What a future of a prober's sees of its handles.

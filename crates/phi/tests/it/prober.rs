@@ -165,6 +165,31 @@ async fn errors_and_panics_of_user_code_do_not_end_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_probe_that_panics_as_it_is_given_up_does_not_end_it() {
+    struct Bomb(Arc<AtomicU32>);
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            panic!("in drop as told");
+        }
+    }
+    let (peer, given_up) = (peer(), Arc::new(AtomicU32::new(0)));
+    let count = Arc::clone(&given_up);
+    let service = service_fn(move |_: u32| {
+        let bomb = Bomb(Arc::clone(&count));
+        async move {
+            let _bomb = bomb;
+            std::future::pending::<Result<u32, BoxError>>().await
+        }
+    });
+    let (prober, task) = run(config().timeout(100 * MS), &peer, service);
+    sleep(INTERVAL * 9 / 2).await;
+    assert_eq!(given_up.load(Ordering::Relaxed), 4);
+    drop(prober);
+    ends(task).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_service_whose_clone_panics_does_not_end_it() {
     struct Fickle(Arc<AtomicU32>, Peer);
     impl Clone for Fickle {
