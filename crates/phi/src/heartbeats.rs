@@ -28,6 +28,9 @@ use crate::Peer;
 /// `H` chooses the peer of a request: a [`Peer`], the `PerKey` made by
 /// [`Peer::per_key`](Peer#method.per_key), or your own [`Select`].
 ///
+/// An answer counts once, when the response future ends: how long its body streams and how that
+/// ends says nothing more.
+///
 /// Put it as far in as it goes, round the client itself: what happens further out is not the peer's
 /// doing. Where answers are the only heartbeats, a peer that is asked nothing grows suspicious; see
 /// [`Prober`](crate::Prober).

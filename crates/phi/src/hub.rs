@@ -121,7 +121,7 @@ impl<K> Hub<K> {
             }
         }
         drop(state);
-        if !was_trusted {
+        if !was_trusted && heard != Heard::Stale {
             peer.trials.heard();
         }
         changes.report(self);

@@ -33,7 +33,8 @@ impl Peer {
         Ok(Self::alone(settings, &counted))
     }
 
-    /// One peer for each key of a request.
+    /// One peer for each key of a request. A key that had to make room for others begins anew, as
+    /// one that was never heard: choose a capacity above the number of peers.
     ///
     /// # Errors
     /// As [`new`](Self::new).

@@ -26,12 +26,15 @@ use crate::{
 ///
 /// One request in each [interval](crate::DetectorConfig::trial_interval) goes through all the
 /// same, the first at once: where answers are the only heartbeats, nothing else could clear the
-/// peer. A peer that is suspected and not convicted is sent everything.
+/// peer. A request that a layer further in refuses was a trial all the same. A peer that is suspected
+/// and not convicted is sent everything, and so is one that was never heard of: it is not known what
+/// to expect of it.
 ///
 /// `H` chooses the peer of a request: a [`Peer`], the `PerKey` made by
 /// [`Peer::per_key`](Peer#method.per_key), or your own [`Select`].
 ///
-/// One in a stack is enough: a second one refuses the trial that the first let through.
+/// One in a stack, and no more: a second one of the same peer refuses each trial that the first
+/// lets through, so that a peer whose only heartbeats are answers is locked out for good.
 ///
 /// Put it outside of breaker and timeout, and inside of a retry: what it refuses never started, the
 /// breaker has nothing to count, and the retry knows that nothing was executed.

@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 
-use steadfast_phi::{HeartbeatLayer, Peer, Status, Suspect, SuspectLayer, SuspectLoad};
+use steadfast_phi::{
+    HeartbeatLayer, OnConvicted, Peer, Status, Suspect, SuspectLayer, SuspectLoad,
+};
 use tower::{
     BoxError, Layer, Service, ServiceExt,
     balance::p2c::Balance,
@@ -115,4 +117,35 @@ async fn tower_s_balancer_prefers_the_trusted_peer_and_finds_the_other_again() {
     let [first, second] = [0, 1].map(|n: usize| upstreams[n].calls());
     assert_eq!(peers[1].status(), Status::Trusted);
     assert!(second > 200 && first > 200, "it is back: {first} and {second}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_balancer_over_peers_that_are_not_ready_loses_no_request_and_waits_when_all_are_dead() {
+    let peers = [convicted().await, convicted().await];
+    for peer in &peers {
+        take_trial(peer).await;
+    }
+    let calls = Arc::new(AtomicU32::new(0));
+    let endpoints = [0, 1].map(|n: usize| {
+        let calls = Arc::clone(&calls);
+        let service = service_fn(move |request: u32| {
+            calls.fetch_add(1, Ordering::Relaxed);
+            async move { Ok::<_, BoxError>(request) }
+        });
+        let layer = SuspectLayer::new(peers[n].clone()).on_convicted(OnConvicted::NotReady);
+        layer.layer(Constant::new(service, 0))
+    });
+    let balance = Balance::new(ServiceList::new(endpoints));
+    let mut balance = tower::buffer::Buffer::new(balance, 8);
+    let mut waiting = tokio_test::task::spawn(balance.ready().await.unwrap().call(7));
+    tokio::time::sleep(500 * MS).await;
+    assert!(waiting.poll().is_pending() && calls.load(Ordering::Relaxed) == 0);
+    peers[1].heartbeat();
+    tokio::time::sleep(MS).await;
+    assert_eq!(waiting.await.unwrap(), 7);
+    // One is merely suspected, the other dead: all go to the one.
+    for request in 0..100 {
+        assert_eq!(balance.ready().await.unwrap().call(request).await.unwrap(), request);
+    }
+    assert_eq!(calls.load(Ordering::Relaxed), 101);
 }

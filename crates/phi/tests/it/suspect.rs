@@ -8,7 +8,8 @@ use std::{
 
 use steadfast_core::{Executed, Grounds, Refusal, RefusalKind, cause};
 use steadfast_phi::{
-    DetectorConfig, HeartbeatLayer, OnConvicted, Peer, Status, SuspectLayer, Suspected,
+    Detector, DetectorConfig, Heard, Heartbeat, HeartbeatLayer, OnConvicted, Peer, Status,
+    SuspectLayer, Suspected,
 };
 use steadfast_testkit::{Probe, Reply};
 use tokio_test::{assert_pending, assert_ready_ok, task::spawn};
@@ -274,4 +275,141 @@ async fn peers_by_key_are_refused_each_for_itself() {
     service.clone().oneshot(1).await.unwrap();
     assert!(service.clone().oneshot(1).await.unwrap_err().is::<Suspected>());
     assert_eq!(service.oneshot(2).await.unwrap(), 2);
+}
+
+/// A datagram that comes twice, or from before a restart, says nothing of now.
+#[tokio::test(start_paused = true)]
+async fn a_stale_heartbeat_makes_no_trial_due_and_wakes_no_task() {
+    let peer = peer();
+    for sequence in 1..50 {
+        peer.heartbeat_with(Heartbeat::new().sequence(sequence).incarnation(2));
+        tokio::time::advance(100 * MS).await;
+    }
+    silence_after(&peer, Status::Convicted).await;
+    let mut service = SuspectLayer::new(peer.clone()).layer(Probe::new());
+    service.ready().await.unwrap().call(1).await.unwrap();
+    let (mut waits, mut task) = (not_ready(&peer).layer(Probe::new()), spawn(()));
+    task.enter(|cx, _| assert_pending!(waits.poll_ready(cx)));
+    for stale in [
+        Heartbeat::new().sequence(7).incarnation(2),
+        Heartbeat::new().sequence(1000).incarnation(1),
+    ] {
+        assert_eq!(peer.heartbeat_with(stale), Heard::Stale);
+        assert!(!task.is_woken());
+        let error = service.ready().await.unwrap().call(1).await.unwrap_err();
+        assert_eq!(refusal(&error).retry_after(), Some(INTERVAL));
+    }
+    assert_eq!(peer.status(), Status::Convicted);
+}
+
+/// Given back, it would make every request a trial, and a balancer would send here what another
+/// peer can serve.
+#[tokio::test(start_paused = true)]
+async fn a_trial_that_a_layer_further_in_refuses_is_spent() {
+    let peer = convicted().await;
+    let open = service_fn(|_: u32| async {
+        Err::<u32, BoxError>(Grounds::not_executed(RefusalKind::Unavailable).into())
+    });
+    let mut service = SuspectLayer::new(peer).layer(open);
+    let error = service.ready().await.unwrap().call(1).await.unwrap_err();
+    assert!(!error.is::<Suspected>());
+    for _ in 0..3 {
+        let error = service.ready().await.unwrap().call(1).await.unwrap_err();
+        assert_eq!(refusal(&error).retry_after(), Some(INTERVAL));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ready_handle_that_is_dropped_keeps_no_trial_from_those_that_wait() {
+    let peer = tried().await;
+    let mut handles = [0; 3].map(|_| (not_ready(&peer).layer(Probe::new()), spawn(())));
+    for (service, task) in &mut handles {
+        task.enter(|cx, _| assert_pending!(service.poll_ready(cx)));
+    }
+    tokio::time::sleep(INTERVAL).await;
+    let [(mut first, mut task), rest @ ..] = handles;
+    task.enter(|cx, _| assert_ready_ok!(first.poll_ready(cx)));
+    drop(first);
+    for (mut service, mut task) in rest {
+        assert!(task.is_woken());
+        task.enter(|cx, _| assert_ready_ok!(service.poll_ready(cx)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handle_of_a_forgotten_peer_goes_on_waiting_and_trying_by_itself() {
+    let detector = Detector::new(DetectorConfig::default()).unwrap();
+    let old = detector.peer(&1).unwrap();
+    crate::beats(&old).await;
+    silence_after(&old, Status::Convicted).await;
+    let layer = SuspectLayer::new(old.clone()).on_convicted(OnConvicted::NotReady);
+    layer.layer(Probe::new()).oneshot(1).await.unwrap();
+    let (mut service, mut task) = (layer.layer(Probe::new()), spawn(()));
+    task.enter(|cx, _| assert_pending!(service.poll_ready(cx)));
+    assert!(detector.forget(&1));
+    detector.heartbeat(&1).unwrap();
+    assert!(!task.is_woken(), "that is another peer");
+    task.enter(|cx, _| assert_pending!(service.poll_ready(cx)));
+    tokio::time::sleep(INTERVAL).await;
+    assert!(task.is_woken());
+    task.enter(|cx, _| assert_ready_ok!(service.poll_ready(cx)));
+    service.call(1).await.unwrap();
+    task.enter(|cx, _| assert_pending!(service.poll_ready(cx)));
+    old.heartbeat();
+    assert!(task.is_woken());
+}
+
+/// Nothing in either layer is sent to another thread.
+#[tokio::test(start_paused = true)]
+async fn services_and_requests_that_are_not_send_go_through_both_layers() {
+    use std::{cell::RefCell, rc::Rc};
+    let local = tokio::task::LocalSet::new();
+    local
+        .run_until(async {
+            let (peer, seen) = (convicted().await, Rc::new(RefCell::new(Vec::new())));
+            let noted = Rc::clone(&seen);
+            let service = service_fn(move |request: Rc<u32>| {
+                let noted = Rc::clone(&noted);
+                async move {
+                    noted.borrow_mut().push(*request);
+                    Ok::<_, Box<dyn std::error::Error + Send + Sync>>(request)
+                }
+            });
+            let service = HeartbeatLayer::new(peer.clone()).layer(service);
+            let service = not_ready(&peer).layer(service);
+            let tasks: Vec<_> = (0..4)
+                .map(|n| tokio::task::spawn_local(service.clone().oneshot(Rc::new(n))))
+                .collect();
+            for task in tasks {
+                let _ = task.await.unwrap();
+            }
+            assert!(!seen.borrow().is_empty());
+            assert_ne!(peer.status(), Status::Convicted);
+        })
+        .await;
+}
+
+/// A dead peer whose key had to make room begins anew: it is sent everything, as one that was never
+/// heard.
+#[cfg(feature = "keyed")]
+#[tokio::test(start_paused = true)]
+async fn a_key_that_was_evicted_begins_as_unknown_and_is_refused_nothing() {
+    let peers = Peer::per_key(DetectorConfig::default(), 2.try_into().unwrap(), |key: &u32| *key);
+    let peers = peers.unwrap();
+    let dead = peers.handle(&1);
+    crate::beats(&dead).await;
+    silence_after(&dead, Status::Convicted).await;
+    let service = SuspectLayer::new(peers.clone()).layer(Probe::new());
+    service.clone().oneshot(1).await.unwrap();
+    assert!(service.clone().oneshot(1).await.unwrap_err().is::<Suspected>());
+    for key in 2..100 {
+        service.clone().oneshot(key).await.unwrap();
+        service.clone().oneshot(key).await.unwrap();
+    }
+    assert!(peers.len() <= 2);
+    assert_eq!(peers.handle(&1).status(), Status::Unknown);
+    for _ in 0..5 {
+        service.clone().oneshot(1).await.unwrap();
+    }
+    assert_eq!(dead.status(), Status::Convicted, "what is left of it speaks for itself alone");
 }
