@@ -26,9 +26,8 @@ use crate::{
 ///
 /// One request in each [interval](crate::DetectorConfig::trial_interval) goes through all the
 /// same, the first at once: where answers are the only heartbeats, nothing else could clear the
-/// peer. A request that a layer further in refuses was a trial all the same. A peer that is suspected
-/// and not convicted is sent everything, and so is one that was never heard of: it is not known what
-/// to expect of it.
+/// peer. A request that a layer further in refuses was a trial as well. A peer that is suspected
+/// and not convicted is sent everything, and so is one that was never heard of.
 ///
 /// `H` chooses the peer of a request: a [`Peer`], the `PerKey` made by
 /// [`Peer::per_key`](Peer#method.per_key), or your own [`Select`].

@@ -2,8 +2,9 @@
 //!
 //! Where answers are the only heartbeats, a convicted peer that is sent nothing can never be heard
 //! of again. So one request in each interval goes to it all the same: the first at once, the next
-//! when the interval is over, whether the one before was answered, refused by a layer further in or
-//! neither. Any heartbeat of a peer that is not trusted, unless it is stale, makes the next due at once: what is answered may be asked again.
+//! when the interval is over, whatever became of the one before. Any heartbeat of a peer that is
+//! not trusted, unless it is stale, makes the next trial due at once: what is answered may be asked
+//! again.
 //!
 //! One lock, taken only for peers that are not trusted. A heartbeat changes the status, then takes
 //! it; a task that waits takes it to find the waiters, then looks at the status: either the
