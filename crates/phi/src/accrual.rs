@@ -6,6 +6,7 @@ mod history;
 mod tests;
 
 use std::{
+    cmp::Ordering,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,6 +18,8 @@ use crate::{
     Distribution, Heard, Heartbeat, Outliers, PhiConfig, Prior,
     curve::{Curve, Shape},
     estimator::Circumstances,
+    overtaken::{Order, Overtaken},
+    units::nanoseconds_up,
     window::Moments,
 };
 
@@ -57,8 +60,10 @@ pub struct PhiAccrual {
     /// The latest instant that a heartbeat arrived at.
     last: Option<Instant>,
     incarnation: u64,
-    /// The highest number heard from this incarnation.
-    highest: Option<u64>,
+    /// The highest number heard from this incarnation, and whether there was one.
+    highest: u64,
+    numbered: bool,
+    overtaken: Overtaken,
 }
 
 /// A configuration that was checked, in the units that are calculated with.
@@ -91,7 +96,9 @@ impl PhiAccrual {
             moments: Moments::default(),
             last: None,
             incarnation: 0,
-            highest: None,
+            highest: 0,
+            numbered: false,
+            overtaken: Overtaken::default(),
         };
         detector.moments = detector.settings.moments(&detector.history);
         Ok(detector)
@@ -110,8 +117,9 @@ impl PhiAccrual {
     /// A heartbeat arrived `now` that says more of itself.
     ///
     /// One of an earlier incarnation, or with a number not above the highest of its incarnation, is
-    /// [`Stale`](Heard::Stale) and changes nothing: it left its sender before one that was heard
-    /// already. The first of a later incarnation is [`Restarted`](Heard::Restarted): the time that
+    /// [`Stale`](Heard::Stale) and proves nothing: it left its sender before one that was heard
+    /// already. (A sender that counts anew within an incarnation is
+    /// [found out](Heartbeat::sequence).) The first of a later incarnation is [`Restarted`](Heard::Restarted): the time that
     /// its sender was gone is no sample, and what was learnt stays. A gap in the numbers is no
     /// matter: what counts is how long the peer is silent.
     pub fn heartbeat_with(&mut self, heartbeat: Heartbeat, now: Instant) -> Heard {
@@ -140,32 +148,49 @@ impl PhiAccrual {
         paused: bool,
     ) -> Heard {
         let Some(last) = self.last else {
-            self.incarnation = heartbeat.run();
-            self.highest = heartbeat.number();
-            self.last = Some(now);
+            self.begin(heartbeat, now);
             return Heard::First;
         };
-        if heartbeat.run() > self.incarnation {
-            self.incarnation = heartbeat.run();
-            self.highest = heartbeat.number();
-            self.last = Some(last.max(now));
-            return Heard::Restarted;
+        let order = match heartbeat.run().cmp(&self.incarnation) {
+            Ordering::Less => Order::Stale,
+            Ordering::Equal => {
+                let highest = self.numbered.then_some(self.highest);
+                self.overtaken.order(heartbeat.number(), highest)
+            }
+            Ordering::Greater => Order::Anew,
+        };
+        match order {
+            Order::Next => {}
+            Order::Stale => return Heard::Stale,
+            Order::Anew => {
+                self.begin(heartbeat, last.max(now));
+                return Heard::Restarted;
+            }
         }
-        let overtaken = |number| self.highest.is_some_and(|highest| number <= highest);
-        if heartbeat.run() < self.incarnation || heartbeat.number().is_some_and(overtaken) {
-            return Heard::Stale;
+        if let Some(number) = heartbeat.number() {
+            (self.highest, self.numbered) = (number, true);
         }
-        self.highest = heartbeat.number().or(self.highest);
         self.last = Some(last.max(now));
         let interval = nanos(now.saturating_duration_since(last));
         let convicted = convicted.unwrap_or_else(|| {
-            seconds(interval) >= self.curve().silence_at(self.settings.convicted)
+            let due = nanoseconds_up(self.curve().silence_at(self.settings.convicted));
+            due.is_some_and(|due| interval.unsigned_abs() >= due)
         });
         if !paused && let Some(sample) = self.sample(interval, convicted) {
             self.history.push(sample);
             self.moments = self.settings.moments(&self.history);
         }
         if convicted { Heard::Mistake } else { Heard::OnTime }
+    }
+
+    /// The first heartbeat of a sender, or of one that begins again.
+    #[cold]
+    fn begin(&mut self, heartbeat: Heartbeat, now: Instant) {
+        self.last = Some(now);
+        self.incarnation = heartbeat.run();
+        self.numbered = heartbeat.number().is_some();
+        self.highest = heartbeat.number().unwrap_or(0);
+        self.overtaken = Overtaken::default();
     }
 
     /// The suspicion `now`: 0 before the first heartbeat. Never NaN, finite, at most the cap, and
@@ -179,15 +204,16 @@ impl PhiAccrual {
     }
 
     /// When φ reaches `threshold` if no heartbeat arrives: the inverse of [`phi`](Self::phi).
-    /// `None` before the first heartbeat, for thresholds above the cap and NaN, and for instants
-    /// that the clock cannot tell.
+    /// Rounded up to a nanosecond: a heartbeat at this instant or after it is late. `None` before
+    /// the first heartbeat, for thresholds above the cap and NaN, and for instants that the clock
+    /// cannot tell.
     #[must_use]
     pub fn suspect_at(&self, threshold: f64) -> Option<Instant> {
         if threshold.is_nan() {
             return None;
         }
-        let silence = self.curve().silence(threshold)?;
-        self.last?.checked_add(Duration::try_from_secs_f64(silence).ok()?)
+        let ns = nanoseconds_up(self.curve().silence(threshold)?)?;
+        self.last?.checked_add(Duration::from_nanos(ns))
     }
 
     /// When the last heartbeat arrived.

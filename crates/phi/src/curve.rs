@@ -77,7 +77,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::estimator::span;
+    use crate::units::nanoseconds_up;
 
     const ALL: [Distribution; 3] =
         [Distribution::Normal, Distribution::Exponential, Distribution::Logistic];
@@ -97,7 +97,8 @@ mod tests {
                 let phi = curve.phi(silence.as_secs_f64());
                 // An exponential one is 0 up to its location: there is no way back from there.
                 if phi > 0.0 {
-                    let back = span(&curve, phi).unwrap();
+                    let back = curve.silence(phi).and_then(nanoseconds_up).unwrap();
+                    let back = Duration::from_nanos(back);
                     let apart = back.abs_diff(silence);
                     assert!(apart < Duration::from_micros(1), "{apart:?} at {silence:?}");
                 }

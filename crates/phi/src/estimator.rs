@@ -51,9 +51,3 @@ impl Estimator {
         }
     }
 }
-
-/// Silence as a span of time; `None` if it never ends.
-#[cfg(test)]
-pub(crate) fn span(curve: &Curve, phi: f64) -> Option<std::time::Duration> {
-    std::time::Duration::try_from_secs_f64(curve.silence(phi)?).ok()
-}

@@ -16,6 +16,7 @@ mod weighted;
 mod windows;
 
 pub(crate) use self::{weighted::Weighted, windows::Windows};
+use crate::overtaken::{Order, Overtaken};
 
 /// The rule, with its windows.
 #[derive(Clone, Debug)]
@@ -78,24 +79,34 @@ pub(crate) struct Schedule {
     since_ns: i64,
     /// The part of the last offset below a microsecond, so that differences sum up exactly.
     carry_ns: u16,
+    overtaken: Overtaken,
     /// Whether any number was heard.
     numbered: bool,
 }
 
 impl Schedule {
     pub(crate) fn new(expected: Expected, period_ns: i64) -> Self {
-        Self { expected, period_ns, number: 0, since_ns: 0, carry_ns: 0, numbered: false }
+        Self {
+            expected,
+            period_ns,
+            number: 0,
+            since_ns: 0,
+            carry_ns: 0,
+            overtaken: Overtaken::default(),
+            numbered: false,
+        }
     }
 
     /// Another sender begins: nothing is known of its numbers.
     pub(crate) fn restart(&mut self, number: Option<u64>) {
         self.numbered = false;
+        self.overtaken = Overtaken::default();
         self.hear(number, 0, true);
     }
 
-    /// Whether a heartbeat says nothing new: it was overtaken, or is a duplicate.
-    pub(crate) fn is_stale(&self, number: Option<u64>) -> bool {
-        self.numbered && number.is_some_and(|number| number <= self.number)
+    /// Whether a heartbeat says something new.
+    pub(crate) fn order(&mut self, number: Option<u64>) -> Order {
+        self.overtaken.order(number, self.numbered.then_some(self.number))
     }
 
     /// A heartbeat that is not stale arrived so long after the one before. Its arrival is a sample

@@ -12,6 +12,7 @@ mod heard;
 mod heartbeat;
 mod margin;
 mod margin_config;
+mod overtaken;
 mod phi_config;
 mod status;
 mod suspicions;

@@ -1,6 +1,9 @@
 //! Detectors that wait for a margin beyond the expected arrival.
 
-use std::time::{Duration, Instant};
+use std::{
+    cmp::Ordering,
+    time::{Duration, Instant},
+};
 
 use steadfast_core::ConfigError;
 
@@ -10,7 +13,8 @@ use crate::{
     curve::{Curve, Shape},
     estimator::Circumstances,
     expected::Schedule,
-    units::{nanoseconds, seconds},
+    overtaken::Order,
+    units::{nanoseconds, nanoseconds_up, seconds},
 };
 
 /// A detector of one peer that waits for a margin beyond the expected arrival. It reads no clock.
@@ -68,18 +72,21 @@ impl MarginDetector {
     /// A heartbeat arrived `now`.
     ///
     /// One of an earlier incarnation, or with a number not above the highest of its own, is
-    /// [`Stale`](Heard::Stale) and changes nothing: a sender that counts anew must say so by its
-    /// incarnation. One without a number among others that have some proves life, and is no sample
-    /// of when they arrive.
+    /// [`Stale`](Heard::Stale) and proves nothing: a sender that counts anew should say so by its
+    /// incarnation, and is otherwise [found out](Heartbeat::sequence). One without a number among
+    /// others that have some proves life, and is no sample of when they arrive.
+    ///
+    /// One that arrives at the deadline itself is a [`Mistake`](Heard::Mistake): it was due.
     pub fn heartbeat(&mut self, heartbeat: Heartbeat, now: Instant) -> Heard {
         let interval_ns = self.interval_ns(now);
-        let convicted = self.span_ns(1.0).is_some_and(|ns| interval_ns > ns);
+        let convicted = self.span_ns(1.0).is_some_and(|ns| interval_ns >= ns);
         self.judge(heartbeat, now, interval_ns, Circumstances { convicted, paused: false })
     }
 
     /// A heartbeat arrived, of which the observer knows whether its peer was convicted. Where the
-    /// observer itself stood still, nothing is learnt: the time was not watched, and the arrival is
-    /// neither a sample nor a mistake.
+    /// observer itself stood still, the time was not watched, and the arrival is no sample. (That
+    /// the peer was convicted is a mistake all the same: a pause of the observer's convicts none,
+    /// so the conviction was made before it or after it.)
     pub(crate) fn hear(
         &mut self,
         heartbeat: Heartbeat,
@@ -97,21 +104,29 @@ impl MarginDetector {
         Circumstances { convicted, paused }: Circumstances,
     ) -> Heard {
         let number = heartbeat.number();
-        let Some(last) = self.last.filter(|_| heartbeat.run() <= self.incarnation) else {
-            let heard = if self.last.is_none() { Heard::First } else { Heard::Restarted };
-            self.last = Some(self.last.map_or(at, |last| last.max(at)));
+        let Some(last) = self.last else {
+            self.last = Some(at);
             self.incarnation = heartbeat.run();
             self.schedule.restart(number);
-            return heard;
+            return Heard::First;
         };
-        if heartbeat.run() < self.incarnation || self.schedule.is_stale(number) {
-            return Heard::Stale;
+        let order = match heartbeat.run().cmp(&self.incarnation) {
+            Ordering::Less => Order::Stale,
+            Ordering::Equal => self.schedule.order(number),
+            Ordering::Greater => Order::Anew,
+        };
+        match order {
+            Order::Next => {}
+            Order::Stale => return Heard::Stale,
+            Order::Anew => {
+                self.last = Some(last.max(at));
+                self.incarnation = heartbeat.run();
+                self.schedule.restart(number);
+                return Heard::Restarted;
+            }
         }
-        let mistake = convicted && !paused;
-        if let Kept::Calibrated(calibrator) = &mut self.margin
-            && !paused
-        {
-            calibrator.watch(interval_ns, mistake);
+        if let Kept::Calibrated(calibrator) = &mut self.margin {
+            calibrator.watch(if paused { 0 } else { interval_ns }, convicted);
         }
         let signed_ns = i64::try_from(interval_ns).unwrap_or(i64::MAX);
         self.schedule.hear(number, signed_ns, !paused);
@@ -119,7 +134,7 @@ impl MarginDetector {
             self.last = Some(at);
         }
         debug_assert!(self.last >= Some(last), "a clock that goes back stands still");
-        if mistake { Heard::Mistake } else { Heard::OnTime }
+        if convicted { Heard::Mistake } else { Heard::OnTime }
     }
 
     /// When the next heartbeat is expected; `None` before the first one. With a window longer than
@@ -181,7 +196,7 @@ impl MarginDetector {
 
     /// From the last arrival until the suspicion reaches `phi`.
     fn span_ns(&self, phi: f64) -> Option<u64> {
-        if phi.is_nan() { None } else { nanoseconds(self.curve().silence(phi)?) }
+        if phi.is_nan() { None } else { nanoseconds_up(self.curve().silence(phi)?) }
     }
 
     /// From the last arrival to `now`; zero where there was none, or the clock went back.

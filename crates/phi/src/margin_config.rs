@@ -24,7 +24,8 @@ pub enum Margin {
     /// As long as it takes to be wrong as often as asked. It learns from mistakes, so it makes some
     /// first: 8 on the way from one period to 60. Peers that really restart must say so, by a new
     /// [`incarnation`](crate::Heartbeat::incarnation) or by being forgotten; otherwise each restart
-    /// is taken for a mistake, and the margin grows until it spans them.
+    /// is taken for a mistake, and the margin grows until it spans them. (Only numbers that begin
+    /// again [give it away](crate::Heartbeat::sequence), after eight heartbeats.)
     Calibrated(MistakeRate),
 }
 
@@ -33,7 +34,9 @@ pub enum Margin {
 ///
 /// The period is the time between heartbeats as they are sent, above zero and at most an hour.
 /// Where it is not quite the sender's, nothing breaks, but a long window is late or early by half
-/// of its length times the error: with 1,000 heartbeats, 1 % costs five periods.
+/// of its length times the error: with 1,000 heartbeats, 1 % costs five periods. A period that is
+/// told ten times too long costs 450 of it, and numbers that grow by ten cost 4,500: such a peer is
+/// convicted far too late.
 #[derive(Clone, Copy, Debug)]
 #[must_use = "a configuration does nothing until a detector is made of it"]
 pub struct MarginConfig {
@@ -64,6 +67,11 @@ impl MarginConfig {
     /// Chen's detector: the margin counts from the mean of the last 1,000 numbered heartbeats
     /// (Chen, Toueg and Aguilera, 2002). While heartbeats have no number, as
     /// [`last_arrival`](Self::last_arrival).
+    ///
+    /// A sender that stands still and then numbers on sends late from then on. Where it stood still
+    /// for longer than a period and the margin, each of its heartbeats comes after its deadline
+    /// until the window has slid most of the way; [`two_windows`](Self::two_windows) follows at
+    /// once.
     pub const fn chen(period: Duration, margin: Margin) -> Self {
         Self::of(Method::Chen, period, margin)
     }

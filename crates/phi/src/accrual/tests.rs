@@ -245,7 +245,8 @@ fn a_straggler_is_stale_and_changes_nothing() {
     let numbered = |n| Heartbeat::new().sequence(n).incarnation(7);
     assert_eq!(peer.heartbeat_with(numbered(5), now + SECOND), Heard::Restarted);
     assert_eq!(peer.heartbeat_with(numbered(6), now + 2 * SECOND), Heard::OnTime);
-    let before = format!("{peer:?}");
+    let state = |peer: &PhiAccrual| (peer.curve(), peer.last(), peer.samples(), peer.highest);
+    let before = state(&peer);
     for straggler in [
         numbered(6),
         numbered(5),
@@ -257,7 +258,7 @@ fn a_straggler_is_stale_and_changes_nothing() {
         let later = now + 3 * SECOND;
         assert_eq!(peer.heartbeat_with(straggler, later), Heard::Stale, "{straggler:?}");
     }
-    assert_eq!(format!("{peer:?}"), before);
+    assert_eq!(state(&peer), before);
     let unnumbered = Heartbeat::new().incarnation(7);
     assert_eq!(peer.heartbeat_with(unnumbered, now + 3 * SECOND), Heard::OnTime);
     assert_eq!(peer.heartbeat_with(numbered(6), now + 3 * SECOND), Heard::Stale);
@@ -277,6 +278,76 @@ fn a_restart_is_no_mistake_and_its_interval_no_sample() {
     assert_eq!(peer.heartbeat_with(again.sequence(1), back + SECOND), Heard::OnTime);
     assert_eq!((peer.samples(), peer.mean()), (21, SECOND));
     assert_eq!(peer.heartbeat(back + 3_600 * SECOND), Heard::Mistake, "the same incarnation");
+}
+
+/// Without an incarnation: its heartbeats are stale, and all but eight of them would be for years.
+#[test]
+fn a_sender_that_counts_anew_is_heard_again_after_eight_heartbeats() {
+    for highest in [1_000_000, u64::MAX] {
+        let (mut peer, mut now) = heard(PhiConfig::new(), [SECOND; 20]);
+        peer.heartbeat_with(Heartbeat::new().sequence(highest), now);
+        let before = (peer.samples(), peer.mean());
+        let heard: Vec<Heard> = (0..20)
+            .map(|n| {
+                now += SECOND;
+                peer.heartbeat_with(Heartbeat::new().sequence(n), now)
+            })
+            .collect();
+        assert!(heard[..7].iter().all(|&heard| heard == Heard::Stale), "{heard:?}");
+        assert_eq!(heard[7], Heard::Restarted);
+        assert!(heard[8..].iter().all(|&heard| heard == Heard::OnTime), "{heard:?}");
+        assert_eq!(peer.samples(), before.0 + 12, "the time it was stale is no sample");
+    }
+}
+
+/// What a newcomer sees who sets nothing: the docs of [`PhiConfig::new`] say so.
+#[test]
+fn a_peer_of_100_ms_that_was_never_told_of_is_convicted_after_660_ms_from_its_ninth_heartbeat_on() {
+    let (mut young, mut after) = (Vec::new(), Vec::new());
+    for intervals in 0..50 {
+        let (peer, now) = heard(PhiConfig::new(), vec![ms(100); intervals]);
+        let silence = seconds(peer.suspect_at(8.0).unwrap() - now);
+        if intervals < 8 {
+            young.push(silence);
+        } else {
+            after.push(silence);
+        };
+    }
+    assert!(young.iter().all(|silence| (2.4..3.4).contains(silence)), "{young:?}");
+    assert!(after.iter().all(|silence| (0.66..0.67).contains(silence)), "{after:?}");
+}
+
+#[test]
+fn a_peer_of_ten_seconds_or_a_minute_that_was_never_told_of_is_learnt_in_a_few_mistakes() {
+    for (period, most) in [(2, 0), (5, 1), (10, 2), (60, 4)] {
+        let (mut peer, mut now) = (detector(PhiConfig::new()), start());
+        let mut mistakes = 0;
+        for _ in 0..1_000 {
+            now += Duration::from_secs(period);
+            mistakes += u32::from(peer.heartbeat(now) == Heard::Mistake);
+        }
+        assert!(mistakes <= most, "{mistakes} at {period} s");
+    }
+}
+
+#[test]
+fn a_heartbeat_at_the_deadline_itself_is_a_mistake_and_one_a_nanosecond_before_is_none() {
+    const NS: Duration = Duration::from_nanos(1);
+    for distribution in [Distribution::Normal, Distribution::Logistic, Distribution::Exponential] {
+        for threshold in [0.1, 1.0, 8.0, 16.0, 300.0] {
+            for interval in [1, 999, 103_500_001, 1_000_000_000, 59_999_999_999] {
+                let config = PhiConfig::new().distribution(distribution).threshold(threshold);
+                let (peer, now) = heard(config, [Duration::from_nanos(interval); 20]);
+                let deadline = peer.suspect_at(threshold).unwrap();
+                if deadline == now {
+                    continue;
+                }
+                for (at, heard) in [(deadline - NS, Heard::OnTime), (deadline, Heard::Mistake)] {
+                    assert_eq!(peer.clone().heartbeat(at), heard, "{distribution:?} {threshold}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -238,7 +238,7 @@ fn what_is_no_sample_leaves_the_windows_as_they_were() {
     // The observer stood still for five seconds: the heartbeat is read late.
     schedule.hear(Some(10), PERIOD + 5_000 * MS, false);
     assert_eq!(schedule.location(), 0.0);
-    assert!(schedule.is_stale(Some(10)));
+    assert_eq!(schedule.order(Some(10)), Order::Stale);
     // The next is read when it comes.
     schedule.hear(Some(60), 0, true);
     assert_eq!(schedule.location(), 0.1);

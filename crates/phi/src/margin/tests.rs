@@ -26,6 +26,13 @@ fn number(number: u64) -> Heartbeat {
     Heartbeat::new().sequence(number)
 }
 
+/// The seconds in which curves are calculated are rounded, and deadlines up from them.
+#[track_caller]
+fn assert_up(deadline: Option<Instant>, exact: Instant) {
+    let late = deadline.unwrap().checked_duration_since(exact).expect("never early");
+    assert!(late <= Duration::from_nanos(1), "{late:?}");
+}
+
 #[test]
 fn a_fixed_timeout_counts_from_the_last_heartbeat() {
     let mut detector = fixed(250 * MS);
@@ -36,8 +43,8 @@ fn a_fixed_timeout_counts_from_the_last_heartbeat() {
     assert_eq!(detector.deadline(), Some(now + 250 * MS));
     assert_eq!(detector.suspect_at(0.5), Some(now + 125 * MS));
     assert_eq!(detector.phi(now + 500 * MS), 2.0);
-    assert_eq!(detector.heartbeat(Heartbeat::new(), now + 250 * MS), Heard::OnTime);
-    assert_eq!(detector.heartbeat(Heartbeat::new(), now + 501 * MS), Heard::Mistake);
+    assert_eq!(detector.heartbeat(Heartbeat::new(), now + 249 * MS), Heard::OnTime);
+    assert_eq!(detector.heartbeat(Heartbeat::new(), now + 500 * MS), Heard::Mistake);
     assert_eq!(detector.calibration(), None);
 }
 
@@ -55,7 +62,7 @@ fn chen_and_two_windows_expect_the_next_number_when_it_is_due() {
         let late = first + 4 * PERIOD + 40 * MS;
         assert_eq!(detector.heartbeat(number(11), late), Heard::Mistake);
         assert_eq!(detector.expected(), Some(late + after_late));
-        assert_eq!(detector.deadline(), Some(late + after_late + 50 * MS));
+        assert_up(detector.deadline(), late + after_late + 50 * MS);
     }
 }
 
@@ -76,11 +83,94 @@ fn duplicates_and_overtaken_heartbeats_change_nothing() {
     let now = start();
     detector.heartbeat(number(1), now);
     detector.heartbeat(number(3), now + 2 * PERIOD);
-    let before = format!("{detector:?}");
+    let (before, calibration) = ((detector.curve(), detector.last), detector.calibration());
     for stale in [number(3), number(2), number(0)] {
         assert_eq!(detector.heartbeat(stale, now + HOUR), Heard::Stale);
     }
-    assert_eq!(format!("{detector:?}"), before);
+    assert_eq!((detector.curve(), detector.last), before);
+    assert_eq!(detector.calibration(), calibration);
+}
+
+/// Without an incarnation: its heartbeats are stale, and all but eight of them would be for years.
+#[test]
+fn a_sender_that_counts_anew_is_heard_again_after_eight_heartbeats() {
+    for config in [MarginConfig::last_arrival, MarginConfig::chen, MarginConfig::two_windows] {
+        let mut detector = MarginDetector::new(config(PERIOD, hourly())).unwrap();
+        let mut now = start();
+        detector.heartbeat(number(1_000_000), now);
+        detector.heartbeat(number(1_000_001), now + PERIOD);
+        let before = detector.calibration().unwrap();
+        now += 10 * PERIOD;
+        for beat in 0..7 {
+            now += PERIOD;
+            assert_eq!(detector.heartbeat(number(beat), now), Heard::Stale, "{beat}");
+        }
+        assert!(detector.phi(now) > 1.0, "it is convicted until then");
+        now += PERIOD;
+        assert_eq!(detector.heartbeat(number(7), now), Heard::Restarted);
+        let after = detector.calibration().unwrap();
+        assert_eq!((after.mistakes, after.watched), (before.mistakes, before.watched));
+        assert!(detector.expected().unwrap() <= now + PERIOD, "its windows begin anew");
+        assert_eq!(detector.heartbeat(number(7), now), Heard::Stale);
+        assert_eq!(detector.heartbeat(number(8), now + PERIOD), Heard::OnTime);
+    }
+}
+
+#[test]
+fn one_number_that_is_far_too_high_does_not_convict_its_sender_for_ever() {
+    let mut detector = MarginDetector::new(MarginConfig::two_windows(PERIOD, hourly())).unwrap();
+    let mut now = start();
+    let heard: Vec<Heard> = (0..100_u64)
+        .map(|beat| {
+            now += PERIOD;
+            detector.heartbeat(number(if beat == 50 { u64::MAX } else { beat }), now)
+        })
+        .collect();
+    assert_eq!(heard.iter().filter(|&&heard| heard == Heard::Stale).count(), 7);
+    assert_eq!(heard[58], Heard::Restarted);
+    assert!(heard[59..].iter().all(|&heard| heard == Heard::OnTime));
+}
+
+/// Rumours of a dead peer go round, and the last ones of a dead peer come late: neither is life.
+#[test]
+fn rumours_and_stragglers_do_not_raise_the_dead() {
+    let mut detector = MarginDetector::new(MarginConfig::two_windows(PERIOD, hourly())).unwrap();
+    let now = start();
+    (0..=20).for_each(|beat| {
+        detector.heartbeat(number(beat), now + u32::try_from(beat).unwrap() * PERIOD);
+    });
+    let deadline = detector.deadline();
+    for round in 0..1_000_u64 {
+        for rumour in [20, 20, 17, 19, 20, 18] {
+            let at = now + HOUR + u32::try_from(round).unwrap() * PERIOD;
+            assert_eq!(detector.heartbeat(number(rumour), at), Heard::Stale);
+        }
+    }
+    let zombie = Heartbeat::new().incarnation(1).sequence(1_000);
+    detector.heartbeat(zombie, now + 2 * HOUR);
+    for beat in 0..100 {
+        let old = number(2_000 + beat).incarnation(0);
+        assert_eq!(detector.heartbeat(old, now + 3 * HOUR), Heard::Stale);
+    }
+    assert!(deadline.unwrap() < now + HOUR);
+}
+
+#[test]
+fn a_heartbeat_at_the_deadline_itself_is_a_mistake_and_one_a_nanosecond_before_is_none() {
+    const NS: Duration = Duration::from_nanos(1);
+    for config in [MarginConfig::last_arrival, MarginConfig::chen, MarginConfig::two_windows] {
+        for margin in [1, 3, 999_999_999, 100_000_001, 3_600_000_000_000].map(Duration::from_nanos)
+        {
+            let mut detector =
+                MarginDetector::new(config(PERIOD, Margin::Constant(margin))).unwrap();
+            detector.heartbeat(number(0), start());
+            detector.heartbeat(number(1), start() + PERIOD + Duration::from_nanos(777));
+            let deadline = detector.deadline().unwrap();
+            for (at, heard) in [(deadline - NS, Heard::OnTime), (deadline, Heard::Mistake)] {
+                assert_eq!(detector.clone().heartbeat(number(2), at), heard, "{margin:?}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -146,13 +236,27 @@ fn a_paused_observer_learns_nothing() {
     detector.hear(number(0), now, FINE);
     detector.hear(number(1), now + PERIOD, FINE);
     let before = detector.calibration().unwrap();
-    let paused = Circumstances { convicted: true, paused: true };
+    let paused = Circumstances { convicted: false, paused: true };
     assert_eq!(detector.hear(number(2), now + 50 * PERIOD, paused), Heard::OnTime);
     let after = detector.calibration().unwrap();
     assert_eq!((after.mistakes, after.watched), (0, before.watched));
     assert_eq!(after.margin, before.margin);
     // And it convicts nobody before a margin has passed.
-    assert_eq!(detector.deadline(), Some(now + 50 * PERIOD + detector.margin()));
+    assert_up(detector.deadline(), now + 50 * PERIOD + detector.margin());
+}
+
+/// The pause itself convicts none: that is for the owner of the clock to see to.
+#[test]
+fn a_conviction_beside_a_pause_of_the_observer_is_a_mistake_all_the_same() {
+    let mut detector = MarginDetector::new(MarginConfig::two_windows(PERIOD, hourly())).unwrap();
+    let now = start();
+    detector.hear(number(0), now, FINE);
+    let before = detector.margin().as_secs_f64();
+    let refuted = Circumstances { convicted: true, paused: true };
+    assert_eq!(detector.hear(number(1), now + 50 * PERIOD, refuted), Heard::Mistake);
+    let after = detector.calibration().unwrap();
+    assert_eq!((after.mistakes, after.watched), (1, Duration::ZERO));
+    assert!(((after.margin.as_secs_f64() / before).ln() - STEP).abs() < 1e-6);
 }
 
 #[test]
@@ -222,11 +326,11 @@ proptest! {
             let paused = kind == 0;
             run += u64::from(kind == 1);
             let heartbeat = if kind == 2 { Heartbeat::new() } else { number(beat) };
-            let convicted = detector.deadline().is_some_and(|deadline| now > deadline);
+            let convicted = detector.deadline().is_some_and(|deadline| now >= deadline);
             let heard =
                 detector.hear(heartbeat.incarnation(run), now, Circumstances { convicted, paused });
-            if let Some(last) = last && kind > 1 {
-                watched += (now - last).as_secs_f64();
+            if let Some(last) = last && kind != 1 {
+                watched += if paused { 0.0 } else { (now - last).as_secs_f64() };
                 mistakes += u32::from(convicted);
                 prop_assert_eq!(heard == Heard::Mistake, convicted);
             }
@@ -282,4 +386,36 @@ fn no_question_is_answered_by_what_is_not_a_number() {
 #[test]
 fn a_peer_in_constant_memory_takes_128_bytes() {
     assert!(size_of::<MarginDetector>() <= 128, "{}", size_of::<MarginDetector>());
+}
+
+/// The docs of [`MarginConfig`] say what these cost.
+#[test]
+fn a_period_ten_times_too_long_or_numbers_that_grow_by_ten_put_off_convictions() {
+    let margin = Margin::Constant(PERIOD);
+    for (every, by, cost) in [(PERIOD / 10, 1, 450), (PERIOD, 10, 4_500)] {
+        let mut detector = MarginDetector::new(MarginConfig::two_windows(PERIOD, margin)).unwrap();
+        let mut now = start();
+        for beat in 0..2_000 {
+            now += every;
+            detector.heartbeat(number(beat * by), now);
+        }
+        let silence = detector.deadline().unwrap() - now;
+        assert!(silence.abs_diff(cost * PERIOD) < 3 * PERIOD, "{silence:?}");
+    }
+}
+
+#[test]
+fn chens_window_takes_long_to_follow_a_sender_that_stood_still_and_two_windows_no_time() {
+    let margin = Margin::Constant(PERIOD);
+    let mistakes = |config: MarginConfig| {
+        let mut detector = MarginDetector::new(config).unwrap();
+        let late = |beat| if beat < 1_000 { Duration::ZERO } else { 20 * PERIOD };
+        let heard = (0..3_000_u32).map(|beat| {
+            detector.heartbeat(number(beat.into()), start() + beat * PERIOD + late(beat))
+        });
+        heard.filter(|&heard| heard == Heard::Mistake).count()
+    };
+    let chen = mistakes(MarginConfig::chen(PERIOD, margin));
+    assert!((900..1_000).contains(&chen), "{chen}");
+    assert_eq!(mistakes(MarginConfig::two_windows(PERIOD, margin)), 1);
 }
