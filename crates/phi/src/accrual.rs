@@ -119,8 +119,9 @@ impl PhiAccrual {
     /// One of an earlier incarnation, or with a number not above the highest of its incarnation, is
     /// [`Stale`](Heard::Stale) and proves nothing: it left its sender before one that was heard
     /// already. (A sender that counts anew within an incarnation is
-    /// [found out](Heartbeat::sequence).) The first of a later incarnation is [`Restarted`](Heard::Restarted): the time that
-    /// its sender was gone is no sample, and what was learnt stays. A gap in the numbers is no
+    /// [found out](Heartbeat::sequence).) The first of a later incarnation is
+    /// [`Restarted`](Heard::Restarted): the time that its sender was gone is no sample, and what
+    /// was learnt stays. A gap in the numbers is no
     /// matter: what counts is how long the peer is silent.
     pub fn heartbeat_with(&mut self, heartbeat: Heartbeat, now: Instant) -> Heard {
         self.advance(heartbeat, now, None, false)
