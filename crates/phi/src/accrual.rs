@@ -53,12 +53,18 @@ const LEAST_SCALE: f64 = 1e-6;
 /// ```
 #[derive(Clone, Debug)]
 pub struct PhiAccrual {
-    settings: Arc<Settings>,
-    history: History,
+    settings: Arc<PhiRules>,
+    learnt: PhiLearnt,
     /// Of the history, and of the prior while that counts.
     moments: Moments,
     /// The latest instant that a heartbeat arrived at.
     last: Option<Instant>,
+}
+
+/// What was learnt of one peer, but for when it was heard last.
+#[derive(Clone, Debug)]
+pub(crate) struct PhiLearnt {
+    history: History,
     incarnation: u64,
     /// The highest number heard from this incarnation, and whether there was one.
     highest: u64,
@@ -68,7 +74,7 @@ pub struct PhiAccrual {
 
 /// A configuration that was checked, in the units that are calculated with.
 #[derive(Debug)]
-struct Settings {
+pub(crate) struct PhiRules {
     shape: Shape,
     exponential: bool,
     pause: f64,
@@ -90,18 +96,9 @@ impl PhiAccrual {
     /// When a number is outside the range its setter names.
     pub fn new(config: PhiConfig) -> Result<Self, ConfigError> {
         config.check()?;
-        let mut detector = Self {
-            settings: Arc::new(Settings::new(&config)),
-            history: History::new(&config),
-            moments: Moments::default(),
-            last: None,
-            incarnation: 0,
-            highest: 0,
-            numbered: false,
-            overtaken: Overtaken::default(),
-        };
-        detector.moments = detector.settings.moments(&detector.history);
-        Ok(detector)
+        let (settings, learnt) = (PhiRules::new(&config), PhiLearnt::new(&config));
+        let moments = settings.moments(&learnt.history);
+        Ok(Self { settings: Arc::new(settings), learnt, moments, last: None })
     }
 
     /// A heartbeat without a number arrived `now`.
@@ -111,7 +108,7 @@ impl PhiAccrual {
     /// the later instant. So the intervals still add up to the time that passed.
     #[inline]
     pub fn heartbeat(&mut self, now: Instant) -> Heard {
-        self.heartbeat_with(Heartbeat::new().incarnation(self.incarnation), now)
+        self.heartbeat_with(Heartbeat::new().incarnation(self.learnt.incarnation), now)
     }
 
     /// A heartbeat arrived `now` that says more of itself.
@@ -124,74 +121,32 @@ impl PhiAccrual {
     /// was learnt stays. A gap in the numbers is no
     /// matter: what counts is how long the peer is silent.
     pub fn heartbeat_with(&mut self, heartbeat: Heartbeat, now: Instant) -> Heard {
-        self.advance(heartbeat, now, None, false)
+        let since = self.last.map(|last| nanos(now.saturating_duration_since(last)));
+        // Without a verdict of an observer's, the silence itself convicts.
+        let convicted = since.is_some_and(|silence| {
+            let due = nanoseconds_up(self.curve().silence_at(self.settings.convicted));
+            due.is_some_and(|due| silence.unsigned_abs() >= due)
+        });
+        self.hear(heartbeat, now, since, Circumstances { convicted, paused: false })
     }
 
-    /// The same, with what the observer knows: whether it had convicted the peer, and whether the
-    /// interval is its own pause, which is no sample.
-    pub(crate) fn hear(
+    #[inline]
+    fn hear(
         &mut self,
         heartbeat: Heartbeat,
         now: Instant,
+        since: Option<i64>,
         circumstances: Circumstances,
     ) -> Heard {
-        let Circumstances { convicted, paused } = circumstances;
-        self.advance(heartbeat, now, Some(convicted), paused)
-    }
-
-    /// One heartbeat more. Without a verdict of the observer's, the silence itself convicts.
-    #[inline]
-    fn advance(
-        &mut self,
-        heartbeat: Heartbeat,
-        now: Instant,
-        convicted: Option<bool>,
-        paused: bool,
-    ) -> Heard {
-        let Some(last) = self.last else {
-            self.begin(heartbeat, now);
-            return Heard::First;
-        };
-        let order = match heartbeat.run().cmp(&self.incarnation) {
-            Ordering::Less => Order::Stale,
-            Ordering::Equal => {
-                let highest = self.numbered.then_some(self.highest);
-                self.overtaken.order(heartbeat.number(), highest)
-            }
-            Ordering::Greater => Order::Anew,
-        };
-        match order {
-            Order::Next => {}
-            Order::Stale => return Heard::Stale,
-            Order::Anew => {
-                self.begin(heartbeat, last.max(now));
-                return Heard::Restarted;
-            }
+        let heard = self.learnt.hear(&self.settings, heartbeat, since, circumstances);
+        if heard == Heard::Stale {
+            return heard;
         }
-        if let Some(number) = heartbeat.number() {
-            (self.highest, self.numbered) = (number, true);
+        self.last = Some(self.last.map_or(now, |last| last.max(now)));
+        if matches!(heard, Heard::OnTime | Heard::Mistake) {
+            self.moments = self.settings.moments(&self.learnt.history);
         }
-        self.last = Some(last.max(now));
-        let interval = nanos(now.saturating_duration_since(last));
-        let convicted = convicted.unwrap_or_else(|| {
-            let due = nanoseconds_up(self.curve().silence_at(self.settings.convicted));
-            due.is_some_and(|due| interval.unsigned_abs() >= due)
-        });
-        if !paused && let Some(sample) = self.sample(interval, convicted) {
-            self.history.push(sample);
-            self.moments = self.settings.moments(&self.history);
-        }
-        if convicted { Heard::Mistake } else { Heard::OnTime }
-    }
-
-    /// The first heartbeat of a sender, or of one that begins again.
-    #[cold]
-    fn begin(&mut self, heartbeat: Heartbeat, now: Instant) {
-        self.last = Some(now);
-        self.incarnation = heartbeat.run();
-        self.numbered = heartbeat.number().is_some();
-        self.highest = heartbeat.number().unwrap_or(0);
-        self.overtaken = Overtaken::default();
+        heard
     }
 
     /// The suspicion `now`: 0 before the first heartbeat. Never NaN, finite, at most the cap, and
@@ -242,29 +197,86 @@ impl PhiAccrual {
         Duration::from_secs_f64(self.moments.deviation.max(self.settings.minimum_deviation))
     }
 
-    /// How suspicion grows with the silence since the last heartbeat.
-    pub(crate) fn curve(&self) -> Curve {
-        let settings = &*self.settings;
-        let Moments { mean, deviation, .. } = self.moments;
-        let (location, scale) = if settings.exponential {
-            (settings.pause, mean.max(LEAST_SCALE))
-        } else {
-            (mean + settings.pause, deviation.max(settings.minimum_deviation))
-        };
-        Curve { shape: settings.shape, location, scale }
+    fn curve(&self) -> Curve {
+        self.settings.curve(self.moments)
     }
 
     /// Nanoseconds since the last heartbeat.
     fn silence(&self, now: Instant) -> i64 {
         self.last.map_or(0, |last| nanos(now.saturating_duration_since(last)))
     }
+}
+
+impl PhiLearnt {
+    /// Nothing but the prior.
+    pub(crate) fn new(config: &PhiConfig) -> Self {
+        Self {
+            history: History::new(config),
+            incarnation: 0,
+            highest: 0,
+            numbered: false,
+            overtaken: Overtaken::default(),
+        }
+    }
+
+    /// A heartbeat arrived so many nanoseconds after the last one, `None` if it is the first.
+    #[inline]
+    pub(crate) fn hear(
+        &mut self,
+        rules: &PhiRules,
+        heartbeat: Heartbeat,
+        since: Option<i64>,
+        Circumstances { convicted, paused }: Circumstances,
+    ) -> Heard {
+        let Some(interval) = since else {
+            self.begin(heartbeat);
+            return Heard::First;
+        };
+        let order = match heartbeat.run().cmp(&self.incarnation) {
+            Ordering::Less => Order::Stale,
+            Ordering::Equal => {
+                let highest = self.numbered.then_some(self.highest);
+                self.overtaken.order(heartbeat.number(), highest)
+            }
+            Ordering::Greater => Order::Anew,
+        };
+        match order {
+            Order::Next => {}
+            Order::Stale => return Heard::Stale,
+            Order::Anew => {
+                self.begin(heartbeat);
+                return Heard::Restarted;
+            }
+        }
+        if let Some(number) = heartbeat.number() {
+            (self.highest, self.numbered) = (number, true);
+        }
+        if !paused && let Some(sample) = self.sample(rules, interval, convicted) {
+            self.history.push(sample);
+        }
+        if convicted { Heard::Mistake } else { Heard::OnTime }
+    }
+
+    /// The first heartbeat of a sender, or of one that begins again.
+    #[cold]
+    fn begin(&mut self, heartbeat: Heartbeat) {
+        self.incarnation = heartbeat.run();
+        self.numbered = heartbeat.number().is_some();
+        self.highest = heartbeat.number().unwrap_or(0);
+        self.overtaken = Overtaken::default();
+    }
+
+    /// How suspicion grows with the silence since the last heartbeat.
+    pub(crate) fn curve(&self, rules: &PhiRules) -> Curve {
+        rules.curve(rules.moments(&self.history))
+    }
 
     /// What the history is told of an interval, in nanoseconds; `None` if nothing.
-    fn sample(&self, interval: i64, convicted: bool) -> Option<i64> {
-        match self.settings.outliers {
+    fn sample(&self, rules: &PhiRules, interval: i64, convicted: bool) -> Option<i64> {
+        match rules.outliers {
             Outliers::Keep => Some(interval),
             Outliers::ClampConvicted if convicted => {
-                let most = self.curve().silence_at(self.settings.clamped) * 1e9;
+                let most = self.curve(rules).silence_at(rules.clamped) * 1e9;
                 Some(interval.min(most as i64))
             }
             Outliers::ClampConvicted => Some(interval),
@@ -275,8 +287,19 @@ impl PhiAccrual {
     }
 }
 
-impl Settings {
-    fn new(config: &PhiConfig) -> Self {
+impl PhiRules {
+    /// How suspicion grows with the silence since the last heartbeat.
+    fn curve(&self, Moments { mean, deviation, .. }: Moments) -> Curve {
+        let (location, scale) = if self.exponential {
+            (self.pause, mean.max(LEAST_SCALE))
+        } else {
+            (mean + self.pause, deviation.max(self.minimum_deviation))
+        };
+        Curve { shape: self.shape, location, scale }
+    }
+
+    /// Of a configuration that was checked.
+    pub(crate) fn new(config: &PhiConfig) -> Self {
         Self {
             shape: Shape::Phi { distribution: config.distribution, cap: config.cap },
             exponential: config.distribution == Distribution::Exponential,

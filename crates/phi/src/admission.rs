@@ -36,8 +36,7 @@ impl<K> Peer<K> {
     /// that send nothing to suspects ask it one thing at a time until it is trusted.
     #[cold]
     fn admit_suspect(&self, status: Status, phi: f64, now: Instant) -> Admission<K> {
-        let trials = &self.watched.trials;
-        match trials.take(now, self.hub.settings.trial_interval) {
+        match self.watched.take_trial(now, self.hub.settings.trial_interval) {
             Ok(taken) => Admission::OnTrial(Trial { peer: self.clone(), taken: Some(taken) }),
             Err(_) if status == Status::Suspected => Admission::Passed,
             Err(left) => Admission::Refused(Suspected::new(phi, Some(left))),
@@ -48,7 +47,7 @@ impl<K> Peer<K> {
     /// let through.
     pub(crate) fn left(&self, now: Instant) -> Option<Duration> {
         match self.look(now).0 {
-            Status::Convicted => self.watched.trials.left(now),
+            Status::Convicted => self.watched.next_trial(now),
             _ => None,
         }
     }
@@ -63,7 +62,7 @@ impl<K> Peer<K> {
             Status::Suspected => 1,
             Status::Convicted => 2,
         };
-        if self.watched.trials.left(now).is_none() { 0 } else { standing }
+        if self.watched.next_trial(now).is_none() { 0 } else { standing }
     }
 }
 
@@ -84,7 +83,7 @@ impl<K> Trial<K> {
 impl<K> Drop for Trial<K> {
     fn drop(&mut self) {
         if let Some(taken) = self.taken {
-            self.peer.watched.trials.give_back(taken);
+            self.peer.watched.give_back(taken);
         }
     }
 }

@@ -17,7 +17,7 @@
 //! ¼, ½ and 1 it was the best on the traces: with ¼ the first day costs twice the mistakes, with 1
 //! the margin swings so wide that detection takes longer.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::time::Duration;
 
 use steadfast_core::ConfigError;
 
@@ -93,24 +93,29 @@ pub struct Calibration {
 /// from the integer sum of the time: no error adds up, and no heartbeat pays for a logarithm.
 #[derive(Clone, Debug)]
 pub(crate) struct Calibrator {
-    /// Mistakes asked for, a second.
-    asked: f64,
     watched_ns: u64,
     /// How much of the time watched the margin has fallen for, and seconds of it after that.
     settled_ns: u64,
     settled: f64,
     mistakes: u32,
-    /// In whole microseconds to be small. Not zero, which leaves the compiler a value to tell a
-    /// calibrated margin from a constant one.
-    floor_us: NonZeroU32,
-    ceiling_us: u32,
+}
+
+/// What the margins of all peers are asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    /// Mistakes a second.
+    rate: f64,
+    /// Seconds.
+    pub(crate) first: f64,
+    floor: f64,
+    ceiling: f64,
 }
 
 /// How far the logarithm falls before the margin is settled: so little that four terms of the
 /// exponential series are exact to 10⁻¹³.
 const SETTLES: f64 = 1e-3;
 
-impl Calibrator {
+impl Asked {
     /// Learns from `first` on, and keeps the margin within the bounds: from 1 µs to an hour.
     pub(crate) fn new(
         rate: MistakeRate,
@@ -118,63 +123,62 @@ impl Calibrator {
         floor: Duration,
         ceiling: Duration,
     ) -> Self {
-        let us = |bound: Duration| u32::try_from(bound.as_micros()).unwrap_or(u32::MAX);
         Self {
-            asked: rate.span.as_secs_f64().recip(),
-            watched_ns: 0,
-            settled_ns: 0,
-            settled: first.as_secs_f64(),
-            mistakes: 0,
-            floor_us: NonZeroU32::new(us(floor)).unwrap_or(NonZeroU32::MIN),
-            ceiling_us: us(ceiling),
+            rate: rate.span.as_secs_f64().recip(),
+            first: first.as_secs_f64(),
+            floor: floor.as_secs_f64(),
+            ceiling: ceiling.as_secs_f64(),
         }
+    }
+}
+
+impl Calibrator {
+    /// Learns from `first` seconds on.
+    pub(crate) const fn new(first: f64) -> Self {
+        Self { watched_ns: 0, settled_ns: 0, settled: first, mistakes: 0 }
     }
 
     /// The peer was watched for `ns` more, and at the end of them a heartbeat was a mistake or not.
-    pub(crate) fn watch(&mut self, ns: u64, mistake: bool) {
+    pub(crate) fn watch(&mut self, asked: &Asked, ns: u64, mistake: bool) {
         self.watched_ns = self.watched_ns.saturating_add(ns);
-        if mistake || self.fallen() > SETTLES {
-            self.settle(mistake);
+        if mistake || self.fallen(asked) > SETTLES {
+            self.settle(asked, mistake);
         }
     }
 
     /// In seconds.
-    pub(crate) fn margin(&self) -> f64 {
-        let x = self.fallen();
+    pub(crate) fn margin(&self, asked: &Asked) -> f64 {
+        let x = self.fallen(asked);
         let kept = 1.0 - x * (1.0 - x * (0.5 - x / 6.0));
-        (self.settled * kept).max(self.floor())
+        (self.settled * kept).max(asked.floor)
     }
 
     /// What there is to show, where a peer that is gone is convicted after `detection` seconds.
-    pub(crate) fn state(&self, detection: f64) -> Calibration {
+    pub(crate) fn state(&self, asked: &Asked, detection: f64) -> Calibration {
         let watched = Duration::from_nanos(self.watched_ns);
         let observed = f64::from(self.mistakes) / watched.as_secs_f64();
         let span = |seconds| Duration::from_nanos(nanoseconds(seconds).unwrap_or(u64::MAX));
         Calibration {
-            asked: self.asked,
+            asked: asked.rate,
             observed: if watched.is_zero() { 0.0 } else { observed },
             mistakes: self.mistakes.into(),
             watched,
-            margin: span(self.margin()),
+            margin: span(self.margin(asked)),
             detection: span(detection),
         }
     }
 
     #[cold]
-    fn settle(&mut self, mistake: bool) {
+    fn settle(&mut self, asked: &Asked, mistake: bool) {
         let steps = if mistake { STEP } else { 0.0 };
-        let margin = self.settled * (steps - self.fallen()).exp();
-        self.settled = margin.clamp(self.floor(), f64::from(self.ceiling_us) * 1e-6);
+        let margin = self.settled * (steps - self.fallen(asked)).exp();
+        self.settled = margin.clamp(asked.floor, asked.ceiling);
         self.settled_ns = self.watched_ns;
         self.mistakes = self.mistakes.saturating_add(mistake.into());
     }
 
     /// By how much the logarithm has fallen since the margin was settled.
-    fn fallen(&self) -> f64 {
-        STEP * self.asked * seconds(self.watched_ns - self.settled_ns)
-    }
-
-    fn floor(&self) -> f64 {
-        f64::from(self.floor_us.get()) * 1e-6
+    fn fallen(&self, asked: &Asked) -> f64 {
+        STEP * asked.rate * seconds(self.watched_ns - self.settled_ns)
     }
 }

@@ -9,9 +9,9 @@ use std::{
 use steadfast_core::ConfigError;
 
 use crate::{
-    MarginConfig, MarginDetector, PhiAccrual, PhiConfig,
+    MarginConfig, PhiConfig,
     curve::Shape,
-    estimator::Estimator,
+    estimator::{Estimator, Rules},
     status::{Level, Standing},
 };
 
@@ -46,7 +46,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// A configuration that was checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    pub(crate) method: Method,
+    /// The method, and what it knows of a peer that was never heard.
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) estimator: Estimator,
     /// The suspicion at which a peer is suspected.
     pub(crate) suspect: f64,
     /// The suspicion at which a peer is convicted.
@@ -169,11 +171,13 @@ impl DetectorConfig {
             self.local_pause,
             "above zero and at most an hour",
         )?;
-        let estimator = estimator(&self.method);
-        let shape = estimator.curve().shape;
+        let (rules, estimator) = match &self.method {
+            Method::Phi(config) => Rules::phi(config),
+            Method::Margin(config) => Rules::margin(config),
+        };
+        let shape = estimator.curve(&rules).shape;
         let scores = [convict * self.suspect, convict].map(|threshold| shape.score(threshold));
         Ok(Settings {
-            method: self.method,
             suspect: convict * self.suspect,
             convict,
             trust_after: self.trust_after,
@@ -182,7 +186,9 @@ impl DetectorConfig {
             trial_interval: self.trial_interval,
             shape,
             scores,
-            is_calibrated: estimator.calibration().is_some(),
+            is_calibrated: estimator.calibration(&rules).is_some(),
+            rules: Arc::new(rules),
+            estimator,
             name: self.name.unwrap_or_else(|| "default".into()),
         })
     }
@@ -207,24 +213,9 @@ impl From<MarginConfig> for Method {
 }
 
 impl Settings {
-    pub(crate) fn estimator(&self) -> Estimator {
-        estimator(&self.method)
-    }
-
     /// How many scales beyond the location a threshold is reached; `None` if it never is.
     #[inline]
     pub(crate) const fn score(&self, level: Level) -> Option<f64> {
         self.scores[level as usize]
-    }
-}
-
-fn estimator(method: &Method) -> Estimator {
-    match *method {
-        Method::Phi(config) => {
-            Estimator::Phi(PhiAccrual::new(config).expect("the configuration was checked"))
-        }
-        Method::Margin(config) => {
-            Estimator::Margin(MarginDetector::new(config).expect("it was checked"))
-        }
     }
 }

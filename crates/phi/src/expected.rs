@@ -71,7 +71,6 @@ impl Expected {
 #[derive(Clone, Debug)]
 pub(crate) struct Schedule {
     expected: Expected,
-    period_ns: i64,
     /// The highest number heard.
     number: u64,
     /// From the arrival that the windows have of the highest number to the last arrival. Not zero
@@ -85,10 +84,9 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    pub(crate) fn new(expected: Expected, period_ns: i64) -> Self {
+    pub(crate) fn new(expected: Expected) -> Self {
         Self {
             expected,
-            period_ns,
             number: 0,
             since_ns: 0,
             carry_ns: 0,
@@ -101,7 +99,8 @@ impl Schedule {
     pub(crate) fn restart(&mut self, number: Option<u64>) {
         self.numbered = false;
         self.overtaken = Overtaken::default();
-        self.hear(number, 0, true);
+        // No period is looked at where no number was heard.
+        self.hear(0, number, 0, true);
     }
 
     /// Whether a heartbeat says something new.
@@ -111,13 +110,19 @@ impl Schedule {
 
     /// A heartbeat that is not stale arrived so long after the one before. Its arrival is a sample
     /// unless it was late by the observer's own fault.
-    pub(crate) fn hear(&mut self, number: Option<u64>, interval_ns: i64, is_sample: bool) {
+    pub(crate) fn hear(
+        &mut self,
+        period_ns: i64,
+        number: Option<u64>,
+        interval_ns: i64,
+        is_sample: bool,
+    ) {
         let since_ns = self.since_ns.saturating_add(interval_ns);
         let Some(number) = number else {
             self.since_ns = since_ns;
             return;
         };
-        let difference = self.difference_ns(number, since_ns).filter(|_| self.numbered);
+        let difference = self.difference_ns(period_ns, number, since_ns).filter(|_| self.numbered);
         self.number = number;
         self.numbered = true;
         self.since_ns = 0;
@@ -135,11 +140,11 @@ impl Schedule {
     /// From the last arrival to the next that is expected, in seconds. It is negative where that
     /// should have come before, which only a window longer than 1 can say.
     #[expect(clippy::cast_precision_loss, reason = "16 digits of nanoseconds are enough")]
-    pub(crate) fn location(&self) -> f64 {
+    pub(crate) fn location(&self, period_ns: i64) -> f64 {
         if !self.numbered || matches!(self.expected, Expected::LastArrival) {
             return 0.0;
         }
-        let after_sample = self.period_ns as f64 * 1e-9 + self.expected.mean_us() * 1e-6;
+        let after_sample = period_ns as f64 * 1e-9 + self.expected.mean_us() * 1e-6;
         if self.since_ns == 0 {
             return after_sample;
         }
@@ -151,14 +156,14 @@ impl Schedule {
     /// more than the windows are long: then the sender counts in another way than before, and what
     /// the windows hold says nothing of it. (Kept, a number that leaps ahead by an hour of periods
     /// would put off the next conviction by that hour.)
-    fn difference_ns(&self, number: u64, since_ns: i64) -> Option<i64> {
+    fn difference_ns(&self, period_ns: i64, number: u64, since_ns: i64) -> Option<i64> {
         const LEAST: i64 = 60_000_000_000;
         const MOST: i64 = i32::MAX as i64 * 1_000;
         let periods = i64::try_from(number.saturating_sub(self.number)).ok()?;
-        let difference = since_ns.checked_sub(self.period_ns.checked_mul(periods)?)?;
+        let difference = since_ns.checked_sub(period_ns.checked_mul(periods)?)?;
         let fits = |difference: u64, limit: i64| difference < limit.unsigned_abs();
         let size = difference.unsigned_abs();
-        let window = || self.period_ns.saturating_mul(self.expected.window().into()).min(MOST);
+        let window = || period_ns.saturating_mul(self.expected.window().into()).min(MOST);
         (fits(size, LEAST) || fits(size, window())).then_some(difference)
     }
 

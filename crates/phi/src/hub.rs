@@ -101,7 +101,7 @@ impl<K> Hub<K> {
         key: K,
         counted: &Arc<Counted>,
     ) -> (Arc<Self>, Arc<Watched<K>>) {
-        let watched = Watched::new(key, settings.estimator(), 0);
+        let watched = Watched::new(key, &settings, 0);
         let hub = Self::make(settings, 1, QUEUE.0, Telemetry::alone(counted));
         (Arc::new(hub), Arc::new(watched))
     }
@@ -114,7 +114,7 @@ impl<K> Hub<K> {
         let (mut changes, mut is_early) = (Changes::none(), false);
         let mut state = lock(&peer.state);
         let (heard, was_trusted) = self.hear(peer, &mut state, heartbeat, now, &mut changes);
-        if !state.is_forgotten {
+        if !state.is_forgotten() {
             let due = self.due(&peer.published.own());
             if due < state.filed {
                 is_early = self.schedule.file(&self.timer.arming, peer, &mut state, due);
@@ -122,7 +122,7 @@ impl<K> Hub<K> {
         }
         drop(state);
         if !was_trusted && heard != Heard::Stale {
-            peer.trials.heard();
+            peer.heard();
         }
         changes.report(self);
         if is_early {
@@ -154,8 +154,9 @@ impl<K> Hub<K> {
             convicted: record.standing.status == Status::Convicted,
             paused: !is_first && resumed > record.arrival,
         };
-        let instant = self.timer.instant(at).unwrap_or_else(|| CLOCK.now());
-        let heard = state.estimator.heartbeat(heartbeat, instant, circumstances);
+        let since = (!is_first).then(|| at - record.arrival);
+        let rules = &*self.settings.rules;
+        let heard = state.estimator.heartbeat(rules, heartbeat, since, circumstances);
         if heard != Heard::Stale {
             let is_on_time = record.standing.status != Status::Suspected
                 || now < self.reached(&record, Level::Suspect);
@@ -163,9 +164,10 @@ impl<K> Hub<K> {
             if standing.status != record.standing.status {
                 let phi = if is_first { 0.0 } else { self.phi(&record, at) };
                 let to = standing.status;
+                let instant = self.timer.instant(at).unwrap_or_else(|| CLOCK.now());
                 self.note(changes, peer, state, (record.standing.status, to, phi), instant);
             }
-            let Curve { location, scale, .. } = state.estimator.curve();
+            let Curve { location, scale, .. } = state.estimator.curve(rules);
             record = Record { arrival: at, location, scale, standing };
             peer.count(heard == Heard::Mistake);
         }
@@ -228,7 +230,7 @@ impl<K> Hub<K> {
         (from, to, phi): (Status, Status, f64),
         at: Instant,
     ) {
-        if state.is_forgotten {
+        if state.is_forgotten() {
             return;
         }
         if let Some(place) = changes.made.iter_mut().find(|place| place.is_none()) {
@@ -376,7 +378,7 @@ impl<K> Hub<K> {
             calibration: self
                 .settings
                 .is_calibrated
-                .then(|| lock(&peer.state).estimator.calibration())
+                .then(|| lock(&peer.state).estimator.calibration(&self.settings.rules))
                 .flatten(),
         }
     }
@@ -415,7 +417,6 @@ impl<K: Eq + Hash> Hub<K> {
             return false;
         };
         let mut state = lock(&peer.state);
-        state.is_forgotten = true;
         self.schedule.discard(&peer, &mut state);
         let status = peer.published.own().standing.status;
         drop(state);
@@ -460,7 +461,7 @@ impl<K: Eq + Hash + Clone> Hub<K> {
         let shards = self.timer.arming.shards() as u64;
         // High bits: the map takes others for its places.
         let shard = ((hash >> 40) % shards) as u32;
-        let make = || Watched::new(key.clone(), self.settings.estimator(), shard);
+        let make = || Watched::new(key.clone(), &self.settings, shard);
         let (peer, is_new) = index.add(hash, key, make)?;
         if is_new {
             self.timer.telemetry.added();

@@ -2,6 +2,7 @@
 
 use std::{
     cmp::Ordering,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -9,7 +10,7 @@ use steadfast_core::ConfigError;
 
 use crate::{
     Calibration, Heard, Heartbeat, MarginConfig,
-    calibration::Calibrator,
+    calibration::{Asked, Calibrator},
     curve::{Curve, Shape},
     estimator::Circumstances,
     expected::Schedule,
@@ -44,18 +45,33 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct MarginDetector {
+    rules: Arc<MarginRules>,
     last: Option<Instant>,
-    incarnation: u64,
-    schedule: Schedule,
-    margin: Kept,
+    learnt: MarginLearnt,
+}
+
+/// What all peers of a configuration have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct MarginRules {
+    period_ns: i64,
+    margin: Margin,
 }
 
 /// The margin.
 #[derive(Clone, Debug)]
-enum Kept {
+enum Margin {
     /// Seconds.
     Constant(f64),
-    Calibrated(Calibrator),
+    Calibrated(Asked),
+}
+
+/// What was learnt of one peer, but for when it was heard last.
+#[derive(Clone, Debug)]
+pub(crate) struct MarginLearnt {
+    incarnation: u64,
+    schedule: Schedule,
+    /// Left alone where the margin is constant.
+    calibrator: Calibrator,
 }
 
 impl MarginDetector {
@@ -65,8 +81,8 @@ impl MarginDetector {
     /// When a number is outside the range its setter names.
     pub fn new(config: MarginConfig) -> Result<Self, ConfigError> {
         config.check()?;
-        let margin = config.margin().map_or_else(Kept::Calibrated, Kept::Constant);
-        Ok(Self { last: None, incarnation: 0, schedule: config.schedule(), margin })
+        let rules = MarginRules::new(&config);
+        Ok(Self { last: None, learnt: rules.begin(&config), rules: Arc::new(rules) })
     }
 
     /// A heartbeat arrived `now`.
@@ -80,68 +96,24 @@ impl MarginDetector {
     pub fn heartbeat(&mut self, heartbeat: Heartbeat, now: Instant) -> Heard {
         let interval_ns = self.interval_ns(now);
         let convicted = self.span_ns(1.0).is_some_and(|ns| interval_ns >= ns);
-        self.judge(heartbeat, now, interval_ns, Circumstances { convicted, paused: false })
+        self.hear(heartbeat, now, Circumstances { convicted, paused: false })
     }
 
-    /// A heartbeat arrived, of which the observer knows whether its peer was convicted. Where the
-    /// observer itself stood still, the time was not watched, and the arrival is no sample. (That
-    /// the peer was convicted is a mistake all the same: a pause of the observer's convicts none,
-    /// so the conviction was made before it or after it.)
-    pub(crate) fn hear(
-        &mut self,
-        heartbeat: Heartbeat,
-        at: Instant,
-        circumstances: Circumstances,
-    ) -> Heard {
-        self.judge(heartbeat, at, self.interval_ns(at), circumstances)
-    }
-
-    fn judge(
-        &mut self,
-        heartbeat: Heartbeat,
-        at: Instant,
-        interval_ns: u64,
-        Circumstances { convicted, paused }: Circumstances,
-    ) -> Heard {
-        let number = heartbeat.number();
-        let Some(last) = self.last else {
-            self.last = Some(at);
-            self.incarnation = heartbeat.run();
-            self.schedule.restart(number);
-            return Heard::First;
-        };
-        let order = match heartbeat.run().cmp(&self.incarnation) {
-            Ordering::Less => Order::Stale,
-            Ordering::Equal => self.schedule.order(number),
-            Ordering::Greater => Order::Anew,
-        };
-        match order {
-            Order::Next => {}
-            Order::Stale => return Heard::Stale,
-            Order::Anew => {
-                self.last = Some(last.max(at));
-                self.incarnation = heartbeat.run();
-                self.schedule.restart(number);
-                return Heard::Restarted;
-            }
+    fn hear(&mut self, heartbeat: Heartbeat, now: Instant, circumstances: Circumstances) -> Heard {
+        let since = self.last.map(|_| self.interval_ns(now));
+        let heard = self.learnt.hear(&self.rules, heartbeat, since, circumstances);
+        if heard != Heard::Stale {
+            // A clock that goes back stands still.
+            self.last = Some(self.last.map_or(now, |last| last.max(now)));
         }
-        if let Kept::Calibrated(calibrator) = &mut self.margin {
-            calibrator.watch(if paused { 0 } else { interval_ns }, convicted);
-        }
-        let signed_ns = i64::try_from(interval_ns).unwrap_or(i64::MAX);
-        self.schedule.hear(number, signed_ns, !paused);
-        if interval_ns > 0 {
-            self.last = Some(at);
-        }
-        debug_assert!(self.last >= Some(last), "a clock that goes back stands still");
-        if convicted { Heard::Mistake } else { Heard::OnTime }
+        heard
     }
 
     /// When the next heartbeat is expected; `None` before the first one. With a window longer than
     /// one heartbeat, that can be before the last arrival.
     #[must_use]
     pub fn expected(&self) -> Option<Instant> {
-        let location = self.schedule.location();
+        let location = self.learnt.schedule.location(self.rules.period_ns);
         let ns = Duration::from_nanos(nanoseconds(location.abs())?);
         if location < 0.0 { self.last?.checked_sub(ns) } else { self.last?.checked_add(ns) }
     }
@@ -176,22 +148,15 @@ impl MarginDetector {
     /// What the calibration has to show; `None` where the margin is constant.
     #[must_use]
     pub fn calibration(&self) -> Option<Calibration> {
-        let Kept::Calibrated(calibrator) = &self.margin else { return None };
-        Some(calibrator.state(self.curve().silence(1.0)?))
+        self.learnt.calibration(&self.rules)
     }
 
-    /// The location is negative where the next heartbeat was expected before the last arrival: then
-    /// there is suspicion as soon as it has arrived.
-    pub(crate) fn curve(&self) -> Curve {
-        let location = self.schedule.location();
-        Curve { shape: Shape::Margin, location, scale: self.seconds() }
+    fn curve(&self) -> Curve {
+        self.learnt.curve(&self.rules)
     }
 
     fn seconds(&self) -> f64 {
-        match &self.margin {
-            Kept::Constant(margin) => *margin,
-            Kept::Calibrated(calibrator) => calibrator.margin(),
-        }
+        self.learnt.margin(&self.rules)
     }
 
     /// From the last arrival until the suspicion reaches `phi`.
@@ -204,6 +169,83 @@ impl MarginDetector {
         let interval = self.last.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
         let whole = interval.as_secs().saturating_mul(1_000_000_000);
         whole.saturating_add(interval.subsec_nanos().into())
+    }
+}
+
+impl MarginRules {
+    /// Of a configuration that was checked.
+    pub(crate) fn new(config: &MarginConfig) -> Self {
+        let margin = config.margin().map_or_else(Margin::Calibrated, Margin::Constant);
+        Self { period_ns: config.period_ns(), margin }
+    }
+
+    /// Nothing was learnt yet.
+    pub(crate) fn begin(&self, config: &MarginConfig) -> MarginLearnt {
+        let first = match &self.margin {
+            Margin::Constant(margin) => *margin,
+            Margin::Calibrated(asked) => asked.first,
+        };
+        let (schedule, calibrator) = (config.schedule(), Calibrator::new(first));
+        MarginLearnt { incarnation: 0, schedule, calibrator }
+    }
+}
+
+impl MarginLearnt {
+    /// A heartbeat arrived so many nanoseconds after the last one, `None` if it is the first. Where
+    /// the observer itself stood still, the time was not watched, and the arrival is no sample.
+    /// (That the peer was convicted is a mistake all the same: a pause of the observer's convicts
+    /// none, so the conviction was made before it or after it.)
+    pub(crate) fn hear(
+        &mut self,
+        rules: &MarginRules,
+        heartbeat: Heartbeat,
+        since_ns: Option<u64>,
+        Circumstances { convicted, paused }: Circumstances,
+    ) -> Heard {
+        let number = heartbeat.number();
+        let order = match heartbeat.run().cmp(&self.incarnation) {
+            _ if since_ns.is_none() => Order::Anew,
+            Ordering::Less => Order::Stale,
+            Ordering::Equal => self.schedule.order(number),
+            Ordering::Greater => Order::Anew,
+        };
+        match order {
+            Order::Next => {}
+            Order::Stale => return Heard::Stale,
+            Order::Anew => {
+                self.incarnation = heartbeat.run();
+                self.schedule.restart(number);
+                return if since_ns.is_none() { Heard::First } else { Heard::Restarted };
+            }
+        }
+        let interval_ns = since_ns.unwrap_or(0);
+        if let Margin::Calibrated(asked) = &rules.margin {
+            self.calibrator.watch(asked, if paused { 0 } else { interval_ns }, convicted);
+        }
+        let signed_ns = i64::try_from(interval_ns).unwrap_or(i64::MAX);
+        self.schedule.hear(rules.period_ns, number, signed_ns, !paused);
+        if convicted { Heard::Mistake } else { Heard::OnTime }
+    }
+
+    /// The location is negative where the next heartbeat was expected before the last arrival: then
+    /// there is suspicion as soon as it has arrived.
+    pub(crate) fn curve(&self, rules: &MarginRules) -> Curve {
+        let location = self.schedule.location(rules.period_ns);
+        Curve { shape: Shape::Margin, location, scale: self.margin(rules) }
+    }
+
+    /// What the calibration has to show; `None` where the margin is constant.
+    pub(crate) fn calibration(&self, rules: &MarginRules) -> Option<Calibration> {
+        let Margin::Calibrated(asked) = &rules.margin else { return None };
+        Some(self.calibrator.state(asked, self.curve(rules).silence(1.0)?))
+    }
+
+    /// In seconds.
+    fn margin(&self, rules: &MarginRules) -> f64 {
+        match &rules.margin {
+            Margin::Constant(margin) => *margin,
+            Margin::Calibrated(asked) => self.calibrator.margin(asked),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use steadfast_core::ConfigError;
 
 use crate::{
     MistakeRate,
-    calibration::Calibrator,
+    calibration::Asked,
     expected::{Expected, Schedule, Weighted, Windows},
 };
 
@@ -184,16 +184,19 @@ impl MarginConfig {
             (_, true) => Expected::Weighted(Weighted::new(self.long(), short)),
             (_, false) => Expected::Windows(Box::new(Windows::new(self.long(), short))),
         };
-        let period = i64::try_from(self.period.as_nanos()).expect("an hour at most");
-        Schedule::new(expected, period)
+        Schedule::new(expected)
     }
 
-    /// The margin in seconds, or what finds it out.
-    pub(crate) fn margin(&self) -> Result<f64, Calibrator> {
+    pub(crate) fn period_ns(&self) -> i64 {
+        i64::try_from(self.period.as_nanos()).expect("an hour at most")
+    }
+
+    /// The margin in seconds, or what it is asked for.
+    pub(crate) fn margin(&self) -> Result<f64, Asked> {
         let (floor, ceiling) = self.bounds();
         match self.margin {
             Margin::Constant(margin) => Ok(margin.as_secs_f64()),
-            Margin::Calibrated(rate) => Err(Calibrator::new(rate, self.first(), floor, ceiling)),
+            Margin::Calibrated(rate) => Err(Asked::new(rate, self.first(), floor, ceiling)),
         }
     }
 

@@ -141,7 +141,7 @@ impl<S: Clone, L: Clone> Clone for Suspect<S, L> {
 #[cold]
 fn poll_peer<K>(peer: &Peer<K>, slot: &mut Option<Waiting>, cx: &mut Context<'_>) -> Poll<()> {
     let waiting = slot.get_or_insert_with(|| Waiting {
-        waiter: peer.watched.trials.join(),
+        waiter: peer.watched.join(),
         alarm: Box::pin(Alarm::new()),
     });
     loop {

@@ -6,20 +6,17 @@
 //! not trusted, unless it is stale, makes the next trial due at once: what is answered may be asked
 //! again.
 //!
-//! One lock, taken only for peers that are not trusted. A heartbeat changes the status, then takes
-//! it; a task that waits takes it to find the waiters, then looks at the status: either the
-//! heartbeat finds the waiters, or the task sees the status.
+//! They are behind the peer's lock, which is taken for them only while the peer is not trusted. A
+//! heartbeat changes the status, then takes it; a task that waits takes it to find the waiters,
+//! then looks at the status: either the heartbeat finds the waiters, or the task sees the status.
 
-use std::{
-    sync::Mutex,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use steadfast_core::parts::{Waiter, Waiters, lock};
+use steadfast_core::parts::{Waiter, Waiters, Wakers};
 
 /// The trials of one peer. Nothing is allocated before the first.
 #[derive(Debug, Default)]
-pub(crate) struct Trials(Mutex<Option<Box<State>>>);
+pub(crate) struct Trials(Option<Box<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -34,9 +31,8 @@ impl Trials {
     ///
     /// # Errors
     /// What is left until the next, above zero.
-    pub(crate) fn take(&self, now: Instant, interval: Duration) -> Result<Taken, Duration> {
-        let mut state = lock(&self.0);
-        let state = state.get_or_insert_default();
+    pub(crate) fn take(&mut self, now: Instant, interval: Duration) -> Result<Taken, Duration> {
+        let state = self.0.get_or_insert_default();
         match state.left(now) {
             Some(left) => Err(left),
             None => {
@@ -49,34 +45,31 @@ impl Trials {
 
     /// What is left until the next trial; `None` if one is due.
     pub(crate) fn left(&self, now: Instant) -> Option<Duration> {
-        lock(&self.0).as_ref()?.left(now)
+        self.0.as_ref()?.left(now)
     }
 
-    /// The trial was not sent: it is due again. One that was taken after it is left alone.
-    pub(crate) fn give_back(&self, taken: Taken) {
-        self.due_at_once(|next| next == Some(taken.next));
+    /// The trial was not sent: it is due again. One that was taken after it is left alone. Who is
+    /// returned must be woken, without the lock.
+    #[must_use]
+    pub(crate) fn give_back(&mut self, taken: Taken) -> Option<Wakers> {
+        self.due_at_once(|next| next == Some(taken.next))
     }
 
     /// A heartbeat was heard of a peer that was not trusted, and its status says so.
-    pub(crate) fn heard(&self) {
-        self.due_at_once(|_| true);
+    #[must_use]
+    pub(crate) fn heard(&mut self) -> Option<Wakers> {
+        self.due_at_once(|_| true)
     }
 
     /// A place among the tasks that wait until the peer may be asked.
-    pub(crate) fn join(&self) -> Waiter {
-        lock(&self.0).get_or_insert_default().waiters.join()
+    pub(crate) fn join(&mut self) -> Waiter {
+        self.0.get_or_insert_default().waiters.join()
     }
 
-    fn due_at_once(&self, when: impl FnOnce(Option<Instant>) -> bool) {
-        let mut state = lock(&self.0);
-        let Some(trials) = &mut *state else { return };
-        if !when(trials.next) {
-            return;
-        }
+    fn due_at_once(&mut self, when: impl FnOnce(Option<Instant>) -> bool) -> Option<Wakers> {
+        let trials = self.0.as_mut().filter(|trials| when(trials.next))?;
         trials.next = None;
-        let wakers = trials.waiters.take();
-        drop(state);
-        wakers.wake();
+        Some(trials.waiters.take())
     }
 }
 
@@ -103,7 +96,7 @@ mod tests {
 
     #[test]
     fn one_trial_in_an_interval_and_the_first_at_once() {
-        let (trials, start) = (Trials::default(), TimeSource::Tokio.now());
+        let (mut trials, start) = (Trials::default(), TimeSource::Tokio.now());
         assert_eq!(trials.left(start), None);
         trials.take(start, SECOND).unwrap();
         assert_eq!(trials.take(start + SECOND / 4, SECOND).unwrap_err(), SECOND * 3 / 4);
@@ -114,21 +107,21 @@ mod tests {
 
     #[test]
     fn a_trial_that_comes_back_late_takes_none_from_a_later_one() {
-        let (trials, start) = (Trials::default(), TimeSource::Tokio.now());
+        let (mut trials, start) = (Trials::default(), TimeSource::Tokio.now());
         let first = trials.take(start, SECOND).unwrap();
         let second = trials.take(start + SECOND, SECOND).unwrap();
-        trials.give_back(first);
+        assert!(trials.give_back(first).is_none());
         assert_eq!(trials.left(start + SECOND), Some(SECOND));
-        trials.give_back(second);
+        assert!(trials.give_back(second).is_some());
         assert_eq!(trials.left(start + SECOND), None);
     }
 
     #[test]
     fn a_heartbeat_makes_the_next_due() {
-        let (trials, start) = (Trials::default(), TimeSource::Tokio.now());
-        trials.heard();
+        let (mut trials, start) = (Trials::default(), TimeSource::Tokio.now());
+        assert!(trials.heard().is_none());
         trials.take(start, SECOND).unwrap();
-        trials.heard();
+        assert!(trials.heard().is_some());
         assert_eq!(trials.left(start), None);
     }
 }

@@ -11,7 +11,7 @@ use crate::{
 
 /// The intervals so far: the last ones, or all with less weight the older they are.
 #[derive(Clone, Debug)]
-pub(super) enum History {
+pub(crate) enum History {
     /// In a box, so that a detector of constant memory is small.
     Window(Box<Window>),
     Decaying(Decaying),

@@ -245,7 +245,8 @@ fn a_straggler_is_stale_and_changes_nothing() {
     let numbered = |n| Heartbeat::new().sequence(n).incarnation(7);
     assert_eq!(peer.heartbeat_with(numbered(5), now + SECOND), Heard::Restarted);
     assert_eq!(peer.heartbeat_with(numbered(6), now + 2 * SECOND), Heard::OnTime);
-    let state = |peer: &PhiAccrual| (peer.curve(), peer.last(), peer.samples(), peer.highest);
+    let state =
+        |peer: &PhiAccrual| (peer.curve(), peer.last(), peer.samples(), peer.learnt.highest);
     let before = state(&peer);
     for straggler in [
         numbered(6),
@@ -355,7 +356,8 @@ fn a_pause_of_the_observer_is_no_sample() {
     let (mut peer, now) = heard(PhiConfig::new().outliers(Outliers::Keep), [SECOND; 20]);
     let circumstances = Circumstances { convicted: false, paused: true };
     let later = now + 60 * SECOND;
-    assert_eq!(peer.hear(Heartbeat::new(), later, circumstances), Heard::OnTime);
+    let since = Some(60_000_000_000);
+    assert_eq!(peer.hear(Heartbeat::new(), later, since, circumstances), Heard::OnTime);
     assert_eq!((peer.samples(), peer.mean(), peer.last()), (20, SECOND, Some(later)));
 }
 

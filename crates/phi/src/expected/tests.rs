@@ -99,7 +99,7 @@ fn play(
     let mut number = 0_u64;
     let mut hear = |schedule: &mut Schedule, model: &mut Model, number, interval, sample| {
         let interval = std::cmp::max(interval, 0);
-        schedule.hear(number, interval, sample);
+        schedule.hear(PERIOD, number, interval, sample);
         model.hear(number, interval, sample);
         check(schedule, model);
     };
@@ -128,7 +128,7 @@ fn play(
 }
 
 fn exact(long: u32, short: Option<u32>) -> Schedule {
-    Schedule::new(Expected::Windows(Box::new(Windows::new(long, short))), PERIOD)
+    Schedule::new(Expected::Windows(Box::new(Windows::new(long, short))))
 }
 
 fn windows() -> impl Strategy<Value = (u32, Option<u32>)> {
@@ -152,8 +152,8 @@ proptest! {
             if schedule.since_ns != 0 {
                 expected = expected.max(0.0);
             }
-            let error = (schedule.location() - expected).abs();
-            assert!(error < 1.01e-6, "{} for {expected}", schedule.location());
+            let error = (schedule.location(PERIOD) - expected).abs();
+            assert!(error < 1.01e-6, "{} for {expected}", schedule.location(PERIOD));
         });
     }
 
@@ -182,39 +182,46 @@ proptest! {
 #[test]
 fn a_period_that_is_wrong_for_days_leaves_no_drift() {
     let mut schedule = exact(1_000, None);
-    let mut weighted = Schedule::new(Expected::Weighted(Weighted::new(1_000, None)), PERIOD);
+    let mut weighted = Schedule::new(Expected::Weighted(Weighted::new(1_000, None)));
     for number in 0..5_000_000 {
         for schedule in [&mut schedule, &mut weighted] {
-            schedule.hear(Some(number), PERIOD * 97 / 100, true);
+            schedule.hear(PERIOD, Some(number), PERIOD * 97 / 100, true);
         }
     }
     // A period, and half a window of 3 ms each.
-    assert!((schedule.location() - (0.1 + 499.5 * 0.003)).abs() < 1e-9, "{}", schedule.location());
-    assert!((weighted.location() - (0.1 + 499.5 * 0.003)).abs() < 1e-9, "{}", weighted.location());
+    assert!(
+        (schedule.location(PERIOD) - (0.1 + 499.5 * 0.003)).abs() < 1e-9,
+        "{}",
+        schedule.location(PERIOD)
+    );
+    assert!(
+        (weighted.location(PERIOD) - (0.1 + 499.5 * 0.003)).abs() < 1e-9,
+        "{}",
+        weighted.location(PERIOD)
+    );
 }
 
 #[test]
 fn parts_of_a_microsecond_add_up() {
     let mut schedule = exact(1_000, None);
     for number in 0..1_000 {
-        schedule.hear(Some(number), PERIOD + 999, true);
+        schedule.hear(PERIOD, Some(number), PERIOD + 999, true);
     }
     let mean = 0.1 - 499.5 * 999e-9;
-    assert!((schedule.location() - mean).abs() < 1e-6, "{}", schedule.location());
+    assert!((schedule.location(PERIOD) - mean).abs() < 1e-6, "{}", schedule.location(PERIOD));
 }
 
 #[test]
 fn the_widest_window_does_not_overflow() {
-    let mut schedule = Schedule::new(
-        Expected::Windows(Box::new(Windows::new(65_536, Some(65_535)))),
-        3_600_000 * MS,
-    );
+    const HOUR: i64 = 3_600_000 * MS;
+    let mut schedule = exact(65_536, Some(65_535));
     let latest = i64::from(i32::MAX) * 1_000 - 1;
     for number in 0..140_000 {
-        schedule.hear(Some(number), 3_600_000 * MS - latest, true);
+        schedule.hear(HOUR, Some(number), HOUR - latest, true);
     }
     let mean = 3_600.0 + 32_767.5 * latest as f64 * 1e-9;
-    assert!((schedule.location() / mean - 1.0).abs() < 1e-12, "{}", schedule.location());
+    let location = schedule.location(HOUR);
+    assert!((location / mean - 1.0).abs() < 1e-12, "{location}");
 }
 
 #[test]
@@ -222,10 +229,10 @@ fn numbers_that_leap_do_not_put_off_the_next_conviction() {
     for leap in [1_000, 1 << 40, u64::MAX - 2_000] {
         let mut schedule = exact(1_000, Some(1));
         for number in 0..1_000 {
-            schedule.hear(Some(number), PERIOD, true);
+            schedule.hear(PERIOD, Some(number), PERIOD, true);
         }
-        schedule.hear(Some(1_000 + leap), PERIOD, true);
-        assert_eq!(schedule.location(), 0.1, "{leap}");
+        schedule.hear(PERIOD, Some(1_000 + leap), PERIOD, true);
+        assert_eq!(schedule.location(PERIOD), 0.1, "{leap}");
     }
 }
 
@@ -233,20 +240,20 @@ fn numbers_that_leap_do_not_put_off_the_next_conviction() {
 fn what_is_no_sample_leaves_the_windows_as_they_were() {
     let mut schedule = exact(10, None);
     for number in 0..10 {
-        schedule.hear(Some(number), PERIOD, true);
+        schedule.hear(PERIOD, Some(number), PERIOD, true);
     }
     // The observer stood still for five seconds: the heartbeat is read late.
-    schedule.hear(Some(10), PERIOD + 5_000 * MS, false);
-    assert_eq!(schedule.location(), 0.0);
+    schedule.hear(PERIOD, Some(10), PERIOD + 5_000 * MS, false);
+    assert_eq!(schedule.location(PERIOD), 0.0);
     assert_eq!(schedule.order(Some(10)), Order::Stale);
     // The next is read when it comes.
-    schedule.hear(Some(60), 0, true);
-    assert_eq!(schedule.location(), 0.1);
+    schedule.hear(PERIOD, Some(60), 0, true);
+    assert_eq!(schedule.location(PERIOD), 0.1);
     // One without a number moves nothing but the last arrival.
-    schedule.hear(None, 30 * MS, true);
-    assert!((schedule.location() - 0.07).abs() < 1e-12);
-    schedule.hear(None, 90 * MS, true);
-    assert_eq!(schedule.location(), 0.0);
+    schedule.hear(PERIOD, None, 30 * MS, true);
+    assert!((schedule.location(PERIOD) - 0.07).abs() < 1e-12);
+    schedule.hear(PERIOD, None, 90 * MS, true);
+    assert_eq!(schedule.location(PERIOD), 0.0);
 }
 
 #[test]

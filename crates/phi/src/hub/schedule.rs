@@ -73,6 +73,7 @@ impl<K> Schedule<K> {
         let mut heap = lock(&self.shards[shard]);
         heap.garbage += usize::from(state.filed != NEVER);
         state.filed = due;
+        heap.make_room();
         heap.filed.push(Filed { due, peer: Arc::clone(peer) });
         let is_top = heap.publish(arming, shard) == due;
         drop(heap);
@@ -81,7 +82,7 @@ impl<K> Schedule<K> {
 
     /// The peer is forgotten. Under its lock.
     pub(crate) fn discard(&self, peer: &Watched<K>, state: &mut State) {
-        if std::mem::replace(&mut state.filed, NEVER) != NEVER {
+        if state.forget() {
             lock(&self.shards[peer.shard as usize]).garbage += 1;
         }
     }
@@ -167,6 +168,14 @@ fn look_at<K>(top: &Filed<K>, due: impl Fn(&Record) -> u64) -> Top {
 }
 
 impl<K> Heap<K> {
+    /// Grows by an eighth, not to twice the size: a peer's place is a good part of its weight.
+    fn make_room(&mut self) {
+        let length = self.filed.len();
+        if length == self.filed.capacity() {
+            self.filed.reserve_exact(length / 8 + 4);
+        }
+    }
+
     fn publish(&self, arming: &Arming, shard: usize) -> u64 {
         let top = self.filed.peek().map_or(NEVER, |top| top.due);
         if arming.top(shard) != top {
