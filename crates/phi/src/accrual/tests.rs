@@ -371,6 +371,13 @@ fn phi_is_at_most_the_cap_and_the_cap_is_never_passed() {
 }
 
 #[test]
+fn an_interval_as_long_as_the_maximum_is_a_sample_and_a_longer_one_is_not() {
+    let config = PhiConfig::new().outliers(Outliers::DropAbove(2 * SECOND));
+    let (peer, _) = heard(config, [2 * SECOND, 2 * SECOND + Duration::from_nanos(1), SECOND]);
+    assert_eq!(peer.samples(), 2);
+}
+
+#[test]
 fn a_young_peer_of_a_big_window_and_one_of_constant_memory_are_small() {
     assert!(size_of::<PhiAccrual>() <= 112, "{}", size_of::<PhiAccrual>());
     let window = size_of::<crate::window::Window>();
