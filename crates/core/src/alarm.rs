@@ -59,6 +59,14 @@ impl Alarm {
         sleep.as_pin_mut().expect("it is there, or was set just above").reset(at);
     }
 
+    /// Whether its runtime has shut down before its time: it rings no more unless it is polled in
+    /// another.
+    #[must_use]
+    pub fn is_orphaned(&self) -> bool {
+        let lost = |sleep: &Sleep| sleep.is_elapsed() && sleep.deadline() > Instant::now();
+        self.sleep.as_ref().is_some_and(lost)
+    }
+
     /// Ready once it has rung, and then until it is set again. Pending for ever if it is not set.
     ///
     /// # Panics
@@ -133,9 +141,10 @@ mod tests {
     fn it_outlives_its_runtime_and_rings_on_time_in_the_next() {
         let at = Instant::now() + 50 * MS;
         let mut alarm = outlives_its_runtime(at);
+        assert!(alarm.is_orphaned());
         runtime().block_on(async {
             poll_fn(|cx| alarm.as_mut().poll(cx)).await;
-            assert!(Instant::now() >= at);
+            assert!(Instant::now() >= at && !alarm.is_orphaned());
             // It rings again there, set or polled first.
             let again = Instant::now() + 20 * MS;
             alarm.as_mut().set(again.into_std());

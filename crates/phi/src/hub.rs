@@ -124,12 +124,13 @@ impl<K> Hub<K> {
         if !was_trusted && heard != Heard::Stale {
             peer.heard();
         }
-        changes.report(self);
         if is_early {
             self.timer.reset();
         } else if self.timer.arming.is_time(now) {
             self.move_on(now);
         }
+        // Last: a waker that panics must find the timer set.
+        changes.report(self);
         heard
     }
 
@@ -144,6 +145,8 @@ impl<K> Hub<K> {
     ) -> (Heard, bool) {
         let mut record = peer.published.own();
         let before = record.standing;
+        // A transition that another thread has made since the clock was read comes before this.
+        let now = if before.status == Status::Trusted { now } else { self.timer.now().max(now) };
         self.catch_up(peer, state, &mut record, now, changes);
         let was_trusted = record.standing.status == Status::Trusted;
         let is_first = record.standing.status == Status::Unknown;

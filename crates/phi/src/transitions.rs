@@ -58,6 +58,7 @@ impl<K> Transitions<K> {
     pub(crate) fn new(hub: Arc<Hub<K>>) -> Self {
         // What silence has brought about by now is of the past.
         let now = hub.timer.now();
+        hub.timer.look(now);
         while hub.advance(now) {}
         let (waiter, id) = (hub.timer.readers.join(), hub.ring.join());
         Self { hub, waiter, id, missed: 0 }

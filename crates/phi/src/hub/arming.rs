@@ -52,7 +52,7 @@ impl Arming {
 
     #[inline]
     pub(crate) fn top(&self, shard: usize) -> u64 {
-        // Relaxed: who must not miss it has the shard's lock, or a fence before this.
+        // Relaxed: a thread that must not miss it has the shard's lock, or a fence before this.
         self.tops[shard].load(Ordering::Relaxed)
     }
 

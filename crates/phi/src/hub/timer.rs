@@ -1,6 +1,6 @@
 //! The one timer of a detector, and what it knows of this process: whether it stood still.
 //!
-//! It is armed at the earliest deadline while somebody reads the stream of transitions. Heartbeats
+//! It is armed at the earliest deadline while a task reads the stream of transitions. Heartbeats
 //! move it on, which wakes no task: tokio's `reset` only notes the later time. When it rings, the
 //! runtime's own thread looks whether anything is due at all; if not, it moves the timer on itself.
 
@@ -244,6 +244,8 @@ impl Timer {
         let at = self.arming.arm(|| self.arming.earliest());
         let Some(at) = self.instant(at).filter(|_| at < NEVER) else { return false };
         alarm.as_mut().set(at);
-        self.poll(alarm).is_pending()
+        // One whose runtime has shut down is no longer of use, nor may it be polled here: a reader
+        // sets another in its own.
+        !alarm.is_orphaned() && self.poll(alarm).is_pending()
     }
 }
