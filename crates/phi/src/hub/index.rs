@@ -132,7 +132,8 @@ impl<K: Eq + Hash> Index<K> {
         let more = |taken| (taken < self.capacity).then_some(taken + 1);
         // Relaxed: it guards a number, and no memory.
         let taken = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        taken.is_ok().then_some(Place(&self.taken))
+        // Made only where it was taken: one that is dropped gives a place back.
+        taken.is_ok().then(|| Place(&self.taken))
     }
 }
 

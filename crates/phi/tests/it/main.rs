@@ -8,6 +8,7 @@ use steadfast_phi::{Detector, DetectorConfig, Peer, Status};
 
 mod contract;
 mod heartbeats;
+mod hostile;
 #[cfg(feature = "load")]
 mod load;
 mod prober;
