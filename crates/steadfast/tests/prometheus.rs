@@ -78,7 +78,7 @@ fn jump() {
 async fn stand_still() {
     let margin = Margin::Constant(Duration::from_millis(20));
     let method = MarginConfig::last_arrival(Duration::from_millis(10), margin);
-    let config = DetectorConfig::new(method).named("stock").local_pause(Duration::from_millis(1));
+    let config = DetectorConfig::new(method).named("stock").local_pause(Duration::from_millis(10));
     let peer = Peer::new(config).unwrap();
     let mut transitions = peer.transitions();
     peer.heartbeat();
