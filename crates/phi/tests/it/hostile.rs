@@ -26,6 +26,11 @@ use tokio::{
 
 use crate::MS;
 
+#[expect(clippy::disallowed_methods, reason = "threads outside of every runtime")]
+fn stand_still(span: Duration) {
+    thread::sleep(span);
+}
+
 /// Convicted after `deadline` of silence, suspected after half of it.
 fn detector<K: Eq + Hash + Clone>(deadline: Duration, capacity: usize) -> Detector<K> {
     let config = MarginConfig::last_arrival(10 * MS, Margin::Constant(deadline));
@@ -38,8 +43,8 @@ fn runtime() -> Runtime {
 }
 
 /// Ends a test that hangs.
-fn within<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
-    async { timeout(Duration::from_secs(20), future).await.expect("it hangs") }
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(20), future).await.expect("it hangs")
 }
 
 async fn until_convicted<K: Clone + PartialEq>(stream: &mut Transitions<K>, key: &K) {
@@ -293,7 +298,7 @@ fn a_runtime_that_shuts_down_takes_no_timer_from_a_stream_in_another() {
     let (mut here, mut there) = (detector.transitions(), detector.transitions());
     let lives = Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
     let convicted = lives.spawn(async move { until_convicted(&mut here, &1).await });
-    thread::sleep(50 * MS);
+    stand_still(50 * MS);
     // The timer is the other runtime's now.
     let dies = runtime();
     dies.block_on(async { assert!(there.next().now_or_never().is_none()) });
@@ -314,7 +319,7 @@ fn a_heartbeat_outside_of_every_runtime_survives_the_end_of_the_timers() {
     for _ in 0..20 {
         detector.heartbeat(&1).unwrap();
         detector.heartbeat(&2).unwrap();
-        thread::sleep(10 * MS);
+        stand_still(10 * MS);
     }
     runtime().block_on(within(until_convicted(&mut stream, &1)));
 }
@@ -329,7 +334,7 @@ fn threads_outside_of_every_runtime_beat_and_the_stream_in_one_hears_the_silence
             scope.spawn(move || {
                 for _ in 0..50 * (n + 1) {
                     detector.heartbeat(&n).unwrap();
-                    thread::sleep(2 * MS);
+                    stand_still(2 * MS);
                 }
             });
         }
@@ -361,9 +366,9 @@ fn transitions_that_heartbeats_and_the_timer_race_for_form_one_chain_in_the_orde
                     detector.heartbeat(&((random >> 60) as usize % PEERS)).unwrap();
                     // About the deadlines, and the lock.
                     match random >> 33 & 3 {
-                        0 => thread::sleep(Duration::from_micros(random >> 40 & 1023)),
-                        1 => thread::sleep(Duration::from_micros(1000)),
-                        2 => thread::sleep(2 * MS),
+                        0 => stand_still(Duration::from_micros(random >> 40 & 1023)),
+                        1 => stand_still(Duration::from_micros(1000)),
+                        2 => stand_still(2 * MS),
                         _ => thread::yield_now(),
                     }
                 }
