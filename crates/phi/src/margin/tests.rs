@@ -241,7 +241,7 @@ fn a_paused_observer_learns_nothing() {
     let after = detector.calibration().unwrap();
     assert_eq!((after.mistakes, after.watched), (0, before.watched));
     assert_eq!(after.margin, before.margin);
-    // And it convicts nobody before a margin has passed.
+    // And no peer is convicted before a margin has passed.
     assert_up(detector.deadline(), now + 50 * PERIOD + detector.margin());
 }
 

@@ -58,7 +58,7 @@ async fn a_convicted_peer_is_sent_one_request_in_each_interval_and_the_first_at_
         }
         assert_eq!(control.counts().calls, interval + 1);
     }
-    // Intervals that nobody used are not saved up.
+    // An interval in which no request came is not saved up.
     tokio::time::advance(100 * INTERVAL).await;
     for _ in 0..10 {
         service.ready().await.unwrap().call(1).await.unwrap_err();
