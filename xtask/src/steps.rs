@@ -23,6 +23,9 @@ pub(crate) struct Step {
 /// The gateway, the longest, takes a minute and a half.
 const EXAMPLE_LIMIT: Duration = Duration::from_secs(300);
 
+/// The atomics of this crate are behind its feature `tokio`.
+const PHI: &str = "steadfast-phi";
+
 /// The crates that need no runtime, and their features that do.
 const WITHOUT_RUNTIME: [(&str, &[&str]); 2] = [
     ("steadfast-clock", &["tokio", "tonic"]),
@@ -189,7 +192,8 @@ fn loom(workspace: &Workspace) -> Result<(), Failure> {
             if has_target { vec!["--lib loom", "--test loom"] } else { vec!["--lib loom"] };
         let mut found = false;
         for place in places {
-            let words = format!("test --release -p {package} {place}");
+            let features = if package == PHI { "--features tokio " } else { "" };
+            let words = format!("test --release -p {package} {features}{place}");
             // A filter that matches nothing would succeed.
             if with_loom(workspace, &format!("{words} -- --list")).output()?.contains(": test") {
                 with_loom(workspace, &words).run()?;
