@@ -1,7 +1,9 @@
 //! The state behind a detector, shared by its handles.
 
 mod arming;
+mod changes;
 mod index;
+mod judge;
 mod published;
 mod ring;
 mod schedule;
@@ -20,19 +22,23 @@ use steadfast_core::{
     parts::{Waiters, lane_count, lock},
 };
 
-use self::{index::Index, published::Record, schedule::Schedule, timer::Timer, watched::State};
+use self::{
+    changes::Changes, index::Index, published::Record, schedule::Schedule, timer::Timer,
+    watched::State,
+};
 pub(crate) use self::{
     ring::{Queued, Ring},
     watched::Watched,
 };
 use crate::{
-    DetectorFull, Heard, Heartbeat, PeerSnapshot, Status,
+    DetectorFull, Heard, Heartbeat, Status,
     config::Settings,
     curve::Curve,
     estimator::Circumstances,
     status::Level,
     sync::{AtomicU64, Ordering},
     telemetry::{Counted, Telemetry},
+    units::whole_nanoseconds,
 };
 
 pub(crate) const CLOCK: TimeSource = TimeSource::Tokio;
@@ -68,16 +74,8 @@ pub(crate) struct Hub<K> {
     reports: AtomicU64,
 }
 
-/// The transitions that one event brought about, to be told with the locks free.
-struct Changes<K> {
-    made: [Option<(Status, Status, f64)>; 4],
-    /// What the queue had no room for: keys may be dropped with it.
-    displaced: Vec<Queued<Watched<K>>>,
-}
-
 pub(crate) fn nanos(span: Duration) -> u64 {
-    let nanos = span.as_secs().saturating_mul(1_000_000_000);
-    nanos.saturating_add(span.subsec_nanos().into()).min(NEVER - 1)
+    whole_nanoseconds(span).min(NEVER - 1)
 }
 
 impl<K> Hub<K> {
@@ -297,103 +295,6 @@ impl<K> Hub<K> {
         }
     }
 
-    /// When silence changes the status next.
-    fn due(&self, record: &Record) -> u64 {
-        record.standing.next().map_or(NEVER, |level| self.reached(record, level))
-    }
-
-    /// When the suspicion reaches a threshold if no heartbeat comes.
-    fn reached(&self, record: &Record, level: Level) -> u64 {
-        let curve = self.curve(record);
-        let Some(score) = self.settings.score(level) else { return NEVER };
-        let nanos = (curve.silence_at(score) * 1e9).ceil();
-        if nanos < NEVER as f64 {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounded")]
-            let nanos = nanos as u64;
-            self.start(record).saturating_add(nanos).min(NEVER)
-        } else {
-            NEVER
-        }
-    }
-
-    const fn threshold(&self, level: Level) -> f64 {
-        match level {
-            Level::Suspect => self.settings.suspect,
-            Level::Convict => self.settings.convict,
-        }
-    }
-
-    /// Since when silence counts.
-    fn start(&self, record: &Record) -> u64 {
-        record.arrival.max(self.timer.resumed())
-    }
-
-    fn curve(&self, record: &Record) -> Curve {
-        let shape = self.settings.shape;
-        Curve { shape, location: record.location, scale: record.scale }
-    }
-
-    fn phi(&self, record: &Record, now: u64) -> f64 {
-        let silence = Duration::from_nanos(now.saturating_sub(self.start(record)));
-        self.curve(record).phi(silence.as_secs_f64())
-    }
-
-    /// The latest state, and the status and suspicion that silence has made of it by `now`. Takes
-    /// no lock.
-    fn judge(&self, peer: &Watched<K>, now: u64) -> (Record, Status, f64) {
-        self.timer.look(now);
-        let mut record = peer.published.read();
-        while let Some(level) = record.standing.next()
-            && self.reached(&record, level) <= now
-        {
-            record.standing = record.standing.fall();
-        }
-        match record.standing.status {
-            Status::Unknown => (record, Status::Unknown, 0.0),
-            status => (record, status, self.phi(&record, now)),
-        }
-    }
-
-    /// The status and the suspicion at `now`, which was read just before.
-    pub(crate) fn look(&self, peer: &Watched<K>, now: Instant) -> (Status, f64) {
-        let (_, status, phi) = self.judge(peer, self.timer.at(now));
-        (status, phi)
-    }
-
-    pub(crate) fn status(&self, peer: &Watched<K>) -> Status {
-        self.judge(peer, self.timer.now()).1
-    }
-
-    pub(crate) fn suspicion(&self, peer: &Watched<K>) -> f64 {
-        self.judge(peer, self.timer.now()).2
-    }
-
-    pub(crate) fn snapshot(&self, peer: &Watched<K>) -> PeerSnapshot {
-        let now = self.timer.now();
-        let (record, status, phi) = self.judge(peer, now);
-        let is_known = status != Status::Unknown;
-        PeerSnapshot {
-            status,
-            phi,
-            silence: is_known.then(|| Duration::from_nanos(now.saturating_sub(record.arrival))),
-            heartbeats: peer.heartbeats(),
-            mistakes: peer.mistakes(),
-            calibration: self
-                .settings
-                .is_calibrated
-                .then(|| lock(&peer.state).estimator.calibration(&self.settings.rules))
-                .flatten(),
-        }
-    }
-
-    /// When the suspicion reaches the threshold if no heartbeat comes; `None` for a peer that was
-    /// never heard, and where that is never.
-    pub(crate) fn reaches(&self, peer: &Watched<K>, level: Level) -> Option<Instant> {
-        let (record, status, _) = self.judge(peer, self.timer.now());
-        let at = self.reached(&record, level);
-        if status == Status::Unknown || at >= NEVER { None } else { self.timer.instant(at) }
-    }
-
     /// How many reports were made, this one included.
     pub(crate) fn report(&self) -> u64 {
         self.reports.fetch_add(1, Ordering::Relaxed) + 1
@@ -470,29 +371,6 @@ impl<K: Eq + Hash + Clone> Hub<K> {
             self.timer.telemetry.added();
         }
         Ok(peer)
-    }
-}
-
-impl<K> Changes<K> {
-    const fn none() -> Self {
-        Self { made: [None; 4], displaced: Vec::new() }
-    }
-
-    /// Tells of them, without a lock.
-    #[inline]
-    fn report(self, hub: &Hub<K>) {
-        if self.made[0].is_some() {
-            self.tell(hub);
-        }
-    }
-
-    #[cold]
-    fn tell(self, hub: &Hub<K>) {
-        for (from, to, phi) in self.made.into_iter().flatten() {
-            hub.timer.telemetry.transition(from, to, phi);
-        }
-        hub.waiters.wake();
-        hub.timer.readers.wake();
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
     estimator::Circumstances,
     expected::Schedule,
     overtaken::Order,
-    units::{nanoseconds, nanoseconds_up, seconds},
+    units::{nanoseconds, nanoseconds_up, seconds, whole_nanoseconds},
 };
 
 /// A detector of one peer that waits for a margin beyond the expected arrival. It reads no clock.
@@ -167,8 +167,7 @@ impl MarginDetector {
     /// From the last arrival to `now`; zero where there was none, or the clock went back.
     fn interval_ns(&self, now: Instant) -> u64 {
         let interval = self.last.map_or(Duration::ZERO, |last| now.saturating_duration_since(last));
-        let whole = interval.as_secs().saturating_mul(1_000_000_000);
-        whole.saturating_add(interval.subsec_nanos().into())
+        whole_nanoseconds(interval)
     }
 }
 

@@ -1,5 +1,12 @@
 //! Nanoseconds, in which arrivals are counted, and seconds, in which suspicion is.
 
+use std::time::Duration;
+
+/// A span in whole nanoseconds; 584 years and more are the most that they can count.
+pub(crate) fn whole_nanoseconds(span: Duration) -> u64 {
+    span.as_secs().saturating_mul(1_000_000_000).saturating_add(span.subsec_nanos().into())
+}
+
 /// Whole nanoseconds as seconds.
 #[expect(clippy::cast_precision_loss, reason = "16 digits of them are enough")]
 pub(crate) fn seconds(ns: u64) -> f64 {
