@@ -31,6 +31,32 @@ impl Beat {
     }
 }
 
+/// One of the traces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// [`Wan`].
+    Wan,
+    /// [`Lan`].
+    Lan,
+    /// [`Drift`].
+    Drift,
+}
+
+impl Network {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Wan, Self::Lan, Self::Drift];
+
+    /// The time between two beats as they are sent.
+    #[must_use]
+    pub const fn period(self) -> Duration {
+        match self {
+            Self::Wan => Wan::PERIOD,
+            Self::Lan => Lan::PERIOD,
+            Self::Drift => Drift::PERIOD,
+        }
+    }
+}
+
 /// SplitMix64 (Steele, Lea and Flood, 2014), and what is drawn from it.
 #[derive(Clone, Debug)]
 struct Draws(u64);

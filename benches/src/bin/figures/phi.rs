@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use plotters::{coord::Shift, prelude::*};
 use steadfast_phi::{Distribution, Outliers, PhiAccrual, PhiConfig};
 
-use self::traces::{Beat, Drift, Lan, Wan};
+use self::traces::{Beat, Drift, Lan, Network, Wan};
 pub(crate) use self::{
     calibrated::draw as calibrated, curves::draw as curves, tradeoff::draw as tradeoff,
 };
@@ -34,49 +34,29 @@ const SEED: u64 = 1;
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// One of the traces.
-#[derive(Clone, Copy, PartialEq)]
-enum Network {
-    Wan,
-    Lan,
-    Drift,
+const fn beats(network: Network) -> usize {
+    match network {
+        Network::Wan => Wan::BEATS,
+        Network::Lan => Lan::BEATS,
+        Network::Drift => Drift::BEATS,
+    }
 }
 
-impl Network {
-    const ALL: [Self; 3] = [Self::Wan, Self::Lan, Self::Drift];
-
-    const fn period(self) -> Duration {
-        match self {
-            Self::Wan => Wan::PERIOD,
-            Self::Lan => Lan::PERIOD,
-            Self::Drift => Drift::PERIOD,
-        }
+const fn title(network: Network) -> &'static str {
+    match network {
+        Network::Wan => "WAN, a heartbeat each 103.5 ms: a heavy tail and bursts of losses",
+        Network::Lan => "LAN, each 100 ms: a pause a minute",
+        Network::Drift => "daily drift, each second: delays and losses follow the day",
     }
+}
 
-    const fn beats(self) -> usize {
-        match self {
-            Self::Wan => Wan::BEATS,
-            Self::Lan => Lan::BEATS,
-            Self::Drift => Drift::BEATS,
-        }
-    }
-
-    const fn title(self) -> &'static str {
-        match self {
-            Self::Wan => "WAN, a heartbeat each 103.5 ms: a heavy tail and bursts of losses",
-            Self::Lan => "LAN, each 100 ms: a pause a minute",
-            Self::Drift => "daily drift, each second: delays and losses follow the day",
-        }
-    }
-
-    /// Beats that arrive, and when they do, without an end.
-    fn arrivals(self) -> Box<dyn Iterator<Item = (Beat, Duration)>> {
-        let arrived = |beat: Beat| Some((beat, beat.arrived?));
-        match self {
-            Self::Wan => Box::new(Wan::seeded(SEED).filter_map(arrived)),
-            Self::Lan => Box::new(Lan::seeded(SEED).filter_map(arrived)),
-            Self::Drift => Box::new(Drift::seeded(SEED).filter_map(arrived)),
-        }
+/// Beats that arrive, and when they do, without an end.
+fn arrivals(network: Network) -> Box<dyn Iterator<Item = (Beat, Duration)>> {
+    let arrived = |beat: Beat| Some((beat, beat.arrived?));
+    match network {
+        Network::Wan => Box::new(Wan::seeded(SEED).filter_map(arrived)),
+        Network::Lan => Box::new(Lan::seeded(SEED).filter_map(arrived)),
+        Network::Drift => Box::new(Drift::seeded(SEED).filter_map(arrived)),
     }
 }
 

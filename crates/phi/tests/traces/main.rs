@@ -8,40 +8,19 @@ mod table;
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     thread,
-    time::Duration,
 };
 
-use steadfast_testkit::traces::{Beat, Drift, Lan, Wan};
+use steadfast_testkit::traces::{Beat, Drift, Lan, Network, Wan};
 
-/// One of the traces.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Network {
-    Wan,
-    Lan,
-    Drift,
-}
-
-impl Network {
-    const ALL: [Self; 3] = [Self::Wan, Self::Lan, Self::Drift];
-
-    const fn period(self) -> Duration {
-        match self {
-            Self::Wan => Wan::PERIOD,
-            Self::Lan => Lan::PERIOD,
-            Self::Drift => Drift::PERIOD,
+/// The trace of its length.
+fn trace(network: Network, seed: u64) -> Vec<Beat> {
+    match network {
+        Network::Wan => Wan::seeded(seed).take(Wan::BEATS).collect(),
+        Network::Lan => {
+            let due = |beat: &Beat| beat.sequence < Lan::BEATS as u64;
+            Lan::seeded(seed).take_while(due).collect()
         }
-    }
-
-    /// The trace of its length.
-    fn trace(self, seed: u64) -> Vec<Beat> {
-        match self {
-            Self::Wan => Wan::seeded(seed).take(Wan::BEATS).collect(),
-            Self::Lan => {
-                let due = |beat: &Beat| beat.sequence < Lan::BEATS as u64;
-                Lan::seeded(seed).take_while(due).collect()
-            }
-            Self::Drift => Drift::seeded(seed).take(Drift::BEATS).collect(),
-        }
+        Network::Drift => Drift::seeded(seed).take(Drift::BEATS).collect(),
     }
 }
 

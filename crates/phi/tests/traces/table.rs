@@ -11,7 +11,7 @@ use steadfast_phi::{
 };
 use steadfast_testkit::traces::Beat;
 
-use crate::{Network, on_all_processors};
+use crate::{Network, on_all_processors, trace};
 
 const SEEDS: [u64; 5] = [1, 101, 201, 301, 401];
 const WINDOW: u32 = 1_000;
@@ -196,7 +196,7 @@ fn play_all(
 ) -> Vec<(Network, Method, Vec<Outcome>)> {
     let runs: Vec<_> = Network::ALL.iter().flat_map(|&on| SEEDS.map(|seed| (on, seed))).collect();
     let of_runs = on_all_processors(&runs, |&(network, seed)| {
-        let trace = network.trace(seed);
+        let trace = trace(network, seed);
         let play_one = |&method: &Method| {
             let mut at = thresholds(method, network, &trace, &asked(network));
             at.extend(given);

@@ -5,7 +5,7 @@ use std::{error::Error, time::Duration};
 use plotters::prelude::*;
 use steadfast_phi::{Heard, Heartbeat, Margin, MarginConfig, MarginDetector, MistakeRate};
 
-use super::{Area, BLUE, Network, VERMILION, origin};
+use super::{Area, BLUE, Network, VERMILION, arrivals, origin, title};
 
 const SIZE: (u32, u32) = (960, 900);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -44,7 +44,7 @@ fn simulate(network: Network) -> [Run; 2] {
     let origin = origin();
     let mut runs = RATES.map(|(every, ..)| Run::new(network, every));
     let mut next = Duration::ZERO;
-    for (beat, at) in network.arrivals().take_while(|(_, at)| *at < RUN) {
+    for (beat, at) in arrivals(network).take_while(|(_, at)| *at < RUN) {
         let heartbeat = Heartbeat::new().sequence(beat.sequence);
         let due = at >= next;
         for run in &mut runs {
@@ -84,7 +84,7 @@ fn draw_on(area: &Area<'_>, network: Network) -> Result<(), Box<dyn Error>> {
         Network::Drift => (0.1..12.0, vec![0.1, 0.2, 0.5, 1.0, 2.0, 5.0]),
     };
     let mut chart = ChartBuilder::on(area)
-        .caption(network.title(), ("sans-serif", 18))
+        .caption(title(network), ("sans-serif", 18))
         .margin(8)
         .margin_right(24)
         .x_label_area_size(40)

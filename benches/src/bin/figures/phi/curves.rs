@@ -5,7 +5,7 @@ use std::{error::Error, ops::Range};
 use plotters::prelude::*;
 use steadfast_phi::{Distribution, PhiAccrual};
 
-use super::{Area, BLUE, GREEN, Network, VERMILION, accrual, origin};
+use super::{Area, BLUE, GREEN, Network, VERMILION, accrual, arrivals, beats, origin};
 
 const SIZE: (u32, u32) = (960, 460);
 const DISTRIBUTIONS: [(Distribution, &str, RGBColor); 3] = [
@@ -25,7 +25,7 @@ fn hear() -> Heard {
     let origin = origin();
     let mut detectors = DISTRIBUTIONS.map(|(of, ..)| accrual(of, Network::Wan));
     let (mut intervals, mut last) = (Vec::new(), None);
-    for (_, at) in Network::Wan.arrivals().take(Network::Wan.beats()) {
+    for (_, at) in arrivals(Network::Wan).take(beats(Network::Wan)) {
         for detector in &mut detectors {
             detector.heartbeat(origin + at);
         }

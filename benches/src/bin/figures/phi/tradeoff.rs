@@ -10,7 +10,8 @@ use plotters::prelude::*;
 use steadfast_phi::{Distribution, Heartbeat, Margin, MarginConfig, MarginDetector, PhiAccrual};
 
 use super::{
-    Area, BLUE, GREEN, Network, PURPLE, VERMILION, accrual, origin, seconds, traces::Beat,
+    Area, BLUE, GREEN, Network, PURPLE, VERMILION, accrual, arrivals, beats, origin, seconds,
+    title, traces::Beat,
 };
 
 const SIZE: (u32, u32) = (960, 1080);
@@ -101,7 +102,7 @@ impl Run {
         let (mut detection, mut needed, mut began) = ((0.0, 0.0), Vec::new(), None);
         let mut line = None;
         let mut ended = origin;
-        for (index, (beat, at)) in network.arrivals().take(network.beats()).enumerate() {
+        for (index, (beat, at)) in arrivals(network).take(beats(network)).enumerate() {
             let now = origin + at;
             if let Some((location, scale)) = line {
                 needed.push((seconds(ended, now) - location) / scale);
@@ -165,7 +166,7 @@ fn draw_on(
 ) -> Result<(), Box<dyn Error>> {
     let least = mistakes.start;
     let mut chart = ChartBuilder::on(area)
-        .caption(network.title(), ("sans-serif", 18))
+        .caption(title(network), ("sans-serif", 18))
         .margin(8)
         .margin_right(24)
         .x_label_area_size(40)
