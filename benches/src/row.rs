@@ -104,6 +104,9 @@ pub struct Row {
     pub successes: u64,
     /// Whether more than one thread can call it without waiting for a timer.
     pub contended: bool,
+    /// So many calls touch all that it holds once, if that is more than a cache has place for: it
+    /// is measured by whole passes, each after one that is not.
+    pub pass: Option<u64>,
     /// What makes the calls.
     pub subject: Box<dyn Subject>,
 }
@@ -116,7 +119,8 @@ impl Row {
         subject: Box<dyn Subject>,
     ) -> Self {
         let successes = if group == Group::Refused { 0 } else { 100 };
-        Self { name, shape: None, family, group, over: BARE, successes, contended: true, subject }
+        let (shape, over, contended, pass) = (None, BARE, true, None);
+        Self { name, shape, family, group, over, successes, contended, pass, subject }
     }
 
     pub(crate) fn in_shape(self, shape: Shape) -> Self {
@@ -133,6 +137,10 @@ impl Row {
 
     pub(crate) fn uncontended(self) -> Self {
         Self { contended: false, ..self }
+    }
+
+    pub(crate) fn in_passes(self, calls: usize) -> Self {
+        Self { pass: Some(calls as u64), ..self }
     }
 
     /// Its name, and its shape if it has one: no other row of any table has the same.

@@ -21,7 +21,7 @@ pub struct Memory {
     /// The most bytes that one of them may take.
     pub most: f64,
     method: Method,
-    beats: usize,
+    beats: u64,
 }
 
 impl Memory {

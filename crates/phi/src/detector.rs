@@ -52,20 +52,20 @@ impl<K: Eq + Hash + Clone> Detector<K> {
     /// The peer of `key`, if it is watched.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<Peer<K>> {
-        let watched = self.hub.get(key)?;
+        let watched = self.hub.with(key, Arc::clone)?;
         Some(Peer { hub: Arc::clone(&self.hub), watched })
     }
 
     /// The suspicion of `key` now; `None` if it is not watched. 0 before its first heartbeat.
     #[must_use]
     pub fn phi(&self, key: &K) -> Option<f64> {
-        self.hub.get(key).map(|peer| self.hub.suspicion(&peer))
+        self.hub.with(key, |peer| self.hub.suspicion(peer))
     }
 
     /// What is held of `key` now; `Unknown` if it is not watched.
     #[must_use]
     pub fn status(&self, key: &K) -> Status {
-        self.hub.get(key).map_or(Status::Unknown, |peer| self.hub.status(&peer))
+        self.hub.with(key, |peer| self.hub.status(peer)).unwrap_or(Status::Unknown)
     }
 
     /// All peers that are convicted now, in no order.

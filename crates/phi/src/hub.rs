@@ -23,7 +23,11 @@ use steadfast_core::{
 };
 
 use self::{
-    changes::Changes, index::Index, published::Record, schedule::Schedule, timer::Timer,
+    changes::Changes,
+    index::Index,
+    published::Record,
+    schedule::{Placed, Schedule},
+    timer::Timer,
     watched::State,
 };
 pub(crate) use self::{
@@ -107,22 +111,31 @@ impl<K> Hub<K> {
     /// Takes in a heartbeat.
     #[inline]
     pub(crate) fn heartbeat(&self, peer: &Arc<Watched<K>>, heartbeat: Heartbeat) -> Heard {
-        let now = self.timer.now();
+        self.heartbeat_at(peer, heartbeat, self.timer.now())
+    }
+
+    /// The same, with the time that was read just before.
+    #[inline]
+    fn heartbeat_at(&self, peer: &Arc<Watched<K>>, heartbeat: Heartbeat, now: u64) -> Heard {
         self.timer.look(now);
-        let (mut changes, mut is_early) = (Changes::none(), false);
+        peer.touch();
+        let (mut changes, mut placed) = (Changes::none(), Placed::default());
         let mut state = lock(&peer.state);
         let (heard, was_trusted) = self.hear(peer, &mut state, heartbeat, now, &mut changes);
         if !state.is_forgotten() {
             let due = self.due(&peer.published.own());
             if due < state.filed {
-                is_early = self.schedule.file(&self.timer.arming, peer, &mut state, due);
+                placed = self.schedule.file(&self.timer.arming, peer, &mut state, due);
             }
         }
         drop(state);
         if !was_trusted && heard != Heard::Stale {
             peer.heard();
         }
-        if is_early {
+        if placed.is_littered {
+            self.schedule.sweep(&self.timer.arming, peer.shard as usize);
+        }
+        if placed.is_early {
             self.timer.reset();
         } else if self.timer.arming.is_time(now) {
             self.move_on(now);
@@ -262,7 +275,9 @@ impl<K> Hub<K> {
                 state.filed = NEVER;
                 let due = self.due(&record);
                 if due < NEVER {
-                    self.schedule.file(arming, &filed.peer, &mut state, due);
+                    // Its former place was popped: no garbage, and the reader who is here sets the
+                    // timer.
+                    let _ = self.schedule.file(arming, &filed.peer, &mut state, due);
                 }
             } else {
                 self.schedule.passed_over(shard);
@@ -312,8 +327,10 @@ impl<K: Eq + Hash> Hub<K> {
         Self { index: Some(Index::new(capacity)), ..hub }
     }
 
-    pub(crate) fn get(&self, key: &K) -> Option<Arc<Watched<K>>> {
-        self.index.as_ref()?.get(key)
+    /// Calls `ask` with the peer of `key`, if there is one.
+    pub(crate) fn with<R>(&self, key: &K, ask: impl FnOnce(&Arc<Watched<K>>) -> R) -> Option<R> {
+        let index = self.index.as_ref()?;
+        index.with(index.hash(key), key, ask)
     }
 
     pub(crate) fn forget(&self, key: &K) -> bool {
@@ -346,8 +363,10 @@ impl<K: Eq + Hash + Clone> Hub<K> {
         heartbeat: Heartbeat,
     ) -> Result<Heard, DetectorFull> {
         if let Some(index) = &self.index {
+            // First: reading the clock waits for all loads before it.
+            let now = self.timer.now();
             let hash = index.hash(key);
-            let heard = index.with(hash, key, |peer| self.heartbeat(peer, heartbeat));
+            let heard = index.with(hash, key, |peer| self.heartbeat_at(peer, heartbeat, now));
             if let Some(heard) = heard {
                 return Ok(heard);
             }

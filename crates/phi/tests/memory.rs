@@ -46,6 +46,24 @@ fn a_peer_of_constant_memory_takes_256_bytes_all_told() {
     at_most(256.0, "last arrival, calibrated", weight(last_arrival, PEERS, 2));
 }
 
+/// Each heartbeat of a row of quick ones brings the deadline nearer, and files the peer anew.
+#[test]
+fn a_deadline_that_comes_nearer_leaves_no_garbage_behind() {
+    const PEERS: u64 = 10_000;
+    let capacity = NonZeroUsize::new(PEERS as usize).unwrap();
+    let config = DetectorConfig::new(PhiConfig::new().decaying(1_000)).capacity(capacity);
+    let mut made = None;
+    let allocated = allocation_counter::measure(|| {
+        let detector = made.insert(Detector::new(config).unwrap());
+        for key in 0..PEERS {
+            for _ in 0..20 {
+                detector.heartbeat(&key).unwrap();
+            }
+        }
+    });
+    at_most(256.0, "phi, decaying", allocated.bytes_current as f64 / PEERS as f64);
+}
+
 #[test]
 fn a_peer_of_a_full_default_window_takes_5_kib_all_told() {
     const PEERS: usize = 2_000;

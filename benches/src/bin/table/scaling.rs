@@ -6,7 +6,7 @@ use std::{collections::HashMap, thread};
 
 use steadfast_benches::{Line, Rendezvous, Row, Subject, alone, enter};
 
-use crate::single::{chunk, quantile};
+use crate::single::{PASSES, chunk, quantile};
 
 const ROUNDS: usize = 100;
 
@@ -28,16 +28,38 @@ struct Seen {
     duo: Line,
 }
 
+/// What a subject does in each round.
+#[derive(Clone, Copy)]
+struct Turn {
+    calls: u64,
+    /// It goes through all it holds first, unmeasured.
+    is_pass: bool,
+}
+
 /// The rates of those rows that threads can share, by id.
 pub(crate) fn measure(rows: &[Row]) -> HashMap<String, Rates> {
-    let rows: Vec<&Row> = rows.iter().filter(|row| row.contended).collect();
-    let calls: Vec<u64> = rows.iter().map(|row| chunk(&mut *row.subject.fork()) * CHUNKS).collect();
+    let shared = rows.iter().filter(|row| row.contended);
+    let (passes, chunks): (Vec<&Row>, Vec<&Row>) = shared.partition(|row| row.pass.is_some());
+    let mut rates = share(&chunks, ROUNDS);
+    rates.extend(share(&passes, PASSES));
+    rates
+}
+
+fn turn(row: &Row) -> Turn {
+    match row.pass {
+        Some(calls) => Turn { calls, is_pass: true },
+        None => Turn { calls: chunk(&mut *row.subject.fork()) * CHUNKS, is_pass: false },
+    }
+}
+
+fn share(rows: &[&Row], rounds: usize) -> HashMap<String, Rates> {
+    let turns: Vec<Turn> = rows.iter().map(|row| turn(row)).collect();
     let rendezvous = Rendezvous::new(2);
     let (first, second) = thread::scope(|scope| {
-        let start = |turn| {
+        let start = |worker| {
             let forks: Vec<_> = rows.iter().map(|row| row.subject.fork()).collect();
-            let (calls, rendezvous) = (&calls, &rendezvous);
-            scope.spawn(move || work(forks, calls, rendezvous, turn))
+            let (turns, rendezvous) = (&turns, &rendezvous);
+            scope.spawn(move || work(forks, (turns, rounds), rendezvous, worker))
         };
         let workers = (start(0), start(1));
         let join = |worker: thread::ScopedJoinHandle<'_, _>| {
@@ -47,7 +69,7 @@ pub(crate) fn measure(rows: &[Row]) -> HashMap<String, Rates> {
     });
     let seen = |all, index| of_subject(all, rows.len(), index);
     let rates = |(index, row): (usize, &&Row)| {
-        (row.id(), rates(calls[index], seen(&first, index), seen(&second, index)))
+        (row.id(), rates(turns[index].calls, seen(&first, index), seen(&second, index)))
     };
     rows.iter().enumerate().map(rates).collect()
 }
@@ -55,16 +77,20 @@ pub(crate) fn measure(rows: &[Row]) -> HashMap<String, Rates> {
 /// All rounds of one worker, subject by subject.
 fn work(
     mut forks: Vec<Box<dyn Subject>>,
-    calls: &[u64],
+    (turns, rounds): (&[Turn], usize),
     rendezvous: &Rendezvous,
-    turn: usize,
+    worker: usize,
 ) -> Vec<Seen> {
     let _guard = enter();
-    let mut seen = Vec::with_capacity(ROUNDS * forks.len());
-    for round in 0..ROUNDS {
-        for (fork, &calls) in forks.iter_mut().zip(calls) {
+    let mut seen = Vec::with_capacity(rounds * forks.len());
+    for round in 0..rounds {
+        for (fork, &Turn { calls, is_pass }) in forks.iter_mut().zip(turns) {
             rendezvous.meet_asleep();
-            let solo = (round % 2 == turn).then(|| alone(&mut **fork, calls));
+            let is_ours = round % 2 == worker;
+            if is_pass && is_ours {
+                fork.run(calls);
+            }
+            let solo = is_ours.then(|| alone(&mut **fork, calls));
             rendezvous.meet();
             seen.push(Seen { solo, duo: alone(&mut **fork, calls) });
         }

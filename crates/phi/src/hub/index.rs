@@ -76,10 +76,6 @@ impl<K: Eq + Hash> Index<K> {
         entry.peer.as_ref().map(use_it)
     }
 
-    pub(crate) fn get(&self, key: &K) -> Option<Arc<Watched<K>>> {
-        self.with(self.hash(key), key, Arc::clone)
-    }
-
     /// Adds the peer that `make` makes; or finds the one that another thread has added meanwhile.
     /// True if it was added.
     pub(crate) fn add(

@@ -48,6 +48,12 @@ impl Published {
         }
     }
 
+    /// Loads its cache line.
+    #[inline]
+    pub(crate) fn touch(&self) {
+        self.sequence.load(Ordering::Relaxed);
+    }
+
     /// What was published last.
     pub(crate) fn read(&self) -> Record {
         let mut spins = 0_u32;

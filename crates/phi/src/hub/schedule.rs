@@ -3,9 +3,9 @@
 //! Each peer that has a deadline stands in the heap of its shard, once, under a deadline that is
 //! *not later* than its own. A heartbeat puts a peer's deadline off and leaves the heap alone,
 //! until what is filed keeps the timer from being moved on: then a few that stand at the top are
-//! filed anew, under what they say now. A peer
-//! whose deadline comes nearer is filed again, and its former place is garbage, as is that of a
-//! peer that was forgotten: it is passed over at the top, and swept when half of a heap is garbage.
+//! filed anew, under what they say now. A peer whose deadline comes nearer is filed again, and its
+//! former place is garbage, as is that of a peer that was forgotten: it is passed over at the top,
+//! and swept when a quarter of a heap is garbage.
 //!
 //! The order of locks is peer, then shard; a thread that has the shard only *tries* a peer's.
 
@@ -42,6 +42,16 @@ pub(crate) struct Filed<K> {
     pub(crate) peer: Arc<Watched<K>>,
 }
 
+/// What filing a peer calls for, once its lock is free.
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use]
+pub(crate) struct Placed {
+    /// The timer must come earlier.
+    pub(crate) is_early: bool,
+    /// There is much garbage in the heap.
+    pub(crate) is_littered: bool,
+}
+
 /// Garbage below this is not worth a sweep.
 const LITTER: usize = 32;
 
@@ -61,14 +71,14 @@ impl<K> Schedule<K> {
     }
 
     /// Files the peer under `due`, which is earlier than what it was filed under. Under the peer's
-    /// lock. True if the timer must come earlier for it.
+    /// lock.
     pub(crate) fn file(
         &self,
         arming: &Arming,
         peer: &Arc<Watched<K>>,
         state: &mut State,
         due: u64,
-    ) -> bool {
+    ) -> Placed {
         let shard = peer.shard as usize;
         let mut heap = lock(&self.shards[shard]);
         heap.garbage += usize::from(state.filed != NEVER);
@@ -76,8 +86,9 @@ impl<K> Schedule<K> {
         heap.make_room();
         heap.filed.push(Filed { due, peer: Arc::clone(peer) });
         let is_top = heap.publish(arming, shard) == due;
+        let is_littered = heap.is_littered();
         drop(heap);
-        is_top && arming.is_early(due)
+        Placed { is_early: is_top && arming.is_early(due), is_littered }
     }
 
     /// The peer is forgotten. Under its lock.
@@ -136,14 +147,15 @@ impl<K> Schedule<K> {
     /// Throws the garbage of a shard out if there is much of it. Not under a peer's lock.
     pub(crate) fn sweep(&self, arming: &Arming, shard: usize) {
         let mut heap = lock(&self.shards[shard]);
-        if heap.garbage < LITTER.max(heap.filed.len() / 2) {
+        if !heap.is_littered() {
             return;
         }
         let is_filed = |filed: &Filed<K>| {
             // One that is just being changed stays.
             try_lock(&filed.peer.state).is_none_or(|state| state.filed == filed.due)
         };
-        let (kept, gone): (Vec<_>, Vec<_>) = heap.filed.drain().partition(is_filed);
+        let (mut kept, gone): (Vec<_>, Vec<_>) = heap.filed.drain().partition(is_filed);
+        kept.shrink_to_fit();
         heap.filed = kept.into();
         heap.garbage = heap.garbage.saturating_sub(gone.len());
         heap.publish(arming, shard);
@@ -168,6 +180,10 @@ fn look_at<K>(top: &Filed<K>, due: impl Fn(&Record) -> u64) -> Top {
 }
 
 impl<K> Heap<K> {
+    fn is_littered(&self) -> bool {
+        self.garbage >= LITTER.max(self.filed.len() / 4)
+    }
+
     /// Grows by an eighth, not to twice the size: a peer's place is a good part of its weight.
     fn make_room(&mut self) {
         let length = self.filed.len();

@@ -15,15 +15,17 @@ use crate::{
     trials::{Taken, Trials},
 };
 
-/// One peer of a hub. Its heartbeats meet at its lock, its readers take none.
+/// One peer of a hub. Its heartbeats meet at its lock, its readers take none. In this order what
+/// can be loaded without the lock stands at both ends: see `touch`.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Watched<K> {
     pub(crate) published: Published,
+    pub(crate) state: Mutex<State>,
     heartbeats: AtomicU64,
     /// As many as there can be before it stays where it is.
     mistakes: AtomicU32,
     pub(crate) shard: u32,
-    pub(crate) state: Mutex<State>,
     pub(crate) key: K,
 }
 
@@ -70,6 +72,14 @@ impl<K> Watched<K> {
 
     pub(crate) fn is_forgotten(&self) -> bool {
         lock(&self.state).is_forgotten()
+    }
+
+    /// Loads its first and its last cache line, for a thread that is about to take its lock: that
+    /// waits for what was asked for before it, and what is asked for after it waits for that.
+    #[inline]
+    pub(crate) fn touch(&self) {
+        self.published.touch();
+        self.heartbeats();
     }
 
     pub(crate) fn heartbeats(&self) -> u64 {
