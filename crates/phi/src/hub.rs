@@ -1,6 +1,7 @@
 //! The state behind a detector, shared by its handles.
 
 mod arming;
+mod bell;
 mod changes;
 mod index;
 mod judge;

@@ -137,3 +137,123 @@ impl Arming {
         self.look_at.store(0, Ordering::Relaxed);
     }
 }
+
+/// The locks that the callers have are part of the models: that of a shard round `set_top`, that of
+/// the alarm round `arm`.
+#[cfg(all(test, steadfast_loom))]
+mod loom_tests {
+    use loom::{sync::Arc, thread};
+    use steadfast_core::parts::lock;
+
+    use super::*;
+    use crate::sync::Mutex;
+
+    struct Model {
+        arming: Arming,
+        alarm: Mutex<()>,
+        shards: [Mutex<()>; 2],
+        /// Since when silence counts.
+        resumed: AtomicU64,
+    }
+
+    impl Model {
+        fn new(tops: [u64; 2]) -> Arc<Self> {
+            let arming = Arming::new(2);
+            (0..2).for_each(|shard| arming.set_top(shard, tops[shard]));
+            let (alarm, shards) = (Mutex::new(()), [Mutex::new(()), Mutex::new(())]);
+            Arc::new(Self { arming, alarm, shards, resumed: AtomicU64::new(0) })
+        }
+
+        /// One whose timer is set.
+        fn armed(tops: [u64; 2]) -> Arc<Self> {
+            let model = Self::new(tops);
+            model.arm();
+            model
+        }
+
+        /// A reader, or a thread that moves the timer.
+        fn arm(&self) {
+            let _alarm = lock(&self.alarm);
+            self.arming.arm(|| self.arming.earliest());
+        }
+
+        /// A thread that moves a top, to an earlier or a later deadline.
+        fn set(&self, shard: usize, due: u64) {
+            let guard = lock(&self.shards[shard]);
+            self.arming.set_top(shard, due);
+            drop(guard);
+        }
+
+        /// A thread that files a deadline which becomes a top.
+        fn file(&self, shard: usize, due: u64) {
+            self.set(shard, due);
+            if self.arming.is_early(due) {
+                self.arm();
+            }
+        }
+
+        fn check(&self) {
+            let (earliest, armed) = (self.arming.earliest(), self.arming.armed());
+            assert!(earliest >= armed, "{earliest} is due before the timer's {armed}");
+        }
+    }
+
+    fn bounded() -> loom::model::Builder {
+        let mut model = loom::model::Builder::new();
+        model.preemption_bound = Some(3);
+        model
+    }
+
+    #[test]
+    fn loom_a_deadline_that_is_filed_while_a_reader_arms_is_seen_by_one_of_the_two() {
+        loom::model(|| {
+            let model = Model::new([9, NEVER]);
+            let other = Arc::clone(&model);
+            let thread = thread::spawn(move || other.file(1, 5));
+            model.arm();
+            thread.join().unwrap();
+            model.check();
+        });
+    }
+
+    #[test]
+    fn loom_no_timer_is_late_when_tops_are_moved_and_filed_while_two_threads_arm() {
+        bounded().check(|| {
+            let model = Model::armed([4, 9]);
+            let others = [Arc::clone(&model), Arc::clone(&model)];
+            let [mover, filer] = others;
+            // The timer's top goes later, and the thread that saw to that moves the timer.
+            let mover = thread::spawn(move || {
+                mover.set(0, 8);
+                mover.arm();
+            });
+            let filer = thread::spawn(move || filer.file(1, 5));
+            model.arm();
+            mover.join().unwrap();
+            filer.join().unwrap();
+            model.check();
+        });
+    }
+
+    /// That it disarms no timer that was set meanwhile is shown by the exchange alone: loom orders
+    /// no store and exchange that race, and lets the exchange's value come after the store's.
+    #[test]
+    fn loom_a_thread_that_finds_the_timer_disarmed_sees_the_pause_that_disarmed_it() {
+        loom::model(|| {
+            let model = Model::armed([5, NEVER]);
+            let other = Arc::clone(&model);
+            let thread = thread::spawn(move || {
+                other.resumed.fetch_max(7, Ordering::AcqRel);
+                assert!(other.arming.disarm(5));
+            });
+            if model.arming.is_claimed() {
+                assert_eq!(model.resumed.load(Ordering::Acquire), 7);
+            }
+            thread.join().unwrap();
+            assert!(!model.arming.disarm(5), "once");
+            model.set(0, 9);
+            model.arm();
+            assert!(!model.arming.disarm(5) && model.arming.armed() == 9);
+        });
+    }
+}

@@ -13,9 +13,9 @@ use std::{
 
 use steadfast_core::parts::{Alarm, Waiters, lock};
 
-use super::{CLOCK, NEVER, arming::Arming, nanos};
+use super::{CLOCK, NEVER, arming::Arming, bell::Bell, nanos};
 use crate::{
-    sync::{AtomicBool, AtomicU64, Ordering, fence},
+    sync::{AtomicU64, Ordering},
     telemetry::Telemetry,
 };
 
@@ -31,8 +31,7 @@ pub(crate) struct Timer {
     /// Tasks that read the stream of transitions.
     pub(crate) readers: Waiters,
     alarm: std::sync::Mutex<Option<Pin<Box<Alarm>>>>,
-    /// The alarm has rung, and that was not answered yet.
-    rung: AtomicBool,
+    bell: Bell,
     waker: OnceLock<Waker>,
     pub(crate) telemetry: Telemetry,
     #[cfg(test)]
@@ -40,9 +39,9 @@ pub(crate) struct Timer {
 }
 
 /// What the alarm wakes.
-struct Bell(Weak<Timer>);
+struct Wakes(Weak<Timer>);
 
-impl Wake for Bell {
+impl Wake for Wakes {
     fn wake(self: Arc<Self>) {
         if let Some(timer) = self.0.upgrade() {
             timer.ring();
@@ -65,7 +64,7 @@ impl Timer {
             pauses: AtomicU64::new(0),
             readers: Waiters::new(),
             alarm: std::sync::Mutex::new(None),
-            rung: AtomicBool::new(false),
+            bell: Bell::default(),
             waker: OnceLock::new(),
             telemetry,
             #[cfg(test)]
@@ -179,7 +178,7 @@ impl Timer {
     }
 
     fn poll(self: &Arc<Self>, alarm: &mut Pin<Box<Alarm>>) -> Poll<()> {
-        let waker = self.waker.get_or_init(|| Arc::new(Bell(Arc::downgrade(self))).into());
+        let waker = self.waker.get_or_init(|| Arc::new(Wakes(Arc::downgrade(self))).into());
         alarm.as_mut().poll(&mut Context::from_waker(waker))
     }
 
@@ -194,25 +193,16 @@ impl Timer {
     fn ring(self: &Arc<Self>) {
         #[cfg(test)]
         self.rings.fetch_add(1, Ordering::Relaxed);
-        self.rung.store(true, Ordering::SeqCst);
+        self.bell.ring();
         self.answer();
     }
 
     /// Answers a ring, unless a thread has the alarm (this one, it may be: tokio wakes from within
     /// `poll` and `reset`): that thread answers when it has given it back.
     fn answer(self: &Arc<Self>) {
-        // Store buffering: one thread notes the ring and finds the alarm taken, the other gives the
-        // alarm back and looks for a ring. With a fence between the two on both sides at least one
-        // of them sees the other.
-        fence(Ordering::SeqCst);
+        let is_locked = || matches!(self.alarm.try_lock(), Err(TryLockError::WouldBlock));
         let mut is_second = false;
-        while self.rung.load(Ordering::SeqCst) {
-            if let Err(TryLockError::WouldBlock) = self.alarm.try_lock() {
-                return;
-            }
-            if !self.rung.swap(false, Ordering::SeqCst) {
-                continue;
-            }
+        while self.bell.take(is_locked) {
             if is_second {
                 // Tokio wakes at once what a task polls that has spent its cooperation budget: to
                 // set the timer again from here would be done for ever.
