@@ -27,7 +27,7 @@ mod registers;
 
 use std::{env, process::ExitCode};
 
-use steadfast_testkit::process::Child;
+use steadfast_chaos::process::Child;
 use tokio::task::block_in_place;
 
 use crate::peer::Peer;

@@ -16,7 +16,8 @@ use steadfast::{
     clock::{Hlc, HlcConfig, HlcLayer, NodeId},
     http::respond,
 };
-use steadfast_testkit::{ShiftedClock, loopback, process};
+use steadfast_chaos::process;
+use steadfast_testkit::{FaultyClock, loopback};
 use tokio::net::TcpListener;
 
 use crate::{
@@ -29,7 +30,7 @@ use crate::{
 /// ε: what the clocks are promised to be within, once they are set right.
 pub(crate) const ERROR: Duration = Duration::from_millis(4);
 
-pub(crate) type Clock = Arc<ShiftedClock<SystemWallClock>>;
+pub(crate) type Clock = Arc<FaultyClock<SystemWallClock>>;
 
 pub(crate) struct Node {
     pub(crate) id: NodeId,
@@ -45,7 +46,7 @@ pub(crate) async fn serve(id: &str) -> Result<(), Failure> {
     process::exit_when_orphaned();
     let id: usize = id.parse()?;
     let skew = SKEWS_MS.get(id).ok_or("no such node")?;
-    let clock = Arc::new(ShiftedClock::new(SystemWallClock).ahead_by_nanos(skew * 1_000_000));
+    let clock = Arc::new(FaultyClock::new(SystemWallClock).ahead_by_nanos(skew * 1_000_000));
     let hlc = Hlc::new(Arc::clone(&clock), HlcConfig::new().max_drift(MAX_DRIFT))?;
     let node = Arc::new(Node {
         id: NodeId(id as u64),

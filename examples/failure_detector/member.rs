@@ -13,7 +13,7 @@ use steadfast::{
     phi::{Detector, DetectorConfig, Heartbeat, PhiConfig, Transition},
     quorum::{Suspicion, SuspicionTally, Threshold},
 };
-use steadfast_testkit::process;
+use steadfast_chaos::process;
 use tokio::{
     net::UdpSocket,
     time::{MissedTickBehavior, interval, sleep},

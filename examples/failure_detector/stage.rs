@@ -3,7 +3,7 @@
 use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use steadfast::{phi::Status, quorum::Decision};
-use steadfast_testkit::process::Child;
+use steadfast_chaos::process::Child;
 use tokio::{
     net::UdpSocket,
     time::{Instant, sleep},

@@ -20,7 +20,7 @@ use axum::{
 };
 use rand::RngExt;
 use steadfast::Splitter;
-use steadfast_testkit::process::{self, Child};
+use steadfast_chaos::process::{self, Child};
 use tokio::{
     net::{TcpListener, UdpSocket},
     task::block_in_place,

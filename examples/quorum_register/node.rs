@@ -15,7 +15,8 @@ use steadfast::{
     clock::{Hlc, HlcLayer, LwwRegister},
     http::respond,
 };
-use steadfast_testkit::{loopback, process};
+use steadfast_chaos::process;
+use steadfast_testkit::loopback;
 use tokio::net::TcpListener;
 
 use crate::{Failure, entry::Entry};

@@ -5,7 +5,7 @@ use steadfast::{
     clock::{Hlc, NodeId},
     quorum::{NodeSet, ReadWrite, Threshold},
 };
-use steadfast_testkit::process::Child;
+use steadfast_chaos::process::Child;
 use tokio::task::block_in_place;
 
 use crate::{Failure, NODES, checker::Checker, peer::Peer, proxy::Links, register::Register};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use steadfast::clock::Hlc;
-use steadfast_testkit::process::Child;
+use steadfast_chaos::process::Child;
 use tokio::{
     task::block_in_place,
     time::{Instant, sleep, timeout},

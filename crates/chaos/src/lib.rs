@@ -1,11 +1,15 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod clock;
 mod course;
 mod draw;
 mod fault;
 mod plan;
 mod rule;
+
+#[cfg(all(unix, feature = "process"))]
+pub mod process;
 
 #[cfg(feature = "tokio")]
 mod faults;
@@ -21,6 +25,7 @@ mod protocol;
 mod service;
 
 pub use crate::{
+    clock::{ClockFault, Leap},
     course::{Course, Facts, Strike},
     fault::{Delay, Fault, FaultKind},
     plan::Plan,

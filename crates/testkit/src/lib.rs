@@ -1,26 +1,24 @@
 #![doc = include_str!("../README.md")]
 
 pub mod contract;
-#[cfg(feature = "process")]
-pub mod process;
 pub mod suspend;
 #[cfg(feature = "traces")]
 pub mod traces;
 
 #[cfg(feature = "events")]
 mod events;
+#[cfg(feature = "clock")]
+mod faulty_clock;
 mod loopback;
 mod probe;
 mod script;
-#[cfg(feature = "clock")]
-mod shifted;
 #[cfg(feature = "traffic")]
 mod traffic;
 
 #[cfg(feature = "events")]
 pub use crate::events::events;
 #[cfg(feature = "clock")]
-pub use crate::shifted::ShiftedClock;
+pub use crate::faulty_clock::FaultyClock;
 #[cfg(feature = "traffic")]
 pub use crate::traffic::Traffic;
 pub use crate::{

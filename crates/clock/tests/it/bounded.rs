@@ -7,7 +7,7 @@ use steadfast_clock::{
     PhysicalClock, Timestamp, Unknown,
 };
 use steadfast_core::{SystemWallClock, WallClock};
-use steadfast_testkit::ShiftedClock;
+use steadfast_testkit::FaultyClock;
 
 use crate::{HOUR, MS, manual};
 
@@ -51,7 +51,7 @@ fn a_cached_clock_that_nobody_keeps_fresh_is_read_anew() {
 fn a_clock_behind_others_is_read_through_all_of_them() {
     let wall = Arc::new(manual());
     let cached = Arc::new(CachedClock::of(Arc::clone(&wall), MS).unwrap());
-    let shifted = Arc::new(ShiftedClock::new(cached).ahead_by_nanos(-3_000_000));
+    let shifted = Arc::new(FaultyClock::new(cached).ahead_by_nanos(-3_000_000));
     let clock =
         BoundedClock::new(CachedClock::of(shifted, MS).unwrap(), FixedBound::new(MS).unwrap());
     wall.advance(HOUR);

@@ -23,7 +23,7 @@ use steadfast_clock::{
     PersistentHlcSnapshot, Physical, Timestamp,
 };
 use steadfast_core::{ManualWallClock, Snapshot, SystemWallClock};
-use steadfast_testkit::ShiftedClock;
+use steadfast_testkit::FaultyClock;
 use tempfile::tempdir;
 
 use crate::{HOUR, MS, manual};
@@ -406,7 +406,7 @@ const CHILD: (&str, &str) = ("STEADFAST_HIGH_WATER", "STEADFAST_OFFSET_NANOS");
 #[test]
 fn child() {
     let (Ok(path), Ok(offset)) = (env::var(CHILD.0), env::var(CHILD.1)) else { return };
-    let wall = ShiftedClock::new(SystemWallClock).ahead_by_nanos(offset.parse().unwrap());
+    let wall = FaultyClock::new(SystemWallClock).ahead_by_nanos(offset.parse().unwrap());
     let clock =
         PersistentHlc::open(wall, HlcConfig::new(), HighWaterFile::open(path).unwrap()).unwrap();
     loop {

@@ -26,7 +26,7 @@ use steadfast::{
     http::respond,
     tonic as ours,
 };
-use steadfast_testkit::ShiftedClock;
+use steadfast_testkit::FaultyClock;
 use tokio::net::TcpListener;
 use tonic::{
     Code, Status,
@@ -45,8 +45,8 @@ const HEADER: &str = "x-hlc";
 type Seen = Arc<Mutex<Vec<(Option<String>, Received)>>>;
 
 /// A clock ten seconds ahead of everybody else's.
-fn hurried() -> Hlc<ShiftedClock> {
-    Hlc::new(ShiftedClock::default().ahead_by_nanos(10_000_000_000), HlcConfig::new()).unwrap()
+fn hurried() -> Hlc<FaultyClock> {
+    Hlc::new(FaultyClock::default().ahead_by_nanos(10_000_000_000), HlcConfig::new()).unwrap()
 }
 
 fn parse(stamp: &str) -> Timestamp {

@@ -23,7 +23,7 @@ use steadfast::{
     guard,
     retry::{RetryConfig, RetryLayer, http::ReplayBody},
 };
-use steadfast_testkit::ShiftedClock;
+use steadfast_testkit::FaultyClock;
 use tokio::time::Instant;
 use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 
@@ -33,8 +33,8 @@ type Body = ReplayBody<Full<Bytes>>;
 type Node = BoxCloneSyncService<Request<Body>, Response<Incoming>, BoxError>;
 
 /// A clock that is ahead of the true time by so many seconds, or behind.
-fn off_by(seconds: i64) -> Hlc<ShiftedClock> {
-    let clock = ShiftedClock::default().ahead_by_nanos(seconds * 1_000_000_000);
+fn off_by(seconds: i64) -> Hlc<FaultyClock> {
+    let clock = FaultyClock::default().ahead_by_nanos(seconds * 1_000_000_000);
     Hlc::new(clock, HlcConfig::new()).unwrap()
 }
 
@@ -47,7 +47,7 @@ struct Way {
 
 impl Way {
     /// From a client to a server whose clock is off by so many seconds.
-    async fn new(client: &Hlc<ShiftedClock>, server_off_by: i64) -> Self {
+    async fn new(client: &Hlc<FaultyClock>, server_off_by: i64) -> Self {
         let (address, seen) = axum_on(&off_by(server_off_by)).await;
         let circuit = Circuit::new(CircuitConfig::new().on_open(OnOpen::NotReady)).unwrap();
         let stack = ServiceBuilder::new()

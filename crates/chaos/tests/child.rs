@@ -11,10 +11,8 @@ use std::{
     time::Duration,
 };
 
-use steadfast_testkit::{
-    loopback,
-    process::{Child, announce_ready, exit_when_orphaned},
-};
+use steadfast_chaos::process::{Child, announce_ready, exit_when_orphaned};
+use steadfast_testkit::loopback;
 
 fn main() {
     match env::args().nth(1).as_deref() {

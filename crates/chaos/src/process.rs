@@ -2,13 +2,14 @@
 //! parent.
 //!
 //! ```no_run
-//! use steadfast_testkit::{loopback, process};
+//! use std::net::TcpListener;
+//! use steadfast_chaos::process;
 //!
 //! # fn main() -> std::io::Result<()> {
 //! if std::env::args().nth(1).as_deref() == Some("upstream") {
 //!     process::exit_when_orphaned();
-//!     let (listener, address) = loopback()?;
-//!     process::announce_ready(address.port())?;
+//!     let listener = TcpListener::bind("127.0.0.1:0")?;
+//!     process::announce_ready(listener.local_addr()?.port())?;
 //!     // serve on `listener` …
 //! #   drop(listener);
 //! }
