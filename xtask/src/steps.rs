@@ -27,7 +27,8 @@ const EXAMPLE_LIMIT: Duration = Duration::from_secs(300);
 const PHI: &str = "steadfast-phi";
 
 /// The crates that need no runtime, and their features that do.
-const WITHOUT_RUNTIME: [(&str, &[&str]); 2] = [
+const WITHOUT_RUNTIME: [(&str, &[&str]); 3] = [
+    ("steadfast-chaos", &["tokio", "http", "proxy", "process", "metrics"]),
     ("steadfast-clock", &["tokio", "tonic"]),
     ("steadfast-phi", &["tokio", "keyed", "http", "tonic", "load", "metrics", "tracing"]),
 ];
@@ -57,7 +58,7 @@ pub(crate) fn ci() -> Vec<Step> {
         },
         Step {
             name: "tokio",
-            what: "clocks and detectors bring no tokio but with the features that say so",
+            what: "clocks, detectors and plans bring no tokio but with the features that say so",
             run: tokio,
         },
         Step { name: "deny", what: "bans, licences, sources, duplicate versions", run: deny },

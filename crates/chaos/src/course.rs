@@ -1,27 +1,42 @@
 //! A plan under way: pure, and in the order of the requests.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use steadfast_core::ConfigError;
 
-use crate::{Fault, Plan, draw};
+use crate::{Fault, Plan, Rule, burst::Burst, draw::Stream, rule::check_probability};
 
-/// A plan, and how far it has come. It reads no clock.
+/// A plan, and how far it has come. It reads no clock, and neither waits nor allocates to decide.
 #[derive(Clone, Debug)]
 pub struct Course {
     plan: Plan,
+    progress: Vec<Progress>,
     next: u64,
+}
+
+/// How far one rule has come.
+#[derive(Clone, Debug)]
+struct Progress {
+    /// What decides whether a request is struck.
+    draws: Stream,
+    /// What a strike's own number is taken from.
+    chances: Stream,
+    burst: Option<Burst>,
+    /// Requests that the rule's conditions let through.
+    admitted: u64,
+    /// Requests that met its fault.
+    struck: u64,
 }
 
 /// What is known of a request when it is decided.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Facts<'a> {
-    /// Since the plan began.
+    /// Since the plan was turned on.
     pub elapsed: Duration,
     /// What the user calls this kind of request, for the rules that strike only some.
     pub tag: Option<&'a str>,
-    /// What the user knows the request by: then the draw goes by it, and not by the number.
+    /// What the user knows the request by: then draws go by it, and not by the number.
     pub key: Option<u64>,
 }
 
@@ -39,26 +54,128 @@ pub struct Strike {
     pub chance: f64,
 }
 
+/// A rate that was not changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RateError {
+    /// The plan has no rule of that name.
+    #[error("the plan has no rule {name:?}")]
+    UnknownRule {
+        /// The name that was asked for.
+        name: Arc<str>,
+    },
+    /// The rate is none.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+impl<'a> Facts<'a> {
+    /// Of a request that comes so long after the plan was turned on.
+    #[must_use]
+    pub const fn at(elapsed: Duration) -> Self {
+        Self { elapsed, tag: None, key: None }
+    }
+
+    /// Of a request that the user calls so.
+    #[must_use]
+    pub const fn tag(self, tag: &'a str) -> Self {
+        Self { tag: Some(tag), ..self }
+    }
+
+    /// Of a request that the user knows by this key.
+    #[must_use]
+    pub const fn key(self, key: u64) -> Self {
+        Self { key: Some(key), ..self }
+    }
+}
+
 impl Course {
     /// Before the first request.
     ///
     /// # Errors
-    /// When a number of the plan is outside the range its setter names.
+    /// When a number of the plan is outside the range its setter names, two rules have one name,
+    /// or two outages clash.
     pub fn new(plan: Plan) -> Result<Self, ConfigError> {
         plan.check()?;
-        Ok(Self { plan, next: 0 })
+        let progress = plan.rules.iter().map(|rule| Progress::new(plan.seed, rule)).collect();
+        Ok(Self { plan, progress, next: 0 })
     }
 
-    /// What meets the next request.
+    /// What meets the next request: the fault of the first rule that strikes it, and so of one at
+    /// most. Requests are numbered by this call.
     pub fn decide(&mut self, facts: &Facts<'_>) -> Option<Strike> {
         let number = self.next;
         self.next += 1;
         let subject = facts.key.unwrap_or(number);
-        let seed = self.plan.seed;
-        self.plan.rules.iter().enumerate().find_map(|(place, rule)| {
-            let is_struck = draw::uniform(seed, place as u64, subject) < rule.probability;
-            let chance = draw::uniform(!seed, place as u64, subject);
-            is_struck.then_some(Strike { number, rule: place, fault: rule.fault, chance })
-        })
+        let mut strike = None;
+        // All rules see the request, so that none counts otherwise for what comes before it.
+        for (place, (rule, progress)) in self.plan.rules.iter().zip(&mut self.progress).enumerate()
+        {
+            let could = rule.admits(number, facts) && progress.takes(rule, number);
+            if could && strike.is_none() && progress.draws.at(subject) < rule.probability {
+                progress.struck += 1;
+                let chance = progress.chances.at(subject);
+                strike = Some(Strike { number, rule: place, fault: rule.fault, chance });
+            }
+        }
+        strike
+    }
+
+    /// Changes the rate of a rule from the next request on: 0 to 1. Draws stay as they are, so a
+    /// higher rate strikes the requests that the lower one would have, and more.
+    ///
+    /// # Errors
+    /// When no rule has that name, or the rate is none. Nothing has changed then.
+    pub fn set_probability(&mut self, name: &str, probability: f64) -> Result<(), RateError> {
+        let rule = self.plan.rules.iter_mut().find(|rule| &*rule.name == name);
+        let rule = rule.ok_or_else(|| RateError::UnknownRule { name: name.into() })?;
+        check_probability(name, probability)?;
+        rule.probability = probability;
+        Ok(())
+    }
+
+    /// Begins another plan, with request 0.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new). The plan before goes on then.
+    pub fn replace(&mut self, plan: Plan) -> Result<(), ConfigError> {
+        *self = Self::new(plan)?;
+        Ok(())
+    }
+
+    /// The plan, with the rates as they are now.
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// How many requests were decided.
+    #[must_use]
+    pub const fn requests(&self) -> u64 {
+        self.next
+    }
+
+    /// How many requests each rule struck, in the plan's order.
+    #[must_use]
+    pub fn struck(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
+        self.progress.iter().map(|progress| progress.struck)
     }
 }
+
+impl Progress {
+    fn new(seed: u64, rule: &Rule) -> Self {
+        let stream = |purpose| Stream::new(seed, &[purpose, &rule.name]);
+        let burst = rule.burst.map(|(enter, leave)| Burst::new(enter, leave, stream("burst")));
+        Self { draws: stream("strike"), chances: stream("chance"), burst, admitted: 0, struck: 0 }
+    }
+
+    /// Whether a request that the rule admits is one of those it takes: by count, burst and bound.
+    fn takes(&mut self, rule: &Rule, number: u64) -> bool {
+        self.admitted += 1;
+        rule.every.is_none_or(|every| self.admitted.is_multiple_of(every.get()))
+            && self.burst.as_mut().is_none_or(|burst| burst.is_on(number))
+            && rule.at_most.is_none_or(|most| self.struck < most.get())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,16 +1,78 @@
 //! Chance that is no generator: the same inputs draw the same number, in whatever order they are
-//! asked for.
+//! asked for. And one generator, for what has an order of its own.
 
-/// From 0 up to 1.
-pub(crate) fn uniform(seed: u64, rule: u64, subject: u64) -> f64 {
-    let bits = mix(mix(mix(seed) ^ rule) ^ subject);
+/// 2^64 divided by the golden ratio, made odd: the increment of `SplitMix64`.
+const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// The draws of one purpose under one seed: a function of what is drawn for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stream(u64);
+
+impl Stream {
+    /// `name` is all that the draws go by, part by part: another purpose has another name.
+    pub(crate) fn new(seed: u64, name: &[&str]) -> Self {
+        Self(mix(mix(seed) ^ hash(name)))
+    }
+
+    /// From 0 up to 1, for this subject. Numbers in a row are mixed before they meet the stream,
+    /// so that no two streams are one another's shift.
+    #[inline]
+    pub(crate) const fn at(self, subject: u64) -> f64 {
+        unit(mix(self.0 ^ mix(subject)))
+    }
+
+    /// The generator of this stream, from its start.
+    pub(crate) const fn sequence(self) -> Sequence {
+        Sequence(self.0)
+    }
+}
+
+/// `SplitMix64`.
+#[derive(Clone, Debug)]
+pub(crate) struct Sequence(u64);
+
+impl Sequence {
+    /// From 0 up to 1.
+    pub(crate) const fn uniform(&mut self) -> f64 {
+        let drawn = unit(mix(self.0));
+        self.0 = self.0.wrapping_add(GOLDEN);
+        drawn
+    }
+
+    /// How many trials the first success takes where each succeeds with `probability`, above 0 and
+    /// at most 1: geometric, at least 1, by inversion.
+    pub(crate) fn geometric(&mut self, probability: f64) -> u64 {
+        // The conversion saturates, and 0 / -∞ is the -0 of a success that is certain.
+        let failures = (-self.uniform()).ln_1p() / (-probability).ln_1p();
+        (failures as u64).saturating_add(1)
+    }
+
+    /// Exponential, of mean 1, by inversion: 0 to 37.
+    pub(crate) fn exponential(&mut self) -> f64 {
+        -(-self.uniform()).ln_1p()
+    }
+}
+
+/// The upper 53 bits, as many as an `f64` between ½ and 1 has, as a number from 0 up to 1.
+const fn unit(bits: u64) -> f64 {
     (bits >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// The finalizer of `SplitMix64` (Steele, Lea, Flood 2014).
-pub(crate) const fn mix(value: u64) -> u64 {
-    let value = value.wrapping_add(0x9E37_79B9_7F4A_7C15);
+/// The step and the finalizer of `SplitMix64` (Steele, Lea, Flood 2014): each bit that goes in
+/// turns over half of those that come out.
+const fn mix(value: u64) -> u64 {
+    let value = value.wrapping_add(GOLDEN);
     let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     value ^ (value >> 31)
+}
+
+/// FNV-1a (Fowler, Noll, Vo), of 64 bits: the same in every version and on every machine, which
+/// the standard library's hashers do not promise. 0xFF is in no UTF-8, and so parts keep apart.
+fn hash(name: &[&str]) -> u64 {
+    name.iter()
+        .flat_map(|part| part.bytes().chain([0xFF]))
+        .fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
+        })
 }

@@ -1,6 +1,6 @@
 //! What can happen to a request.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// What happens to a request.
 ///
@@ -53,6 +53,21 @@ impl Delay {
     pub const fn jitter(self, jitter: Duration) -> Self {
         Self { jitter, ..self }
     }
+
+    /// How long it is for a number from 0 up to 1: a [`Strike`](crate::Strike)'s own, or one drawn
+    /// for each chunk of a stream.
+    #[must_use]
+    pub fn length(&self, chance: f64) -> Duration {
+        // NaN, which no range holds, is the caller's mistake and no panic.
+        let chance = if (0.0..=1.0).contains(&chance) { chance } else { 0.0 };
+        // In floating point the longest jitter is a little longer than the type holds.
+        let jitter = Duration::try_from_secs_f64(self.jitter.as_secs_f64() * chance);
+        self.least.saturating_add(jitter.unwrap_or(self.jitter))
+    }
+
+    pub(crate) const fn is_zero(&self) -> bool {
+        self.least.is_zero() && self.jitter.is_zero()
+    }
 }
 
 /// A [`Fault`] without its numbers: what is counted.
@@ -86,6 +101,25 @@ pub enum FaultKind {
 }
 
 impl Fault {
+    /// How long it holds a request or its reply up, for the faults that do.
+    #[must_use]
+    pub const fn delay(&self) -> Option<Delay> {
+        match *self {
+            Self::Queued(delay)
+            | Self::Busy(delay)
+            | Self::ReplyLate(delay)
+            | Self::SlowBody(delay) => Some(delay),
+            Self::RequestLost
+            | Self::CrashedBefore
+            | Self::ReplyLost
+            | Self::Duplicated
+            | Self::Error
+            | Self::BitFlipped
+            | Self::BodyCut
+            | Self::Byzantine => None,
+        }
+    }
+
     /// Which it is.
     #[must_use]
     pub const fn kind(&self) -> FaultKind {
@@ -103,5 +137,48 @@ impl Fault {
             Self::SlowBody(_) => FaultKind::SlowBody,
             Self::Byzantine => FaultKind::Byzantine,
         }
+    }
+}
+
+impl FaultKind {
+    /// All there are.
+    pub const ALL: &[Self] = &[
+        Self::RequestLost,
+        Self::Queued,
+        Self::CrashedBefore,
+        Self::Busy,
+        Self::ReplyLost,
+        Self::ReplyLate,
+        Self::Duplicated,
+        Self::Error,
+        Self::BitFlipped,
+        Self::BodyCut,
+        Self::SlowBody,
+        Self::Byzantine,
+    ];
+
+    /// What it is called in plan files, metrics and events.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RequestLost => "request_lost",
+            Self::Queued => "queued",
+            Self::CrashedBefore => "crashed_before",
+            Self::Busy => "busy",
+            Self::ReplyLost => "reply_lost",
+            Self::ReplyLate => "reply_late",
+            Self::Duplicated => "duplicated",
+            Self::Error => "error",
+            Self::BitFlipped => "bit_flipped",
+            Self::BodyCut => "body_cut",
+            Self::SlowBody => "slow_body",
+            Self::Byzantine => "byzantine",
+        }
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }

@@ -1,12 +1,17 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod burst;
 mod clock;
 mod course;
 mod draw;
 mod fault;
+#[cfg(feature = "toml")]
+mod file;
+mod outage;
 mod plan;
 mod rule;
+mod timeline;
 
 #[cfg(all(unix, feature = "process"))]
 pub mod process;
@@ -24,12 +29,16 @@ mod protocol;
 #[cfg(feature = "tokio")]
 mod service;
 
+#[cfg(feature = "toml")]
+pub use crate::file::PlanFileError;
 pub use crate::{
     clock::{ClockFault, Leap},
-    course::{Course, Facts, Strike},
+    course::{Course, Facts, RateError, Strike},
     fault::{Delay, Fault, FaultKind},
+    outage::{Direction, FailureMode, Outage},
     plan::Plan,
     rule::Rule,
+    timeline::{Change, Event},
 };
 #[cfg(feature = "tokio")]
 pub use crate::{
