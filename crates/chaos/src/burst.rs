@@ -45,3 +45,6 @@ impl Burst {
         self.lengths.geometric(change)
     }
 }
+
+#[cfg(test)]
+mod tests;

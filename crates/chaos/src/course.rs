@@ -111,7 +111,9 @@ impl Course {
         // All rules see the request, so that none counts otherwise for what comes before it.
         for (place, (rule, progress)) in self.plan.rules.iter().zip(&mut self.progress).enumerate()
         {
-            let could = rule.admits(number, facts) && progress.takes(rule, number);
+            // At each request, so that no stretch of them is ever made up for at once.
+            let is_on = progress.burst.as_mut().is_none_or(|burst| burst.is_on(number));
+            let could = rule.admits(number, facts) && progress.counts(rule) && is_on;
             if could && strike.is_none() && progress.draws.at(subject) < rule.probability {
                 progress.struck += 1;
                 let chance = progress.chances.at(subject);
@@ -168,11 +170,10 @@ impl Progress {
         Self { draws: stream("strike"), chances: stream("chance"), burst, admitted: 0, struck: 0 }
     }
 
-    /// Whether a request that the rule admits is one of those it takes: by count, burst and bound.
-    fn takes(&mut self, rule: &Rule, number: u64) -> bool {
+    /// Counts a request that the rule admits: whether it is one of every `n`, and below the bound.
+    fn counts(&mut self, rule: &Rule) -> bool {
         self.admitted += 1;
         rule.every.is_none_or(|every| self.admitted.is_multiple_of(every.get()))
-            && self.burst.as_mut().is_none_or(|burst| burst.is_on(number))
             && rule.at_most.is_none_or(|most| self.struck < most.get())
     }
 }

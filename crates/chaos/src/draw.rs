@@ -40,16 +40,29 @@ impl Sequence {
     }
 
     /// How many trials the first success takes where each succeeds with `probability`, above 0 and
-    /// at most 1: geometric, at least 1, by inversion.
-    pub(crate) fn geometric(&mut self, probability: f64) -> u64 {
-        // The conversion saturates, and 0 / -∞ is the -0 of a success that is certain.
-        let failures = (-self.uniform()).ln_1p() / (-probability).ln_1p();
-        (failures as u64).saturating_add(1)
-    }
-
-    /// Exponential, of mean 1, by inversion: 0 to 37.
-    pub(crate) fn exponential(&mut self) -> f64 {
-        -(-self.uniform()).ln_1p()
+    /// at most 1: at least 1, and geometric, by inversion. It multiplies where the textbook takes
+    /// logarithms: those differ from one system's library to the next, and with them the lengths.
+    pub(crate) const fn geometric(&mut self, probability: f64) -> u64 {
+        let quantile = 1.0 - self.uniform();
+        // Of the k-th, the chance to fail 2^k times in a row.
+        let mut powers = [1.0 - probability; 64];
+        let mut top = 0;
+        while top < 63 && powers[top] >= quantile {
+            powers[top + 1] = powers[top] * powers[top];
+            top += 1;
+        }
+        // The most failures in a row whose chance is not below the quantile, bit by bit.
+        let (mut failures, mut chance) = (0_u64, 1.0);
+        loop {
+            if chance * powers[top] >= quantile {
+                chance *= powers[top];
+                failures |= 1 << top;
+            }
+            if top == 0 {
+                return failures.saturating_add(1);
+            }
+            top -= 1;
+        }
     }
 }
 
@@ -76,3 +89,6 @@ fn hash(name: &[&str]) -> u64 {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
         })
 }
+
+#[cfg(test)]
+mod tests;

@@ -182,3 +182,6 @@ impl fmt::Display for FaultKind {
         f.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests;

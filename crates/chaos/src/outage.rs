@@ -70,8 +70,8 @@ pub(crate) enum Schedule {
     AtRandom { mean_up: Duration, mean_down: Duration, until: Duration },
 }
 
-/// The times of random outages are whole milliseconds: to be read, and the same on every machine.
-pub(crate) const GRAIN: Duration = Duration::from_millis(1);
+/// The times of random outages are whole milliseconds: for a person to read.
+const GRAIN: Duration = Duration::from_millis(1);
 /// A bound for the length of a timeline.
 const MOST_OUTAGES: u128 = 100_000;
 
@@ -89,10 +89,10 @@ impl Outage {
         self
     }
 
-    /// Again and again, by the plan's seed: up for `mean_up` and down for `mean_down` in the mean,
-    /// both exponential, in whole milliseconds and at least one; from up at the beginning `until`
-    /// the time at which all is over. The means are at least a millisecond, and the time at most
-    /// 100,000 times their sum.
+    /// Again and again, by the plan's seed: up at the beginning, and from then on up for `mean_up`
+    /// and down for `mean_down` in the mean, `until` all is over. Both lengths are exponential, in
+    /// whole milliseconds of at least one. The means are a millisecond or more, and `until` is at
+    /// most 100,000 times their sum.
     pub fn at_random(mut self, mean_up: Duration, mean_down: Duration, until: Duration) -> Self {
         self.schedule = Schedule::AtRandom { mean_up, mean_down, until };
         self
@@ -228,3 +228,6 @@ impl Direction {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -185,3 +185,6 @@ pub(crate) fn stretch(bounds: &impl RangeBounds<Duration>) -> Range<Duration> {
     };
     from..until
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     FailureMode, Outage,
     draw::{Sequence, Stream},
-    outage::{GRAIN, Schedule},
+    outage::Schedule,
 };
 
 /// One moment of a plan's timeline.
@@ -59,11 +59,11 @@ pub(crate) fn of(seed: u64, outages: &[Outage]) -> Vec<Event> {
             Schedule::Once(ref during) => push(during.start, during.end),
             Schedule::AtRandom { mean_up, mean_down, until } => {
                 let mut lengths = stream(seed, outage).sequence();
-                let mut at = exponential(&mut lengths, mean_up);
+                let mut at = length(&mut lengths, mean_up);
                 while at < until {
-                    let end = at.saturating_add(exponential(&mut lengths, mean_down)).min(until);
+                    let end = at.saturating_add(length(&mut lengths, mean_down)).min(until);
                     push(at, end);
-                    at = end.saturating_add(exponential(&mut lengths, mean_up));
+                    at = end.saturating_add(length(&mut lengths, mean_up));
                 }
             }
         }
@@ -79,8 +79,12 @@ fn stream(seed: u64, outage: &Outage) -> Stream {
     Stream::new(seed, &["outage", &outage.target, outage.mode.name(), direction])
 }
 
-fn exponential(lengths: &mut Sequence, mean: Duration) -> Duration {
-    let millis = mean.as_secs_f64() * lengths.exponential() * 1e3;
-    // The conversion saturates.
-    Duration::from_millis(millis.round() as u64).max(GRAIN)
+/// In whole milliseconds, each of which may be the last: geometric, which is what the exponential
+/// is in steps, and of the same mean.
+fn length(lengths: &mut Sequence, mean: Duration) -> Duration {
+    let millis = mean.as_secs_f64() * 1e3;
+    Duration::from_millis(lengths.geometric(1.0 / millis.max(1.0)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,14 @@ fn the_gateways_bad_day_is_a_plan() {
 }
 
 #[test]
+fn the_file_in_the_readme_is_a_plan() {
+    let readme = include_str!("../../README.md");
+    let (_, after) = readme.split_once("```toml\n").unwrap();
+    let plan = Plan::from_toml(after.split_once("```").unwrap().0).unwrap();
+    assert_eq!((plan.rules.len(), plan.outages.len()), (1, 2));
+}
+
+#[test]
 fn every_field_of_a_rule_is_read() {
     let text = r#"
         name = "all"
