@@ -17,20 +17,54 @@ mod timeline;
 pub mod process;
 
 #[cfg(feature = "tokio")]
+mod carry;
+#[cfg(feature = "tokio")]
+mod delivery;
+#[cfg(feature = "tokio")]
+mod describe;
+#[cfg(feature = "tokio")]
 mod faults;
 #[cfg(feature = "tokio")]
 mod future;
+#[cfg(feature = "http")]
+mod http;
 #[cfg(feature = "tokio")]
 mod injected;
+#[cfg(feature = "tokio")]
+mod injection;
 #[cfg(feature = "tokio")]
 mod layer;
 #[cfg(feature = "tokio")]
 mod protocol;
 #[cfg(feature = "tokio")]
 mod service;
+#[cfg(feature = "tokio")]
+mod snapshot;
+#[cfg(feature = "tokio")]
+mod struck;
+#[cfg(feature = "tokio")]
+mod tally;
+#[cfg(feature = "tokio")]
+mod telemetry;
 
 #[cfg(feature = "toml")]
 pub use crate::file::PlanFileError;
+#[cfg(feature = "http")]
+pub use crate::http::{BodyCut, FaultBody, Http};
+#[cfg(feature = "tokio")]
+pub use crate::{
+    carry::{Carry, Detached, WithCaller},
+    describe::{Describe, Keyed, Tagged},
+    faults::Faults,
+    future::FaultFuture,
+    injected::Injected,
+    injection::Injection,
+    layer::FaultLayer,
+    protocol::{AnswerWith, Byzantine, Cloning, Plain, Protocol},
+    service::FaultService,
+    snapshot::{FaultsSnapshot, Mode, RuleSnapshot},
+    struck::Struck,
+};
 pub use crate::{
     clock::{ClockFault, Leap},
     course::{Course, Facts, RateError, Strike},
@@ -39,13 +73,4 @@ pub use crate::{
     plan::Plan,
     rule::Rule,
     timeline::{Change, Event},
-};
-#[cfg(feature = "tokio")]
-pub use crate::{
-    faults::Faults,
-    future::FaultFuture,
-    injected::Injected,
-    layer::FaultLayer,
-    protocol::{Plain, Protocol},
-    service::FaultService,
 };

@@ -1,6 +1,10 @@
 //! What a fault is, in the terms of a service.
 
-use crate::{Injected, Strike};
+use crate::{Injected, Injection, Strike};
+
+mod adapters;
+
+pub use self::adapters::{AnswerWith, Byzantine, Cloning};
 
 /// What faults are in the terms of a service: its errors, its replies, its requests.
 ///
@@ -9,10 +13,11 @@ pub trait Protocol<Req, Res, Err> {
     /// What the layer answers: the service's response, or one that can break.
     type Response;
 
-    /// The response of a request that meets no fault in its reply.
-    fn pass(&self, response: Res) -> Self::Response;
+    /// The response of a request that meets no fault in its reply. On the way of every request.
+    fn pass(response: Res) -> Self::Response;
 
-    /// What a caller sees whose connection was refused or reset, and of an `Error` fault.
+    /// What a caller sees whose connection was refused or reset (`CrashedBefore`), and what an
+    /// `Error` fault answers.
     ///
     /// # Errors
     /// As the service fails.
@@ -26,22 +31,26 @@ pub trait Protocol<Req, Res, Err> {
 
     /// The reply, spoilt as the strike says: a flipped bit, a cut, a stall, another valid answer.
     ///
-    /// # Errors
-    /// Gives the reply back where that cannot be done: the fault is counted as skipped.
-    fn spoil(&self, response: Res, strike: &Strike) -> Result<Self::Response, Res> {
-        let _ = strike;
-        Err(response)
+    /// It calls [`done`](Injection::done) when the reply is spoilt, which may be later, in the
+    /// midst of a body. If it drops the injection instead, the fault is counted as skipped.
+    fn spoil(&self, response: Res, injection: Injection) -> Self::Response {
+        drop(injection);
+        Self::pass(response)
     }
 }
 
-/// Any service whose error can be made of [`Injected`].
+/// Any service whose error can be made of [`Injected`]; put others into `steadfast_core::guard`.
+///
+/// It spoils no reply and copies no request: those faults are skipped, unless the layer is told
+/// how, by [`byzantine`](crate::FaultLayer::byzantine) and [`cloning`](crate::FaultLayer::cloning).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Plain;
 
 impl<Req, Res, Err: From<Injected>> Protocol<Req, Res, Err> for Plain {
     type Response = Res;
 
-    fn pass(&self, response: Res) -> Res {
+    #[inline]
+    fn pass(response: Res) -> Res {
         response
     }
 
