@@ -8,6 +8,8 @@ mod judge;
 mod published;
 mod ring;
 mod schedule;
+#[cfg(all(test, not(steadfast_loom)))]
+mod tests;
 mod timer;
 mod watched;
 

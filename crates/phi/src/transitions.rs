@@ -41,11 +41,18 @@ pub struct Transition<K> {
 /// tokio's timers are exact to. The queue holds two transitions of each peer; a stream that is read
 /// more slowly misses the oldest, and says [how many](Self::missed).
 ///
+/// While it is not polled it costs what is queued. Before its first poll it sets no timer, so this
+/// process is not seen to stand still; later the timer rings once, and is set again by the next
+/// poll. What heartbeats change is queued as ever, and what silence has changed is queued by the
+/// peer's next heartbeat or the next poll of any stream, under the instant of its deadline.
+///
 /// Dropping it loses nothing that another one reads; the timer goes with the last one. It may be
-/// moved to another task or runtime between two polls.
+/// moved to another task or runtime between two polls, and outlives the runtime that it was polled
+/// in.
 ///
 /// # Panics
-/// When it is polled outside of a tokio runtime with its timer enabled.
+/// When it is polled outside of a tokio runtime with its timer enabled, or in one that has shut
+/// down. Other streams of the detector go on.
 #[must_use = "streams do nothing unless polled"]
 pub struct Transitions<K> {
     hub: Arc<Hub<K>>,

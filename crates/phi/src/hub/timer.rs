@@ -5,6 +5,7 @@
 //! runtime's own thread looks whether anything is due at all; if not, it moves the timer on itself.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
     sync::{Arc, OnceLock, TryLockError, Weak},
     task::{Context, Poll, Wake, Waker},
@@ -125,22 +126,34 @@ impl Timer {
 
     /// Sets the timer for a reader that goes to sleep. `earliest` finds the first deadline. True
     /// if it has passed already.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with its timer enabled; another reader sets the timer then.
     pub(crate) fn arm(self: &Arc<Self>, earliest: impl Fn() -> u64) -> bool {
         let is_due = self.with_alarm(|alarm| {
             let at = self.arming.arm(earliest);
             let Some(at) = self.instant(at).filter(|_| at < NEVER) else {
                 *alarm = None;
-                return false;
+                return Ok(false);
             };
             // Another one each time: it belongs to the runtime that polls now.
-            let alarm = alarm.insert(Box::pin(Alarm::new()));
-            alarm.as_mut().set(at);
-            self.poll(alarm).is_ready()
+            let fresh = alarm.insert(Box::pin(Alarm::new()));
+            let is_due = catch_unwind(AssertUnwindSafe(|| {
+                fresh.as_mut().set(at);
+                self.poll(fresh).is_ready()
+            }));
+            if is_due.is_err() {
+                *alarm = None;
+            }
+            is_due
         });
-        if is_due {
+        if !matches!(is_due, Ok(false)) {
             self.arming.claim();
         }
-        is_due
+        is_due.unwrap_or_else(|panic| {
+            self.readers.wake();
+            resume_unwind(panic)
+        })
     }
 
     /// Moves the timer to what is the earliest deadline now. If there is none to move, the readers
@@ -182,52 +195,54 @@ impl Timer {
         alarm.as_mut().poll(&mut Context::from_waker(waker))
     }
 
-    fn with_alarm<R>(self: &Arc<Self>, work: impl FnOnce(&mut Option<Pin<Box<Alarm>>>) -> R) -> R {
+    pub(super) fn with_alarm<R>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&mut Option<Pin<Box<Alarm>>>) -> R,
+    ) -> R {
         let result = work(&mut lock(&self.alarm));
         // It may have rung while this thread had it.
-        self.answer();
+        self.answer(false);
         result
     }
 
-    /// On the thread of the runtime whose timer it is, or on one that is just setting it.
-    fn ring(self: &Arc<Self>) {
+    /// On the thread that drives the runtime whose timer it is, or on one that is just setting it
+    /// and has the alarm.
+    pub(super) fn ring(self: &Arc<Self>) {
         #[cfg(test)]
         self.rings.fetch_add(1, Ordering::Relaxed);
         self.bell.ring();
-        self.answer();
+        self.answer(true);
     }
 
     /// Answers a ring, unless a thread has the alarm (this one, it may be: tokio wakes from within
     /// `poll` and `reset`): that thread answers when it has given it back.
-    fn answer(self: &Arc<Self>) {
+    ///
+    /// `drives` says whether this thread drives the alarm's runtime, which then cannot shut down
+    /// meanwhile. Tokio panics where a timer is polled whose runtime has: any other thread leaves
+    /// the alarm alone and wakes the readers, though it may have rung before anything is due.
+    fn answer(self: &Arc<Self>, drives: bool) {
         let is_locked = || matches!(self.alarm.try_lock(), Err(TryLockError::WouldBlock));
         let mut is_second = false;
         while self.bell.take(is_locked) {
-            if is_second {
-                // Tokio wakes at once what a task polls that has spent its cooperation budget: to
-                // set the timer again from here would be done for ever.
+            // Tokio wakes at once what a task polls that has spent its cooperation budget: to set
+            // the timer again and again from here would be done for ever.
+            if self.is_late(drives && !is_second) {
                 self.arming.claim();
-                return self.readers.wake();
+                self.readers.wake();
             }
-            self.wake_if_due();
             is_second = true;
         }
     }
 
-    fn wake_if_due(self: &Arc<Self>) {
+    /// Whether there is something to do for the readers, or it was not set anew.
+    fn is_late(self: &Arc<Self>, may_move: bool) -> bool {
         let now = self.now();
-        if self.look(now) || !self.arming.is_armed() {
-            return self.readers.wake();
-        }
-        let earliest = self.arming.earliest();
-        if earliest > now && self.move_on() {
-            return;
-        }
-        self.arming.claim();
-        self.readers.wake();
+        let is_due = self.look(now) || !self.arming.is_armed() || self.arming.earliest() <= now;
+        is_due || !may_move || !self.move_on()
     }
 
-    /// It rang before anything is due. True if it is set anew.
+    /// It rang before anything is due. True if it is set anew. On the thread that drives its
+    /// runtime.
     fn move_on(self: &Arc<Self>) -> bool {
         let mut taken = lock(&self.alarm);
         let Some(alarm) = &mut *taken else { return false };

@@ -11,8 +11,11 @@ mod heartbeats;
 mod hostile;
 #[cfg(feature = "load")]
 mod load;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod prober;
 mod shape;
+mod streams;
 mod suspect;
 
 mod detector;
