@@ -13,6 +13,11 @@ mod plan;
 mod rule;
 mod timeline;
 
+#[cfg(feature = "proxy")]
+mod network;
+#[cfg(feature = "proxy")]
+mod proxy;
+
 #[cfg(all(unix, feature = "process"))]
 pub mod process;
 
@@ -73,4 +78,9 @@ pub use crate::{
     plan::Plan,
     rule::Rule,
     timeline::{Change, Event},
+};
+#[cfg(feature = "proxy")]
+pub use crate::{
+    network::{Network, Unknown},
+    proxy::{BindError, End, FaultProxy, ProxyConfig, ProxySnapshot},
 };

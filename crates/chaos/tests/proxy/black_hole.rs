@@ -1,0 +1,71 @@
+//! A link that swallows what it is given.
+
+use steadfast_chaos::Direction::{Downstream, Upstream};
+use tokio::io::AsyncWriteExt;
+
+use crate::rig::{Rig, drain, is_reset, is_silent, receive, send};
+
+#[tokio::test]
+async fn one_way_loses_requests_or_replies_and_the_other_way_goes_on() {
+    let rig = Rig::new();
+    let (mut client, mut server) = rig.pair().await;
+    rig.proxy.black_hole(Upstream);
+    send(&mut client, "request").await;
+    send(&mut server, "news").await;
+    assert_eq!(receive(&mut client, 4).await, b"news");
+    assert!(is_silent(&server).await);
+    rig.proxy.end_black_hole(Upstream);
+    assert_eq!(receive(&mut server, 7).await, b"request");
+
+    rig.proxy.black_hole(Downstream);
+    send(&mut server, "reply").await;
+    send(&mut client, "again").await;
+    assert_eq!(receive(&mut server, 5).await, b"again");
+    assert!(is_silent(&client).await);
+    rig.proxy.end_black_hole(Downstream);
+    assert_eq!(receive(&mut client, 5).await, b"reply");
+}
+
+#[tokio::test]
+async fn the_end_of_a_stream_and_a_reset_are_swallowed_too_and_arrive_late() {
+    let rig = Rig::new();
+    let (mut client, mut server) = rig.pair().await;
+    rig.proxy.black_hole(Upstream);
+    send(&mut client, "the last").await;
+    client.shutdown().await.unwrap();
+    assert!(is_silent(&server).await);
+    rig.proxy.end_black_hole(Upstream);
+    let (received, ended) = drain(&mut server).await;
+    assert!(received == b"the last" && ended.is_ok());
+
+    let (client, mut server) = rig.pair().await;
+    rig.proxy.black_hole(Upstream);
+    client.set_zero_linger().unwrap();
+    drop(client);
+    assert!(is_silent(&server).await);
+    rig.proxy.heal().await;
+    assert!(is_reset(&mut server).await);
+}
+
+#[tokio::test]
+async fn a_connection_into_a_black_hole_opens_and_reaches_the_server_when_it_ends() {
+    let rig = Rig::new();
+    rig.proxy.black_hole(Upstream);
+    let mut client = rig.connect().await;
+    send(&mut client, "hello").await;
+    assert!(rig.hears_nothing().await);
+    rig.proxy.heal().await;
+    let mut server = rig.accept().await;
+    assert_eq!(receive(&mut server, 5).await, b"hello");
+}
+
+#[tokio::test]
+async fn a_request_of_a_new_connection_is_delivered_where_only_replies_are_lost() {
+    let rig = Rig::new();
+    rig.proxy.black_hole(Downstream);
+    let (mut client, mut server) = rig.pair().await;
+    send(&mut client, "request").await;
+    assert_eq!(receive(&mut server, 7).await, b"request");
+    send(&mut server, "reply").await;
+    assert!(is_silent(&client).await);
+}
