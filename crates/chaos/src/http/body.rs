@@ -88,7 +88,13 @@ where
                 return Poll::Ready(Some(next));
             }
             let Some(inner) = this.inner.as_mut().as_pin_mut() else { return Poll::Ready(None) };
-            let frame = ready!(inner.poll_frame(cx)).transpose().map_err(Into::into)?;
+            let frame = match ready!(inner.poll_frame(cx)).transpose() {
+                Ok(frame) => frame,
+                Err(error) => {
+                    damage.as_mut().give_up();
+                    return Poll::Ready(Some(Err(error.into())));
+                }
+            };
             let taken = damage.as_mut().take(frame);
             if damage.is_cut() {
                 this.inner.set(None);

@@ -139,9 +139,16 @@ impl Damage {
         }
     }
 
-    /// Takes what came of the body; `None` is its end.
-    pub(super) fn take(self: Pin<&mut Self>, frame: Option<Frame<Bytes>>) -> Taken {
+    /// The body has failed by itself.
+    pub(super) fn give_up(self: Pin<&mut Self>) {
         let this = self.project();
+        *this.stage = Stage::Over;
+        drop(this.injection.take());
+    }
+
+    /// Takes what came of the body; `None` is its end.
+    pub(super) fn take(mut self: Pin<&mut Self>, frame: Option<Frame<Bytes>>) -> Taken {
+        let this = self.as_mut().project();
         let Stage::Seeking { place, given } = this.stage else { return Taken::Give(frame) };
         let data = match frame.map(Frame::into_data) {
             Some(Ok(data)) if data.is_empty() => return Taken::Give(Some(Frame::data(data))),
@@ -153,8 +160,7 @@ impl Damage {
                     return Taken::Ask;
                 }
                 // The place never came.
-                *this.stage = Stage::Over;
-                drop(this.injection.take());
+                self.give_up();
                 return Taken::Give(trailers);
             }
         };

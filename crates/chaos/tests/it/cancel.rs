@@ -157,3 +157,20 @@ async fn the_future_of_a_request_that_passes_is_hardly_larger_for_all_the_faults
     let mut task = tokio_test::task::spawn(Box::pin(future));
     assert!(matches!(task.poll(), Poll::Pending));
 }
+
+/// The box of what was struck is gone with the reply, and with it all that stood in it.
+#[tokio::test(start_paused = true)]
+async fn a_silence_holds_not_even_what_the_layer_knows() {
+    let known = Arc::new(());
+    let captured = Arc::clone(&known);
+    let layer = FaultLayer::new(always(Fault::ReplyLost)).answer_with(move |_| {
+        let _ = &captured;
+        Ok::<u32, BoxError>(7)
+    });
+    let (_, mut service) = under(&layer);
+    let before = Arc::strong_count(&known);
+    let mut lost = call(&mut service, 1);
+    assert_eq!(Arc::strong_count(&known), before + 1, "the box has the protocol");
+    assert!(lost.poll().is_pending());
+    assert_eq!(Arc::strong_count(&known), before);
+}
