@@ -19,6 +19,11 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! [`ProcessFault`] holds several of them by name, and does to them what the timeline of a
+//! [`Plan`](crate::Plan) says.
+
+mod fault;
 
 use std::{
     env,
@@ -35,6 +40,8 @@ use rustix::{
     io::retry_on_intr,
     process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid},
 };
+
+pub use self::fault::{ProcessError, ProcessFault};
 
 /// A child gets this long to say that it is ready.
 const START: Duration = Duration::from_secs(20);

@@ -3,10 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
+mod fault;
+
 use std::{
     env,
     io::{Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     thread,
     time::Duration,
 };
@@ -23,12 +25,15 @@ fn main() {
     }
 }
 
-/// A child that sends every byte back.
+/// A child that sends every byte back, on the port it is given, if any.
 fn echo() {
     exit_when_orphaned();
-    let (listener, address) = loopback().unwrap();
+    let listener = match env::args().nth(2).map(|port| port.parse().unwrap()) {
+        None | Some(0) => loopback().unwrap().0,
+        Some(port) => TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap(),
+    };
     listener.set_nonblocking(false).unwrap();
-    announce_ready(address.port()).unwrap();
+    announce_ready(listener.local_addr().unwrap().port()).unwrap();
     for connection in listener.incoming() {
         let mut connection = connection.unwrap();
         thread::spawn(move || {
@@ -67,7 +72,7 @@ fn run() {
         ("a stopped orphan ends", || orphaned(&["middle", "pause"])),
         ("a child that ends without a word is an error", silent),
     ];
-    for (name, test) in tests {
+    for (name, test) in tests.into_iter().chain(fault::TESTS) {
         test();
         println!("ok: {name}");
     }
