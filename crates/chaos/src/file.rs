@@ -48,9 +48,10 @@ pub enum PlanFileError {
 impl Plan {
     /// Reads a plan.
     ///
-    /// Tables and fields are named as the setters of [`Plan`], [`Rule`] and [`Outage`], faults
-    /// and failure modes as in their `name()`. Lengths of time are as `2s`, `150ms` or `1m 30s`,
-    /// ranges as `3s..11s`, `3s..` or `..11s`.
+    /// Tables and fields are named as the setters of [`Plan`], [`Rule`](crate::Rule) and
+    /// [`Outage`](crate::Outage), faults and failure modes as by their `name()`. `seed` is 0 where
+    /// it is left out. Lengths of time are as `2s`, `150ms` or `1m 30s`, ranges as `3s..11s`,
+    /// `3s..` or `..11s`.
     ///
     /// ```
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -160,6 +160,22 @@ fn a_key_that_comes_again_meets_the_same_fault() {
     assert!(first.iter().any(Option::is_some) && first.iter().any(Option::is_none));
 }
 
+/// What decided the strike is below the rate: the strike's own number is another draw.
+#[test]
+fn the_own_numbers_of_strikes_are_even_at_every_rate() {
+    for rate in [0.01, 0.3, 1.0] {
+        let mut course = course([lost("a").probability(rate)], 1);
+        let strikes = (0..MILLION / 4).filter_map(|_| course.decide(&Facts::default()));
+        let mut counts = [0_u32; 10];
+        strikes.for_each(|strike| counts[(strike.chance * 10.0) as usize] += 1);
+        let n = f64::from(counts.iter().sum::<u32>());
+        for count in counts {
+            let off = (f64::from(count) - n / 10.0) / (n * 0.09).sqrt();
+            assert!(off.abs() < 4.0, "rate {rate}: {counts:?}");
+        }
+    }
+}
+
 #[test]
 fn a_higher_rate_strikes_the_same_requests_and_more() {
     let at = |rate| struck(&mut course([lost("a").probability(rate)], 3), 10_000);

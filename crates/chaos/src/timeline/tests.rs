@@ -1,5 +1,7 @@
+use std::collections::HashSet;
+
 use super::*;
-use crate::Plan;
+use crate::{Delay, Direction, Plan};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -90,6 +92,22 @@ fn the_seed_and_the_target_decide_and_the_other_outages_do_not() {
     assert!(of("a").eq(random(1, 7, 3, 1000)));
     let times = |events: &mut dyn Iterator<Item = Event>| events.map(|e| e.at).collect::<Vec<_>>();
     assert_ne!(times(&mut of("a")), times(&mut of("b")));
+}
+
+#[test]
+fn the_modes_and_ways_of_one_link_fail_at_times_of_their_own() {
+    let delayed =
+        |direction| FailureMode::Delayed { delay: Delay::of(SECOND), direction: Some(direction) };
+    let modes = [delayed(Direction::Upstream), delayed(Direction::Downstream), FailureMode::Cut];
+    let plan = modes.into_iter().fold(Plan::new(1), |plan, mode| {
+        plan.outage(Outage::new("a", mode).at_random(SECOND * 7, SECOND * 3, SECOND * 1000))
+    });
+    let events = plan.timeline().unwrap();
+    let times: HashSet<Vec<_>> = modes
+        .iter()
+        .map(|mode| events.iter().filter(|event| event.mode == *mode).map(|e| e.at).collect())
+        .collect();
+    assert_eq!(times.len(), modes.len());
 }
 
 #[test]
