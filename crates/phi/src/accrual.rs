@@ -19,7 +19,7 @@ use crate::{
     curve::{Curve, Shape},
     estimator::Circumstances,
     overtaken::{Order, Overtaken},
-    units::nanoseconds_up,
+    units::{nanoseconds_up, whole_nanoseconds},
     window::Moments,
 };
 
@@ -339,8 +339,7 @@ impl PhiRules {
 /// A span in nanoseconds, at most 292 years, for which a signed number is converted in one
 /// instruction.
 fn nanos(span: Duration) -> i64 {
-    const MOST: u64 = i64::MAX as u64 / 1_000_000_000 - 1;
-    (span.as_secs().min(MOST) * 1_000_000_000) as i64 + i64::from(span.subsec_nanos())
+    i64::try_from(whole_nanoseconds(span)).unwrap_or(i64::MAX)
 }
 
 /// A span in seconds, without the division of `as_secs_f64`.

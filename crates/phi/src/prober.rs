@@ -18,7 +18,7 @@ use steadfast_core::{
 use tokio::time::{sleep_until, timeout};
 use tower_service::Service;
 
-use crate::{Peer, hub::CLOCK};
+use crate::{Peer, hub::CLOCK, telemetry};
 
 /// When a peer is probed: plain data, checked by [`Prober::new`].
 #[derive(Clone, Copy, Debug)]
@@ -111,12 +111,35 @@ fn unit(chance: &Splitter) -> f64 {
 }
 
 /// Sends a probe through a service when its peer has been silent, so that silence means something
-/// where requests are few.
+/// where requests are few. **It probes while a clone of this handle lives: keep one** where the
+/// service is kept.
 ///
-/// A handle: [`run`](Self::run) makes the future that does it, which you spawn, and **it runs while
-/// a clone of this handle lives**. When the last is dropped it ends at once, also while a probe is
-/// under way. It also ends, within an interval and a probe's limit, when the
-/// [`Detector`](crate::Detector) forgets the peer. Keep the handle where the service is kept.
+/// [`run`](Self::run) makes the future that does it, which you spawn, and which keeps no handle:
+///
+/// ```
+/// # use std::time::Duration;
+/// # use steadfast_phi::{DetectorConfig, HeartbeatLayer, Peer, Prober, ProberConfig};
+/// # use tower::{BoxError, Layer, service_fn};
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), steadfast_core::ConfigError> {
+/// # let peer = Peer::new(DetectorConfig::default())?;
+/// # let client = service_fn(|request: &'static str| async move { Ok::<_, BoxError>(request) });
+/// # let service = HeartbeatLayer::new(peer.clone()).layer(client);
+/// # let config = ProberConfig::new(Duration::from_secs(1));
+/// // Not `tokio::spawn(Prober::new(config, peer)?.run(..))`: that drops the only handle.
+/// let prober = Prober::new(config, peer.clone())?;
+/// tokio::spawn(prober.run(service, || "are you there?"));
+/// # tokio::time::sleep(Duration::from_secs(10)).await;
+/// # assert!(peer.phi() < 1.0);
+/// # drop(prober);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// When the last handle is dropped the future ends at once, also while a probe is under way. If
+/// that was before its first poll it says so in a warning (feature `tracing`), since the peer was
+/// never probed then. It also ends, within an interval and a probe's limit, when the
+/// [`Detector`](crate::Detector) forgets the peer.
 ///
 /// The service has the [`HeartbeatLayer`](crate::HeartbeatLayer) of that peer in it: its answer to
 /// the probe is the heartbeat, and the prober itself says nothing of the peer. Give it the service
@@ -127,28 +150,6 @@ fn unit(chance: &Splitter) -> f64 {
 /// and said nothing of: the silence goes on, and the next follows when its time has come. A panic
 /// of the service or of the request's maker is caught; the panic hook has reported it by then, and
 /// the next probe has a fresh clone.
-///
-/// ```
-/// use std::time::Duration;
-/// use steadfast_phi::{DetectorConfig, HeartbeatLayer, Peer, Prober, ProberConfig};
-/// use tower::{BoxError, Layer, service_fn};
-///
-/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
-/// # async fn main() -> Result<(), steadfast_core::ConfigError> {
-/// let peer = Peer::new(DetectorConfig::default())?;
-/// let client = service_fn(|request: &'static str| async move { Ok::<_, BoxError>(request) });
-/// let service = HeartbeatLayer::new(peer.clone()).layer(client);
-///
-/// let prober = Prober::new(ProberConfig::new(Duration::from_secs(1)), peer.clone())?;
-/// let task = tokio::spawn(prober.run(service, || "are you there?"));
-/// tokio::time::sleep(Duration::from_secs(10)).await;
-/// assert!(peer.phi() < 1.0);
-///
-/// drop(prober);
-/// task.await.expect("it ends by itself");
-/// # Ok(())
-/// # }
-/// ```
 #[must_use = "its probes end when the last clone of it is dropped"]
 pub struct Prober<K = ()>(Arc<Shared<K>>);
 
@@ -172,7 +173,8 @@ impl<K: Eq + Hash + Clone> Prober<K> {
     /// this handle is dropped. Spawn it; dropping it ends it.
     ///
     /// It keeps no handle itself: in `tokio::spawn(Prober::new(config, peer)?.run(..))` the only
-    /// one is gone at the end of the line, and the peer is never probed.
+    /// one is gone at the end of the line, and the peer is never probed. Bind the handle first, and
+    /// keep it.
     pub fn run<S, F, Req>(
         &self,
         service: S,
@@ -184,8 +186,14 @@ impl<K: Eq + Hash + Clone> Prober<K> {
     {
         let Shared { pace, peer, ended } = &*self.0;
         let handles = Handles { left: Arc::downgrade(&self.0), waiter: ended.join() };
+        let name = Arc::clone(&peer.hub.settings.name);
         let probes = probes(pace.fork(), peer.clone(), service, make_request);
-        until_gone(handles, probes)
+        async move {
+            if handles.left.strong_count() == 0 {
+                telemetry::never_probed(&name);
+            }
+            until_gone(handles, probes).await;
+        }
     }
 }
 

@@ -119,3 +119,15 @@ impl Telemetry {
         let _ = late;
     }
 }
+
+/// A prober whose last handle was dropped before its future was first polled.
+pub(crate) fn never_probed(name: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(
+        target: "steadfast::phi",
+        phi = name,
+        "no handle of a prober was kept: the peer is never probed"
+    );
+    #[cfg(not(feature = "tracing"))]
+    let _ = name;
+}

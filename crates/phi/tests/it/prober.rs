@@ -249,6 +249,40 @@ async fn it_ends_at_once_if_no_handle_is_left_when_it_starts() {
     assert_eq!((control.counts().calls, control.counts().live_handles), (0, 0));
 }
 
+#[cfg(feature = "tracing")]
+#[test]
+fn it_warns_if_it_never_probed_for_want_of_a_handle_and_not_when_it_ends_in_time() {
+    let run = |keeps_until: Duration| {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let peer = Peer::new(DetectorConfig::default().named("members")).unwrap();
+            let service = HeartbeatLayer::new(peer.clone()).layer(Probe::new());
+            let prober = Prober::new(config(), peer).unwrap();
+            let run = prober.run(service, || 7);
+            let keeps = async move {
+                sleep(keeps_until).await;
+                drop(prober);
+            };
+            if keeps_until.is_zero() {
+                keeps.await;
+                run.await;
+            } else {
+                tokio::join!(run, keeps);
+            }
+        });
+    };
+    let of_probers = |line: &String| line.contains("prober");
+    let warned = |keeps_until| {
+        let events = steadfast_testkit::events(|| run(keeps_until));
+        events.into_iter().filter(of_probers).collect::<Vec<_>>()
+    };
+    let [warning] = warned(Duration::ZERO).try_into().unwrap();
+    assert!(warning.starts_with("WARN steadfast::phi"), "{warning}");
+    assert!(warning.contains("phi=members"), "{warning}");
+    assert!(warned(MS).is_empty() && warned(5 * INTERVAL).is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn every_future_of_a_handle_ends_with_it_on_any_thread() {
     let peer = peer();
