@@ -244,11 +244,11 @@ impl FaultProxy {
 
     /// Cuts the link; the future returns when that is done.
     pub(crate) fn begin_cut(&self) -> impl Future<Output = ()> + use<'_> {
-        let mut alive = None;
-        let version = self.change(|settings| alive = Some(settings.cut()));
+        let mut ending = Vec::new();
+        let version = self.change(|settings| ending = settings.cut());
         async move {
             self.seen(version).await;
-            if let Some(alive) = alive {
+            for alive in ending {
                 alive.closed().await;
             }
         }

@@ -92,7 +92,8 @@ impl Passage {
         let mut connecting = pin!(connect(self.upstream));
         loop {
             let fate = self.watch.latest().fate(self.birth);
-            if fate != Fate::Carried {
+            // A server may have accepted already: what a client leaves behind is a connection.
+            if !matches!(fate, Fate::Carried | Fate::HalfOpen { gone: End::Client }) {
                 return fate;
             }
             select! {
@@ -101,7 +102,7 @@ impl Passage {
                 connected = &mut connecting => match connected {
                     Ok(connected) => {
                         *server = Some(connected);
-                        return Fate::Carried;
+                        return fate;
                     }
                     Err(_) => {
                         self.counters.unreachable();
@@ -164,7 +165,8 @@ impl Passage {
                 if settings.way(direction).is_black_hole {
                     pending::<()>().await;
                 }
-                survivor.readable().await
+                // What can be read is what it has sent, or its end.
+                survivor.peek(&mut [0]).await
             };
             select! {
                 biased;
@@ -188,7 +190,7 @@ async fn connect(server: SocketAddr) -> io::Result<TcpStream> {
     }?;
     socket.set_zero_linger()?;
     let connected = socket.connect(server).await?;
-    connected.set_nodelay(true)?;
+    let _ = connected.set_nodelay(true);
     #[expect(deprecated, reason = "it would block the thread that drops it, but for `None`")]
     connected.set_linger(None)?;
     Ok(connected)

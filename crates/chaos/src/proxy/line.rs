@@ -90,6 +90,8 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
 
     const LATE: Duration = Duration::from_millis(100);
@@ -118,6 +120,46 @@ mod tests {
         assert_eq!(arrived(&mut line, start + LATE), b"");
         assert_eq!(arrived(&mut line, start + LATE * 3 / 2), b"two");
         assert!(line.is_empty());
+    }
+
+    proptest! {
+        /// The model keeps each byte with its own time, and a byte waits for those before it.
+        #[test]
+        fn every_byte_arrives_when_it_and_all_before_it_are_due(
+            steps in vec((0_u64..5, 0_usize..40, 0.0..1.0_f64), 1..60),
+        ) {
+            let takes = |chance: f64| LATE.mul_f64(chance);
+            let (mut line, mut now) = (Line::default(), start());
+            let (mut model, mut arrived, mut next) = (VecDeque::new(), 0_usize, 0_u8);
+            let mut last = None;
+            for (millis, bytes, chance) in steps {
+                now += Duration::from_millis(millis);
+                let sent: Vec<u8> = (0..bytes).map(|at| next.wrapping_add(at as u8)).collect();
+                if !sent.is_empty() {
+                    // What leaves within a grain arrives with the first of it.
+                    let (left, chance) = match last {
+                        Some((left, chance)) if now - left < GRAIN && !line.is_empty() => {
+                            (left, chance)
+                        }
+                        _ => (now, chance),
+                    };
+                    last = Some((left, chance));
+                    model.extend(sent.iter().map(|byte| (*byte, left + takes(chance))));
+                    line.push(&sent, now, chance);
+                    next = next.wrapping_add(bytes as u8);
+                }
+                while line.due(takes).is_some_and(|due| due <= now) {
+                    for byte in line.first() {
+                        let (sent, due) = model.pop_front().expect("no byte arrives twice");
+                        prop_assert_eq!((*byte, due <= now), (sent, true));
+                        arrived += 1;
+                    }
+                    line.pop(line.first().len());
+                }
+                prop_assert!(model.front().is_none_or(|(_, due)| *due > now), "{} came", arrived);
+                prop_assert_eq!(line.len(), model.len());
+            }
+        }
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(super) struct Settings {
     pub(super) epoch: u64,
     /// Each connection of this epoch listens to it: it is closed when they have all ended.
     pub(super) alive: Arc<watch::Sender<()>>,
+    /// Those of earlier epochs, until they are closed.
+    ending: Vec<Arc<watch::Sender<()>>>,
     /// How often each end has been gone, by [`End`].
     gone: [u64; 2],
     pub(super) slow_accept: Duration,
@@ -94,11 +96,14 @@ impl Settings {
         }
     }
 
-    /// Breaks the connections there are. What is returned is closed when they have ended.
-    pub(super) fn cut(&mut self) -> Arc<watch::Sender<()>> {
+    /// Breaks the connections there are. What is returned is closed when they have ended, and also
+    /// those that an earlier cut has broken.
+    pub(super) fn cut(&mut self) -> Vec<Arc<watch::Sender<()>>> {
         self.is_cut = true;
         self.epoch += 1;
-        std::mem::take(&mut self.alive)
+        self.ending.retain(|alive| !alive.is_closed());
+        self.ending.push(std::mem::take(&mut self.alive));
+        self.ending.clone()
     }
 
     /// From here on, connections have lost this end.

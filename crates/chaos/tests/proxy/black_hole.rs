@@ -3,7 +3,7 @@
 use steadfast_chaos::Direction::{Downstream, Upstream};
 use tokio::io::AsyncWriteExt;
 
-use crate::rig::{Rig, drain, is_reset, is_silent, receive, send};
+use crate::rig::{LONG, Rig, drain, is_reset, is_silent, receive, send, until};
 
 #[tokio::test]
 async fn one_way_loses_requests_or_replies_and_the_other_way_goes_on() {
@@ -24,6 +24,25 @@ async fn one_way_loses_requests_or_replies_and_the_other_way_goes_on() {
     assert!(is_silent(&client).await);
     rig.proxy.end_black_hole(Downstream);
     assert_eq!(receive(&mut client, 5).await, b"reply");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_arrives_once_a_link_is_a_black_hole() {
+    let rig = Rig::new();
+    for _ in 0..4 {
+        let (mut client, mut server) = rig.pair().await;
+        tokio::spawn(async move { while client.write_all(&[0; 10_000]).await.is_ok() {} });
+        tokio::spawn(async move { tokio::io::copy(&mut server, &mut tokio::io::sink()).await });
+    }
+    for _ in 0..50 {
+        let before = rig.proxy.snapshot().upstream;
+        until(|| rig.proxy.snapshot().upstream > before + 1_000_000).await;
+        rig.proxy.black_hole(Upstream);
+        let carried = rig.proxy.snapshot().upstream;
+        tokio::time::sleep(LONG / 50).await;
+        assert_eq!(rig.proxy.snapshot().upstream, carried);
+        rig.proxy.end_black_hole(Upstream);
+    }
 }
 
 #[tokio::test]

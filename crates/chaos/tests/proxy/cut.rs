@@ -80,6 +80,21 @@ async fn drain(mut from: TcpStream) -> ErrorKind {
 }
 
 #[tokio::test]
+async fn every_cut_returns_when_no_connection_is_left_however_many_there_are_at_once() {
+    let rig = Rig::new();
+    let mut streams = Vec::new();
+    for _ in 0..100 {
+        streams.push(rig.pair().await);
+    }
+    until(|| rig.proxy.snapshot().open == 100).await;
+    let cut = || async {
+        rig.proxy.cut().await;
+        rig.proxy.snapshot().open
+    };
+    assert_eq!(tokio::join!(cut(), cut(), cut()), (0, 0, 0));
+}
+
+#[tokio::test]
 async fn a_connection_that_waits_for_its_server_is_cut_too() {
     let rig = Rig::new();
     rig.proxy.slow_accept(crate::rig::FOREVER);

@@ -2,8 +2,13 @@
 //! connections ended.
 
 mod black_hole;
+mod bounds;
 mod cut;
+mod delay;
 mod ending;
+mod half_open;
+mod limit;
 mod network;
+mod reset;
 mod rig;
 mod stream;
