@@ -7,6 +7,7 @@
 
 mod catalogue;
 mod chance;
+mod chaos;
 mod clocks;
 mod detectors;
 mod ours;
@@ -23,6 +24,7 @@ mod subject;
 pub use crate::{
     catalogue::{all, catalogue},
     chance::SplitMix64,
+    chaos::{UNFAULTED, chaos},
     clocks::{READING, clocks},
     detectors::{CLOCK, INSTANTS, Memory, PEERS, QUESTIONS, detectors, memory},
     quorums::{VOTES, quorums},

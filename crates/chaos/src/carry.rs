@@ -16,8 +16,8 @@ use tokio::sync::oneshot;
 ///
 /// `T` is the rest of the way. Its output is `None` if the caller hears nothing for ever.
 pub trait Carry<T: Future> {
-    /// What the caller polls.
-    type Future: Future<Output = T::Output>;
+    /// What the caller polls: small, a box as a rule.
+    type Future: Future<Output = T::Output> + Unpin;
 
     /// Takes the request. `goes_on` says whether, in a network, it would go on without its caller.
     fn carry(&self, struck: T, goes_on: bool) -> Self::Future;

@@ -132,7 +132,7 @@ impl<P, X, D> FaultLayer<P, X, D> {
     where
         F: Fn(&Req) -> Option<&str>,
     {
-        self.describe(|rest| Tagged { rest, tag })
+        self.map_describe(|rest| Tagged { rest, tag })
     }
 
     /// What the user knows a request by: the same key meets the same faults, in whatever order
@@ -144,7 +144,13 @@ impl<P, X, D> FaultLayer<P, X, D> {
         F: Fn(&Req) -> Option<K>,
         K: Hash,
     {
-        self.describe(|rest| Keyed { rest, key })
+        self.map_describe(|rest| Keyed { rest, key })
+    }
+
+    /// What the plan is told of a request, a type of your own says.
+    #[must_use]
+    pub fn describe<Y>(self, describe: Y) -> FaultLayer<P, Y, D> {
+        self.map_describe(|_| describe)
     }
 
     /// A request that is queued, executed, or on its way back, goes on in `detach` after its caller
@@ -152,8 +158,14 @@ impl<P, X, D> FaultLayer<P, X, D> {
     /// its future.
     #[must_use]
     pub fn detach(self, detach: Detach) -> FaultLayer<P, X, Detach> {
+        self.carry(detach)
+    }
+
+    /// Requests that were struck are carried by a type of your own.
+    #[must_use]
+    pub fn carry<E>(self, carry: E) -> FaultLayer<P, X, E> {
         let Self { faults, protocol, describe, .. } = self;
-        FaultLayer { faults, protocol, describe, carry: detach }
+        FaultLayer { faults, protocol, describe, carry }
     }
 
     /// The faults.
@@ -162,13 +174,14 @@ impl<P, X, D> FaultLayer<P, X, D> {
         &self.faults
     }
 
-    /// Out of line: the way of requests while the faults are off stays short.
+    /// Out of line, and in a box: what comes back fits into a register, and the way of requests
+    /// while the faults are off stays short.
     #[inline(never)]
-    pub(crate) fn decide<Req>(&self, request: &Req) -> Option<Injection>
+    pub(crate) fn decide<Req>(&self, request: &Req) -> Option<Box<Injection>>
     where
         X: Describe<Req>,
     {
-        self.faults.decide(self.describe.tag(request), self.describe.key(request))
+        self.faults.decide(self.describe.tag(request), self.describe.key(request)).map(Box::new)
     }
 
     fn map<Q>(self, protocol: impl FnOnce(P) -> Q) -> FaultLayer<Q, X, D> {
@@ -176,7 +189,7 @@ impl<P, X, D> FaultLayer<P, X, D> {
         FaultLayer { faults, protocol: protocol(inner), describe, carry }
     }
 
-    fn describe<Y>(self, describe: impl FnOnce(X) -> Y) -> FaultLayer<P, Y, D> {
+    fn map_describe<Y>(self, describe: impl FnOnce(X) -> Y) -> FaultLayer<P, Y, D> {
         let Self { faults, protocol, describe: rest, carry } = self;
         FaultLayer { faults, protocol, describe: describe(rest), carry }
     }

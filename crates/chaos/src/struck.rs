@@ -59,6 +59,12 @@ where
         }
     }
 
+    /// With a fault that cannot be done.
+    pub(crate) fn skipped(mut self) -> Self {
+        drop(self.injection.take());
+        self
+    }
+
     /// Delivered so much later than now.
     pub(crate) fn queued(self, delay: Delay, service: S, request: Req) -> Self {
         let due = Some(Due::after(delay, self.strike.chance));

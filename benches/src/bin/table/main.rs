@@ -5,6 +5,7 @@
 //!
 //! It judges the gates and never fails over them: a time is a property of the machine as well.
 
+mod chaos;
 mod clocks;
 mod counts;
 mod detectors;
@@ -18,7 +19,9 @@ mod single;
 
 use std::{collections::HashMap, env, error::Error};
 
-use steadfast_benches::{BARE, CLOCK, READING, Row, VOTES, abort_on_panic, catalogue, enter};
+use steadfast_benches::{
+    BARE, CLOCK, READING, Row, UNFAULTED, VOTES, abort_on_panic, catalogue, enter,
+};
 
 use crate::{counts::Count, report::Entry};
 
@@ -33,7 +36,7 @@ struct Section {
     gates: fn(&[Entry]) -> String,
 }
 
-const SECTIONS: [Section; 5] = [
+const SECTIONS: [Section; 6] = [
     Section {
         name: "layers",
         title: "Layers",
@@ -73,6 +76,14 @@ const SECTIONS: [Section; 5] = [
         unshared: CLOCK,
         table: detectors::markdown,
         gates: detectors::gates,
+    },
+    Section {
+        name: "chaos",
+        title: "Faults",
+        rows: steadfast_benches::chaos,
+        unshared: UNFAULTED,
+        table: chaos::markdown,
+        gates: chaos::gates,
     },
 ];
 

@@ -7,8 +7,11 @@ use crate::{gates::Verdicts, profile::Profile, report::Entry, report::short};
 /// Three tables: times, allocations, and what a second thread does.
 pub(crate) fn markdown(table: &[Entry]) -> String {
     let times = matrix(table, |entry| {
-        let added =
-            if entry.name == BARE { String::new() } else { format!(" ({:.1})", entry.added) };
+        let added = if entry.family == Family::Reference {
+            String::new()
+        } else {
+            format!(" ({:.1})", entry.added)
+        };
         Some(format!("{:.1}{added}", entry.total))
     });
     let allocations = matrix(table, |entry| Some(short(entry.allocations)));

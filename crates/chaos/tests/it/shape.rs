@@ -103,9 +103,9 @@ async fn users_write_their_own() {
     }
 
     #[derive(Clone)]
-    struct Nowhere;
+    struct Boxes;
 
-    impl<T: Future> Carry<T> for Nowhere {
+    impl<T: Future> Carry<T> for Boxes {
         type Future = Pin<Box<T>>;
 
         fn carry(&self, struck: T, _: bool) -> Self::Future {
@@ -116,9 +116,11 @@ async fn users_write_their_own() {
     let plan = Plan::new(1)
         .rule(Rule::new("a", Fault::Error).only("a"))
         .rule(Rule::new("b", Fault::BitFlipped).only("bee"));
-    let layer = FaultLayer::new(crate::support::on(plan)).protocol(Words);
+    let layer: FaultLayer<Words, ByItself, Boxes> =
+        FaultLayer::new(crate::support::on(plan)).protocol(Words).describe(ByItself).carry(Boxes);
     let mut service =
         layer.layer(service_fn(|s: &'static str| async move { Ok::<_, ()>(s.into()) }));
-    assert_eq!(service.ready().await.unwrap().call("bee").await.unwrap(), "bee");
-    let _ = (ByItself.tag(&"a"), Nowhere.carry(ready(1), true));
+    for (request, reply) in [("bee", "b33"), ("a", "fault 1"), ("see", "see")] {
+        assert_eq!(service.ready().await.unwrap().call(request).await.unwrap(), reply);
+    }
 }

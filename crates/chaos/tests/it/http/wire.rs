@@ -8,6 +8,7 @@ use http::{Request, Response, header::CONTENT_LENGTH};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use steadfast_chaos::{Delay, Fault, FaultLayer, Faults};
 use steadfast_testkit::BoxError;
 use tokio::{
@@ -102,6 +103,30 @@ async fn a_slow_body_stalls_on_the_wire_and_then_is_whole() {
     assert!(all.ends_with(&thousand()));
     assert!(!first.1.ends_with(&thousand()[990..]), "not all of it at first");
     assert_eq!(counts(&faults), (1, 0));
+}
+
+/// Each cut is a stream's own: the connection goes on.
+#[tokio::test]
+async fn over_http2_a_cut_body_resets_its_stream_after_what_came_before() {
+    let faults = always(Fault::BodyCut);
+    let address = server(&faults, true).await;
+    let client = Client::builder(TokioExecutor::new())
+        .http2_only(true)
+        .build_http::<http_body_util::Empty<Bytes>>();
+    for number in 1..=10 {
+        let response = client.get(format!("http://{address}/").parse().unwrap()).await.unwrap();
+        let (mut body, mut came) = (response.into_body(), Vec::new());
+        let error = loop {
+            match body.frame().await.expect("it ends by an error") {
+                Ok(frame) => came.extend(frame.into_data().unwrap()),
+                Err(error) => break error,
+            }
+        };
+        assert!(!came.is_empty() && came.len() < 1000, "{} bytes", came.len());
+        assert_eq!(came, thousand()[..came.len()]);
+        assert!(format!("{error:?}").contains("Reset"), "{error:?}");
+        assert_eq!(counts(&faults), (number, 0));
+    }
 }
 
 #[tokio::test]
