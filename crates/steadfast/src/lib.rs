@@ -63,4 +63,6 @@ mod documents {
     mod quorums {}
     #[doc = include_str!("../../../docs/failure-detection.md")]
     mod failure_detection {}
+    #[doc = include_str!("../../../docs/fault-injection.md")]
+    mod fault_injection {}
 }
