@@ -108,12 +108,3 @@ async fn ask(caller: &Caller, gateway: SocketAddr, want: Want) -> Result<bool, F
     let is_success = answer.status().is_success();
     Ok(is_success && answer.into_body().collect().await?.to_bytes() == right)
 }
-
-/// Tells an upstream, behind the gateway's back, to take that much longer for each answer.
-pub(crate) async fn slow(upstream: SocketAddr, by: Duration) -> Result<(), Failure> {
-    let caller: Caller = Client::builder(TokioExecutor::new()).build_http();
-    let request =
-        Request::post(format!("http://{upstream}/slow/{}", by.as_millis())).body(Body::default())?;
-    caller.request(request).await?;
-    Ok(())
-}

@@ -1,5 +1,5 @@
-//! A gateway over three upstream processes that are paused, killed and slowed under load: first
-//! without Steadfast, then with it.
+//! A gateway over three upstream processes that are paused, killed and slowed under load, by the
+//! plan in `bad_day.toml`: first without Steadfast, then with it.
 //!
 //! ```text
 //! cargo run --release --example gateway               compares and asserts; 75 s
@@ -9,7 +9,8 @@
 //! Both gateways have the same routes, the same round robin over the same pooled client, the same
 //! load and the same faults. The one without has what is usual, a timeout of five seconds on each
 //! call, and neither retries nor looks at the health of its upstreams. The layers of the other one
-//! are in `stack.rs`; nothing but the gateway's own calls tells them of a fault.
+//! are in `stack.rs`; nothing but the gateway's own calls tells them of a fault. Both reach each
+//! upstream through a proxy, whose link is what gets slow.
 //!
 //! No process stays behind, however this one ends. On systems other than Linux an upstream that is
 //! paused just when this process is killed cannot see that, and stays until it is resumed.

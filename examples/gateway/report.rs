@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use steadfast::breaker::{Circuit, State};
+use steadfast_chaos::FailureMode;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
     gateway::Kind,
     load::{Sample, Samples},
-    scenario::Fault,
     summary::{Disturbed, Summary},
     upstream::NAMES,
 };
@@ -84,7 +84,7 @@ pub(crate) fn table(without: &Summary, with: &Summary) {
     row("orders executed twice", &|run| run.executed_twice.to_string());
     for (place, disturbed) in with.disturbed.iter().enumerate() {
         let name = NAMES[disturbed.upstream];
-        let what = format!("{name} {}: calls sent to it meanwhile", disturbed.fault.name());
+        let what = format!("{name} {}: calls sent to it meanwhile", disturbed.mode.name());
         row(&what, &|run| run.disturbed[place].calls.to_string());
         row("          from half a second on", &|run| run.disturbed[place].late_calls.to_string());
         row("          time to stop calling it", &|run| {
@@ -125,7 +125,7 @@ pub(crate) fn claims_hold(without: &Summary, with: &Summary) -> bool {
         ),
         (
             "a paused one gets at most two calls from half a second on",
-            with.disturbed.iter().all(|d| d.fault != Fault::Paused || d.late_calls <= 2),
+            with.disturbed.iter().all(|d| d.mode != FailureMode::Paused || d.late_calls <= 2),
         ),
         (
             "it is called again within 2.5 s",

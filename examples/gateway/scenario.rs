@@ -1,12 +1,10 @@
-//! What happens to the upstreams, second by second.
+//! A plan, played to the upstreams of one gateway under load.
 
 use std::time::Duration;
 
 use steadfast::breaker::State;
-use tokio::{
-    task::block_in_place,
-    time::{Instant, sleep_until},
-};
+use steadfast_chaos::{Change, Event, FailureMode, Plan};
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
     Failure,
@@ -18,41 +16,15 @@ use crate::{
     upstream::{NAMES, Upstreams},
 };
 
-/// What can happen to an upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// `SIGSTOP`: it keeps its connections and answers no request, until `SIGCONT`.
-    Paused,
-    /// `SIGKILL`: its connections break and new ones are refused, until it is started again.
-    Killed,
-    /// Every answer takes two seconds longer, and so longer than callers wait.
-    Slowed,
-}
-
-impl Fault {
-    /// The upstream is …
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Paused => "paused",
-            Self::Killed => "killed",
-            Self::Slowed => "slowed",
-        }
-    }
-}
-
-/// The faults, in order: each upstream has one, for eight seconds, and the time until the next to
-/// come back.
-const FAULTS: [Fault; 3] = [Fault::Paused, Fault::Killed, Fault::Slowed];
-const CALM: Duration = Duration::from_secs(3);
-const LASTS: Duration = Duration::from_secs(8);
+/// The plan, to be read and to be changed.
+const PLAN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/gateway/bad_day.toml");
+/// How long an upstream has to come back.
 const RECOVERY: Duration = Duration::from_secs(3);
-const LENGTH: Duration = Duration::from_secs(36);
-const SLOWED_BY: Duration = Duration::from_secs(2);
 
-/// One fault of one upstream, and when it was.
+/// One outage of one upstream, and when it was.
 #[derive(Clone, Copy)]
 pub(crate) struct Span {
-    pub(crate) fault: Fault,
+    pub(crate) mode: FailureMode,
     pub(crate) upstream: usize,
     pub(crate) from: Instant,
     pub(crate) to: Instant,
@@ -71,17 +43,19 @@ pub(crate) struct Run {
     pub(crate) executed_twice: usize,
 }
 
-/// Plays all faults to one gateway under load.
+/// Plays the plan to one gateway under load.
 pub(crate) async fn play(kind: Kind) -> Result<Run, Failure> {
     let (ledger, address) = Ledger::open().await?;
-    let mut upstreams = Upstreams::start(address)?;
-    let gateway = Gateway::start(kind, &upstreams.addresses()).await?;
+    let upstreams = Upstreams::start(address)?;
+    let gateway = Gateway::start(kind, &upstreams.addresses).await?;
+    let timeline = Plan::load(PLAN)?.timeline()?;
+    let length = timeline.last().map_or(Duration::ZERO, |event| event.at) + RECOVERY;
     report::headline(kind);
     let (start, samples) = (Instant::now(), Samples::default());
-    let load = tokio::spawn(load::generate(gateway.address, start, LENGTH, samples.clone()));
+    let load = tokio::spawn(load::generate(gateway.address, start, length, samples.clone()));
     let lines =
-        tokio::spawn(report::lines(start, LENGTH, samples.clone(), gateway.circuits.clone()));
-    let spans = disturb(&mut upstreams, start + CALM).await?;
+        tokio::spawn(report::lines(start, length, samples.clone(), gateway.circuits.clone()));
+    let spans = disturb(&upstreams, start, &timeline).await?;
     load.await?;
     lines.await?;
     let states = gateway.circuits.iter().map(steadfast::breaker::Circuit::state).collect();
@@ -95,38 +69,32 @@ pub(crate) async fn play(kind: Kind) -> Result<Run, Failure> {
     })
 }
 
-/// One fault after the other, each on another upstream. The gateway is told nothing.
-async fn disturb(upstreams: &mut Upstreams, mut at: Instant) -> Result<Vec<Span>, Failure> {
-    let mut spans = Vec::new();
-    for (upstream, fault) in FAULTS.into_iter().enumerate() {
-        let name = NAMES[upstream];
-        sleep_until(at).await;
-        let from = Instant::now();
-        begin(upstreams, upstream, fault).await?;
-        println!("          upstream {name} is {}", fault.name());
-        sleep_until(at + LASTS).await;
-        end(upstreams, upstream, fault).await?;
-        println!("          upstream {name} is as before");
-        let to = Instant::now();
-        spans.push(Span { fault, upstream, from, to, until: to + RECOVERY });
-        at += LASTS + RECOVERY;
+/// The plan, event by event. The gateway is told nothing.
+async fn disturb(
+    upstreams: &Upstreams,
+    start: Instant,
+    timeline: &[Event],
+) -> Result<Vec<Span>, Failure> {
+    let (mut begun, mut spans) = (Vec::new(), Vec::new());
+    for event in timeline {
+        sleep_until(start + event.at).await;
+        let (before, mode, name) = (Instant::now(), event.mode, &*event.target);
+        upstreams.apply(event).await?;
+        let upstream = NAMES.iter().position(|upstream| *upstream == name);
+        let upstream = upstream.ok_or_else(|| format!("there is no upstream {name}"))?;
+        match event.change {
+            Change::Begin => {
+                println!("          upstream {name} is {}", mode.name());
+                begun.push((upstream, mode, before));
+            }
+            Change::End => {
+                println!("          upstream {name} is as before");
+                let this = begun.iter().position(|begun| (begun.0, begun.1) == (upstream, mode));
+                let (.., from) = begun.swap_remove(this.ok_or("an end without a beginning")?);
+                let to = Instant::now();
+                spans.push(Span { mode, upstream, from, to, until: to + RECOVERY });
+            }
+        }
     }
     Ok(spans)
-}
-
-async fn begin(upstreams: &mut Upstreams, which: usize, fault: Fault) -> Result<(), Failure> {
-    match fault {
-        // Both wait until the system has done so, which the tasks of the load shall not.
-        Fault::Paused => Ok(block_in_place(|| upstreams.child(which).pause())?),
-        Fault::Killed => Ok(block_in_place(|| upstreams.child(which).kill())?),
-        Fault::Slowed => load::slow(upstreams.child(which).address(), SLOWED_BY).await,
-    }
-}
-
-async fn end(upstreams: &mut Upstreams, which: usize, fault: Fault) -> Result<(), Failure> {
-    match fault {
-        Fault::Paused => Ok(upstreams.child(which).resume()?),
-        Fault::Killed => upstreams.restart(which),
-        Fault::Slowed => load::slow(upstreams.child(which).address(), Duration::ZERO).await,
-    }
 }

@@ -77,20 +77,20 @@ fn probe(upstreams: &[SocketAddr], peers: &[Peer]) -> Result<Vec<Prober>, Failur
 
 /// Silent for 150 ms is well, three probes or a hiccup of a busy machine. The time from one answer
 /// to the next comes on top: some 10 ms, and as much again for how much that varies.
-fn peer(name: char) -> Result<Peer, Failure> {
+fn peer(name: &str) -> Result<Peer, Failure> {
     let phi = PhiConfig::new()
         .first_interval(PROBE)
         .minimum_deviation(Duration::from_millis(10))
         .acceptable_pause(Duration::from_millis(150));
-    Ok(Peer::new(DetectorConfig::new(phi).named(name.to_string()))?)
+    Ok(Peer::new(DetectorConfig::new(phi).named(name))?)
 }
 
-fn circuit(name: char) -> Result<Circuit, Failure> {
+fn circuit(name: &str) -> Result<Circuit, Failure> {
     // 1 to 1.5 s instead of 5 to 60: the others serve while an upstream is tried again, and one
     // that is back shall not stand idle.
     let open_time = OpenTime::exponential(Duration::from_secs(1), Duration::from_millis(1500))?;
     let config = CircuitConfig::new()
-        .named(name.to_string())
+        .named(name)
         .open_time(open_time)
         // Not ready while open, so that the round robin passes it over.
         .on_open(OnOpen::NotReady);

@@ -3,12 +3,13 @@
 use std::{ops::Range, time::Duration};
 
 use steadfast::breaker::State;
+use steadfast_chaos::FailureMode;
 use tokio::time::Instant;
 
 use crate::{
     calls::silences,
     report::quantiles,
-    scenario::{Fault, Run, Span},
+    scenario::{Run, Span},
 };
 
 /// Twice what it takes to suspect an upstream that answers no more.
@@ -30,7 +31,7 @@ pub(crate) struct Summary {
 
 /// How one upstream was treated while something was wrong with it, and after.
 pub(crate) struct Disturbed {
-    pub(crate) fault: Fault,
+    pub(crate) mode: FailureMode,
     pub(crate) upstream: usize,
     /// Calls sent to it meanwhile, probes among them.
     pub(crate) calls: usize,
@@ -76,7 +77,7 @@ impl Disturbed {
             Some(silence) => silence.to.map(|to| to.max(span.to)),
         };
         Self {
-            fault: span.fault,
+            mode: span.mode,
             upstream: span.upstream,
             calls: calls(&meanwhile),
             late_calls: calls(&(span.from + NOTICED..span.to)),

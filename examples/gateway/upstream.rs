@@ -1,14 +1,11 @@
-//! The upstreams: child processes that serve items and take orders, and the handles to disturb
-//! them.
+//! The upstreams: child processes that serve items and take orders, the links to them, and the
+//! handles to disturb both.
 
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -20,7 +17,10 @@ use axum::{
 };
 use rand::RngExt;
 use steadfast::Splitter;
-use steadfast_chaos::process::{self, Child};
+use steadfast_chaos::{
+    Event, Network,
+    process::{self, Child, ProcessFault},
+};
 use tokio::{
     net::{TcpListener, UdpSocket},
     task::block_in_place,
@@ -29,49 +29,46 @@ use tokio::{
 
 use crate::Failure;
 
-/// What the upstreams are called.
-pub(crate) const NAMES: [char; 3] = ['A', 'B', 'C'];
+/// What the upstreams are called, here and in plans.
+pub(crate) const NAMES: [&str; 3] = ["A", "B", "C"];
 
-/// The child processes. Dropping them kills them, paused or not.
+/// The child processes, and the links to them. Dropping them kills them, paused or not.
 pub(crate) struct Upstreams {
-    children: Vec<Child>,
-    ledger: SocketAddr,
+    pub(crate) processes: ProcessFault,
+    pub(crate) network: Network,
+    /// The near ends of the links.
+    pub(crate) addresses: Vec<SocketAddr>,
 }
 
 impl Upstreams {
     /// Starts one process for each name. Each tells `ledger` what orders it executes, which
     /// outlives it when it is killed.
     pub(crate) fn start(ledger: SocketAddr) -> Result<Self, Failure> {
-        let children =
-            (0..NAMES.len()).map(|which| spawn(which, 0, ledger)).collect::<Result<_, _>>()?;
-        Ok(Self { children, ledger })
+        let (processes, mut network) = (ProcessFault::new(), Network::new());
+        let mut addresses = Vec::new();
+        for (which, name) in NAMES.into_iter().enumerate() {
+            let spawn = move |port: u16| {
+                let args = [which.to_string(), port.to_string(), ledger.to_string()];
+                Child::spawn(["--upstream".to_owned()].iter().chain(&args))
+            };
+            block_in_place(|| processes.start(name, spawn))?;
+            addresses.push(network.link("gateway", name, processes.address(name)?)?);
+        }
+        Ok(Self { processes, network, addresses })
     }
 
-    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        self.children.iter().map(Child::address).collect()
-    }
-
-    pub(crate) fn child(&mut self, which: usize) -> &mut Child {
-        &mut self.children[which]
-    }
-
-    /// Starts a dead upstream again, on the port it had.
-    pub(crate) fn restart(&mut self, which: usize) -> Result<(), Failure> {
-        self.children[which] = spawn(which, self.children[which].port(), self.ledger)?;
+    /// Lets what a plan says happen, to a process or to the link to it.
+    pub(crate) async fn apply(&self, event: &Event) -> Result<(), Failure> {
+        if !self.processes.apply(event).await? {
+            self.network.apply(event).await?;
+        }
         Ok(())
     }
-}
-
-fn spawn(which: usize, port: u16, ledger: SocketAddr) -> Result<Child, Failure> {
-    let args = ["--upstream".to_owned(), which.to_string(), port.to_string(), ledger.to_string()];
-    // Starting a process takes milliseconds, which the load's tasks shall not wait for.
-    Ok(block_in_place(|| Child::spawn(args))?)
 }
 
 /// The state of one upstream process.
 struct Server {
     chance: Splitter,
-    slowed_by_ms: AtomicU64,
     ledger: UdpSocket,
 }
 
@@ -87,15 +84,10 @@ pub(crate) fn serve(args: &[&str]) -> Result<ExitCode, Failure> {
     runtime.block_on(async {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         socket.connect(ledger).await?;
-        let server = Server {
-            chance: Splitter::seeded(seed),
-            slowed_by_ms: AtomicU64::new(0),
-            ledger: socket,
-        };
+        let server = Server { chance: Splitter::seeded(seed), ledger: socket };
         let routes = Router::new()
             .route("/items/{id}", get(item))
             .route("/orders", post(order))
-            .route("/slow/{ms}", post(slow))
             .with_state(Arc::new(server));
         let listener = bind(port).await?;
         process::announce_ready(listener.local_addr()?.port())?;
@@ -136,18 +128,12 @@ async fn order(
     Ok((StatusCode::CREATED, format!("order {id}\n")))
 }
 
-async fn slow(State(server): State<Arc<Server>>, Path(ms): Path<u64>) {
-    server.slowed_by_ms.store(ms, Ordering::Relaxed);
-}
-
 impl Server {
-    /// Takes a log-normal time with a median of 6 ms and a 99 % quantile of 15 ms, as services do,
-    /// and what it is slowed by.
+    /// Takes a log-normal time with a median of 6 ms and a 99 % quantile of 15 ms, as services do.
     async fn work(&self) {
         let mut chance = self.chance.split();
         // Twelve uniform numbers add up to a normal one, near enough.
         let normal = (0..12).map(|_| chance.random_range(0.0..1.0)).sum::<f64>() - 6.0;
-        let usual = Duration::from_secs_f64(0.006 * (0.4 * normal).exp());
-        sleep(usual + Duration::from_millis(self.slowed_by_ms.load(Ordering::Relaxed))).await;
+        sleep(Duration::from_secs_f64(0.006 * (0.4 * normal).exp())).await;
     }
 }

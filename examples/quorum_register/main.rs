@@ -30,7 +30,6 @@ mod jury;
 mod node;
 mod observer;
 mod peer;
-mod proxy;
 mod register;
 mod scenes;
 mod seen;

@@ -48,7 +48,7 @@ async fn stopped(sides: &mut Sides) -> Result<(), Failure> {
 }
 
 async fn cut(sides: &Sides) -> Result<(), Failure> {
-    sides.links.cut().await;
+    sides.cut().await?;
     let (wrote, read) = write_and_read(&sides.a, &sides.a, "white").await?;
     let denied = lost(sides.b.read(KEY).await, set(SIDE_A)?)?;
     lost(sides.b.write(KEY, "none").await, set(SIDE_A)?)?;
@@ -56,7 +56,7 @@ async fn cut(sides: &Sides) -> Result<(), Failure> {
     sides.checker.shows_old_reads().await?;
     say("A and B cut off", &format!("A writes in {wrote:.1?} and reads in {read:.1?}"));
     say("", &format!("B refuses to read and to write: {denied}"));
-    sides.links.heal();
+    sides.heal().await;
     let read = sees(&sides.b, "white").await?;
     repaired(&sides.b, "white").await?;
     say("healed", &format!("B reads A's last write in {read:.1?}, and repairs its nodes by that"));

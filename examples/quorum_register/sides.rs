@@ -1,14 +1,16 @@
 //! The nodes, and a client on either side of links that can be cut.
 
+use std::net::SocketAddr;
+
 use steadfast::{
     Snapshot,
     clock::{Hlc, NodeId},
     quorum::{NodeSet, ReadWrite, Threshold},
 };
-use steadfast_chaos::process::Child;
+use steadfast_chaos::{Network, process::Child};
 use tokio::task::block_in_place;
 
-use crate::{Failure, NODES, checker::Checker, peer::Peer, proxy::Links, register::Register};
+use crate::{Failure, NODES, checker::Checker, peer::Peer, register::Register};
 
 /// Which nodes each side has.
 pub(crate) const SIDE_A: [usize; 3] = [0, 1, 2];
@@ -17,7 +19,8 @@ const SIDE_B: [usize; 2] = [3, 4];
 pub(crate) struct Sides {
     // Dropping them kills them.
     nodes: Vec<Child>,
-    pub(crate) links: Links,
+    /// Links from the client of each side to the nodes of the other.
+    network: Network,
     /// The client on the side of the many.
     pub(crate) a: Register,
     /// The client on the side of the few.
@@ -30,11 +33,23 @@ impl Sides {
         let nodes = block_in_place(|| {
             (0..NODES).map(|_| Child::spawn(["--node"])).collect::<Result<Vec<_>, _>>()
         })?;
-        let mut links = Links::new();
-        let a = client(rules, NodeId(1), &nodes, &mut links, (&SIDE_A, &SIDE_B))?;
-        let b = client(rules, NodeId(2), &nodes, &mut links, (&SIDE_B, &SIDE_A))?;
+        let mut network = Network::new();
+        let mut to_b = |node: usize| Ok(network.link("A", "B", nodes[node].address())?);
+        let a = client(rules, NodeId(1), &nodes, &SIDE_A, (&SIDE_B, &mut to_b))?;
+        let mut to_a = |node: usize| Ok(network.link("B", "A", nodes[node].address())?);
+        let b = client(rules, NodeId(2), &nodes, &SIDE_B, (&SIDE_A, &mut to_a))?;
         let checker = Checker::start(&a, &b);
-        Ok(Self { nodes, links, a, b, checker })
+        Ok(Self { nodes, network, a, b, checker })
+    }
+
+    /// Cuts the sides off from each other, and returns when nothing is carried between them any
+    /// more.
+    pub(crate) async fn cut(&self) -> Result<(), Failure> {
+        Ok(self.network.cut(&["A"], &["B"]).await?)
+    }
+
+    pub(crate) async fn heal(&self) {
+        self.network.heal().await;
     }
 
     pub(crate) fn pause(&mut self, node: usize) -> Result<(), Failure> {
@@ -68,17 +83,17 @@ impl Sides {
     }
 }
 
-/// A client that reaches the nodes `here` directly, prefers them, and reaches those `there` by
-/// links.
+/// A client that reaches the nodes `here` directly, prefers them, and reaches those `there` by the
+/// links it makes.
 fn client(
     rules: ReadWrite<Threshold>,
     id: NodeId,
     nodes: &[Child],
-    links: &mut Links,
-    (here, there): (&[usize], &[usize]),
+    here: &[usize],
+    (there, link): (&[usize], &mut dyn FnMut(usize) -> Result<SocketAddr, Failure>),
 ) -> Result<Register, Failure> {
     let direct = here.iter().map(|node| Ok(nodes[*node].address()));
-    let linked = there.iter().map(|node| links.to(nodes[*node].address()));
+    let linked = there.iter().map(|node| link(*node));
     let addresses = direct.chain(linked).collect::<Result<Vec<_>, Failure>>()?;
     let hlc = Hlc::default();
     let peers = here.iter().chain(there).copied().zip(Peer::all(hlc.clone(), addresses)?);

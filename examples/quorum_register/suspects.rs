@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use steadfast::clock::Hlc;
-use steadfast_chaos::process::Child;
+use steadfast_chaos::{Network, process::Child};
 use tokio::{
     task::block_in_place,
     time::{Instant, sleep, timeout},
 };
 
-use crate::{Failure, NODES, checker::LIMIT, jury::Jury, observer, peer::Peer, proxy::Links};
+use crate::{Failure, NODES, checker::LIMIT, jury::Jury, observer, peer::Peer};
 
 const ALL: [usize; NODES] = [0, 1, 2, 3, 4];
 
@@ -25,32 +25,34 @@ pub(crate) async fn show() -> Result<(), Failure> {
     println!("Five observers: one that three others suspect is dead, and a suspect has no vote.");
     let start = |id: usize| Child::spawn(["--observer".to_owned(), id.to_string()]);
     let mut observers = block_in_place(|| (0..NODES).map(start).collect::<Result<Vec<_>, _>>())?;
-    let links = introduce(&observers).await?;
+    let network = introduce(&observers).await?;
     let peers = Peer::all(Hlc::default(), observers.iter().map(Child::address))?;
     let took = agree(&peers, &ALL, &ALL, "Lost").await?;
     println!("  all well     all say of all that they live, after {took:.1?}");
     let jury = Jury::watch(peers.clone(), STOPPED);
     stopped(&mut observers[STOPPED], &peers).await?;
-    cut_off(&links, &peers).await?;
+    cut_off(&network, &peers).await?;
     let looks = jury.end().await?;
     println!("All the while, in {looks} looks at what they say, none was convicted but {STOPPED}.");
     Ok(())
 }
 
 /// Tells each observer where the others are. The one that is to be cut off reaches them by links.
-async fn introduce(observers: &[Child]) -> Result<Links, Failure> {
-    let mut links = Links::new();
+async fn introduce(observers: &[Child]) -> Result<Network, Failure> {
+    let mut network = Network::new();
     for (id, peer) in
         Peer::all(Hlc::default(), observers.iter().map(Child::address))?.iter().enumerate()
     {
-        let addresses = observers.iter().map(Child::address);
-        let reached =
-            addresses.map(|address| if id == CUT_OFF { links.to(address) } else { Ok(address) });
-        let reached =
-            reached.map(|address| Ok(address?.to_string())).collect::<Result<Vec<_>, Failure>>()?;
+        let mut reached = Vec::new();
+        for address in observers.iter().map(Child::address) {
+            let by_link = id == CUT_OFF;
+            let address =
+                if by_link { network.link("cut off", "others", address)? } else { address };
+            reached.push(address.to_string());
+        }
         peer.put("/peers", reached.join(" ")).await?;
     }
-    Ok(links)
+    Ok(network)
 }
 
 async fn stopped(observer: &mut Child, peers: &[Peer]) -> Result<(), Failure> {
@@ -65,9 +67,9 @@ async fn stopped(observer: &mut Child, peers: &[Peer]) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn cut_off(links: &Links, peers: &[Peer]) -> Result<(), Failure> {
+async fn cut_off(network: &Network, peers: &[Peer]) -> Result<(), Failure> {
     let others = all_but(CUT_OFF);
-    links.cut().await;
+    network.cut(&["cut off"], &["others"]).await?;
     let took = until(async || Ok(suspects(peers, CUT_OFF).await? == others)).await?;
     // It hears no other any more. The others hear it, for they ask.
     agree(peers, &[CUT_OFF], &others, "Pending").await?;
@@ -75,7 +77,7 @@ async fn cut_off(links: &Links, peers: &[Peer]) -> Result<(), Failure> {
     println!(
         "  {CUT_OFF} cut off    it suspects all others, after {took:.1?}, and is outvoted by them; by itself it convicts none"
     );
-    links.heal();
+    network.heal().await;
     let took = agree(peers, &ALL, &ALL, "Lost").await?;
     println!("  healed       all say of all that they live, after {took:.1?}");
     Ok(())
