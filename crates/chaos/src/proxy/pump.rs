@@ -98,8 +98,12 @@ impl Pump {
 
     /// From now on the way is like this.
     pub(super) fn adopt(&mut self, settings: &Settings) {
-        self.way = settings.way(self.direction).clone();
-        if self.busy_until.take().is_some() {
+        let before = std::mem::replace(&mut self.way, settings.way(self.direction).clone());
+        let is_same_rate = match (&before.pacer, &self.way.pacer) {
+            (Some(before), Some(now)) => Arc::ptr_eq(before, now),
+            (before, now) => before.is_none() && now.is_none(),
+        };
+        if !is_same_rate && self.busy_until.take().is_some() {
             // What was to be sent at the rate of before is sent now.
             self.line.hurry(TimeSource::Tokio.now());
         }

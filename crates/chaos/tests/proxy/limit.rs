@@ -66,3 +66,42 @@ async fn a_limit_is_of_one_direction_and_what_waits_goes_on_when_it_is_lifted() 
     rig.proxy.heal().await;
     assert_eq!(receive(&mut client, 4).await, b"slow");
 }
+
+#[tokio::test]
+async fn a_queue_of_connections_at_a_slow_rate_is_gone_when_the_rate_is() {
+    let rig = Rig::new();
+    let mut pairs = Vec::new();
+    for _ in 0..200 {
+        pairs.push(rig.pair().await);
+    }
+    // A byte of the last one has its turn in 200 s.
+    rig.proxy.limit(Upstream, rate(1));
+    for (client, _) in &mut pairs {
+        send(client, "x").await;
+    }
+    assert!(is_silent(&pairs[199].1).await);
+    rig.proxy.limit(Upstream, None);
+    for (_, server) in &mut pairs {
+        assert_eq!(receive(server, 1).await, b"x");
+    }
+}
+
+#[tokio::test]
+async fn changes_of_other_settings_let_no_byte_pass_before_its_turn() {
+    let rig = Rig::new();
+    let (mut client, mut server) = rig.pair().await;
+    rig.proxy.limit(Upstream, rate(1));
+    let start = Instant::now();
+    send(&mut client, "three").await;
+    let changing = async {
+        loop {
+            rig.proxy.slow_accept(Duration::ZERO);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::select! {
+        () = changing => {}
+        received = receive(&mut server, 2) => assert_eq!(received, b"th"),
+    }
+    assert!(Instant::now().duration_since(start) >= Duration::from_millis(1900));
+}
