@@ -85,18 +85,24 @@ impl FaultLayer {
     }
 }
 
-impl<P, X, D> FaultLayer<P, X, D> {
-    /// Faults in the terms of another protocol.
-    #[must_use]
-    pub fn protocol<Q>(self, protocol: Q) -> FaultLayer<Q, X, D> {
-        self.map(|_| protocol)
-    }
-
-    /// Faults in the terms of HTTP.
-    #[cfg(feature = "http")]
+#[cfg(feature = "http")]
+impl<X, D> FaultLayer<Plain, X, D> {
+    /// Faults in the terms of HTTP. What else the layer shall know of a service comes after it:
+    /// [`cloning`](Self::cloning), [`byzantine`](Self::byzantine),
+    /// [`answer_with`](Self::answer_with).
     #[must_use]
     pub fn http(self) -> FaultLayer<crate::Http, X, D> {
         self.protocol(crate::Http::new())
+    }
+}
+
+impl<P, X, D> FaultLayer<P, X, D> {
+    /// Faults in the terms of another protocol. Before [`cloning`](Self::cloning),
+    /// [`byzantine`](Self::byzantine) and [`answer_with`](Self::answer_with), which add to what the
+    /// protocol knows: it takes their place as well.
+    #[must_use]
+    pub fn protocol<Q>(self, protocol: Q) -> FaultLayer<Q, X, D> {
+        self.map(|_| protocol)
     }
 
     /// Requests are cloned for the fault `Duplicated`.

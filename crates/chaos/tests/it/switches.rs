@@ -230,3 +230,64 @@ fn a_plan_that_cannot_work_is_refused_and_a_handle_says_little_of_itself() {
     assert_eq!(format!("{faults:?}"), "Faults { name: \"bad day\", mode: Off, .. }");
     assert_eq!(Faults::new(Plan::new(1)).unwrap().name(), "default");
 }
+
+/// Switched, changed and replaced by one thread while others call: nothing is lost or counted
+/// twice, and a dry run injects nothing.
+#[test]
+fn switches_that_race_with_requests_do_no_harm() {
+    let rules = |number: u64| {
+        (0..=number % 3).fold(Plan::new(number), |plan, rule| {
+            plan.rule(Rule::new(format!("{rule}"), Fault::CrashedBefore).probability(0.5))
+        })
+    };
+    let faults = Faults::new(rules(0)).unwrap();
+    let service = FaultLayer::new(faults.clone())
+        .layer(service_fn(|request: u32| async move { Ok::<_, BoxError>(request) }));
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let seen = std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..3)
+            .map(|_| {
+                let (mut service, stop) = (service.clone(), &stop);
+                scope.spawn(move || {
+                    let mut failed = 0_u64;
+                    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                        let mut call = tokio_test::task::spawn(service.call(1));
+                        let Poll::Ready(outcome) = call.poll() else { panic!("at once") };
+                        failed += u64::from(outcome.is_err());
+                    }
+                    failed
+                })
+            })
+            .collect();
+        for round in 0..3000 {
+            match round % 5 {
+                0 => faults.turn_on(),
+                1 => faults.replace(rules(round)).unwrap(),
+                2 => faults.set_probability("0", 0.9).unwrap(),
+                3 => faults.dry_run(),
+                _ => faults.turn_off(),
+            }
+            let snapshot = faults.snapshot();
+            let decided: u64 =
+                snapshot.rules.iter().map(|r| r.struck + r.skipped + r.would_strike).sum();
+            assert!(decided <= snapshot.requests, "{snapshot:?}");
+        }
+        faults.turn_off();
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        callers.into_iter().map(|caller| caller.join().unwrap()).sum::<u64>()
+    });
+    assert!(seen > 0);
+    faults.replace(rules(2)).unwrap();
+    faults.dry_run();
+    let mut service = service;
+    for _ in 0..1000 {
+        let mut call = tokio_test::task::spawn(service.call(1));
+        assert!(matches!(call.poll(), Poll::Ready(Ok(1))));
+    }
+    let snapshot = faults.snapshot();
+    let of = |count: fn(&steadfast_chaos::RuleSnapshot) -> u64| -> u64 {
+        snapshot.rules.iter().map(count).sum()
+    };
+    assert_eq!((snapshot.requests, of(|r| r.struck), of(|r| r.skipped)), (1000, 0, 0));
+    assert!(of(|r| r.would_strike) > 700);
+}

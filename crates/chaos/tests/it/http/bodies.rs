@@ -281,3 +281,18 @@ proptest! {
         });
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_two_bytes_one_comes_before_a_cut_or_a_stall() {
+    for seed in 0..20 {
+        for is_told in [true, false] {
+            let of = |fault| on(Plan::new(seed).rule(Rule::new("it", fault)));
+            let two = || Pieces { pieces: vec![Bytes::from_static(b"ab")], is_told };
+            let cut = read(under(&of(Fault::BodyCut), two()).await).await;
+            assert_eq!((cut.bytes(), cut.error.is_some()), (b"a".to_vec(), true));
+            let slow = read(under(&of(Fault::SlowBody(DELAY)), two()).await).await;
+            let pieces: Vec<_> = slow.pieces.iter().map(|(at, piece)| (*at, &piece[..])).collect();
+            assert_eq!(pieces, [(Duration::ZERO, &b"a"[..]), (SECOND, b"b")]);
+        }
+    }
+}
