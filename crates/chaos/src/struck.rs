@@ -179,14 +179,19 @@ where
             *this.ended = Some(outcome);
         }
         // A service that is not ready for the second copy, and fails, has executed it no more than
-        // a server that was gone when it came.
-        match ready!(this.second.as_mut().poll_delivered(cx)) {
-            Ok(()) => settle(this.injection),
-            Err(_) => this.second.set(Delivery::Over),
-        }
+        // a server that was gone when it came: nothing of it is under way, and it stays skipped.
         if !matches!(*this.second, Delivery::Over) {
-            drop(ready!(this.second.as_mut().poll(cx)));
-            this.second.set(Delivery::Over);
+            match ready!(this.second.as_mut().poll_delivered(cx)) {
+                Ok(()) => {
+                    settle(this.injection);
+                    drop(ready!(this.second.as_mut().poll(cx)));
+                    this.second.set(Delivery::Over);
+                }
+                Err(_) => {
+                    this.second.set(Delivery::Over);
+                    drop(this.injection.take());
+                }
+            }
         }
         match this.ended.take() {
             Some(outcome) => Poll::Ready(outcome.map(P::pass)),

@@ -6,6 +6,7 @@ mod cancel;
 mod contract;
 mod detach;
 mod faults;
+mod hostile;
 #[cfg(feature = "http")]
 mod http;
 mod injected;
