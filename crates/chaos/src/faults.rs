@@ -19,8 +19,8 @@ use crate::{
 
 /// A plan that is switched on and off while requests run. Clones share the state.
 ///
-/// **Off until it is turned on**, and then it says so: an event of level `warn`, or without the
-/// feature `tracing` a line on stderr.
+/// **Off until it is turned on**, and then it says so: an event of level `warn`, or a line on
+/// stderr where no subscriber takes that, and without the feature `tracing`.
 ///
 /// The plan begins anew each time it is turned on, or begins a dry run: its time, its numbers of
 /// requests, its bursts and bounds. So a dry run tells which requests the plan will strike, and the

@@ -86,8 +86,12 @@ impl Telemetry {
                 "faults are off"
             ),
         }
+        // An event that no subscriber takes is no warning.
+        #[cfg(feature = "tracing")]
+        let is_told = tracing::enabled!(target: "steadfast::chaos", tracing::Level::WARN);
         #[cfg(not(feature = "tracing"))]
-        if mode == Mode::On {
+        let is_told = false;
+        if mode == Mode::On && !is_told {
             eprintln!(
                 "steadfast-chaos: faults are ON ({}): requests of this process fail as a plan says",
                 self.name

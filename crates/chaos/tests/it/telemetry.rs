@@ -87,3 +87,26 @@ fn each_fault_is_an_event_and_being_on_is_a_warning() {
         ]
     );
 }
+
+/// In a process of its own, in which no test has a subscriber.
+#[test]
+fn being_on_is_a_line_on_stderr_where_no_subscriber_takes_the_warning() {
+    const CHILD: &str = "STEADFAST_CHAOS_TURNS_ON";
+    if std::env::var_os(CHILD).is_some() {
+        let faults = Faults::new(plan()).unwrap();
+        faults.dry_run();
+        faults.turn_off();
+        eprintln!("not yet");
+        faults.turn_on();
+        return;
+    }
+    let name = "telemetry::being_on_is_a_line_on_stderr_where_no_subscriber_takes_the_warning";
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([name, "--exact", "--nocapture"])
+        .env(CHILD, "yes")
+        .output()
+        .unwrap();
+    assert!(child.status.success());
+    let stderr = String::from_utf8(child.stderr).unwrap();
+    assert!(stderr.contains("not yet\nsteadfast-chaos: faults are ON (bad day): "), "{stderr}");
+}
