@@ -38,6 +38,8 @@ use crate::{
 /// **A caller that goes away** cancels its request, wherever that is, as it does without this
 /// layer. On a network the rest of the way goes on without it: [`detach`](Self::detach).
 ///
+/// Delays need a tokio runtime with its timer: a future that waits for one panics elsewhere.
+///
 /// Put it where the network is: round the client, inside of what shall be proved (retry, breaker,
 /// timeout); or round a server's handlers.
 ///
@@ -144,6 +146,9 @@ impl<P, X, D> FaultLayer<P, X, D> {
     /// What the user knows a request by: the same key meets the same faults, in whatever order
     /// requests come. Hashed by FNV-1a, the same in every run and on every machine, as far as the
     /// key's own `Hash` is. A request without one goes by its number.
+    ///
+    /// A retry that has its request's key meets its fault again, each time. Where it shall have a
+    /// chance of its own, the number of the attempt is part of the key.
     #[must_use]
     pub fn key<F, Req, K>(self, key: F) -> FaultLayer<P, Keyed<X, F>, D>
     where
@@ -153,7 +158,8 @@ impl<P, X, D> FaultLayer<P, X, D> {
         self.map_describe(|rest| Keyed { rest, key })
     }
 
-    /// What the plan is told of a request, a type of your own says.
+    /// What the plan is told of a request, a type of your own says: in place of the tag and the key
+    /// that were taken before.
     #[must_use]
     pub fn describe<Y>(self, describe: Y) -> FaultLayer<P, Y, D> {
         self.map_describe(|_| describe)

@@ -104,7 +104,7 @@ impl Rule {
         self
     }
 
-    /// So many strikes at most.
+    /// So many strikes at most, those too that could not be done and were skipped.
     pub const fn at_most(mut self, strikes: NonZeroU64) -> Self {
         self.at_most = Some(strikes);
         self

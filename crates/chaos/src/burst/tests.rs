@@ -51,3 +51,19 @@ fn the_last_number_has_a_state() {
     let mut burst = burst(f64::MIN_POSITIVE, f64::MIN_POSITIVE, 1);
     assert_eq!(burst.is_on(0), burst.is_on(u64::MAX));
 }
+
+#[test]
+fn rates_at_the_edge_of_the_type_are_bursts() {
+    let rates = [f64::from_bits(1), f64::MIN_POSITIVE, 1e-18, 0.5, 1.0];
+    for enter in rates {
+        for leave in rates {
+            let mut burst = Burst::new(enter, leave, Stream::new(1, &["burst"]));
+            for number in [0, 1, 1000, 1001, 100_000] {
+                burst.is_on(number);
+            }
+            if enter.max(leave) < 1e-300 {
+                burst.is_on(u64::MAX);
+            }
+        }
+    }
+}

@@ -250,3 +250,48 @@ proptest::proptest! {
         let _ = Plan::from_toml(&text);
     }
 }
+
+#[test]
+fn a_file_of_another_system_is_read_and_lines_are_counted_as_its_editor_does() {
+    let windows = "\u{feff}seed = 7\r\n\r\n[[rule]]\r\nname = \"x\"\r\nfault = \"error\"\r\n";
+    assert_eq!(Plan::from_toml(windows).unwrap().seed, 7);
+    assert_eq!(
+        refusal(&format!("{windows}probability = 2.0\r\n")),
+        "line 6: probability is 2.0 (rule \"x\"), but must be 0 to 1"
+    );
+    assert_eq!(
+        refusal("[[rule]]\nname = \"\u{e9}\u{e9}\u{e9}\"\nfault = \"\u{e9}rror\""),
+        format!(
+            "line 3, `fault = \"\u{e9}rror\"`: no fault, which are {}",
+            crate::FaultKind::ALL.iter().map(|k| k.name()).collect::<Vec<_>>().join(", ")
+        )
+    );
+}
+
+#[test]
+fn numbers_that_are_too_large_and_nests_that_are_too_deep_are_refused() {
+    let rule = |rest: &str| {
+        refusal(&format!("[[rule]]\nname = \"x\"\nfault = \"queued\"\ndelay = \"1s\"\n{rest}"))
+    };
+    for wrong in [
+        "jitter = \"99999999999999999999999s\"",
+        "jitter = \"-1s\"",
+        "jitter = \"\"",
+        "requests = \"0..99999999999999999999999\"",
+        "requests = \"..\u{2026}\"",
+        "requests = \"5..5\"",
+        "requests = \"9..5\"",
+        "requests = \"1..2..3\"",
+        "during = \"1s..=2s\"",
+        "at_most = 99999999999999999999",
+        "probability = inf",
+        "burst = { enter = nan, leave = 0.1 }",
+        "burst = { enter = 0.1 }",
+        "name = \"y\"",
+    ] {
+        let said = rule(wrong);
+        assert!(said.starts_with("line 5"), "{wrong}: {said}");
+    }
+    let deep = format!("seed = {}", "[".repeat(100_000));
+    assert!(refusal(&deep).len() < 300_000);
+}

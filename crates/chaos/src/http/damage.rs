@@ -12,13 +12,16 @@ use pin_project_lite::pin_project;
 use steadfast_core::parts::Alarm;
 
 use super::{BodyCut, BoxError};
-use crate::{Delay, Fault, Injection, struck::Due};
+use crate::{Delay, Fault, Injection, draw::Stream, struck::Due};
 
 pin_project! {
     /// One fault of one body.
     pub(super) struct Damage {
         kind: Kind,
+        // The strike's own, for a stall's length.
         chance: f64,
+        // Another, for the place: else the last stalls of bodies would be the longest.
+        spot: f64,
         stage: Stage,
         #[pin]
         alarm: Alarm,
@@ -75,9 +78,10 @@ impl Damage {
             return None;
         }
         let chance = strike.chance;
-        let place = size.map(|size| Place::draw(kind, chance, size));
+        let spot = Stream::new(0, &["place"]).at(chance.to_bits());
+        let place = size.map(|size| Place::draw(kind, spot, size));
         let stage = Stage::Seeking { place, given: 0 };
-        Some(Self { kind, chance, stage, alarm: Alarm::new(), injection: Some(injection) })
+        Some(Self { kind, chance, spot, stage, alarm: Alarm::new(), injection: Some(injection) })
     }
 
     pub(super) const fn is_cut(&self) -> bool {
@@ -165,7 +169,7 @@ impl Damage {
             }
         };
         let size = data.len() as u64;
-        let draw = || Place::draw(*this.kind, *this.chance, size);
+        let draw = || Place::draw(*this.kind, *this.spot, size);
         let place = *place.get_or_insert_with(draw);
         let here = place.byte - *given;
         if here >= size {
@@ -194,8 +198,8 @@ impl Damage {
 
 impl Place {
     /// Over a body, or a piece, of `size` bytes; there is one at least.
-    fn draw(kind: Kind, chance: f64, size: u64) -> Self {
-        let below = |most: u64| ((chance * most as f64) as u64).min(most.saturating_sub(1));
+    fn draw(kind: Kind, spot: f64, size: u64) -> Self {
+        let below = |most: u64| ((spot * most as f64) as u64).min(most.saturating_sub(1));
         match kind {
             Kind::Flip => {
                 let bit = below(size.saturating_mul(8));

@@ -117,3 +117,20 @@ fn a_timeline_is_bounded() {
     let events = Plan::new(1).outage(outage).timeline().unwrap();
     assert!(events.len() <= 200_001, "{}", events.len());
 }
+
+#[test]
+fn lengths_at_the_end_of_the_type_are_no_panic() {
+    for (up, down, until) in [
+        (Duration::MAX, Duration::MAX, Duration::MAX),
+        (SECOND, Duration::MAX, Duration::MAX),
+        (Duration::MAX, SECOND / 1000, Duration::MAX),
+        (SECOND * u32::MAX, SECOND * u32::MAX, SECOND * u32::MAX),
+    ] {
+        for seed in 0..20 {
+            let outage = Outage::new("a", FailureMode::Cut).at_random(up, down, until);
+            let events = Plan::new(seed).outage(outage).timeline().unwrap();
+            assert!(events.is_sorted_by_key(|event| event.at), "{events:?}");
+            assert!(events.len() < 2000, "{} events", events.len());
+        }
+    }
+}

@@ -296,3 +296,65 @@ async fn of_two_bytes_one_comes_before_a_cut_or_a_stall() {
         }
     }
 }
+
+/// A body whose size is not the one it told: it ends early, or goes on.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_lies_about_its_size_is_spoilt_once_or_skipped() {
+    struct Lies(Vec<Bytes>, u64);
+
+    impl Body for Lies {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            let next = (!self.0.is_empty()).then(|| Ok(Frame::data(self.0.remove(0))));
+            std::task::Poll::Ready(next)
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(self.1)
+        }
+    }
+
+    for told in [1, 2, 3, 1000, u64::MAX] {
+        for fault in [Fault::BitFlipped, Fault::BodyCut, Fault::SlowBody(DELAY)] {
+            for seed in 0..20 {
+                let faults = on(Plan::new(seed).rule(Rule::new("it", fault)));
+                let pieces = vec![Bytes::from_static(b"ab"), Bytes::from_static(b"cd")];
+                let read = read(under(&faults, Lies(pieces, told)).await).await;
+                let (struck, skipped) = counts(&faults);
+                assert_eq!(struck + skipped, 1);
+                let bytes = read.bytes();
+                match fault {
+                    Fault::BitFlipped => {
+                        assert_eq!(u64::from(flipped_bits(&bytes, b"abcd")), struck);
+                    }
+                    Fault::BodyCut => assert_eq!((struck, read.error.is_some()), (1, true)),
+                    _ => assert_eq!(bytes, b"abcd"),
+                }
+            }
+        }
+    }
+}
+
+/// Where a body stalls says nothing of for how long.
+#[tokio::test(start_paused = true)]
+async fn the_place_of_a_stall_and_its_length_are_draws_of_their_own() {
+    let fault = Fault::SlowBody(steadfast_chaos::Delay::of(SECOND).jitter(SECOND));
+    let faults = on(Plan::new(1).rule(Rule::new("it", fault)));
+    let (mut late, mut long, mut both) = (0, 0, 0);
+    for _ in 0..400 {
+        let read = read(under(&faults, super::full()).await).await;
+        let is_late = read.pieces[0].1.len() > 500;
+        let is_long = read.pieces[1].0 > SECOND * 3 / 2;
+        late += u32::from(is_late);
+        long += u32::from(is_long);
+        both += u32::from(is_late && is_long);
+    }
+    // Of 400 a half, a half and a quarter: σ is 10, 10 and 8.7.
+    assert!(late.abs_diff(200) < 40 && long.abs_diff(200) < 40, "{late}, {long}");
+    assert!(both.abs_diff(100) < 35, "{both} of {late} and {long}");
+}
