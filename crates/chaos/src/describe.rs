@@ -126,6 +126,11 @@ impl Hasher for Fnv1a {
         self.write_u64(number as u64);
     }
 
+    /// As 64 bits, with its sign: a type that derives `Hash` writes the number of its variant so.
+    fn write_isize(&mut self, number: isize) {
+        self.write_i64(number as i64);
+    }
+
     fn finish(&self) -> u64 {
         self.0
     }
@@ -154,6 +159,7 @@ mod tests {
         };
         assert_eq!(stable_hash(&0x0102_u16), bytes(&[2, 1]));
         assert_eq!(stable_hash(&7_usize), stable_hash(&7_u64));
+        assert_eq!(stable_hash(&-7_isize), stable_hash(&-7_i64));
         assert_eq!(stable_hash(&-7_i32), bytes(&[0xF9, 0xFF, 0xFF, 0xFF]));
         assert_eq!(stable_hash(&"a"), bytes(b"a\xFF"));
     }

@@ -272,3 +272,59 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn whatever_is_done_to_it_a_clock_shows_a_time() {
+    let bench = Bench::new();
+    let wrong: [&dyn Fn(&ClockFault<_>); 9] = [
+        &|clock| clock.step_forward(Duration::MAX),
+        &|clock| clock.step_back(Duration::MAX),
+        &|clock| clock.drift(i32::MIN),
+        &|clock| clock.drift(i32::MAX),
+        &|clock| clock.smear(Leap::Inserted, Duration::MAX),
+        &|clock| clock.smear(Leap::Deleted, Duration::ZERO),
+        &|clock| clock.leap(Leap::Inserted),
+        &|clock| clock.freeze(),
+        &|clock| clock.set_offset_nanos(i64::MIN),
+    ];
+    for first in wrong {
+        for second in wrong {
+            for third in wrong {
+                for fault in [first, second, third] {
+                    fault(&bench.clock);
+                    bench.boot.advance(DAY);
+                    let _ = (bench.clock.now(), bench.clock.offset_nanos());
+                    let _ = bench.clock.distort(SystemTime::UNIX_EPOCH);
+                }
+                bench.clock.thaw();
+                let _ = bench.clock.now();
+                bench.clock.heal();
+                assert_eq!(bench.shown(), Duration::ZERO);
+            }
+        }
+    }
+}
+
+/// A clock behind that panics leaves the one before it usable.
+#[test]
+fn a_clock_behind_that_panics_harms_none_that_is_read_later() {
+    struct Broken(std::sync::atomic::AtomicBool);
+
+    impl WallClock for Broken {
+        fn now(&self) -> SystemTime {
+            assert!(!self.0.load(std::sync::atomic::Ordering::Relaxed), "no time");
+            SystemTime::UNIX_EPOCH + SEC
+        }
+    }
+
+    let clock = ClockFault::new(Broken(true.into()));
+    let reads: [&dyn Fn(); 2] =
+        [&|| assert_ne!(clock.now(), SystemTime::UNIX_EPOCH), &|| clock.freeze()];
+    for read in reads {
+        let read = std::panic::AssertUnwindSafe(read);
+        assert!(std::panic::catch_unwind(read).is_err());
+    }
+    clock.step_forward(SEC);
+    clock.inner().0.store(false, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(clock.now(), SystemTime::UNIX_EPOCH + 2 * SEC);
+}

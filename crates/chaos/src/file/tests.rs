@@ -295,3 +295,10 @@ fn numbers_that_are_too_large_and_nests_that_are_too_deep_are_refused() {
     let deep = format!("seed = {}", "[".repeat(100_000));
     assert!(refusal(&deep).len() < 300_000);
 }
+
+#[test]
+fn every_seed_can_be_written() {
+    for seed in [0, 1, i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX] {
+        assert_eq!(Plan::from_toml(&format!("seed = {seed}")).unwrap().seed, seed);
+    }
+}

@@ -113,3 +113,68 @@ async fn a_task_that_is_ended_is_a_server_that_crashed_at_work() {
         assert!(matches!(call(&mut service, 2).poll(), Poll::Ready(Ok(2))));
     }
 }
+
+/// Of each fault, a caller that leaves after so many polls, and what goes on without it.
+#[tokio::test(start_paused = true)]
+async fn a_detached_call_that_is_dropped_at_any_point_leaves_nothing_behind() {
+    for fault in ALL {
+        for polls in 0..9 {
+            let faults = always(fault);
+            let detach = Detach::new(DetachConfig::new()).unwrap();
+            let layer = FaultLayer::new(faults.clone()).cloning().detach(detach.clone());
+            let (probe, mut service) = under(&layer);
+            probe.always(Reply::echo().held());
+            let mut struck = call(&mut service, 1);
+            let mut pending = true;
+            for poll in 0..polls {
+                match poll % 3 {
+                    0 => {}
+                    1 => probe.release_all(),
+                    _ => advance(SECOND).await,
+                }
+                tokio::task::yield_now().await;
+                pending = pending && struck.poll().is_pending();
+            }
+            drop((struck, service));
+            probe.always(Reply::echo());
+            let ended = async {
+                while detach.snapshot().in_flight > 0 {
+                    probe.release_all();
+                    tokio::time::sleep(SECOND).await;
+                }
+            };
+            tokio::time::timeout(60 * SECOND, ended).await.expect("it ends");
+            let left = probe.counts();
+            assert_eq!((left.live_futures, left.live_handles), (0, 0), "{fault:?} {polls}");
+            let (rule, detached) = (it(&faults), detach.snapshot());
+            assert_eq!(rule.struck + rule.skipped, 1, "{fault:?} after {polls} polls");
+            assert_eq!((detached.reserved, detached.broken), (0, 0));
+        }
+    }
+}
+
+/// A runtime that ends while requests are under way in it.
+#[test]
+fn a_runtime_that_ends_leaves_its_callers_silent_and_the_books_complete() {
+    for fault in [Fault::Busy(DELAY), Fault::Queued(DELAY)] {
+        let faults = always(fault);
+        let detach = Detach::new(DetachConfig::new()).unwrap();
+        let layer = FaultLayer::new(faults.clone()).detach(detach.clone());
+        let (probe, mut service) = under(&layer);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let mut struck = {
+            let _inside = runtime.enter();
+            call(&mut service, 1)
+        };
+        runtime.block_on(async {
+            assert!(struck.poll().is_pending());
+            tokio::task::yield_now().await;
+        });
+        drop(runtime);
+        assert!(struck.is_woken() && struck.poll().is_pending(), "it hears nothing");
+        let rule = it(&faults);
+        assert_eq!((rule.struck + rule.skipped, detach.snapshot().broken), (1, 1), "{fault:?}");
+        drop((struck, service));
+        assert_eq!((probe.counts().live_futures, probe.counts().live_handles), (0, 0));
+    }
+}

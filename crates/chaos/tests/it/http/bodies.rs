@@ -358,3 +358,33 @@ async fn the_place_of_a_stall_and_its_length_are_draws_of_their_own() {
     assert!(late.abs_diff(200) < 40 && long.abs_diff(200) < 40, "{late}, {long}");
     assert!(both.abs_diff(100) < 35, "{both} of {late} and {long}");
 }
+
+/// A client that leaves in the midst of a body.
+#[tokio::test(start_paused = true)]
+async fn a_spoilt_body_that_is_dropped_at_any_point_owes_one_verdict_and_holds_nothing() {
+    // With the poll that spoils it: before a cut, what came is flushed.
+    for (fault, spoils) in
+        [(Fault::BitFlipped, 1), (Fault::SlowBody(DELAY), 2), (Fault::BodyCut, 3)]
+    {
+        for polls in 0..8 {
+            let faults = always(fault);
+            let held = std::sync::Arc::new(());
+            let inside = held.clone();
+            let pieces = stream::iter((0..3).map(move |_| {
+                let _ = &inside;
+                Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"piece")))
+            }));
+            let body = under(&faults, StreamBody::new(pieces)).await;
+            let mut body = tokio_test::task::spawn(Box::pin(body));
+            for _ in 0..polls {
+                let _ = body.enter(|cx, body| body.poll_frame(cx));
+                tokio::time::advance(SECOND / 2).await;
+            }
+            drop(body);
+            let (struck, skipped) = counts(&faults);
+            assert_eq!(struck + skipped, 1, "{fault:?} after {polls} polls");
+            assert_eq!(struck == 1, polls >= spoils, "{fault:?}");
+            assert_eq!(std::sync::Arc::strong_count(&held), 1);
+        }
+    }
+}
