@@ -1,10 +1,10 @@
 //! A plan under way: pure, and in the order of the requests.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use steadfast_core::ConfigError;
 
-use crate::{Fault, Plan, Rule, burst::Burst, draw::Stream, rule::check_probability};
+use crate::{Facts, Fault, Plan, Rule, burst::Burst, draw::Stream, rule::check_probability};
 
 /// A plan, and how far it has come. It reads no clock, and neither waits nor allocates to decide.
 #[derive(Clone, Debug)]
@@ -26,18 +26,6 @@ struct Progress {
     admitted: u64,
     /// Requests that met its fault.
     struck: u64,
-}
-
-/// What is known of a request when it is decided.
-#[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct Facts<'a> {
-    /// Since the plan was turned on.
-    pub elapsed: Duration,
-    /// What the user calls this kind of request, for the rules that strike only some.
-    pub tag: Option<&'a str>,
-    /// What the user knows the request by: then draws go by it, and not by the number.
-    pub key: Option<u64>,
 }
 
 /// A fault that meets a request.
@@ -67,26 +55,6 @@ pub enum RateError {
     /// The rate is none.
     #[error(transparent)]
     Config(#[from] ConfigError),
-}
-
-impl<'a> Facts<'a> {
-    /// Of a request that comes so long after the plan was turned on.
-    #[must_use]
-    pub const fn at(elapsed: Duration) -> Self {
-        Self { elapsed, tag: None, key: None }
-    }
-
-    /// Of a request that the user calls so.
-    #[must_use]
-    pub const fn tag(self, tag: &'a str) -> Self {
-        Self { tag: Some(tag), ..self }
-    }
-
-    /// Of a request that the user knows by this key.
-    #[must_use]
-    pub const fn key(self, key: u64) -> Self {
-        Self { key: Some(key), ..self }
-    }
 }
 
 impl Course {

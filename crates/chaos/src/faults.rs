@@ -34,12 +34,12 @@ pub struct Faults {
     shared: Arc<Shared>,
 }
 
-pub(crate) struct Shared {
+struct Shared {
     /// A [`Mode`], written under the lock.
     mode: AtomicU8,
     /// Nothing outside is called under it, and no panic leaves it half changed.
     state: Mutex<State>,
-    pub(crate) telemetry: Telemetry,
+    telemetry: Arc<Telemetry>,
 }
 
 struct State {
@@ -68,7 +68,7 @@ impl Faults {
             requests: 0,
         };
         let (mode, state) = (AtomicU8::new(OFF), Mutex::new(state));
-        let telemetry = Telemetry::new(name);
+        let telemetry = Arc::new(Telemetry::new(name));
         Ok(Self { shared: Arc::new(Shared { mode, state, telemetry }) })
     }
 
@@ -152,7 +152,7 @@ impl Faults {
             shared.telemetry.ended(&tally, strike.number, End::WouldStrike);
             return None;
         }
-        Some(Injection::new(strike, Arc::clone(&self.shared), tally))
+        Some(Injection::new(strike, Arc::clone(&shared.telemetry), tally))
     }
 
     fn switch(&self, mode: Mode) {

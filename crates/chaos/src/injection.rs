@@ -4,8 +4,8 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     Strike,
-    faults::Shared,
     tally::{End, Tally},
+    telemetry::Telemetry,
 };
 
 /// A fault on its way to a request: it owes one verdict, [`done`](Self::done) or none.
@@ -15,15 +15,15 @@ use crate::{
 #[must_use = "a fault that is dropped is counted as skipped"]
 pub struct Injection {
     strike: Strike,
-    shared: Arc<Shared>,
+    telemetry: Arc<Telemetry>,
     /// Of the rule that struck, in the plan that it stood in.
     tally: Arc<Tally>,
     end: End,
 }
 
 impl Injection {
-    pub(crate) const fn new(strike: Strike, shared: Arc<Shared>, tally: Arc<Tally>) -> Self {
-        Self { strike, shared, tally, end: End::Skipped }
+    pub(crate) const fn new(strike: Strike, telemetry: Arc<Telemetry>, tally: Arc<Tally>) -> Self {
+        Self { strike, telemetry, tally, end: End::Skipped }
     }
 
     /// Counts the fault as injected: what it does to the request or the reply has begun.
@@ -41,7 +41,7 @@ impl Injection {
 impl Drop for Injection {
     fn drop(&mut self) {
         self.tally.count(self.end);
-        self.shared.telemetry.ended(&self.tally, self.strike.number, self.end);
+        self.telemetry.ended(&self.tally, self.strike.number, self.end);
     }
 }
 

@@ -5,6 +5,7 @@ mod burst;
 mod clock;
 mod course;
 mod draw;
+mod facts;
 mod fault;
 #[cfg(feature = "toml")]
 mod file;
@@ -72,7 +73,8 @@ pub use crate::{
 };
 pub use crate::{
     clock::{ClockFault, Leap},
-    course::{Course, Facts, RateError, Strike},
+    course::{Course, RateError, Strike},
+    facts::Facts,
     fault::{Delay, Fault, FaultKind},
     outage::{Direction, FailureMode, Outage},
     plan::Plan,

@@ -2,6 +2,7 @@ use std::{
     num::NonZeroU64,
     ops::Range,
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use proptest::prelude::*;
