@@ -137,7 +137,6 @@ pub enum State {
 
 /// A record as an operator sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct View {
     /// How far the operation has come.
     pub state: ViewState,
@@ -153,7 +152,6 @@ pub struct View {
 
 /// How far an operation has come, as an operator sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum ViewState {
     /// Its owner runs it.
     InFlight {

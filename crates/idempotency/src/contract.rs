@@ -1,0 +1,519 @@
+//! What every store must do, as tests: one `async fn` for each promise, over a factory of stores.
+//!
+//! [`store_contract!`](crate::store_contract) names a test for each, with the attributes that it is
+//! given. The stores may share their records: each promise takes keys of its own.
+//!
+//! ```
+//! // In `tests/` of a crate that has a store, with the feature `contract`.
+//! mod memory {
+//!     use steadfast_idempotency::{MemoryConfig, MemoryStore};
+//!
+//!     steadfast_idempotency::store_contract! {
+//!         #[tokio::test(start_paused = true)]
+//!         async || MemoryStore::new(MemoryConfig::new()).unwrap()
+//!     }
+//! }
+//! ```
+//!
+//! Leases end by the passing of time: a store that counts real time is tested on real time and
+//! takes some seconds. Every promise panics where it is broken.
+
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use rand::{Rng, RngExt, SeedableRng, rngs::SmallRng};
+use steadfast_core::parts::Splitter;
+
+use crate::{
+    Change, ClaimReply, ClaimTerms, ClaimToken, Fingerprint, OnAbandoned, RecordId, Slot, Store,
+    ViewState,
+};
+
+/// Names a test for each promise of the [`contract`](crate::contract).
+#[macro_export]
+macro_rules! store_contract {
+    ($(#[$attribute:meta])+ $factory:expr) => {
+        $crate::store_contract! { @each [$(#[$attribute])+] [$factory]
+            a_claim_is_granted_once
+            a_claim_repeated_with_its_token_is_the_same_claim
+            a_claim_that_arrives_again_after_its_end_runs_nothing
+            another_payload_is_told_so_in_every_state
+            a_completion_may_be_repeated_and_the_first_reply_stays
+            a_reply_comes_back_byte_for_byte
+            a_release_frees_the_key_and_may_be_repeated
+            an_abandoned_key_is_refused_or_taken_over_after_its_lease
+            a_claims_record_outlives_its_lease
+            a_renewed_claim_outlives_its_first_lease
+            an_owner_that_is_late_keeps_its_claim_until_it_is_taken_over
+            a_zombie_changes_nothing
+            a_release_after_a_takeover_keeps_payload_and_attempts
+            a_record_that_has_expired_is_as_if_it_had_never_been
+            neither_scopes_nor_keys_are_confused
+            an_operator_looks_and_forgets
+            of_many_racers_one_is_granted_the_claim
+            whatever_comes_in_a_row_is_answered_as_by_a_slot
+        }
+    };
+    (@each $attributes:tt $factory:tt $($promise:ident)+) => {
+        $($crate::store_contract! { @one $attributes $factory $promise })+
+    };
+    (@one [$($attribute:tt)+] [$factory:expr] $promise:ident) => {
+        $($attribute)+
+        async fn $promise() {
+            $crate::contract::$promise($factory).await;
+        }
+    };
+}
+
+/// Short enough to be waited for, and longer than a store on a busy machine takes for the few
+/// operations that must come within it.
+const LEASE: Duration = Duration::from_millis(1500);
+/// What must not end during a test.
+const LONG: Duration = Duration::from_secs(3600);
+/// By how much the clocks of a store and its test may be apart, and a store's rounding.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// Keys and tokens that no other test has, in this process or in another that uses the same
+/// server.
+struct Case<S> {
+    store: S,
+    rng: SmallRng,
+    id: RecordId,
+}
+
+static SPLITTER: AtomicU64 = AtomicU64::new(0);
+
+impl<S: Store> Case<S> {
+    async fn of(factory: impl AsyncFn() -> S) -> Self {
+        // From the entropy of the process, and a number in it.
+        let seed = Splitter::from_entropy().split_seed() ^ SPLITTER.fetch_add(1, Ordering::Relaxed);
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let id = some_id(&mut rng);
+        Self { store: factory().await, rng, id }
+    }
+
+    fn terms(&mut self) -> ClaimTerms {
+        ClaimTerms {
+            token: ClaimToken::generate(&mut self.rng),
+            fingerprint: Fingerprint::of(["the payload"]),
+            lease: LONG,
+            retention: LONG,
+            on_abandoned: OnAbandoned::Refuse,
+        }
+    }
+
+    fn taker(&mut self) -> ClaimTerms {
+        ClaimTerms { on_abandoned: OnAbandoned::Takeover, ..self.terms() }
+    }
+
+    fn other_payload(&mut self) -> ClaimTerms {
+        ClaimTerms { fingerprint: Fingerprint::of(["another payload"]), ..self.taker() }
+    }
+
+    async fn claim(&self, terms: &ClaimTerms) -> ClaimReply {
+        self.store.claim(&self.id, terms).await.expect("claim")
+    }
+
+    /// A claim that is granted, as the `attempt`th.
+    async fn claimed(&self, terms: &ClaimTerms, attempt: u32) {
+        assert_eq!(self.claim(terms).await, granted(attempt));
+    }
+
+    async fn in_flight(&self, terms: &ClaimTerms) -> Duration {
+        match self.claim(terms).await {
+            ClaimReply::InFlight { left } => left,
+            other => panic!("{other:?}, but it is in flight"),
+        }
+    }
+
+    async fn complete(&self, token: ClaimToken, reply: &'static str) -> Change {
+        self.store.complete(&self.id, token, reply.into(), LONG).await.expect("complete")
+    }
+
+    async fn release(&self, token: ClaimToken) -> Change {
+        self.store.release(&self.id, token).await.expect("release")
+    }
+
+    async fn abandon(&self, token: ClaimToken) -> Change {
+        self.store.abandon(&self.id, token, LONG).await.expect("abandon")
+    }
+
+    async fn renew(&self, token: ClaimToken, lease: Duration) -> Change {
+        self.store.renew(&self.id, token, lease, LONG).await.expect("renew")
+    }
+
+    async fn look(&self) -> Option<crate::View> {
+        self.store.look(&self.id).await.expect("look")
+    }
+
+    /// A claim of a short lease that is granted, and whose lease ends without a word.
+    async fn lapsed(&mut self) -> ClaimTerms {
+        let terms = ClaimTerms { lease: LEASE, ..self.terms() };
+        self.claimed(&terms, 1).await;
+        pass(LEASE + GRACE).await;
+        terms
+    }
+}
+
+fn some_id(rng: &mut SmallRng) -> RecordId {
+    let mut key = [0; 16];
+    rng.fill_bytes(&mut key);
+    RecordId::new("steadfast contract", key).expect("neither empty nor long")
+}
+
+fn granted(attempt: u32) -> ClaimReply {
+    ClaimReply::Claimed { attempt: NonZeroU32::new(attempt).expect("attempts begin at 1") }
+}
+
+fn done(reply: &'static str) -> ClaimReply {
+    ClaimReply::Done { reply: reply.into() }
+}
+
+async fn pass(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
+/// A second claim is told that the first is in flight, and what is left of its lease.
+pub async fn a_claim_is_granted_once<S: Store>(factory: impl AsyncFn() -> S) {
+    let mut case = Case::of(factory).await;
+    let (first, second, taker) = (case.terms(), case.terms(), case.taker());
+    case.claimed(&first, 1).await;
+    for terms in [second, taker] {
+        let left = case.in_flight(&terms).await;
+        assert!(left <= LONG && left > LONG - LEASE, "{left:?}");
+    }
+}
+
+/// Its reply may have been lost. The lease begins anew.
+pub async fn a_claim_repeated_with_its_token_is_the_same_claim<S: Store>(
+    factory: impl AsyncFn() -> S,
+) {
+    let mut case = Case::of(factory).await;
+    let (first, second) = (case.terms(), case.terms());
+    case.claimed(&ClaimTerms { lease: LEASE, ..first }, 1).await;
+    for _ in 0..2 {
+        case.claimed(&first, 1).await;
+    }
+    assert!(case.in_flight(&second).await > LEASE);
+    assert_eq!(case.complete(first.token, "ok").await, Change::Applied);
+}
+
+/// A claim on a slow way, behind its own completion or the word that it is abandoned.
+pub async fn a_claim_that_arrives_again_after_its_end_runs_nothing<S: Store>(
+    factory: impl AsyncFn() -> S,
+) {
+    let mut case = Case::of(factory).await;
+    let completed = case.terms();
+    case.claimed(&completed, 1).await;
+    assert_eq!(case.complete(completed.token, "ok").await, Change::Applied);
+    assert_eq!(case.claim(&completed).await, done("ok"));
+
+    case.id = some_id(&mut case.rng);
+    let abandoned = ClaimTerms { lease: Duration::from_millis(1), ..case.taker() };
+    case.claimed(&abandoned, 1).await;
+    assert_eq!(case.abandon(abandoned.token).await, Change::Applied);
+    pass(GRACE).await;
+    assert_eq!(case.claim(&abandoned).await, ClaimReply::Abandoned);
+}
+
+/// In flight, done, abandoned, and past its lease; also by the owner's own token.
+pub async fn another_payload_is_told_so_in_every_state<S: Store>(factory: impl AsyncFn() -> S) {
+    let mut case = Case::of(factory).await;
+    let (owner, other) = (case.terms(), case.other_payload());
+    case.claimed(&owner, 1).await;
+    assert_eq!(case.claim(&other).await, ClaimReply::Mismatch, "in flight");
+    let own = ClaimTerms { token: owner.token, ..other };
+    assert_eq!(case.claim(&own).await, ClaimReply::Mismatch, "by its own token");
+    assert_eq!(case.abandon(owner.token).await, Change::Applied);
+    assert_eq!(case.claim(&other).await, ClaimReply::Mismatch, "abandoned");
+    assert_eq!(case.complete(owner.token, "ok").await, Change::Applied);
+    assert_eq!(case.claim(&other).await, ClaimReply::Mismatch, "done");
+}
+
+/// A repeated completion is the same completion.
+pub async fn a_completion_may_be_repeated_and_the_first_reply_stays<S: Store>(
+    factory: impl AsyncFn() -> S,
+) {
+    let mut case = Case::of(factory).await;
+    let (owner, duplicate) = (case.terms(), case.terms());
+    case.claimed(&owner, 1).await;
+    for reply in ["first", "second"] {
+        assert_eq!(case.complete(owner.token, reply).await, Change::Applied);
+    }
+    assert_eq!(case.claim(&duplicate).await, done("first"));
+    // What is done is neither released nor abandoned nor renewed.
+    assert_eq!(case.release(owner.token).await, Change::Lost);
+    assert_eq!(case.abandon(owner.token).await, Change::Lost);
+    assert_eq!(case.renew(owner.token, LONG).await, Change::Lost);
+    assert_eq!(case.claim(&duplicate).await, done("first"));
+}
+
+/// Empty, with every byte there is, and of some size.
+pub async fn a_reply_comes_back_byte_for_byte<S: Store>(factory: impl AsyncFn() -> S) {
+    let mut case = Case::of(factory).await;
+    let every: Vec<u8> = (0..=255).collect();
+    for reply in [Bytes::new(), every.clone().into(), every.repeat(256).into()] {
+        case.id = some_id(&mut case.rng);
+        let (owner, duplicate) = (case.terms(), case.terms());
+        case.claimed(&owner, 1).await;
+        let change = case.store.complete(&case.id, owner.token, reply.clone(), LONG).await;
+        assert_eq!(change.expect("complete"), Change::Applied);
+        assert_eq!(case.claim(&duplicate).await, ClaimReply::Done { reply });
+    }
+}
+
+/// For any payload, as if there had never been a claim.
+pub async fn a_release_frees_the_key_and_may_be_repeated<S: Store>(factory: impl AsyncFn() -> S) {
+    let mut case = Case::of(factory).await;
+    let (owner, other) = (case.terms(), case.other_payload());
+    case.claimed(&owner, 1).await;
+    for _ in 0..2 {
+        assert_eq!(case.release(owner.token).await, Change::Applied);
+    }
+    case.claimed(&other, 1).await;
+    assert_eq!(case.release(owner.token).await, Change::Lost, "it is another's now");
+    case.in_flight(&ClaimTerms { token: owner.token, ..other }).await;
+}
+
+/// What was begun may still be under way, so the lease runs on.
+pub async fn an_abandoned_key_is_refused_or_taken_over_after_its_lease<S: Store>(
+    factory: impl AsyncFn() -> S,
+) {
+    let mut case = Case::of(factory).await;
+    let owner = ClaimTerms { lease: LEASE, ..case.terms() };
+    let (duplicate, taker) = (case.terms(), case.taker());
+    case.claimed(&owner, 1).await;
+    for _ in 0..2 {
+        assert_eq!(case.abandon(owner.token).await, Change::Applied);
+    }
+    assert!(case.in_flight(&taker).await <= LEASE);
+    assert_eq!(case.claim(&duplicate).await, ClaimReply::Abandoned);
+    assert_eq!(case.renew(owner.token, LONG).await, Change::Lost);
+    pass(LEASE + GRACE).await;
+    assert_eq!(case.claim(&duplicate).await, ClaimReply::Abandoned);
+    case.claimed(&taker, 2).await;
+}
+
+/// If both ended together, another payload would get in, and a second run would not know that it is
+/// one.
+pub async fn a_claims_record_outlives_its_lease<S: Store>(factory: impl AsyncFn() -> S) {
+    let mut case = Case::of(factory).await;
+    let (duplicate, taker, other) = (case.terms(), case.taker(), case.other_payload());
+    case.lapsed().await;
+    assert_eq!(case.claim(&other).await, ClaimReply::Mismatch);
+    assert_eq!(case.claim(&duplicate).await, ClaimReply::Abandoned);
+    assert_eq!(case.look().await.map(|view| view.state), Some(ViewState::Abandoned));
+    case.claimed(&taker, 2).await;
+    assert_eq!(case.claim(&other).await, ClaimReply::Mismatch);
+}
+
+/// A renewal counts from when it is made.
+pub async fn a_renewed_claim_outlives_its_first_lease<S: Store>(factory: impl AsyncFn() -> S) {
+    let mut case = Case::of(factory).await;
+    let owner = ClaimTerms { lease: LEASE, ..case.terms() };
+    let taker = case.taker();
+    case.claimed(&owner, 1).await;
+    assert_eq!(case.renew(owner.token, LONG).await, Change::Applied);
+    // A renewal that was overtaken by a longer one cuts nothing short.
+    assert_eq!(case.renew(owner.token, LEASE).await, Change::Applied);
+    pass(LEASE + GRACE).await;
+    case.in_flight(&taker).await;
+    assert_eq!(case.complete(owner.token, "ok").await, Change::Applied);
+}
+
+/// Past its lease it can renew and complete.
+pub async fn an_owner_that_is_late_keeps_its_claim_until_it_is_taken_over<S: Store>(
+    factory: impl AsyncFn() -> S,
+) {
+    let mut case = Case::of(factory).await;
+    let taker = case.taker();
+    let owner = case.lapsed().await;
+    assert_eq!(case.renew(owner.token, LEASE).await, Change::Applied);
+    case.in_flight(&taker).await;
+    pass(LEASE + GRACE).await;
+    assert_eq!(case.complete(owner.token, "ok").await, Change::Applied);
+    assert_eq!(case.claim(&taker).await, done("ok"));
+}
+
+/// Neither before nor after the new owner has completed.
+pub async fn a_zombie_changes_nothing<S: Store>(factory: impl AsyncFn() -> S) {
+    let mut case = Case::of(factory).await;
+    let (taker, duplicate) = (case.taker(), case.terms());
+    let zombie = case.lapsed().await.token;
+    case.claimed(&taker, 2).await;
+    for is_done in [false, true] {
+        if is_done {
+            assert_eq!(case.complete(taker.token, "ok").await, Change::Applied);
+        }
+        assert_eq!(case.renew(zombie, LONG * 9).await, Change::Lost);
+        assert_eq!(case.release(zombie).await, Change::Lost);
+        assert_eq!(case.abandon(zombie).await, Change::Lost);
+        assert_eq!(case.complete(zombie, "late").await, Change::Lost);
+        let meets = case.claim(&duplicate).await;
+        match is_done {
+            false => assert!(matches!(meets, ClaimReply::InFlight { left } if left <= LONG)),
+            true => assert_eq!(meets, done("ok")),
+        }
+        assert_eq!(case.look().await.expect("it is there").attempt.get(), 2);
+    }
+}
+
+/// The first attempt may have been executed; the second was not, which says nothing of the first.
+pub async fn a_release_after_a_takeover_keeps_payload_and_attempts<S: Store>(
+    factory: impl AsyncFn() -> S,
+) {
+    let mut case = Case::of(factory).await;
+    let (second, third) = (case.taker(), case.taker());
+    let (other, duplicate) = (case.other_payload(), case.terms());
+    case.lapsed().await;
+    case.claimed(&second, 2).await;
+    for _ in 0..2 {
+        assert_eq!(case.release(second.token).await, Change::Applied);
+    }
+    assert_eq!(case.claim(&other).await, ClaimReply::Mismatch);
+    assert_eq!(case.claim(&duplicate).await, ClaimReply::Abandoned);
+    case.claimed(&third, 3).await;
+}
+
+/// It answers nothing, can be purged, and its owner cannot bring it back.
+pub async fn a_record_that_has_expired_is_as_if_it_had_never_been<S: Store>(
+    factory: impl AsyncFn() -> S,
+) {
+    let mut case = Case::of(factory).await;
+    let owner = ClaimTerms { lease: LEASE / 2, retention: LEASE / 2, ..case.terms() };
+    let (other, kept) = (case.other_payload(), case.terms());
+    case.claimed(&owner, 1).await;
+    let (expired, long_lived) = (case.id.clone(), some_id(&mut case.rng));
+    case.id = long_lived.clone();
+    case.claimed(&kept, 1).await;
+    pass(LEASE + GRACE).await;
+
+    case.id = expired;
+    assert_eq!(case.look().await, None);
+    assert_eq!(case.complete(owner.token, "late").await, Change::Lost);
+    assert_eq!(case.renew(owner.token, LONG).await, Change::Lost);
+    case.store.purge_expired(usize::MAX).await.expect("purge");
+    assert_eq!(case.look().await, None);
+    case.claimed(&other, 1).await;
+    case.id = long_lived;
+    let kept = case.look().await.expect("it has not expired");
+    assert!(matches!(kept.state, ViewState::InFlight { .. }));
+}
+
+/// Tenant A's record never answers B, wherever a separator could stand.
+pub async fn neither_scopes_nor_keys_are_confused<S: Store>(factory: impl AsyncFn() -> S) {
+    let mut case = Case::of(factory).await;
+    let unique = case.rng.next_u64().to_string();
+    let pairs = [("a", ":b"), ("a:", "b"), ("a:b", ""), ("", "a:b"), ("A", ":b"), ("a\0", "b")];
+    let ids = pairs
+        .map(|(scope, key)| RecordId::new(scope, format!("{key}{unique}")).expect("not empty"));
+    for (n, id) in ids.iter().enumerate() {
+        case.id = id.clone();
+        let owner = case.terms();
+        case.claimed(&owner, 1).await;
+        let reply = Bytes::from(n.to_string());
+        let change = case.store.complete(id, owner.token, reply, LONG).await.expect("complete");
+        assert_eq!(change, Change::Applied);
+    }
+    for (n, id) in ids.into_iter().enumerate() {
+        case.id = id;
+        let duplicate = case.terms();
+        assert_eq!(case.claim(&duplicate).await, ClaimReply::Done { reply: n.to_string().into() });
+    }
+}
+
+/// What an operator sees is what a claim would meet; what is forgotten can be claimed anew.
+pub async fn an_operator_looks_and_forgets<S: Store>(factory: impl AsyncFn() -> S) {
+    let mut case = Case::of(factory).await;
+    let (owner, other) = (case.terms(), case.other_payload());
+    assert_eq!(case.look().await, None);
+    case.claimed(&owner, 1).await;
+    let view = case.look().await.expect("it is there");
+    assert!(matches!(view.state, ViewState::InFlight { left } if left <= LONG), "{view:?}");
+    assert_eq!((view.attempt.get(), view.fingerprint), (1, owner.fingerprint));
+    assert!(view.age < LEASE && view.expires_in > LONG, "{view:?}");
+    assert_eq!(case.complete(owner.token, "ok").await, Change::Applied);
+    let view = case.look().await.expect("it is there");
+    assert_eq!(view.state, ViewState::Done { reply: "ok".into() });
+
+    assert!(case.store.forget(&case.id).await.expect("forget"));
+    assert!(!case.store.forget(&case.id).await.expect("forget"), "it is gone");
+    assert_eq!(case.complete(owner.token, "late").await, Change::Lost);
+    case.claimed(&other, 1).await;
+}
+
+/// 64 tasks for each of 20 keys.
+pub async fn of_many_racers_one_is_granted_the_claim<S: Store>(factory: impl AsyncFn() -> S) {
+    let mut case = Case::of(factory).await;
+    let rounds: Vec<_> = (0..20).map(|_| some_id(&mut case.rng)).collect();
+    let terms: Vec<_> = (0..64).map(|_| case.terms()).collect();
+    let store = Arc::new(case.store);
+    for id in rounds {
+        let racers = terms.iter().map(|terms| {
+            let (store, id, terms) = (Arc::clone(&store), id.clone(), *terms);
+            tokio::spawn(async move { Store::claim(&*store, &id, &terms).await.expect("claim") })
+        });
+        let mut winners = 0;
+        for racer in racers.collect::<Vec<_>>() {
+            match racer.await.expect("no panic") {
+                ClaimReply::Claimed { attempt } => winners += attempt.get(),
+                other => assert!(matches!(other, ClaimReply::InFlight { .. }), "{other:?}"),
+            }
+        }
+        assert_eq!(winners, 1);
+    }
+}
+
+/// Three clients and 400 operations, of which no lease sees the end.
+pub async fn whatever_comes_in_a_row_is_answered_as_by_a_slot<S: Store>(
+    factory: impl AsyncFn() -> S,
+) {
+    let mut case = Case::of(factory).await;
+    let (mut slot, now) = (Slot::default(), Duration::ZERO);
+    let mut held = [case.terms(), case.taker(), case.other_payload()];
+    for n in 0..400_u32 {
+        let client = case.rng.random_range(0..held.len());
+        let terms = &mut held[client];
+        let (token, reply) = (terms.token, Bytes::from(n.to_string()));
+        let at = format!("operation {n}, of client {client}");
+        match case.rng.random_range(0..12) {
+            new @ 0..6 => {
+                if new < 3 {
+                    terms.token = ClaimToken::generate(&mut case.rng);
+                }
+                let terms = *terms;
+                match (case.claim(&terms).await, slot.claim(&terms, now)) {
+                    (ClaimReply::InFlight { .. }, ClaimReply::InFlight { .. }) => {}
+                    (answered, expected) => assert_eq!(answered, expected, "{at}: claim"),
+                }
+            }
+            6 => assert_eq!(
+                case.renew(token, LONG).await,
+                slot.renew(token, LONG, LONG, now),
+                "{at}: renew"
+            ),
+            7 | 8 => {
+                let change = case.store.complete(&case.id, token, reply.clone(), LONG).await;
+                let expected = slot.complete(token, reply, LONG, now);
+                assert_eq!(change.expect("complete"), expected, "{at}: complete");
+            }
+            9 => assert_eq!(case.release(token).await, slot.release(token, now), "{at}: release"),
+            10 => assert_eq!(
+                case.abandon(token).await,
+                slot.abandon(token, LONG, now),
+                "{at}: abandon"
+            ),
+            _ => {
+                let forgotten = case.store.forget(&case.id).await.expect("forget");
+                assert_eq!(forgotten, slot.forget(now), "{at}: forget");
+            }
+        }
+    }
+}
