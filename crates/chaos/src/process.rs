@@ -46,6 +46,8 @@ pub use self::fault::{ProcessError, ProcessFault};
 /// A child gets this long to say that it is ready.
 const START: Duration = Duration::from_secs(20);
 const READY: &str = "ready ";
+/// So much of a line is held at once: more than an announcement is long.
+const LINE: u64 = 1024;
 
 /// The current executable as a child process, serving on a port of the loopback interface.
 ///
@@ -75,11 +77,15 @@ impl Child {
         // as long as the process.
         thread::spawn(move || match command.spawn() {
             Ok(mut child) => {
-                let stdout = child.stdout.take();
+                let (stdout, id) = (child.stdout.take(), pid(&child));
                 // If the receiver is gone, the child is dropped here with its standard input, and
                 // ends.
                 let _ = started.send(Ok(child));
                 stdout.into_iter().for_each(|stdout| follow(stdout, &announced));
+                // For a child that has closed its standard output. It is looked at and not taken:
+                // its end is left for `wait`.
+                let end = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+                id.map(|id| retry_on_intr(|| waitid(WaitId::Pid(id), end)));
             }
             Err(error) => drop(started.send(Err(error))),
         });
@@ -158,10 +164,7 @@ impl Child {
         if !self.is_alive()? {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let id = i32::try_from(self.child.id())
-            .ok()
-            .and_then(Pid::from_raw)
-            .ok_or(io::ErrorKind::NotFound)?;
+        let id = pid(&self.child).ok_or(io::ErrorKind::NotFound)?;
         kill_process(id, signal)?;
         Ok(id)
     }
@@ -174,14 +177,27 @@ impl Drop for Child {
     }
 }
 
+fn pid(child: &process::Child) -> Option<Pid> {
+    Pid::from_raw(i32::try_from(child.id()).ok()?)
+}
+
 /// Reads a child's standard output to its end and passes on the port it announces.
 fn follow(stdout: ChildStdout, announced: &mpsc::Sender<u16>) {
-    for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-        if let Some(port) = line.strip_prefix(READY).and_then(|port| port.trim().parse().ok()) {
+    let mut stdout = BufReader::new(stdout);
+    let (mut line, mut is_start) = (Vec::new(), true);
+    // A child prints what it likes: bytes that are no text, and lines without an end.
+    while let Ok(1..) = (&mut stdout).take(LINE).read_until(b'\n', &mut line) {
+        if let Some(port) = announcement(&line).filter(|_| is_start) {
             // The parent waits for the first announcement only.
             let _ = announced.send(port);
         }
+        is_start = line.ends_with(b"\n");
+        line.clear();
     }
+}
+
+fn announcement(line: &[u8]) -> Option<u16> {
+    str::from_utf8(line).ok()?.strip_prefix(READY)?.trim().parse().ok()
 }
 
 /// Says the port on standard output, for the parent's [`Child::spawn`].

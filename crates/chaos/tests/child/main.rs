@@ -9,7 +9,8 @@ use std::{
     env,
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    thread,
+    os::unix::process::CommandExt,
+    process, thread,
     time::Duration,
 };
 
@@ -21,6 +22,8 @@ fn main() {
         Some("echo") => echo(),
         Some("middle") => middle(env::args().any(|arg| arg == "pause")),
         Some("silent") => {}
+        Some("noisy") => noisy(),
+        Some("mute") => mute(),
         _ => run(),
     }
 }
@@ -47,6 +50,33 @@ fn echo() {
     }
 }
 
+/// A child that prints whatever it likes before it is ready, and goes on.
+fn noisy() {
+    let noise = || {
+        let mut stdout = std::io::stdout().lock();
+        stdout.write_all(b"\xff\xfe no text\nready when you are\n").unwrap();
+        stdout.write_all(&[b'x'; 3 << 20]).unwrap();
+        stdout.write_all(b"ready 1\n").unwrap();
+        stdout.flush().unwrap();
+    };
+    noise();
+    thread::spawn(move || {
+        loop {
+            noise();
+            pause(Duration::from_millis(1));
+        }
+    });
+    echo();
+}
+
+/// A child that closes its standard output when it has said that it is ready.
+fn mute() {
+    let port = loopback().unwrap().1.port();
+    announce_ready(port).unwrap();
+    let mut command = process::Command::new(env::current_exe().unwrap());
+    panic!("{}", command.args(["echo", &port.to_string()]).stdout(process::Stdio::null()).exec());
+}
+
 /// A child that has an echo for a child of its own and announces that one's port.
 fn middle(pause: bool) {
     exit_when_orphaned();
@@ -64,13 +94,15 @@ fn middle(pause: bool) {
 }
 
 fn run() {
-    let tests: [(&str, fn()); 6] = [
+    let tests: [(&str, fn()); 8] = [
         ("a stopped child answers no request until it is resumed", stopped_and_resumed),
         ("a stopped child can be killed and another started", killed_and_restarted),
         ("a dropped guard ends a stopped child", dropped),
         ("an orphan ends", || orphaned(&["middle"])),
         ("a stopped orphan ends", || orphaned(&["middle", "pause"])),
         ("a child that ends without a word is an error", silent),
+        ("a child may print what is no text, and lines without an end", noise),
+        ("a child that closes its standard output lives on", muted),
     ];
     for (name, test) in tests.into_iter().chain(fault::TESTS) {
         test();
@@ -135,6 +167,37 @@ fn orphaned(args: &[&str]) {
 
 fn silent() {
     Child::spawn(["silent"]).unwrap_err();
+}
+
+fn noise() {
+    let mut child = Child::spawn(["noisy"]).unwrap();
+    let mut client = Client::connect(child.address());
+    for byte in 0..100 {
+        client.ask(byte);
+        pause(Duration::from_millis(2));
+    }
+    assert!(child.is_alive().unwrap());
+}
+
+fn muted() {
+    let mut child = Child::spawn(["mute"]).unwrap();
+    let start = (0..1000).find_map(|_| {
+        pause(Duration::from_millis(10));
+        TcpStream::connect(child.address()).ok()
+    });
+    let mut client = Client(start.expect("it does not serve"));
+    for byte in 0..50 {
+        client.ask(byte);
+        pause(Duration::from_millis(2));
+    }
+    assert!(child.is_alive().unwrap());
+    child.kill().unwrap();
+    client.expect_end();
+}
+
+/// In a process of its own, or in a test without a runtime. It may be shorter.
+fn pause(length: Duration) {
+    thread::park_timeout(length);
 }
 
 struct Client(TcpStream);
