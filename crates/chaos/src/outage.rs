@@ -23,9 +23,10 @@ pub enum FailureMode {
     /// A process that is gone: its connections break and new ones are refused, until it is started
     /// again.
     Killed,
-    /// A link that is cut: connections are reset, and new ones too.
+    /// A link that is cut: connections are reset, and new ones refused.
     Cut,
-    /// A link that swallows what it is given, without a word.
+    /// A link on which nothing arrives, and neither end is told. What was sent arrives when it is
+    /// over, as TCP sends it again.
     BlackHole {
         /// Which way. `None`: both.
         direction: Option<Direction>,

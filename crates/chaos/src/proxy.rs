@@ -51,8 +51,10 @@ pub use self::{config::ProxyConfig, counters::ProxySnapshot, end::End};
 ///   reset and no refusal. Only a [`cut`](Self::cut) link refuses.
 /// - In a [black hole](Self::black_hole) writes succeed until the buffers of the system are full,
 ///   and a connection can be opened. Neither end ever sees a time-out of its retransmissions.
-/// - A delay holds for bytes and for the end of a stream. The handshake takes none, nor does a
-///   reset by [`cut`](Self::cut).
+/// - A delay holds for bytes, and for the end of a stream or its reset. The handshake takes none,
+///   nor does a reset by [`cut`](Self::cut).
+/// - It reads no more of a stream that has ended. An end that has half-closed, and is reset later,
+///   is known to be gone only when something is sent to it.
 ///
 /// # Panics
 /// [`bind`](Self::bind) and the futures of the methods panic outside a tokio runtime with `net` and
@@ -134,9 +136,9 @@ impl FaultProxy {
     ///
     /// The link reads no more, so writers stall once the buffers of the system are full. What was
     /// sent is late and not lost: after [`end_black_hole`](Self::end_black_hole) it arrives, as
-    /// TCP's retransmissions do, also when the sender has given up since. The end of a stream and a
-    /// reset are held just so. With no way to the server, connections of clients are accepted and
-    /// reach it afterwards.
+    /// TCP's retransmissions do, also when the sender has given up since. The end of a stream, a
+    /// reset and a refusal of the server are held just so. With no way to the server, connections
+    /// of clients are accepted and reach it afterwards.
     ///
     /// The other direction goes on. Real TCP would stall there too before long, for want of
     /// acknowledgements.
@@ -169,8 +171,9 @@ impl FaultProxy {
     /// power: half-open, in the words of RFC 9293, section 3.5.1.
     ///
     /// The end that is left hears nothing, and is reset as soon as it sends something, by the
-    /// machine that has come up again and knows of no connection. For one that stays down, make a
-    /// [black hole](Self::black_hole) of the way there. The connection of the end that is gone is
+    /// machine that has come up again and knows of no connection. One that has half-closed sends
+    /// nothing. For a machine that stays down, make a [black hole](Self::black_hole) of the way
+    /// there. The connection of the end that is gone is
     /// reset, in case its process only plays dead. Later connections are as the link is.
     pub fn half_open(&self, gone: End) {
         self.change(|settings| settings.lose(gone));

@@ -110,6 +110,7 @@ impl Acceptor {
             birth,
             watch: self.watch.clone(),
             counters: Arc::clone(&self.counters),
+            has_heard_all: [false; 2],
             _alive: (place, settings.alive.subscribe()),
         };
         drop(settings);

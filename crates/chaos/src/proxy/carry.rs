@@ -38,6 +38,8 @@ pub(super) struct Passage {
     pub(super) birth: Birth,
     pub(super) watch: Watch,
     pub(super) counters: Arc<Counters>,
+    /// Whether each direction had come to its end when an end of the connection was lost.
+    pub(super) has_heard_all: [bool; 2],
     /// Dropped when the connection has ended, and not before.
     pub(super) _alive: (OwnedSemaphorePermit, watch::Receiver<()>),
 }
@@ -106,9 +108,26 @@ impl Passage {
                     }
                     Err(_) => {
                         self.counters.unreachable();
-                        return Fate::Cut;
+                        return self.refuse().await;
                     }
                 },
+            }
+        }
+    }
+
+    /// The server refuses. The client hears of it, as a reset, when the way back is no black hole.
+    async fn refuse(&mut self) -> Fate {
+        loop {
+            let settings = self.watch.latest();
+            let fate = settings.fate(self.birth);
+            if fate != Fate::Carried {
+                return fate;
+            }
+            if !settings.way(Direction::Downstream).is_black_hole {
+                return Fate::Cut;
+            }
+            if self.watch.changed().await.is_err() {
+                return Fate::Over;
             }
         }
     }
@@ -128,15 +147,21 @@ impl Passage {
             let settings = self.watch.latest();
             let fate = settings.fate(self.birth);
             if fate != Fate::Carried {
+                self.has_heard_all = [up.has_heard_all(), down.has_heard_all()];
                 return fate;
             }
             up.adopt(&settings);
             down.adopt(&settings);
             let (changes, gate) = self.watch.gate(settings.version);
             let carried = poll_fn(|cx| {
-                let up = up.poll(cx, &mut from_client, &mut to_server, gate)?;
-                let down = down.poll(cx, &mut from_server, &mut to_client, gate)?;
-                if up.is_ready() && down.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
+                loop {
+                    let to = up.poll(cx, &mut from_client, &mut to_server, gate)?;
+                    let fro = down.poll(cx, &mut from_server, &mut to_client, gate)?;
+                    if !down.learn(&up) && !up.learn(&down) {
+                        let is_over = to.is_ready() && fro.is_ready();
+                        return if is_over { Poll::Ready(Ok(())) } else { Poll::Pending };
+                    }
+                }
             });
             select! {
                 biased;
@@ -150,8 +175,8 @@ impl Passage {
         }
     }
 
-    /// One end is left, and not told. It is reset as soon as it sends something, in a direction
-    /// that is no black hole: so a host answers that was started again and knows of no connection.
+    /// One end is left, and not told. It is reset as soon as it sends something, if neither way is
+    /// a black hole: so a host answers that was started again and knows of no connection.
     async fn survive(&mut self, survivor: Option<TcpStream>, direction: Direction) {
         let Some(survivor) = survivor else { return };
         loop {
@@ -162,7 +187,10 @@ impl Passage {
                 Fate::Over => return,
             }
             let sends = async {
-                if settings.way(direction).is_black_hole {
+                let ways = [Direction::Upstream, Direction::Downstream];
+                let is_black_hole = ways.iter().any(|way| settings.way(*way).is_black_hole);
+                // The end of its stream can be read again and again, and is nothing new.
+                if is_black_hole || self.has_heard_all[direction as usize] {
                     pending::<()>().await;
                 }
                 // What can be read is what it has sent, or its end.

@@ -42,6 +42,10 @@ pub(super) struct Pump {
     busy_until: Option<Instant>,
     end: Option<StreamEnd>,
     has_ended: bool,
+    /// A write has found that the receiver was reset. Nothing is carried any more.
+    has_lost_receiver: bool,
+    /// The sender was reset, as a write of the other direction has found: its stream ends so.
+    has_lost_sender: bool,
     carried: u64,
     chances: Sequence,
     timer: Option<Pin<Box<Sleep>>>,
@@ -65,12 +69,6 @@ pub(super) enum Stop {
     Broken,
 }
 
-impl From<io::Error> for Stop {
-    fn from(_: io::Error) -> Self {
-        Self::Broken
-    }
-}
-
 impl Pump {
     pub(super) fn new(
         direction: Direction,
@@ -89,6 +87,8 @@ impl Pump {
             busy_until: None,
             end: None,
             has_ended: false,
+            has_lost_receiver: false,
+            has_lost_sender: false,
             carried: 0,
             chances,
             timer: None,
@@ -109,6 +109,28 @@ impl Pump {
         }
     }
 
+    /// Whether its sender has sent all it ever will.
+    pub(super) const fn has_heard_all(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// Learns from the other direction that the sender was reset, which is passed on as an end of
+    /// its stream is: late, and not through a black hole. True if that is news.
+    pub(super) fn learn(&mut self, other: &Self) -> bool {
+        if self.has_lost_sender || !other.has_lost_receiver {
+            return false;
+        }
+        self.has_lost_sender = true;
+        if let Some(end) = &mut self.end {
+            end.is_reset = true;
+            if self.has_ended {
+                end.left = TimeSource::Tokio.now();
+            }
+            self.has_ended = self.has_lost_receiver;
+        }
+        true
+    }
+
     /// Carries what can be carried. Ready when the stream has ended and its end is passed on.
     pub(super) fn poll(
         &mut self,
@@ -118,7 +140,8 @@ impl Pump {
         gate: Gate<'_>,
     ) -> Poll<Result<(), Stop>> {
         if self.has_ended {
-            return Poll::Ready(Ok(()));
+            let is_reset = self.left() == 0 && !self.way.is_black_hole;
+            return Poll::Ready(if is_reset { Err(Stop::Broken) } else { Ok(()) });
         }
         loop {
             let mut wake_at = None;
@@ -146,7 +169,7 @@ impl Pump {
         if self.way.is_black_hole {
             return Poll::Pending;
         }
-        let left = self.way.reset_after.map_or(u64::MAX, |most| most.saturating_sub(self.carried));
+        let left = self.left();
         if left == 0 {
             return Poll::Ready(Err(Stop::Broken));
         }
@@ -160,10 +183,13 @@ impl Pump {
             return self.poll_end(cx, to);
         }
         let most = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
-        let written = ready!(Pin::new(to).poll_write(cx, &bytes[..most]))?;
-        if written == 0 {
-            return Poll::Ready(Err(Stop::Broken));
-        }
+        let written = match Pin::new(to).poll_write(cx, &bytes[..most]) {
+            // A reset overtakes what its receiver does not take.
+            Poll::Pending if self.has_lost_sender => return Poll::Ready(Err(Stop::Broken)),
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(Ok(written @ 1..)) => written,
+            Poll::Ready(_) => return Poll::Ready(self.lose_receiver()),
+        };
         self.carried += written as u64;
         self.counters.carried(self.direction, written as u64);
         if in_line {
@@ -197,9 +223,27 @@ impl Pump {
         if self.end.is_some_and(|end| end.is_reset) {
             return Poll::Ready(Err(Stop::Broken));
         }
-        ready!(Pin::new(to).poll_shutdown(cx))?;
+        if ready!(Pin::new(to).poll_shutdown(cx)).is_err() {
+            return Poll::Ready(self.lose_receiver());
+        }
         self.has_ended = true;
         Poll::Ready(Ok(()))
+    }
+
+    /// The receiver was reset. The sender hears of it by the other direction, where no fault hides
+    /// it; if that end was reset too, there is nothing left to tell.
+    fn lose_receiver(&mut self) -> Result<(), Stop> {
+        if self.has_lost_sender {
+            return Err(Stop::Broken);
+        }
+        (self.chunk, self.written, self.line) = (Vec::new(), 0, Line::default());
+        (self.has_ended, self.has_lost_receiver) = (true, true);
+        Ok(())
+    }
+
+    /// How many bytes more it may pass on before the connection is reset.
+    fn left(&self) -> u64 {
+        self.way.reset_after.map_or(u64::MAX, |most| most.saturating_sub(self.carried))
     }
 
     /// Ready when something was read.
@@ -225,7 +269,8 @@ impl Pump {
             self.send();
         } else {
             let (left, chance) = (TimeSource::Tokio.now(), self.chances.uniform());
-            self.end = Some(StreamEnd { left, chance, is_reset: read.is_err() });
+            self.end =
+                Some(StreamEnd { left, chance, is_reset: read.is_err() || self.has_lost_sender });
         }
         Poll::Ready(Ok(()))
     }

@@ -1,7 +1,7 @@
 //! A link that swallows what it is given.
 
 use steadfast_chaos::Direction::{Downstream, Upstream};
-use tokio::io::AsyncWriteExt;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 use crate::rig::{LONG, Rig, drain, is_reset, is_silent, receive, send, until};
 
@@ -87,4 +87,48 @@ async fn a_request_of_a_new_connection_is_delivered_where_only_replies_are_lost(
     assert_eq!(receive(&mut server, 7).await, b"request");
     send(&mut server, "reply").await;
     assert!(is_silent(&client).await);
+}
+
+#[tokio::test]
+async fn no_reset_crosses_a_one_way_black_hole_when_the_other_way_runs_into_it() {
+    let rig = Rig::new();
+    let (mut client, server) = rig.pair().await;
+    rig.proxy.black_hole(Downstream);
+    server.set_zero_linger().unwrap();
+    drop(server);
+    // The first is answered by a reset, which the second finds.
+    for _ in 0..3 {
+        send(&mut client, "are you there").await;
+        assert!(is_silent(&client).await);
+    }
+    rig.proxy.end_black_hole(Downstream);
+    assert!(is_reset(&mut client).await);
+    until(|| rig.proxy.snapshot().open == 0).await;
+}
+
+#[tokio::test]
+async fn no_end_of_a_stream_that_runs_into_a_reset_brings_it_back_through_a_black_hole() {
+    let rig = Rig::new();
+    let (mut client, server) = rig.pair().await;
+    rig.proxy.black_hole(Downstream);
+    server.set_zero_linger().unwrap();
+    drop(server);
+    client.shutdown().await.unwrap();
+    assert!(is_silent(&client).await);
+    rig.proxy.end_black_hole(Downstream);
+    assert!(is_reset(&mut client).await);
+}
+
+#[tokio::test]
+async fn no_refusal_of_the_server_comes_back_through_a_black_hole() {
+    let rig = Rig::new();
+    let proxy = rig.proxy.clone();
+    drop(rig);
+    proxy.black_hole(Downstream);
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    until(|| proxy.snapshot().unreachable == 1).await;
+    assert!(is_silent(&client).await);
+    proxy.end_black_hole(Downstream);
+    assert!(is_reset(&mut client).await);
+    assert_eq!(proxy.snapshot().unreachable, 1);
 }

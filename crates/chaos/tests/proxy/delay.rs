@@ -151,3 +151,21 @@ async fn a_stream_survives_every_change_of_its_delay() {
         ((), (received, ended)) = transfer => assert!(received == sent && ended.is_ok()),
     }
 }
+
+#[tokio::test]
+async fn a_reset_that_a_request_runs_into_comes_after_the_replies_under_way() {
+    let rig = Rig::new();
+    let (mut client, mut server) = rig.pair().await;
+    rig.proxy.delay(Downstream, Delay::of(5 * LONG));
+    send(&mut server, "the last reply").await;
+    tokio::time::sleep(LONG / 10).await;
+    server.set_zero_linger().unwrap();
+    drop(server);
+    for _ in 0..3 {
+        send(&mut client, "again").await;
+        tokio::time::sleep(LONG / 10).await;
+    }
+    let (received, ended) = drain(&mut client).await;
+    assert_eq!(received, b"the last reply");
+    assert_eq!(ended.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+}

@@ -5,7 +5,9 @@ use steadfast_chaos::{
     End,
 };
 
-use crate::rig::{Rig, is_reset, is_silent, receive, send};
+use tokio::io::AsyncWriteExt;
+
+use crate::rig::{Rig, drain, is_reset, is_silent, receive, send, until};
 
 #[tokio::test]
 async fn the_end_that_is_left_hears_nothing_and_is_reset_when_it_sends() {
@@ -72,4 +74,31 @@ async fn a_connection_that_has_lost_both_ends_is_closed() {
     rig.proxy.half_open(End::Client);
     assert!(is_reset(&mut client).await && is_reset(&mut server).await);
     crate::rig::until(|| rig.proxy.snapshot().open == 0).await;
+}
+
+#[tokio::test]
+async fn an_end_that_has_sent_its_last_byte_before_hears_nothing_and_is_not_reset() {
+    let rig = Rig::new();
+    let (mut client, mut server) = rig.pair().await;
+    send(&mut client, "a request").await;
+    client.shutdown().await.unwrap();
+    assert_eq!(drain(&mut server).await.0, b"a request");
+    rig.proxy.half_open(End::Server);
+    until(|| server.try_write(b"x").is_err()).await;
+    assert!(is_silent(&client).await);
+    rig.proxy.cut().await;
+    assert!(is_reset(&mut client).await);
+}
+
+#[tokio::test]
+async fn the_reset_of_the_end_that_is_left_comes_back_through_no_black_hole() {
+    let rig = Rig::new();
+    let (mut client, mut server) = rig.pair().await;
+    rig.proxy.half_open(End::Server);
+    assert!(is_reset(&mut server).await);
+    rig.proxy.black_hole(Downstream);
+    send(&mut client, "are you there").await;
+    assert!(is_silent(&client).await);
+    rig.proxy.end_black_hole(Downstream);
+    assert!(is_reset(&mut client).await);
 }

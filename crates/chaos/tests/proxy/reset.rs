@@ -2,8 +2,10 @@
 
 use std::io::ErrorKind::ConnectionReset;
 
-use crate::rig::{Rig, drain, is_reset, pattern, receive, send};
 use steadfast_chaos::Direction::{Downstream, Upstream};
+use tokio::io::AsyncWriteExt;
+
+use crate::rig::{Rig, drain, is_reset, is_silent, pattern, receive, send, until};
 
 #[tokio::test]
 async fn the_receiver_gets_so_many_bytes_and_then_a_reset_and_the_sender_is_reset_too() {
@@ -48,4 +50,19 @@ async fn bytes_are_counted_in_one_direction_from_the_beginning_of_each_connectio
     receive(&mut client, 9).await;
     rig.proxy.reset_after(Downstream, 18);
     assert!(is_reset(&mut client).await && is_reset(&mut server).await);
+}
+
+#[tokio::test]
+async fn a_connection_whose_stream_has_ended_after_so_many_bytes_is_reset_too() {
+    let rig = Rig::new();
+    let (mut client, mut server) = rig.pair().await;
+    send(&mut client, "a request").await;
+    client.shutdown().await.unwrap();
+    assert_eq!(drain(&mut server).await.0, b"a request");
+    rig.proxy.reset_after(Upstream, 10);
+    assert!(is_silent(&client).await, "it has passed on 9");
+    rig.proxy.reset_after(Upstream, 9);
+    assert!(is_reset(&mut client).await);
+    // Its end was read before, so a reset shows when it writes.
+    until(|| server.try_write(b"x").is_err()).await;
 }
