@@ -22,7 +22,7 @@ use std::{
 
 use steadfast_core::{
     TimeSource,
-    parts::{Waiters, lane_count, lock},
+    parts::{Waiters, Wakers, lane_count, lock},
 };
 
 use self::{
@@ -35,6 +35,7 @@ use self::{
 };
 pub(crate) use self::{
     ring::{Queued, Ring},
+    schedule::Gone,
     watched::Watched,
 };
 use crate::{
@@ -132,9 +133,8 @@ impl<K> Hub<K> {
             }
         }
         drop(state);
-        if !was_trusted && heard != Heard::Stale {
-            peer.heard();
-        }
+        // Woken as they are dropped if another waker panics first.
+        let asked = if was_trusted || heard == Heard::Stale { None } else { peer.heard() };
         if placed.is_littered {
             self.schedule.sweep(&self.timer.arming, peer.shard as usize);
         }
@@ -145,6 +145,7 @@ impl<K> Hub<K> {
         }
         // Last: a waker that panics must find the timer set.
         changes.report(self);
+        asked.into_iter().for_each(Wakers::wake);
         heard
     }
 
@@ -201,7 +202,7 @@ impl<K> Hub<K> {
         /// Shards that one heartbeat looks at, and peers in each: more than one peer, so that it
         /// comes to an end, since each heartbeat leaves at most one behind.
         const MOST: (usize, usize) = (4, 16);
-        let arming = &self.timer.arming;
+        let (arming, mut gone) = (&self.timer.arming, Gone::new());
         let Some(least) = arming.begin(now) else { return };
         for _ in 0..MOST.0 {
             let (shard, first, _) = arming.first();
@@ -209,7 +210,7 @@ impl<K> Hub<K> {
                 return self.timer.reset();
             }
             let due = |record: &Record| self.due(record);
-            if !self.schedule.refresh(arming, shard, (MOST.1, least), due) {
+            if !self.schedule.refresh(arming, shard, (MOST.1, least), &mut gone, due) {
                 // It is really late.
                 return;
             }
@@ -286,13 +287,14 @@ impl<K> Hub<K> {
                 self.schedule.passed_over(shard);
             }
             drop(state);
+            filed.let_go();
             changes.report(self);
         }
         true
     }
 
-    /// The earliest deadline, made true.
-    pub(crate) fn earliest(&self) -> u64 {
+    /// The earliest deadline, made true. The caller drops `gone` with every lock free.
+    pub(crate) fn earliest(&self, gone: &mut Gone<K>) -> u64 {
         /// A peer may be in the middle of a heartbeat: it cannot be filed anew just then.
         const TRIES: usize = 8;
         let arming = &self.timer.arming;
@@ -304,7 +306,7 @@ impl<K> Hub<K> {
             }
             let due = |record: &Record| self.due(record);
             // The top that stands is the earliest if no other shard's is earlier now.
-            if !self.schedule.refresh(arming, shard, (BATCH, NEVER), due) {
+            if !self.schedule.refresh(arming, shard, (BATCH, NEVER), gone, due) {
                 if arming.earliest() == first {
                     return first;
                 }

@@ -13,7 +13,7 @@ use steadfast_core::parts::Waiter;
 
 use crate::{
     Status,
-    hub::{Hub, Queued, Watched},
+    hub::{Gone, Hub, Queued, Watched},
 };
 
 /// A change of what is held of a peer.
@@ -48,7 +48,8 @@ pub struct Transition<K> {
 ///
 /// Dropping it loses nothing that another one reads; the timer goes with the last one. It may be
 /// moved to another task or runtime between two polls, and outlives the runtime that it was polled
-/// in.
+/// in. A runtime that lives and is not driven rings no timers: where the stream that was polled
+/// last was polled in one, all streams sleep until a heartbeat or a question finds the timer late.
 ///
 /// # Panics
 /// When it is polled outside of a tokio runtime with its timer enabled, or in one that has shut
@@ -100,7 +101,9 @@ impl<K: Clone> Stream for Transitions<K> {
                 continue;
             }
             this.waiter.register(cx.waker());
-            let is_due = hub.timer.arm(|| hub.earliest());
+            let mut gone = Gone::new();
+            let is_due = hub.timer.arm(|| hub.earliest(&mut gone));
+            drop(gone);
             // Registered, then looked: what comes after this wakes the task.
             let queued = this.take();
             if is_due || queued.is_some() {

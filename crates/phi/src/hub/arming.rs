@@ -89,7 +89,7 @@ impl Arming {
 
     /// Notes that the timer is being set to the earliest deadline, and says what that is;
     /// [`NEVER`] if there is none. Under the lock of the alarm.
-    pub(crate) fn arm(&self, earliest: impl Fn() -> u64) -> u64 {
+    pub(crate) fn arm(&self, mut earliest: impl FnMut() -> u64) -> u64 {
         loop {
             let at = earliest();
             self.armed.store(at, Ordering::Release);

@@ -25,10 +25,12 @@ impl<K> Changes<K> {
 
     #[cold]
     fn tell(self, hub: &Hub<K>) {
+        // Taken first: a panic of the recorder's, or of a waker, wakes them as they are dropped.
+        let (readers, waiting) = (hub.timer.readers.take(), hub.waiters.take());
         for (from, to, phi) in self.made.into_iter().flatten() {
             hub.timer.telemetry.transition(from, to, phi);
         }
-        hub.waiters.wake();
-        hub.timer.readers.wake();
+        readers.wake();
+        waiting.wake();
     }
 }

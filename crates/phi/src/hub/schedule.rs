@@ -12,6 +12,7 @@
 use std::{
     cmp::Ordering as Order,
     collections::{BinaryHeap, binary_heap::PeekMut},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 
@@ -41,6 +42,11 @@ pub(crate) struct Filed<K> {
     pub(crate) due: u64,
     pub(crate) peer: Arc<Watched<K>>,
 }
+
+/// What was taken out of a heap. The last of a peer may be in it, and its key is the caller's code:
+/// it is dropped where no lock is held, and a panic in a key's drop goes no further.
+#[derive(Debug)]
+pub(crate) struct Gone<K>(Vec<Filed<K>>);
 
 /// What filing a peer calls for, once its lock is free.
 #[derive(Clone, Copy, Debug, Default)]
@@ -113,15 +119,17 @@ impl<K> Schedule<K> {
     }
 
     /// Files the top anew until it says the truth or is later than `enough`, at most `most` times.
-    /// `due` says when a peer is. False if nothing was changed. Not under a peer's lock.
+    /// `due` says when a peer is. False if nothing was changed. Not under a peer's lock. What it
+    /// takes out goes to `gone`, for the caller may have a lock.
     pub(crate) fn refresh(
         &self,
         arming: &Arming,
         shard: usize,
         (most, enough): (usize, u64),
+        gone: &mut Gone<K>,
         due: impl Fn(&Record) -> u64,
     ) -> bool {
-        let (mut gone, mut is_changed) = (Vec::new(), false);
+        let mut is_changed = false;
         let mut heap = lock(&self.shards[shard]);
         for _ in 0..most {
             let Some(mut top) = heap.filed.peek_mut().filter(|top| top.due <= enough) else {
@@ -131,16 +139,13 @@ impl<K> Schedule<K> {
                 Top::Stands => break,
                 Top::Later(due) => top.due = due,
                 Top::Gone { is_garbage } => {
-                    gone.push(PeekMut::pop(top));
+                    gone.0.push(PeekMut::pop(top));
                     heap.garbage = heap.garbage.saturating_sub(usize::from(is_garbage));
                 }
             }
             is_changed = true;
         }
         heap.publish(arming, shard);
-        drop(heap);
-        // Keys may be dropped here.
-        drop(gone);
         is_changed
     }
 
@@ -160,7 +165,20 @@ impl<K> Schedule<K> {
         heap.garbage = heap.garbage.saturating_sub(gone.len());
         heap.publish(arming, shard);
         drop(heap);
-        drop(gone);
+        drop(Gone(gone));
+    }
+
+    /// How many places of each shard are counted as garbage, how many are garbage, and in how many
+    /// a peer is filed.
+    #[cfg(all(test, not(steadfast_loom)))]
+    pub(super) fn audit(&self) -> Vec<(usize, usize, usize)> {
+        let audit = |heap: &Mutex<Heap<K>>| {
+            let heap = lock(heap);
+            let is_filed = |filed: &&Filed<K>| lock(&filed.peer.state).filed == filed.due;
+            let filed = heap.filed.iter().filter(is_filed).count();
+            (heap.garbage, heap.filed.len() - filed, filed)
+        };
+        self.shards.iter().map(audit).collect()
     }
 }
 
@@ -198,6 +216,25 @@ impl<K> Heap<K> {
             arming.set_top(shard, top);
         }
         top
+    }
+}
+
+impl<K> Gone<K> {
+    pub(crate) const fn new() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<K> Drop for Gone<K> {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(Filed::let_go);
+    }
+}
+
+impl<K> Filed<K> {
+    /// Drops it. See [`Gone`].
+    pub(crate) fn let_go(self) {
+        drop(catch_unwind(AssertUnwindSafe(|| drop(self))));
     }
 }
 

@@ -124,12 +124,13 @@ impl Timer {
         true
     }
 
-    /// Sets the timer for a reader that goes to sleep. `earliest` finds the first deadline. True
-    /// if it has passed already.
+    /// Sets the timer for a reader that goes to sleep. `earliest` finds the first deadline, and
+    /// runs none of the callers' code, since this thread has the alarm. True if it has passed
+    /// already.
     ///
     /// # Panics
     /// Outside of a tokio runtime with its timer enabled; another reader sets the timer then.
-    pub(crate) fn arm(self: &Arc<Self>, earliest: impl Fn() -> u64) -> bool {
+    pub(crate) fn arm(self: &Arc<Self>, earliest: impl FnMut() -> u64) -> bool {
         let is_due = self.with_alarm(|alarm| {
             let at = self.arming.arm(earliest);
             let Some(at) = self.instant(at).filter(|_| at < NEVER) else {
@@ -178,15 +179,14 @@ impl Timer {
 
     /// A reader left, and unless `is_read` there is none. Asked under the lock of the alarm: a
     /// reader that comes meanwhile sets it after this, or is seen.
-    pub(crate) fn stop(&self, is_read: impl Fn() -> bool) {
-        let mut alarm = lock(&self.alarm);
-        let stopped = if is_read() {
-            None
-        } else {
+    pub(crate) fn stop(self: &Arc<Self>, is_read: impl Fn() -> bool) {
+        let stopped = self.with_alarm(|alarm| {
+            if is_read() {
+                return None;
+            }
             self.arming.claim();
             alarm.take()
-        };
-        drop(alarm);
+        });
         drop(stopped);
     }
 

@@ -122,9 +122,8 @@ impl<K> Watched<K> {
 
     /// See [`Trials::heard`]. Not under the peer's lock.
     #[cold]
-    pub(crate) fn heard(&self) {
-        let wakers = lock(&self.state).trials.heard();
-        wakers.into_iter().for_each(Wakers::wake);
+    pub(crate) fn heard(&self) -> Option<Wakers> {
+        lock(&self.state).trials.heard()
     }
 }
 
