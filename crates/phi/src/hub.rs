@@ -1,5 +1,6 @@
 //! The state behind a detector, shared by its handles.
 
+mod advance;
 mod arming;
 mod bell;
 mod changes;
@@ -65,9 +66,6 @@ const QUEUE: (usize, usize) = (64, 1 << 20);
 /// A hub's count of time begins an hour before it is made: a paused clock may have stood still
 /// since before that.
 const BEFORE: Duration = Duration::from_secs(3600);
-
-/// How many peers are looked at before the subscriber is given what was found.
-const BATCH: usize = 64;
 
 /// All peers of one detector.
 pub(crate) struct Hub<K> {
@@ -195,29 +193,6 @@ impl<K> Hub<K> {
         (heard, was_trusted)
     }
 
-    /// Keeps the timer from ringing while heartbeats come: files anew what keeps it where it is, a
-    /// part at each heartbeat, then moves it on.
-    #[cold]
-    fn move_on(&self, now: u64) {
-        /// Shards that one heartbeat looks at, and peers in each: more than one peer, so that it
-        /// comes to an end, since each heartbeat leaves at most one behind.
-        const MOST: (usize, usize) = (4, 16);
-        let (arming, mut gone) = (&self.timer.arming, Gone::new());
-        let Some(least) = arming.begin(now) else { return };
-        for _ in 0..MOST.0 {
-            let (shard, first, _) = arming.first();
-            if first > least {
-                return self.timer.reset();
-            }
-            let due = |record: &Record| self.due(record);
-            if !self.schedule.refresh(arming, shard, (MOST.1, least), &mut gone, due) {
-                // It is really late.
-                return;
-            }
-        }
-        arming.go_on();
-    }
-
     /// Makes the transitions that silence alone has brought about until `until`.
     fn catch_up(
         &self,
@@ -260,61 +235,6 @@ impl<K> Hub<K> {
         }
     }
 
-    /// Makes the transitions of a few peers whose deadlines have passed, in the order of the
-    /// deadlines. False if there were none.
-    pub(crate) fn advance(&self, now: u64) -> bool {
-        let arming = &self.timer.arming;
-        let (shard, first, second) = arming.first();
-        if first > now {
-            return false;
-        }
-        for _ in 0..BATCH {
-            let Some(filed) = self.schedule.pop(arming, shard, now.min(second)) else { break };
-            let mut changes = Changes::none();
-            let mut state = lock(&filed.peer.state);
-            if state.filed == filed.due {
-                let mut record = filed.peer.published.own();
-                self.catch_up(&filed.peer, &state, &mut record, filed.due, &mut changes);
-                filed.peer.published.write(record);
-                state.filed = NEVER;
-                let due = self.due(&record);
-                if due < NEVER {
-                    // Its former place was popped: no garbage, and the reader who is here sets the
-                    // timer.
-                    let _ = self.schedule.file(arming, &filed.peer, &mut state, due);
-                }
-            } else {
-                self.schedule.passed_over(shard);
-            }
-            drop(state);
-            filed.let_go();
-            changes.report(self);
-        }
-        true
-    }
-
-    /// The earliest deadline, made true. The caller drops `gone` with every lock free.
-    pub(crate) fn earliest(&self, gone: &mut Gone<K>) -> u64 {
-        /// A peer may be in the middle of a heartbeat: it cannot be filed anew just then.
-        const TRIES: usize = 8;
-        let arming = &self.timer.arming;
-        let mut stuck = 0;
-        loop {
-            let (shard, first, _) = arming.first();
-            if first == NEVER || stuck == TRIES {
-                return first;
-            }
-            let due = |record: &Record| self.due(record);
-            // The top that stands is the earliest if no other shard's is earlier now.
-            if !self.schedule.refresh(arming, shard, (BATCH, NEVER), gone, due) {
-                if arming.earliest() == first {
-                    return first;
-                }
-                stuck += 1;
-            }
-        }
-    }
-
     /// How many reports were made, this one included.
     pub(crate) fn report(&self) -> u64 {
         self.reports.fetch_add(1, Ordering::Relaxed) + 1
@@ -339,13 +259,18 @@ impl<K: Eq + Hash> Hub<K> {
     }
 
     pub(crate) fn forget(&self, key: &K) -> bool {
-        let Some(peer) = self.index.as_ref().and_then(|index| index.remove(key)) else {
-            return false;
-        };
+        let Some(index) = &self.index else { return false };
+        let hash = index.hash(key);
+        let Some(peer) = index.with(hash, key, Arc::clone) else { return false };
+        // Before the key is free: a successor's transitions come after the last of this one's.
         let mut state = lock(&peer.state);
+        if state.is_forgotten() {
+            return false;
+        }
         self.schedule.discard(&peer, &mut state);
         let status = peer.published.own().standing.status;
         drop(state);
+        index.remove(hash, &peer);
         self.timer.telemetry.forgotten(status);
         self.schedule.sweep(&self.timer.arming, peer.shard as usize);
         true

@@ -41,6 +41,12 @@ struct Query<'a, K> {
     key: &'a K,
 }
 
+/// This peer and no other.
+struct This<'a, K> {
+    hash: u64,
+    peer: &'a Arc<Watched<K>>,
+}
+
 /// Passes on a hash that is known.
 #[derive(Default)]
 struct Known(u64);
@@ -106,12 +112,13 @@ impl<K: Eq + Hash> Index<K> {
         }
     }
 
-    pub(crate) fn remove(&self, key: &K) -> Option<Arc<Watched<K>>> {
-        let hash = self.hash(key);
-        let guard = self.map.guard();
-        let (entry, ()) = self.map.remove_entry(&Query { hash, key }, &guard)?;
-        drop(Place(&self.taken));
-        entry.peer.clone()
+    /// Frees the key of a peer that stands here, by no code of the key's: the caller has marked it
+    /// as forgotten, and is the only one that removes it.
+    pub(crate) fn remove(&self, hash: u64, peer: &Arc<Watched<K>>) {
+        let this = This { hash, peer };
+        if self.map.remove_entry(&this, &self.map.guard()).is_some() {
+            drop(Place(&self.taken));
+        }
     }
 
     /// Every peer, in no order.
@@ -174,6 +181,18 @@ impl<K> Hash for Query<'_, K> {
 impl<K: Eq> Equivalent<Entry<K>> for Query<'_, K> {
     fn equivalent(&self, entry: &Entry<K>) -> bool {
         self.hash == entry.hash && entry.peer.as_ref().is_some_and(|peer| peer.key == *self.key)
+    }
+}
+
+impl<K> Hash for This<'_, K> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl<K> Equivalent<Entry<K>> for This<'_, K> {
+    fn equivalent(&self, entry: &Entry<K>) -> bool {
+        entry.peer.as_ref().is_some_and(|peer| Arc::ptr_eq(peer, self.peer))
     }
 }
 
