@@ -71,6 +71,8 @@ fn noisy() {
 
 /// A child that closes its standard output when it has said that it is ready.
 fn mute() {
+    // Here already, so that the death signal, which outlasts `exec`, is set as the output closes.
+    exit_when_orphaned();
     let port = loopback().unwrap().1.port();
     announce_ready(port).unwrap();
     let mut command = process::Command::new(env::current_exe().unwrap());
