@@ -5,15 +5,45 @@
 pub mod contract;
 mod fingerprint;
 mod id;
-#[cfg(feature = "tokio")]
-mod memory;
 mod record;
 mod reply;
 mod store;
 mod token;
 
 #[cfg(feature = "tokio")]
-pub use crate::memory::{MemoryConfig, MemorySnapshot, MemoryStore};
+mod claim;
+#[cfg(feature = "tokio")]
+mod config;
+#[cfg(feature = "tokio")]
+mod erased;
+#[cfg(feature = "tokio")]
+mod flights;
+#[cfg(feature = "tokio")]
+mod idempotency;
+#[cfg(feature = "tokio")]
+mod memory;
+#[cfg(feature = "tokio")]
+mod outcome;
+#[cfg(feature = "tokio")]
+mod refused;
+#[cfg(feature = "tokio")]
+mod shared;
+#[cfg(feature = "tokio")]
+mod signal;
+#[cfg(feature = "tokio")]
+mod task;
+#[cfg(feature = "tokio")]
+mod telemetry;
+
+#[cfg(feature = "tokio")]
+pub use crate::{
+    claim::Claim,
+    config::IdempotencyConfig,
+    idempotency::{Idempotency, IdempotencySnapshot},
+    memory::{MemoryConfig, MemorySnapshot, MemoryStore},
+    outcome::{Answer, AsBytes, Codec, Outcome},
+    refused::{Reason, Refused},
+};
 pub use crate::{
     fingerprint::{Fingerprint, FingerprintBuilder},
     id::{RecordId, RecordIdError},

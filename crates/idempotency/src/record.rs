@@ -33,6 +33,8 @@ use bytes::Bytes;
 
 use crate::{ClaimToken, Fingerprint};
 
+mod debug;
+
 /// What is done with a key whose operation may have been executed, and whose outcome is not known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OnAbandoned {
@@ -60,8 +62,8 @@ pub struct ClaimTerms {
     pub on_abandoned: OnAbandoned,
 }
 
-/// The answer to a claim.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The answer to a claim. `Debug` shows no reply.
+#[derive(Clone, PartialEq, Eq)]
 pub enum ClaimReply {
     /// The key is the caller's, by this claim or by the same one before.
     Claimed {
@@ -114,8 +116,8 @@ pub struct Record {
     pub state: State,
 }
 
-/// How far an operation has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How far an operation has come. `Debug` shows no reply.
+#[derive(Clone, PartialEq, Eq)]
 pub enum State {
     /// Its owner runs it. Once the lease has ended it counts as abandoned; an owner that is late
     /// can still renew or complete it, until another takes over.
@@ -150,8 +152,8 @@ pub struct View {
     pub expires_in: Duration,
 }
 
-/// How far an operation has come, as an operator sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How far an operation has come, as an operator sees it. `Debug` shows no reply.
+#[derive(Clone, PartialEq, Eq)]
 pub enum ViewState {
     /// Its owner runs it.
     InFlight {

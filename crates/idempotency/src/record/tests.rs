@@ -255,6 +255,16 @@ fn leases_and_retentions_of_any_length_do_not_overflow() {
     assert_eq!(slot.claim(&taker(2), Duration::MAX - at(1)), done("ok"));
 }
 
+#[test]
+fn debug_shows_neither_replies_nor_tokens() {
+    let mut slot = in_flight();
+    assert_eq!(slot.complete(token(1), "secret".into(), RETENTION, at(1)), Change::Applied);
+    let shown =
+        format!("{slot:?} {:?} {:?}", slot.look(at(2)), slot.clone().claim(&terms(2), at(2)));
+    assert!(!shown.contains("secret") && shown.matches("Done { len: 6 }").count() == 3, "{shown}");
+    assert!(shown.contains("ClaimToken(..)"));
+}
+
 /// One step of a client, or of time.
 #[derive(Clone, Copy, Debug)]
 enum Step {

@@ -2,4 +2,12 @@
 #![cfg(all(feature = "tokio", feature = "contract"))]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod cancel;
+mod duplicates;
+mod ends;
 mod memory;
+mod shape;
+mod store_down;
+mod support;
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+mod telemetry;

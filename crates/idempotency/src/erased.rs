@@ -1,0 +1,105 @@
+//! A store whose type is forgotten.
+
+use std::{pin::Pin, time::Duration};
+
+use bytes::Bytes;
+
+use crate::{Change, ClaimReply, ClaimTerms, ClaimToken, RecordId, Store, StoreError, View};
+
+type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// [`Store`] with its futures in boxes, so that the handle has no type parameter. A box a call is
+/// little where each call already awaits a store.
+///
+/// The methods have names of their own: where both traits are in scope, equal ones would make every
+/// call ambiguous (E0034).
+pub(crate) trait Erased: Send + Sync {
+    fn boxed_claim<'a>(&'a self, id: &'a RecordId, terms: &'a ClaimTerms)
+    -> Answer<'a, ClaimReply>;
+
+    fn boxed_renew<'a>(
+        &'a self,
+        id: &'a RecordId,
+        token: ClaimToken,
+        lease: Duration,
+        retention: Duration,
+    ) -> Answer<'a, Change>;
+
+    fn boxed_complete<'a>(
+        &'a self,
+        id: &'a RecordId,
+        token: ClaimToken,
+        reply: Bytes,
+        retention: Duration,
+    ) -> Answer<'a, Change>;
+
+    fn boxed_release<'a>(&'a self, id: &'a RecordId, token: ClaimToken) -> Answer<'a, Change>;
+
+    fn boxed_abandon<'a>(
+        &'a self,
+        id: &'a RecordId,
+        token: ClaimToken,
+        retention: Duration,
+    ) -> Answer<'a, Change>;
+
+    fn boxed_look<'a>(&'a self, id: &'a RecordId) -> Answer<'a, Option<View>>;
+
+    fn boxed_forget<'a>(&'a self, id: &'a RecordId) -> Answer<'a, bool>;
+
+    fn boxed_purge_expired(&self, most: usize) -> Answer<'_, usize>;
+}
+
+impl<S: Store> Erased for S {
+    fn boxed_claim<'a>(
+        &'a self,
+        id: &'a RecordId,
+        terms: &'a ClaimTerms,
+    ) -> Answer<'a, ClaimReply> {
+        Box::pin(self.claim(id, terms))
+    }
+
+    fn boxed_renew<'a>(
+        &'a self,
+        id: &'a RecordId,
+        token: ClaimToken,
+        lease: Duration,
+        retention: Duration,
+    ) -> Answer<'a, Change> {
+        Box::pin(self.renew(id, token, lease, retention))
+    }
+
+    fn boxed_complete<'a>(
+        &'a self,
+        id: &'a RecordId,
+        token: ClaimToken,
+        reply: Bytes,
+        retention: Duration,
+    ) -> Answer<'a, Change> {
+        Box::pin(self.complete(id, token, reply, retention))
+    }
+
+    fn boxed_release<'a>(&'a self, id: &'a RecordId, token: ClaimToken) -> Answer<'a, Change> {
+        Box::pin(self.release(id, token))
+    }
+
+    fn boxed_abandon<'a>(
+        &'a self,
+        id: &'a RecordId,
+        token: ClaimToken,
+        retention: Duration,
+    ) -> Answer<'a, Change> {
+        Box::pin(self.abandon(id, token, retention))
+    }
+
+    fn boxed_look<'a>(&'a self, id: &'a RecordId) -> Answer<'a, Option<View>> {
+        Box::pin(self.look(id))
+    }
+
+    fn boxed_forget<'a>(&'a self, id: &'a RecordId) -> Answer<'a, bool> {
+        Box::pin(self.forget(id))
+    }
+
+    fn boxed_purge_expired(&self, most: usize) -> Answer<'_, usize> {
+        Box::pin(self.purge_expired(most))
+    }
+}

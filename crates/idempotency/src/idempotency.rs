@@ -1,0 +1,307 @@
+//! The handle.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use steadfast_core::{
+    Backoff, ConfigError, Detach, DetachConfig, Executed, Failure, Jitter, ReserveError, Snapshot,
+};
+use tokio::{sync::oneshot, time::timeout};
+
+use crate::{
+    Answer, Claim, Codec, Fingerprint, IdempotencyConfig, Outcome, RecordId, Refused, Store,
+    StoreError, View,
+    flights::{Ended, Flights, Joined, Leader},
+    shared::{Shared, now},
+    signal::Signal,
+    task::Task,
+    telemetry::{Event, Telemetry},
+};
+
+/// Runs an operation once for each key, and answers its duplicates. Clones share the state.
+///
+/// A request with a key asks the store for it. The first runs the operation, in a task of its own
+/// that is started before the key is claimed: a caller that leaves at any moment strands nothing,
+/// and what it began is finished and stored. The claim is renewed at a third of its lease until
+/// then. What the end of the operation means is an [`Outcome`].
+///
+/// Duplicates in this process wait for the first, and those of other processes ask the store now
+/// and then, both within `wait`; then they get the stored reply or are [`Refused`].
+///
+/// The operation runs in a task, so values of `tokio::task_local!` do not reach it. With the
+/// feature `tracing` it runs in the span of its caller.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// use bytes::Bytes;
+/// use steadfast_core::Snapshot;
+/// use steadfast_idempotency::{
+///     AsBytes, Fingerprint, Idempotency, IdempotencyConfig, MemoryConfig, MemoryStore, RecordId,
+/// };
+///
+/// let store = MemoryStore::new(MemoryConfig::new())?;
+/// let payments = Idempotency::new(IdempotencyConfig::new().named("payments"), store)?;
+///
+/// let pay = || {
+///     let id = RecordId::new("alice", "7f3a").expect("short, and not empty");
+///     let payload = Fingerprint::of(["POST", "/pay", "amount=5"]);
+///     payments.run(id, payload, AsBytes, |_claim| async {
+///         Ok::<_, steadfast_core::Error<std::io::Error>>(Bytes::from("receipt 1"))
+///     })
+/// };
+/// assert_eq!(pay().await?, "receipt 1");
+/// assert_eq!(pay().await?, "receipt 1");
+/// let snapshot = payments.snapshot();
+/// assert_eq!((snapshot.ran, snapshot.replayed), (1, 1));
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Idempotency {
+    shared: Arc<Shared>,
+}
+
+/// An [`Idempotency`] as plain data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IdempotencySnapshot {
+    /// Requests that are under way: that ask the store, run, or are being settled.
+    pub in_flight: usize,
+    /// Duplicates that wait for one of them.
+    pub waiting: usize,
+    /// Operations that began.
+    pub ran: u64,
+    /// Requests that were answered with a stored reply.
+    pub replayed: u64,
+    /// Replies that were stored.
+    pub stored: u64,
+    /// Operations whose reply could not be kept.
+    pub not_kept: u64,
+    /// Keys that were freed because nothing was executed.
+    pub released: u64,
+    /// Keys that were abandoned by their operation's end.
+    pub abandoned: u64,
+    /// Operations that found their claim lost.
+    pub lost: u64,
+    /// Operations whose end could not be told to the store.
+    pub unsettled: u64,
+    /// Operations that panicked.
+    pub panicked: u64,
+    /// Requests that were refused.
+    pub refused: u64,
+    /// Whether it was shut down.
+    pub is_shut_down: bool,
+}
+
+impl Idempotency {
+    /// A handle of its own over `store`.
+    ///
+    /// # Errors
+    /// When a number is outside the range that its setter names.
+    pub fn new(config: IdempotencyConfig, store: impl Store) -> Result<Self, ConfigError> {
+        let (name, settings) = config.check()?;
+        let (first, longest) = (Duration::from_millis(20), Duration::from_millis(500));
+        let shared = Shared {
+            store: Box::new(store),
+            telemetry: Telemetry::new(name),
+            backoff: Backoff::exponential(first, longest)?.with_jitter(Jitter::Equal),
+            stop: Signal::default(),
+            flights: Flights::default(),
+            detach: Detach::new(DetachConfig::new().most(settings.most_in_flight))?,
+            waiting: AtomicUsize::new(0),
+            settings,
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The name in metrics and events.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.shared.telemetry.name
+    }
+
+    /// Runs `operation` once for `id`, or answers with the result of the run there was.
+    ///
+    /// A result is stored. An error frees the key if its grounds promise that nothing was executed,
+    /// and abandons it otherwise.
+    ///
+    /// Dropped before it is first polled, it does nothing; later, the operation goes on.
+    ///
+    /// # Errors
+    /// The operation's own, to the caller whose run it was; [`Refused`] to the others.
+    ///
+    /// # Panics
+    /// When the operation does, once its key is settled. Outside of a tokio runtime with a timer.
+    pub async fn run<T, E, C, F, Fut>(
+        &self,
+        id: RecordId,
+        fingerprint: Fingerprint,
+        codec: C,
+        operation: F,
+    ) -> Result<T, E>
+    where
+        F: FnOnce(Claim) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<Refused> + Failure + Send + 'static,
+        C: Codec<T> + Send + Sync + 'static,
+    {
+        let codec = Arc::new(codec);
+        let encoder = Arc::clone(&codec);
+        let answer = self.execute(id, fingerprint, |claim| async move {
+            let result = operation(claim).await;
+            let outcome = match &result {
+                Ok(result) => encoder.encode(result).map_or(Outcome::NotKept, Outcome::Store),
+                Err(error) => Outcome::of_failure(error),
+            };
+            (result, outcome)
+        });
+        match answer.await? {
+            Answer::Executed(result) => result,
+            Answer::Replayed(reply) => {
+                codec.decode(reply).map_err(|_| self.shared.refuse(Refused::unreadable()).into())
+            }
+        }
+    }
+
+    /// The same for an operation that says itself what its end means: what layers are built on.
+    ///
+    /// # Errors
+    /// [`Refused`]. The operation's own result, an error or not, is an [`Answer::Executed`].
+    ///
+    /// # Panics
+    /// As [`run`](Self::run).
+    pub async fn execute<T, F, Fut>(
+        &self,
+        id: RecordId,
+        fingerprint: Fingerprint,
+        operation: F,
+    ) -> Result<Answer<T>, Refused>
+    where
+        F: FnOnce(Claim) -> Fut + Send + 'static,
+        Fut: Future<Output = (T, Outcome)> + Send + 'static,
+        T: Send + 'static,
+    {
+        let shared = &self.shared;
+        let wait_until = now() + shared.settings.wait;
+        loop {
+            let flight = match shared.flights.join(&id, fingerprint) {
+                Joined::Mismatch => return Err(shared.refuse(Refused::mismatch())),
+                Joined::Leader(leader) => {
+                    let (sender, said) = oneshot::channel();
+                    let task = Task::new(shared, id, fingerprint, wait_until, sender);
+                    self.spawn(leader, task, operation)?;
+                    return shared.answer(said.await);
+                }
+                Joined::Follower(flight) => flight,
+            };
+            match shared.follow(&flight, wait_until).await {
+                Ended::Again => {}
+                Ended::Stored(reply) => return shared.replay(reply),
+                Ended::Refused(refused) => return Err(shared.refuse(refused)),
+            }
+        }
+    }
+
+    /// The record of `id` as it is now; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the store fails, or does not answer within `store_limit`.
+    pub async fn look(&self, id: &RecordId) -> Result<Option<View>, StoreError> {
+        self.shared.within_limit("look", self.shared.store.boxed_look(id)).await
+    }
+
+    /// Removes the record of `id` whatever its state, and says whether there was one. **The next
+    /// request with this key runs.** An operation that is under way goes on, and finds its claim
+    /// lost.
+    ///
+    /// # Errors
+    /// As [`look`](Self::look).
+    pub async fn forget(&self, id: &RecordId) -> Result<bool, StoreError> {
+        self.shared.within_limit("forget", self.shared.store.boxed_forget(id)).await
+    }
+
+    /// Removes up to `most` records that have expired, and says how many.
+    ///
+    /// # Errors
+    /// As [`look`](Self::look).
+    pub async fn purge_expired(&self, most: usize) -> Result<usize, StoreError> {
+        let purge = self.shared.store.boxed_purge_expired(most);
+        self.shared.within_limit("purge_expired", purge).await
+    }
+
+    /// Refuses new requests, and waits for those under way: up to `limit`. Then it cancels the
+    /// operations that are left, abandons their keys, and waits until the store was told, up to
+    /// twice the `store_limit`.
+    ///
+    /// Dropping the future ends the wait and nothing else.
+    pub async fn shutdown(&self, limit: Duration) {
+        let Shared { detach, stop, settings, .. } = &*self.shared;
+        if timeout(limit, detach.shutdown()).await.is_err() {
+            stop.raise();
+            // What is left then hangs in the store or in an operation that does not yield.
+            let _ = timeout(settings.store_limit * 2, detach.idle()).await;
+        }
+    }
+
+    /// # Errors
+    /// When there is no place for one more: before anything is claimed.
+    fn spawn<T, F, Fut>(&self, leader: Leader, task: Task<T>, operation: F) -> Result<(), Refused>
+    where
+        F: FnOnce(Claim) -> Fut + Send + 'static,
+        Fut: Future<Output = (T, Outcome)> + Send + 'static,
+        T: Send + 'static,
+    {
+        let place = self.shared.detach.reserve().map_err(|error| {
+            self.shared.refuse(match error {
+                ReserveError::ShutDown => Refused::shut_down(Executed::No),
+                ReserveError::NoRuntime => panic!("{error}"),
+                _ => Refused::full(),
+            })
+        })?;
+        let work = async move {
+            let ended = task.lead(operation).await;
+            leader.end(ended);
+        };
+        #[cfg(feature = "tracing")]
+        let work = tracing::Instrument::instrument(work, tracing::Span::current());
+        place.spawn(work);
+        Ok(())
+    }
+}
+
+impl Snapshot for Idempotency {
+    type State = IdempotencySnapshot;
+
+    fn snapshot(&self) -> IdempotencySnapshot {
+        let Shared { detach, waiting, telemetry, .. } = &*self.shared;
+        let (places, count) = (detach.snapshot(), |event| telemetry.count(event));
+        IdempotencySnapshot {
+            in_flight: places.in_flight,
+            waiting: waiting.load(Ordering::Relaxed),
+            ran: count(Event::Ran),
+            replayed: count(Event::Replayed),
+            stored: count(Event::Stored),
+            not_kept: count(Event::NotKept),
+            released: count(Event::Released),
+            abandoned: count(Event::Abandoned),
+            lost: count(Event::Lost),
+            unsettled: count(Event::Unsettled),
+            panicked: count(Event::Panicked),
+            refused: telemetry.refusals(),
+            is_shut_down: places.is_shut_down,
+        }
+    }
+}
+
+impl fmt::Debug for Idempotency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Idempotency").field("name", &self.name()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,121 @@
+//! What the clones of a handle and its tasks share.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use steadfast_core::{Backoff, Detach, TimeSource};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout, timeout_at},
+};
+
+use crate::{
+    Answer, OnAbandoned, Refused, StoreError, StoredReply,
+    config::Settings,
+    erased::Erased,
+    flights::{Ended, Flight, Flights},
+    signal::Signal,
+    task::Said,
+    telemetry::{Event, Telemetry},
+};
+
+pub(crate) struct Shared {
+    pub(crate) store: Box<dyn Erased>,
+    pub(crate) settings: Settings,
+    pub(crate) telemetry: Telemetry,
+    /// Between two questions of the store for a key that another process is busy with, and between
+    /// two tries to tell it an end.
+    pub(crate) backoff: Backoff,
+    /// Raised where a shutdown waits no longer.
+    pub(crate) stop: Signal,
+    pub(crate) flights: Flights,
+    /// Bounds the operations, and knows when they have ended. It has no limit in time: an operation
+    /// is not cancelled for being slow.
+    pub(crate) detach: Detach,
+    pub(crate) waiting: AtomicUsize,
+}
+
+impl Shared {
+    pub(crate) fn refuse(&self, refused: Refused) -> Refused {
+        self.telemetry.refused(refused.reason);
+        refused
+    }
+
+    pub(crate) fn in_flight(&self) -> Refused {
+        Refused::in_flight(self.settings.retry_after)
+    }
+
+    /// What is abandoned is final, or can be taken over later.
+    pub(crate) fn abandoned(&self) -> Ended {
+        match self.settings.on_abandoned {
+            OnAbandoned::Refuse => Ended::Refused(Refused::abandoned()),
+            OnAbandoned::Takeover => Ended::Again,
+        }
+    }
+
+    pub(crate) fn replay<T>(&self, reply: StoredReply) -> Result<Answer<T>, Refused> {
+        match reply {
+            StoredReply::Kept(reply) => {
+                self.telemetry.tell(Event::Replayed);
+                Ok(Answer::Replayed(reply))
+            }
+            StoredReply::NotKept => Err(self.refuse(Refused::not_kept())),
+        }
+    }
+
+    pub(crate) fn answer<T>(
+        &self,
+        said: Result<Said<T>, oneshot::error::RecvError>,
+    ) -> Result<Answer<T>, Refused> {
+        match said {
+            Ok(Said::Executed(result)) => Ok(Answer::Executed(result)),
+            Ok(Said::Replayed(reply)) => self.replay(reply),
+            Ok(Said::Refused(refused)) => Err(self.refuse(refused)),
+            Ok(Said::Panicked(panic)) => std::panic::resume_unwind(panic),
+            // The task is gone: with its runtime, or by a panic of the store's.
+            Err(_) => Err(self.refuse(Refused::abandoned())),
+        }
+    }
+
+    /// How the flight ends, or that it has not ended in time.
+    pub(crate) async fn follow(&self, flight: &Flight, until: Instant) -> Ended {
+        let in_flight = Ended::Refused(self.in_flight());
+        let Some(_seat) = Seat::take(self) else { return in_flight };
+        // The end first: a flight that has ended is no reason to wait.
+        timeout_at(until, flight.ended()).await.unwrap_or(in_flight)
+    }
+
+    /// One call of the store's.
+    pub(crate) async fn within_limit<T>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let answer = timeout(self.settings.store_limit, call).await;
+        let answer = answer.unwrap_or_else(|_| Err(StoreError::timed_out()));
+        answer.inspect_err(|error| self.telemetry.store_failed(operation, error))
+    }
+}
+
+/// The place of a duplicate that waits.
+struct Seat<'a>(&'a AtomicUsize);
+
+impl<'a> Seat<'a> {
+    fn take(shared: &'a Shared) -> Option<Self> {
+        let Shared { waiting, settings, .. } = shared;
+        let add = |seats| Some(seats + 1).filter(|_| seats < settings.most_waiting);
+        // Relaxed: it guards no memory.
+        waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).ok()?;
+        Some(Self(waiting))
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The time of timers, which leases of this side are counted on.
+pub(crate) fn now() -> Instant {
+    TimeSource::Tokio.now().into()
+}

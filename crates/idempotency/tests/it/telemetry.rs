@@ -1,0 +1,60 @@
+//! What an exporter shows, and what events say.
+
+use steadfast_idempotency::{IdempotencyConfig, Outcome};
+
+use crate::support::{Fault, Faulty, Process};
+
+/// A reply, its replay, another payload, a store that is down, and a key that is abandoned.
+fn run() {
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let store = Faulty::new();
+        let process = Process::new(IdempotencyConfig::new().named("payments"), &store);
+        for _ in 0..2 {
+            assert!(process.pay().await.is_ok());
+        }
+        assert!(process.pay_for(crate::support::MS, 2).await.is_err());
+        store.next("claim", Fault::Unreached, 1);
+        assert!(process.pay().await.is_err());
+        assert!(process.handle.forget(&crate::support::id()).await.unwrap());
+        assert!(process.end(Outcome::Abandon).await.is_ok());
+        assert!(process.pay().await.is_err());
+    });
+}
+
+#[cfg(feature = "metrics")]
+#[test]
+fn an_exporter_shows_what_became_of_requests_and_keys() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    metrics::with_local_recorder(&recorder, run);
+    let text = handle.render();
+    let mut lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#') && !line.ends_with(" 0"))
+        .collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        [
+            "steadfast_idempotency_events_total{idempotency=\"payments\",event=\"abandoned\"} 1",
+            "steadfast_idempotency_events_total{idempotency=\"payments\",event=\"ran\"} 2",
+            "steadfast_idempotency_events_total{idempotency=\"payments\",event=\"replayed\"} 1",
+            "steadfast_idempotency_events_total{idempotency=\"payments\",event=\"stored\"} 1",
+            "steadfast_idempotency_refused_total{idempotency=\"payments\",reason=\"abandoned\"} 1",
+            "steadfast_idempotency_refused_total{idempotency=\"payments\",reason=\"mismatch\"} 1",
+            "steadfast_idempotency_refused_total{idempotency=\"payments\",reason=\"store\"} 1",
+        ]
+    );
+}
+
+#[cfg(feature = "tracing")]
+#[test]
+fn what_an_operator_should_know_is_a_warning_and_names_no_key() {
+    let lines = steadfast_testkit::events(run);
+    let text = format!("{lines:?}");
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(text.contains("the store failed") && text.contains("its key is abandoned"), "{text}");
+    assert!(!text.contains("alice") && !text.contains("7f3a"), "{text}");
+}
