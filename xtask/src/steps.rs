@@ -27,9 +27,10 @@ const EXAMPLE_LIMIT: Duration = Duration::from_secs(300);
 const PHI: &str = "steadfast-phi";
 
 /// The crates that need no runtime, and their features that do.
-const WITHOUT_RUNTIME: [(&str, &[&str]); 3] = [
+const WITHOUT_RUNTIME: [(&str, &[&str]); 4] = [
     ("steadfast-chaos", &["tokio", "http", "proxy", "process", "metrics"]),
     ("steadfast-clock", &["tokio", "tonic"]),
+    ("steadfast-idempotency", &["tokio", "contract", "metrics", "tracing"]),
     ("steadfast-phi", &["tokio", "keyed", "http", "tonic", "load", "metrics", "tracing"]),
 ];
 
@@ -58,7 +59,7 @@ pub(crate) fn ci() -> Vec<Step> {
         },
         Step {
             name: "tokio",
-            what: "clocks, detectors and plans bring no tokio but with the features that say so",
+            what: "clocks, detectors, plans and records bring no tokio but with the features that say so",
             run: tokio,
         },
         Step { name: "deny", what: "bans, licences, sources, duplicate versions", run: deny },
