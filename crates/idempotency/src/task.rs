@@ -281,7 +281,8 @@ impl<T: Send + 'static> Task<T> {
 
     /// Tells the store an end, again until it answers or the lease is over. `answer` is called once
     /// it has answered, and at the latest as the call ends that is under way at `store_limit`, at
-    /// twice of it: the caller does not wait for a store that is down, and what it is given is true.
+    /// twice of it: the caller does not wait for a store that is down, and what it is given is
+    /// true.
     async fn tell(&self, end: &End, mut answer: impl FnMut(Told)) -> Told {
         let shared = &*self.shared;
         let ClaimTerms { token, lease, retention, .. } = self.terms;
