@@ -140,17 +140,22 @@ async fn what_a_codec_cannot_write_or_read_is_not_run_again() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_record_that_is_no_reply_is_refused_and_not_run_again() {
-    let store = Faulty::new();
-    let process = process(&store);
-    let terms = steadfast_idempotency::ClaimTerms {
+/// Of a claim that another process makes.
+fn terms() -> steadfast_idempotency::ClaimTerms {
+    steadfast_idempotency::ClaimTerms {
         token: steadfast_idempotency::ClaimToken::from_bytes([7; 16]),
         fingerprint: print(1),
         lease: LEASE,
         retention: LEASE,
         on_abandoned: OnAbandoned::Refuse,
-    };
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_no_reply_is_refused_and_not_run_again() {
+    let store = Faulty::new();
+    let process = process(&store);
+    let terms = terms();
     store.claim(&id(), &terms).await.unwrap();
     let change = store.complete(&id(), terms.token, "{}".into(), LEASE).await.unwrap();
     assert_eq!(change, steadfast_idempotency::Change::Applied);
@@ -207,13 +212,7 @@ async fn an_operation_whose_claim_was_taken_over_is_told_and_its_reply_does_not_
 async fn without_an_operation_the_lease_ends_and_the_key_is_abandoned() {
     let store = Faulty::new();
     let process = process(&store);
-    let terms = steadfast_idempotency::ClaimTerms {
-        token: steadfast_idempotency::ClaimToken::from_bytes([7; 16]),
-        fingerprint: print(1),
-        lease: LEASE,
-        retention: LEASE,
-        on_abandoned: OnAbandoned::Refuse,
-    };
+    let terms = terms();
     // A process that claimed, and died.
     store.claim(&id(), &terms).await.unwrap();
     advance(LEASE).await;
