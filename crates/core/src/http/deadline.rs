@@ -109,12 +109,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back_and_never_longer(nanos: u64) {
-            let left = Duration::from_nanos(nanos.max(1));
+        fn what_is_written_is_read_back_and_never_longer(nanos: u64, magnitude in 0_u32..64) {
+            let left = Duration::from_nanos((nanos >> magnitude).max(1));
             let back = parse_grpc_timeout(&format_grpc_timeout(left)).unwrap();
-            // The coarsest step between two units is that from minutes to hours: one in 1.67
-            // million.
-            prop_assert!(back <= left && left - back <= left / 1_600_000 + Duration::from_nanos(1));
+            // The coarsest steps are those to the next thousandfold unit, which eight digits of the
+            // finer one end at 100,000 of: one in 100,000.
+            prop_assert!(back <= left && left - back <= left / 100_000 + Duration::from_nanos(1));
         }
     }
 }
