@@ -30,7 +30,10 @@ const PHI: &str = "steadfast-phi";
 const WITHOUT_RUNTIME: [(&str, &[&str]); 4] = [
     ("steadfast-chaos", &["tokio", "http", "proxy", "process", "metrics"]),
     ("steadfast-clock", &["tokio", "tonic"]),
-    ("steadfast-idempotency", &["tokio", "contract", "metrics", "tracing"]),
+    (
+        "steadfast-idempotency",
+        &["tokio", "contract", "redis", "postgres", "sqlite", "http", "metrics", "tracing"],
+    ),
     ("steadfast-phi", &["tokio", "keyed", "http", "tonic", "load", "metrics", "tracing"]),
 ];
 

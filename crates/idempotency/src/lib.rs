@@ -49,6 +49,7 @@ pub use crate::{
     id::{RecordId, RecordIdError},
     record::{Change, ClaimReply, ClaimTerms, OnAbandoned, Record, Slot, State, View, ViewState},
     reply::{ReplyError, StoredReply},
-    store::{Store, StoreError, StoreErrorKind},
+    store::Store,
     token::ClaimToken,
 };
+pub use steadfast_store::{StoreError, StoreErrorKind};

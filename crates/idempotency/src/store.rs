@@ -1,9 +1,9 @@
 //! Where records are kept.
 
-use std::{error::Error, fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use steadfast_core::Executed;
+use steadfast_store::StoreError;
 
 use crate::{Change, ClaimReply, ClaimTerms, ClaimToken, RecordId, View};
 
@@ -55,7 +55,7 @@ pub trait Store: Send + Sync + 'static {
     /// Claims the key, or says why it cannot be had.
     ///
     /// # Errors
-    /// As [`StoreErrorKind`] lists them. After one that says [`Executed::Maybe`] the key may be
+    /// As [`StoreErrorKind`](crate::StoreErrorKind) lists them. After one that says [`Executed::Maybe`](steadfast_core::Executed::Maybe) the key may be
     /// claimed: claim again with the same token, or release it.
     fn claim(
         &self,
@@ -66,7 +66,7 @@ pub trait Store: Send + Sync + 'static {
     /// Holds the claim for a whole lease from now on.
     ///
     /// # Errors
-    /// As [`StoreErrorKind`] lists them.
+    /// As [`StoreErrorKind`](crate::StoreErrorKind) lists them.
     fn renew(
         &self,
         id: &RecordId,
@@ -78,7 +78,7 @@ pub trait Store: Send + Sync + 'static {
     /// Keeps the reply.
     ///
     /// # Errors
-    /// As [`StoreErrorKind`] lists them; [`Full`](StoreErrorKind::Full) when the reply is too large
+    /// As [`StoreErrorKind`](crate::StoreErrorKind) lists them; [`Full`](crate::StoreErrorKind::Full) when the reply is too large
     /// for the room that is left. A store has room for a
     /// [`NotKept`](crate::StoredReply::NotKept) wherever it has granted a claim.
     fn complete(
@@ -92,7 +92,7 @@ pub trait Store: Send + Sync + 'static {
     /// Frees the key: this attempt was certainly not executed.
     ///
     /// # Errors
-    /// As [`StoreErrorKind`] lists them.
+    /// As [`StoreErrorKind`](crate::StoreErrorKind) lists them.
     fn release(
         &self,
         id: &RecordId,
@@ -102,7 +102,7 @@ pub trait Store: Send + Sync + 'static {
     /// Says that the operation may have been executed and that its outcome is not known.
     ///
     /// # Errors
-    /// As [`StoreErrorKind`] lists them.
+    /// As [`StoreErrorKind`](crate::StoreErrorKind) lists them.
     fn abandon(
         &self,
         id: &RecordId,
@@ -113,20 +113,20 @@ pub trait Store: Send + Sync + 'static {
     /// The record as it is now.
     ///
     /// # Errors
-    /// As [`StoreErrorKind`] lists them.
+    /// As [`StoreErrorKind`](crate::StoreErrorKind) lists them.
     fn look(&self, id: &RecordId) -> impl Future<Output = Result<Option<View>, StoreError>> + Send;
 
     /// Removes the record whatever its state, and says whether there was one.
     ///
     /// # Errors
-    /// As [`StoreErrorKind`] lists them.
+    /// As [`StoreErrorKind`](crate::StoreErrorKind) lists them.
     fn forget(&self, id: &RecordId) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Removes up to `most` records that have expired, and says how many. A store whose records
     /// vanish by themselves removes none.
     ///
     /// # Errors
-    /// As [`StoreErrorKind`] lists them.
+    /// As [`StoreErrorKind`](crate::StoreErrorKind) lists them.
     fn purge_expired(&self, most: usize) -> impl Future<Output = Result<usize, StoreError>> + Send;
 }
 
@@ -178,125 +178,5 @@ impl<S: Store> Store for Arc<S> {
 
     async fn purge_expired(&self, most: usize) -> Result<usize, StoreError> {
         S::purge_expired(self, most).await
-    }
-}
-
-/// Why a store did not answer, and whether it may have done what it was asked to.
-///
-/// ```
-/// use std::io;
-///
-/// use steadfast_core::Executed;
-/// use steadfast_idempotency::{StoreError, StoreErrorKind};
-///
-/// let cause = io::Error::from(io::ErrorKind::ConnectionReset);
-/// let error = StoreError::unavailable(Executed::Maybe).because(cause);
-/// assert_eq!(error.kind(), StoreErrorKind::Unavailable);
-/// assert_eq!(error.to_string(), "the store is unavailable, and may have executed the operation");
-/// ```
-#[derive(Debug)]
-pub struct StoreError {
-    kind: StoreErrorKind,
-    executed: Executed,
-    source: Option<Box<dyn Error + Send + Sync>>,
-}
-
-/// The ways in which a store fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum StoreErrorKind {
-    /// It cannot be reached, or turns its callers away.
-    Unavailable,
-    /// It did not answer in time.
-    TimedOut,
-    /// It is not set up as it must be: a table is missing, or it evicts what it should keep.
-    Misconfigured,
-    /// It keeps something that is no record.
-    Corrupt,
-    /// It has no room for another record, or for this reply. Nothing that is in flight makes room.
-    Full,
-}
-
-impl StoreError {
-    /// The store cannot be reached: [`Executed::No`] if the operation certainly did not get there.
-    #[must_use]
-    pub const fn unavailable(executed: Executed) -> Self {
-        Self { kind: StoreErrorKind::Unavailable, executed, source: None }
-    }
-
-    /// The store did not answer in time, and may have executed the operation.
-    #[must_use]
-    pub const fn timed_out() -> Self {
-        Self { kind: StoreErrorKind::TimedOut, executed: Executed::Maybe, source: None }
-    }
-
-    /// The store is not set up as it must be, and executed nothing.
-    #[must_use]
-    pub const fn misconfigured() -> Self {
-        Self { kind: StoreErrorKind::Misconfigured, executed: Executed::No, source: None }
-    }
-
-    /// The store keeps something that is no record, and changed nothing.
-    #[must_use]
-    pub const fn corrupt() -> Self {
-        Self { kind: StoreErrorKind::Corrupt, executed: Executed::No, source: None }
-    }
-
-    /// The store has no room, and executed nothing.
-    #[must_use]
-    pub const fn full() -> Self {
-        Self { kind: StoreErrorKind::Full, executed: Executed::No, source: None }
-    }
-
-    /// The same error with what it was made from. It must not show a key, a token or a reply.
-    #[must_use]
-    pub fn because(self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { source: Some(source.into()), ..self }
-    }
-
-    /// The same error, about an operation that may have been executed or was not.
-    #[must_use]
-    pub fn executed_as(self, executed: Executed) -> Self {
-        Self { executed, ..self }
-    }
-
-    /// In which way the store failed.
-    #[must_use]
-    pub const fn kind(&self) -> StoreErrorKind {
-        self.kind
-    }
-
-    /// Whether the store may have executed the operation.
-    #[must_use]
-    pub const fn executed(&self) -> Executed {
-        self.executed
-    }
-}
-
-impl fmt::Display for StoreErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unavailable => "the store is unavailable",
-            Self::TimedOut => "the store did not answer in time",
-            Self::Misconfigured => "the store is misconfigured",
-            Self::Corrupt => "the store keeps something that is no record",
-            Self::Full => "the store is full",
-        })
-    }
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let executed = match self.executed {
-            Executed::No => "did not execute",
-            Executed::Maybe => "may have executed",
-        };
-        write!(f, "{}, and {executed} the operation", self.kind)
-    }
-}
-
-impl Error for StoreError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
     }
 }
