@@ -55,8 +55,9 @@ pub trait Store: Send + Sync + 'static {
     /// Claims the key, or says why it cannot be had.
     ///
     /// # Errors
-    /// As [`StoreErrorKind`](crate::StoreErrorKind) lists them. After one that says [`Executed::Maybe`](steadfast_core::Executed::Maybe) the key may be
-    /// claimed: claim again with the same token, or release it.
+    /// As [`StoreErrorKind`](crate::StoreErrorKind) lists them. After one that says
+    /// [`Executed::Maybe`](steadfast_core::Executed::Maybe) the key may be claimed: claim again
+    /// with the same token, or release it.
     fn claim(
         &self,
         id: &RecordId,
@@ -78,9 +79,10 @@ pub trait Store: Send + Sync + 'static {
     /// Keeps the reply.
     ///
     /// # Errors
-    /// As [`StoreErrorKind`](crate::StoreErrorKind) lists them; [`Full`](crate::StoreErrorKind::Full) when the reply is too large
-    /// for the room that is left. A store has room for a
-    /// [`NotKept`](crate::StoredReply::NotKept) wherever it has granted a claim.
+    /// As [`StoreErrorKind`](crate::StoreErrorKind) lists them;
+    /// [`Full`](crate::StoreErrorKind::Full) when the reply is too large for the room that is
+    /// left. A store has room for a [`NotKept`](crate::StoredReply::NotKept) wherever it has granted
+    /// a claim.
     fn complete(
         &self,
         id: &RecordId,
