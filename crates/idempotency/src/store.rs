@@ -80,9 +80,9 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// As [`StoreErrorKind`](crate::StoreErrorKind) lists them;
-    /// [`Full`](crate::StoreErrorKind::Full) when the reply is too large for the room that is
-    /// left. A store has room for a [`NotKept`](crate::StoredReply::NotKept) wherever it has granted
-    /// a claim.
+    /// [`Full`](crate::StoreErrorKind::Full) when the reply is too large for the room that is left.
+    /// A store has room for a [`NotKept`](crate::StoredReply::NotKept) wherever it has granted a
+    /// claim.
     fn complete(
         &self,
         id: &RecordId,
