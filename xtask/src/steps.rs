@@ -9,7 +9,7 @@ use std::{
 use crate::{
     Failure,
     command::Cmd,
-    tools, width,
+    servers, tools, width,
     workspace::{LOOM_CFG, Workspace},
 };
 
@@ -40,6 +40,11 @@ const WITHOUT_RUNTIME: [(&str, &[&str]); 4] = [
 /// All tests.
 pub(crate) fn test() -> Vec<Step> {
     vec![
+        Step {
+            name: "servers",
+            what: "Redis and PostgreSQL are here, or are installed; none is started",
+            run: servers::install,
+        },
         Step { name: "tests", what: "unit and integration tests, all features", run: tests },
         Step { name: "doctests", what: "every example in the documentation", run: doctests },
         Step { name: "loom", what: "every interleaving of the atomics", run: loom },

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 pub mod contract;
+#[cfg(all(feature = "servers", unix))]
+pub mod servers;
 pub mod suspend;
 #[cfg(feature = "traces")]
 pub mod traces;

@@ -6,4 +6,6 @@
 mod faulty;
 mod honest;
 mod probe;
+#[cfg(all(feature = "servers", unix))]
+mod servers;
 mod verdicts;

@@ -1,0 +1,170 @@
+//! A PostgreSQL of the tests' own.
+
+use std::{
+    env, fs,
+    os::unix::fs::chown,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use super::guardian::{self, Guardian, missing, mortal};
+
+/// A PostgreSQL server with an empty database, which ends when it is dropped, and with this
+/// process.
+///
+/// As Debian sets it up: it syncs at every commit. Every client of the loopback interface is let in
+/// as the superuser `postgres`. Where the tests run as root, it runs as the system's user
+/// `postgres`, as it must.
+#[derive(Debug)]
+pub struct PostgresServer {
+    port: u16,
+    programs: PathBuf,
+    guardian: Guardian,
+}
+
+/// Where Debian has its versions.
+const VERSIONS: &str = "/usr/lib/postgresql";
+/// The system's user, by the package.
+const USER: &str = "postgres";
+
+impl PostgresServer {
+    /// Sets up a server and starts it.
+    ///
+    /// # Panics
+    /// When PostgreSQL is not installed or does not start.
+    #[must_use]
+    pub fn start() -> Self {
+        let programs = programs();
+        let mut why = String::new();
+        // Again when another process was quicker to take the port.
+        for _ in 0..3 {
+            let port = guardian::port();
+            let directory = guardian::directory("postgres");
+            let user = user(&directory);
+            let program = |name: &str| programs.join(name).to_string_lossy().into_owned();
+            let as_user = |program: String, args: &[&str]| {
+                let args = args.iter().map(|arg| (*arg).to_owned());
+                // In this order: another user's process is not mortal any more.
+                let command = mortal([program].into_iter().chain(args));
+                user.iter().cloned().chain(command).collect::<Vec<_>>()
+            };
+            let data = directory.join("data").to_string_lossy().into_owned();
+            let set_up = ["-D", &data, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "-N"];
+            guardian::run(&directory, &as_user(program("initdb"), &set_up));
+            let port_word = port.to_string();
+            let mut options = vec!["-D", &data, "-p", &port_word];
+            for setting in SETTINGS {
+                options.extend(["-c", setting]);
+            }
+            let command = as_user(program("postgres"), &options);
+            let guardian = Guardian::new(directory, "QUIT", &command);
+            match guardian.start(|| answers(&programs, port)) {
+                Ok(()) => return Self { port, programs, guardian },
+                Err(log) => why = log,
+            }
+        }
+        panic!("postgres has ended:\n{why}");
+    }
+
+    /// Where its database is, as clients take it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("postgres://{USER}@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Its port of the loopback interface.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its temporary directory, with its data and its log.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.guardian.directory()
+    }
+
+    /// Kills all its processes. Its data stay.
+    pub fn kill(&self) {
+        self.guardian.tell("kill");
+    }
+
+    /// Stops all its processes, as a paused machine stops: connections stay, and nothing is
+    /// answered.
+    pub fn stop(&self) {
+        self.guardian.tell("stop");
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.guardian.tell("resume");
+    }
+
+    /// Kills it if it runs, and starts it with its data on its port.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn restart(&self) {
+        self.kill();
+        let mut why = String::new();
+        // A backend that was killed a moment ago may still hold the memory of the server before.
+        for _ in 0..100 {
+            match self.guardian.start(|| answers(&self.programs, self.port)) {
+                Ok(()) => return,
+                Err(log) => why = log,
+            }
+            std::thread::park_timeout(std::time::Duration::from_millis(50));
+        }
+        panic!("postgres does not start again:\n{why}");
+    }
+}
+
+const SETTINGS: [&str; 4] = [
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "max_connections=200",
+    "logging_collector=off",
+];
+
+/// The newest of those that are installed, and otherwise that in `PATH`.
+fn programs() -> PathBuf {
+    let versions = fs::read_dir(VERSIONS).into_iter().flatten().filter_map(Result::ok);
+    let newest = versions
+        .map(|version| version.path().join("bin"))
+        .filter(|programs| programs.join("postgres").exists())
+        .max_by_key(|programs| version(programs));
+    let path = env::var_os("PATH").unwrap_or_default();
+    newest
+        .or_else(|| env::split_paths(&path).find(|programs| programs.join("initdb").exists()))
+        .unwrap_or_else(|| missing("postgres", &format!("it is neither in {VERSIONS} nor in PATH")))
+}
+
+fn version(programs: &Path) -> u32 {
+    let name = programs.parent().and_then(Path::file_name).unwrap_or_default();
+    name.to_string_lossy().parse().unwrap_or(0)
+}
+
+/// What makes a command the system's user's, if this is root; the directory becomes that user's.
+fn user(directory: &Path) -> Vec<String> {
+    if !guardian::is_root(directory).expect("it was made a moment ago") {
+        return Vec::new();
+    }
+    let id = |which: &str| -> u32 {
+        let output = Command::new("id").args([which, USER]).output();
+        let said = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+        let id = said.ok().and_then(|said| said.parse().ok());
+        id.unwrap_or_else(|| missing("postgres", &format!("there is no user {USER}")))
+    };
+    let (user, group) = (id("-u"), id("-g"));
+    chown(directory, Some(user), Some(group)).expect("root may");
+    let words = ["setpriv".to_owned(), format!("--reuid={user}"), format!("--regid={group}")];
+    words.into_iter().chain(["--clear-groups".to_owned(), "--".to_owned()]).collect()
+}
+
+fn answers(programs: &Path, port: u16) -> bool {
+    Command::new(programs.join("pg_isready"))
+        .args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()])
+        .stdout(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
