@@ -22,7 +22,9 @@ pub use self::{
         GRPC_TIMEOUT, REQUEST_TIMEOUT_MS, format_grpc_timeout, parse_grpc_timeout, parse_timeout_ms,
     },
     fencing_token::{FENCING_TOKEN, parse_fencing_token},
-    idempotency_key::{IDEMPOTENCY_KEY, IdempotencyKey, IdempotencyKeyError},
+    idempotency_key::{
+        IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED, IdempotencyKey, IdempotencyKeyError, is_replayed,
+    },
     respond::{Problem, Render, Respond, RespondFuture, RespondLayer, respond, response_to},
     retry_after::parse_retry_after,
     seal::{SealResponse, SealResponseFuture, SealResponseLayer},

@@ -8,7 +8,7 @@ use tonic::{Code, Status};
 use crate::{
     Classify, Executed, Failure, Grounds, Pushback, Refusal, Verdict, cause,
     classify::{is_of_broken_upload, judge_error, sent_by_peer},
-    http::{Render, RespondLayer, Trailers, is_callers_deadline, is_refusal},
+    http::{Render, RespondLayer, Trailers, is_callers_deadline, is_refusal, is_replayed},
     status::static_status,
 };
 
@@ -49,6 +49,7 @@ pub fn status_of(refusal: &dyn Refusal) -> Status {
 /// | `ABORTED` with a pushback | repeatable, may have been executed: a conflict that passes |
 /// | `ABORTED` without one | permanent: the caller must begin again further out |
 /// | all others | permanent |
+/// | any but `OK` with `idempotent-replayed: true` | permanent: stored under the call's key, and answered again |
 /// | an error of a request body that failed on its way up, whatever the code | ignored |
 ///
 /// A status in the trailers is seen when [`CollectLayer`](crate::http::CollectLayer) stands inside
@@ -69,7 +70,7 @@ impl<B, Err: Failure> Classify<Response<B>, Err> for GrpcClassifier {
                     if cause::<Grounds>(error.as_error()).is_none()
                         && !is_of_broken_upload(error.as_error()) =>
                 {
-                    judge_status(status)
+                    judge_status(status, is_replayed(status.metadata().as_ref()))
                 }
                 _ => judge_error(error.as_error()),
             },
@@ -97,7 +98,7 @@ fn judge_response<B>(response: &Response<B>) -> Verdict {
         status_in(trailers)
     };
     match status_in(response.headers()).or_else(trailers) {
-        Some(status) => judge_status(&status),
+        Some(status) => judge_status(&status, is_replayed(response.headers())),
         None => match response.status().as_u16() {
             200..300 => Verdict::Success,
             // As gRPC maps the answers of proxies: unauthenticated, permission denied,
@@ -119,10 +120,12 @@ fn status_in(headers: &HeaderMap) -> Option<Status> {
     Status::from_header_map(&headers)
 }
 
-fn judge_status(status: &Status) -> Verdict {
+fn judge_status(status: &Status, is_replayed: bool) -> Verdict {
     let executed = Executed::Maybe;
     match status.code() {
         Code::Ok => Verdict::Success,
+        // Nothing failed now, and asking again changes nothing.
+        _ if is_replayed => Verdict::Permanent,
         Code::Unavailable
         | Code::DeadlineExceeded
         | Code::Internal
@@ -261,6 +264,26 @@ mod tests {
                 for outcome in [Ok(&head), Ok(&late), Err(&status)] {
                     assert_eq!(GrpcClassifier.classify(outcome), verdict, "{values:?} {outcome:?}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_failure_that_was_stored_is_final_wherever_its_status_stands() {
+        for (code, _) in CODES {
+            let mut status = Status::new(code, "");
+            status.metadata_mut().insert("grpc-retry-pushback-ms", 20.into());
+            status.metadata_mut().insert("idempotent-replayed", "true".parse().unwrap());
+            let head: Response<()> = status.clone().into_http();
+            // The mark stands in the head where the status comes in the trailers.
+            let (mut late, mut trailers) = (Response::new(()), HeaderMap::new());
+            Status::new(code, "").add_header(&mut trailers).unwrap();
+            late.headers_mut().insert("idempotent-replayed", "true".parse().unwrap());
+            late.extensions_mut().insert(Trailers(trailers));
+            let is_success = code == Code::Ok;
+            let verdict = if is_success { Verdict::Success } else { Verdict::Permanent };
+            for outcome in [Ok(&head), Ok(&late), Err(&status)] {
+                assert_eq!(GrpcClassifier.classify(outcome), verdict, "{code:?} {outcome:?}");
             }
         }
     }

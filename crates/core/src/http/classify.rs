@@ -2,7 +2,7 @@
 
 use http::{Response, StatusCode};
 
-use super::parse_retry_after;
+use super::{is_replayed, parse_retry_after};
 use crate::{
     Classify, Executed, Failure, Grounds, Refusal, SystemWallClock, Verdict, WallClock,
     classify::{judge_error, sent_by_peer},
@@ -20,6 +20,7 @@ use crate::{
 /// | 500, 502, 503, 504 and other 5xx | transient, may have been executed, with its `Retry-After` |
 /// | 408, 409 with `Retry-After` | repeatable, may have been executed: the service is healthy |
 /// | 501, 505, 506, 510, 511 and other 4xx | permanent: the same request will fare no better |
+/// | any of 400 and above with `Idempotent-Replayed: true` | permanent: stored under the request's key, and answered again |
 ///
 /// "Not executed" is taken back where the response comes from a sealed handler of this process, or
 /// from a refusal that may have come after the call. A response that a layer of this process made
@@ -78,6 +79,10 @@ fn judge_response<B>(response: &Response<B>) -> Verdict {
     }
     if is_callers_deadline(response) {
         return Verdict::Ignored;
+    }
+    // Whatever it once said of the service: nothing failed now, and asking again changes nothing.
+    if is_replayed(response.headers()) {
+        return Verdict::Permanent;
     }
     let retry_after = || parse_retry_after(response.headers(), SystemWallClock.now());
     match status {
@@ -157,6 +162,22 @@ mod tests {
         assert_eq!(judge(409, Some("soon")), Verdict::Permanent);
         assert_eq!(judge(404, Some("7")).retry_after(), None);
         assert_eq!(judge(503, Some("soon")).retry_after(), None);
+    }
+
+    #[test]
+    fn a_failure_that_was_stored_is_final_and_a_success_stays_one() {
+        let judge = |status: u16, replayed: &str| {
+            let response = Response::builder().status(status).header(RETRY_AFTER, "7");
+            let response = response.header("idempotent-replayed", replayed).body(()).unwrap();
+            HttpClassifier.classify(Ok::<_, &io::Error>(&response))
+        };
+        assert_eq!(judge(201, "true"), Verdict::Success);
+        for status in [408, 409, 421, 422, 425, 429, 500, 502, 503, 504] {
+            assert_eq!(judge(status, "true"), Verdict::Permanent, "{status}");
+        }
+        for no in ["false", "", "True, true"] {
+            assert_eq!(judge(500, no).retry_after(), Some(Duration::from_secs(7)), "{no:?}");
+        }
     }
 
     #[test]

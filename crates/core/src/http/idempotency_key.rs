@@ -10,6 +10,17 @@ use crate::{Grounds, Refusal, RefusalKind};
 /// sent again.
 pub const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
+/// `Idempotent-Replayed: true` on a response that was stored for an earlier request with the same
+/// key, as Stripe and those that follow it mark them: the request was not executed again, and will
+/// be answered like this as long as the response is kept.
+pub const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// Whether a response with these headers is [a stored one](IDEMPOTENT_REPLAYED).
+#[must_use]
+pub fn is_replayed(headers: &HeaderMap) -> bool {
+    headers.get(IDEMPOTENT_REPLAYED).is_some_and(|value| value.as_bytes() == b"true")
+}
+
 /// The key by which a server recognises a repeated request: 1 to 255 visible ASCII characters.
 ///
 /// On the wire it is a structured-field string (`"8e03978e"`;

@@ -231,6 +231,18 @@ async fn a_conflict_that_passes_is_repeated_under_its_key_or_by_its_method() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stored_failure_is_not_asked_for_again() {
+    for code in [500, 503, 504, 429] {
+        let replayed = Response::builder().status(code).header("idempotent-replayed", "true");
+        let replies = [Ok(replayed.body(Body::default()).unwrap()), status(StatusCode::OK)];
+        let server = Server::new(replies);
+        let request = request(Method::POST).header("idempotency-key", "k-1");
+        let answer = send(&server, request.body(Body::from("hello")).unwrap()).await.unwrap();
+        assert_eq!((answer.status().as_u16(), server.attempts()), (code, 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn retry_after_is_read_as_the_standard_says_and_bounded() {
     let wait_ms = async |value: &str| {
         let server = Server::new([
