@@ -2,5 +2,13 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod error;
+#[cfg(feature = "sql")]
+mod sql;
 
 pub use crate::error::{StoreError, StoreErrorKind};
+#[cfg(feature = "tokio-postgres")]
+pub use crate::sql::SharedClient;
+#[cfg(feature = "sql")]
+pub use crate::sql::{Cell, Row, Sql, SqlError, Statement, Value};
+#[cfg(feature = "deadpool")]
+pub use crate::sql::{connect, connect_with};
