@@ -27,13 +27,14 @@ const EXAMPLE_LIMIT: Duration = Duration::from_secs(300);
 const PHI: &str = "steadfast-phi";
 
 /// The crates that need no runtime, and their features that do.
-const WITHOUT_RUNTIME: [(&str, &[&str]); 4] = [
+const WITHOUT_RUNTIME: [(&str, &[&str]); 5] = [
     ("steadfast-chaos", &["tokio", "http", "proxy", "process", "metrics"]),
     ("steadfast-clock", &["tokio", "tonic"]),
     (
         "steadfast-idempotency",
         &["tokio", "contract", "redis", "postgres", "sqlite", "http", "metrics", "tracing"],
     ),
+    ("steadfast-lease", &["tokio", "timerfd", "contract", "http", "metrics", "tracing"]),
     ("steadfast-phi", &["tokio", "keyed", "http", "tonic", "load", "metrics", "tracing"]),
 ];
 
