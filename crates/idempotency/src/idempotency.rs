@@ -128,8 +128,8 @@ impl Idempotency {
 
     /// Runs `operation` once for `id`, or answers with the result of the run there was.
     ///
-    /// A result is stored. An error frees the key if its grounds promise that nothing was executed,
-    /// and abandons it otherwise.
+    /// A result means what the codec says, which is stored unless it says otherwise. An error frees
+    /// the key if its grounds promise that nothing was executed, and abandons it otherwise.
     ///
     /// Dropped before it is first polled, it does nothing; later, the operation goes on.
     ///
@@ -152,12 +152,29 @@ impl Idempotency {
         E: From<Refused> + Failure + Send + 'static,
         C: Codec<T> + Send + Sync + 'static,
     {
-        let codec = Arc::new(codec);
+        self.run_by(id, fingerprint, Arc::new(codec), operation).await
+    }
+
+    /// [`run`](Self::run) by a codec that is shared.
+    pub(crate) async fn run_by<T, E, C, F, Fut>(
+        &self,
+        id: RecordId,
+        fingerprint: Fingerprint,
+        codec: Arc<C>,
+        operation: F,
+    ) -> Result<T, E>
+    where
+        F: FnOnce(Claim) -> Fut + Send + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+        E: From<Refused> + Failure + Send + 'static,
+        C: Codec<T> + Send + Sync + 'static,
+    {
         let encoder = Arc::clone(&codec);
         let answer = self.execute(id, fingerprint, |claim| async move {
             let result = operation(claim).await;
             let outcome = match &result {
-                Ok(result) => encoder.encode(result).map_or(Outcome::NotKept, Outcome::Store),
+                Ok(result) => encoder.outcome(result),
                 Err(error) => Outcome::of_failure(error),
             };
             (result, outcome)

@@ -19,13 +19,19 @@ mod erased;
 #[cfg(feature = "tokio")]
 mod flights;
 #[cfg(feature = "tokio")]
+mod future;
+#[cfg(feature = "tokio")]
 mod idempotency;
+#[cfg(feature = "tokio")]
+mod layer;
 #[cfg(feature = "tokio")]
 mod memory;
 #[cfg(feature = "tokio")]
 mod outcome;
 #[cfg(feature = "tokio")]
 mod refused;
+#[cfg(feature = "tokio")]
+mod service;
 #[cfg(feature = "tokio")]
 mod shared;
 #[cfg(feature = "tokio")]
@@ -39,10 +45,13 @@ mod telemetry;
 pub use crate::{
     claim::Claim,
     config::IdempotencyConfig,
+    future::KeyedFuture,
     idempotency::{Idempotency, IdempotencySnapshot},
+    layer::{HandClaim, Identify, KeyedLayer, NotHanded},
     memory::{MemoryConfig, MemorySnapshot, MemoryStore},
     outcome::{Answer, AsBytes, Codec, Outcome},
     refused::{Reason, Refused},
+    service::Keyed,
 };
 pub use crate::{
     fingerprint::{Fingerprint, FingerprintBuilder},

@@ -69,6 +69,13 @@ pub trait Codec<T> {
     /// When the result cannot be written.
     fn encode(&self, result: &T) -> Result<Bytes, Box<dyn Error + Send + Sync>>;
 
+    /// What a result means for its key. As it comes, each is stored, and one that cannot be written
+    /// is an answer that is not kept. A codec of results that may say "nothing was done, come back"
+    /// says [`Release`](Outcome::Release) of those.
+    fn outcome(&self, result: &T) -> Outcome {
+        self.encode(result).map_or(Outcome::NotKept, Outcome::Store)
+    }
+
     /// The result out of what was stored.
     ///
     /// # Errors

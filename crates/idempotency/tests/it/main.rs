@@ -5,6 +5,7 @@
 mod cancel;
 mod duplicates;
 mod ends;
+mod keyed;
 mod memory;
 mod shape;
 mod store_down;
