@@ -2,7 +2,7 @@
 
 use std::{fmt, num::NonZeroU32, sync::Arc};
 
-use crate::signal::Signal;
+use crate::hold::Hold;
 
 /// A key that is held for an operation while it runs.
 ///
@@ -10,7 +10,7 @@ use crate::signal::Signal;
 #[derive(Clone)]
 pub struct Claim {
     pub(crate) attempt: NonZeroU32,
-    pub(crate) is_lost: Arc<Signal>,
+    pub(crate) hold: Arc<Hold>,
 }
 
 impl Claim {
@@ -26,12 +26,12 @@ impl Claim {
     /// may not count.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        self.is_lost.is_raised()
+        self.hold.is_lost()
     }
 
     /// Waits until the claim [is lost](Self::is_lost), if ever. Cancel-safe.
     pub async fn lost(&self) {
-        self.is_lost.raised().await;
+        self.hold.lost().await;
     }
 }
 

@@ -6,10 +6,13 @@ use bytes::Bytes;
 
 use crate::{Change, ClaimReply, ClaimTerms, ClaimToken, RecordId, Store, StoreError, View};
 
-type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 /// [`Store`] with its futures in boxes, so that the handle has no type parameter. A box a call is
 /// little where each call already awaits a store.
+///
+/// Each call is made at the first poll of its future: a store that panics then panics where that is
+/// caught.
 ///
 /// The methods have names of their own: where both traits are in scope, equal ones would make every
 /// call ambiguous (E0034).
@@ -55,7 +58,7 @@ impl<S: Store> Erased for S {
         id: &'a RecordId,
         terms: &'a ClaimTerms,
     ) -> Answer<'a, ClaimReply> {
-        Box::pin(self.claim(id, terms))
+        Box::pin(async move { self.claim(id, terms).await })
     }
 
     fn boxed_renew<'a>(
@@ -65,7 +68,7 @@ impl<S: Store> Erased for S {
         lease: Duration,
         retention: Duration,
     ) -> Answer<'a, Change> {
-        Box::pin(self.renew(id, token, lease, retention))
+        Box::pin(async move { self.renew(id, token, lease, retention).await })
     }
 
     fn boxed_complete<'a>(
@@ -75,11 +78,11 @@ impl<S: Store> Erased for S {
         reply: Bytes,
         retention: Duration,
     ) -> Answer<'a, Change> {
-        Box::pin(self.complete(id, token, reply, retention))
+        Box::pin(async move { self.complete(id, token, reply, retention).await })
     }
 
     fn boxed_release<'a>(&'a self, id: &'a RecordId, token: ClaimToken) -> Answer<'a, Change> {
-        Box::pin(self.release(id, token))
+        Box::pin(async move { self.release(id, token).await })
     }
 
     fn boxed_abandon<'a>(
@@ -88,18 +91,18 @@ impl<S: Store> Erased for S {
         token: ClaimToken,
         retention: Duration,
     ) -> Answer<'a, Change> {
-        Box::pin(self.abandon(id, token, retention))
+        Box::pin(async move { self.abandon(id, token, retention).await })
     }
 
     fn boxed_look<'a>(&'a self, id: &'a RecordId) -> Answer<'a, Option<View>> {
-        Box::pin(self.look(id))
+        Box::pin(async move { self.look(id).await })
     }
 
     fn boxed_forget<'a>(&'a self, id: &'a RecordId) -> Answer<'a, bool> {
-        Box::pin(self.forget(id))
+        Box::pin(async move { self.forget(id).await })
     }
 
     fn boxed_purge_expired(&self, most: usize) -> Answer<'_, usize> {
-        Box::pin(self.purge_expired(most))
+        Box::pin(async move { self.purge_expired(most).await })
     }
 }

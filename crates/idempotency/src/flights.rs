@@ -4,7 +4,10 @@ use std::{
     collections::HashMap,
     fmt,
     future::poll_fn,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use steadfast_core::parts::{Waiters, lock};
@@ -22,6 +25,11 @@ pub(crate) struct Flights {
 #[derive(Debug)]
 pub(crate) struct Flight {
     fingerprint: Fingerprint,
+    /// Whether the store has said that the key is for this payload. Until then the leader may be
+    /// the one with another payload than the record's.
+    ///
+    /// Relaxed: the lock of the waiters orders it, and it guards no other memory.
+    is_known: AtomicBool,
     ended: OnceLock<Ended>,
     waiters: Waiters,
 }
@@ -41,19 +49,22 @@ pub(crate) enum Ended {
 #[derive(Debug)]
 pub(crate) enum Joined {
     Leader(Leader),
+    /// With the flight's payload, or with another.
     Follower(Arc<Flight>),
-    Mismatch,
 }
 
 impl Flights {
     pub(crate) fn join(&self, id: &RecordId, fingerprint: Fingerprint) -> Joined {
         let mut flights = lock(&self.flights);
         match flights.get(id) {
-            Some(flight) if flight.fingerprint != fingerprint => Joined::Mismatch,
             Some(flight) => Joined::Follower(Arc::clone(flight)),
             None => {
-                let (ended, waiters) = (OnceLock::new(), Waiters::new());
-                let flight = Arc::new(Flight { fingerprint, ended, waiters });
+                let flight = Arc::new(Flight {
+                    fingerprint,
+                    is_known: AtomicBool::new(false),
+                    ended: OnceLock::new(),
+                    waiters: Waiters::new(),
+                });
                 flights.insert(id.clone(), Arc::clone(&flight));
                 Joined::Leader(Leader {
                     id: id.clone(),
@@ -66,10 +77,26 @@ impl Flights {
 }
 
 impl Flight {
-    /// How it ends. Cancel-safe.
-    pub(crate) async fn ended(&self) -> Ended {
+    /// How it ends for a request with this fingerprint. Cancel-safe.
+    pub(crate) async fn ended(&self, fingerprint: Fingerprint) -> Ended {
         let waiter = self.waiters.join();
-        poll_fn(|cx| waiter.poll(cx, || self.ended.get().cloned())).await
+        poll_fn(|cx| waiter.poll(cx, || self.seen(fingerprint))).await
+    }
+
+    /// How it has ended for a request with this fingerprint, if it has.
+    pub(crate) fn seen(&self, fingerprint: Fingerprint) -> Option<Ended> {
+        if fingerprint == self.fingerprint {
+            self.ended.get().cloned()
+        } else if self.is_known.load(Ordering::Relaxed) {
+            Some(Ended::Refused(Refused::mismatch()))
+        } else {
+            self.ended.get().map(|_| Ended::Again)
+        }
+    }
+
+    /// A panic of a waker's is none of the leader's.
+    fn wake(&self) {
+        drop(self.waiters.take());
     }
 }
 
@@ -81,19 +108,29 @@ pub(crate) struct Leader {
 }
 
 impl Leader {
+    /// The store knows the key by the payload of this flight.
+    pub(crate) fn known(&self) {
+        if !self.flight.is_known.swap(true, Ordering::Relaxed) {
+            self.flight.wake();
+        }
+    }
+
     pub(crate) fn end(self, ended: Ended) {
-        // Only the leader ends a flight, and only once.
-        let _ = self.flight.ended.set(ended);
+        if !matches!(ended, Ended::Again) {
+            // First the end and then, in the drop, the way out of the map: a request that comes in
+            // between joins a flight that has ended, and is answered by its end.
+            let _ = self.flight.ended.set(ended);
+        }
     }
 }
 
 impl Drop for Leader {
     fn drop(&mut self) {
-        let _ = self.flight.ended.set(Ended::Again);
-        // First the end and then this: a request that comes in between joins a flight that has
-        // ended, and is answered by its end.
         drop(lock(&self.flights).remove(&self.id));
-        self.flight.waiters.wake();
+        // Where there is nothing to be answered by it is the other way about: a request that came
+        // in between would join again and again.
+        let _ = self.flight.ended.set(Ended::Again);
+        self.flight.wake();
     }
 }
 

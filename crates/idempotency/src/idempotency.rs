@@ -209,7 +209,6 @@ impl Idempotency {
         let wait_until = now() + shared.settings.wait;
         loop {
             let flight = match shared.flights.join(&id, fingerprint) {
-                Joined::Mismatch => return Err(shared.refuse(Refused::mismatch())),
                 Joined::Leader(leader) => {
                     let (sender, said) = oneshot::channel();
                     let task = Task::new(shared, id, fingerprint, wait_until, sender);
@@ -218,7 +217,7 @@ impl Idempotency {
                 }
                 Joined::Follower(flight) => flight,
             };
-            match shared.follow(&flight, wait_until).await {
+            match shared.follow(&flight, fingerprint, wait_until).await {
                 Ended::Again => {}
                 Ended::Stored(reply) => return shared.replay(reply),
                 Ended::Refused(refused) => return Err(shared.refuse(refused)),
@@ -283,7 +282,7 @@ impl Idempotency {
             })
         })?;
         let work = async move {
-            let ended = task.lead(operation).await;
+            let ended = task.lead(&leader, operation).await;
             leader.end(ended);
         };
         #[cfg(feature = "tracing")]

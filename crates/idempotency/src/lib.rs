@@ -21,6 +21,8 @@ mod flights;
 #[cfg(feature = "tokio")]
 mod future;
 #[cfg(feature = "tokio")]
+mod hold;
+#[cfg(feature = "tokio")]
 mod idempotency;
 #[cfg(feature = "tokio")]
 mod layer;

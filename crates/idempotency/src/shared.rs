@@ -1,17 +1,24 @@
 //! What the clones of a handle and its tasks share.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicUsize, Ordering},
+    task::Poll,
+    time::Duration,
+};
 
-use steadfast_core::{Backoff, Detach, TimeSource};
+use steadfast_core::{Backoff, Detach, Executed, TimeSource};
 use tokio::{
+    runtime::Handle,
     sync::oneshot,
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use crate::{
-    Answer, OnAbandoned, Refused, StoreError, StoredReply,
+    Answer, Fingerprint, OnAbandoned, Refused, StoreError, StoredReply,
     config::Settings,
-    erased::Erased,
+    erased::{self, Erased},
     flights::{Ended, Flight, Flights},
     signal::Signal,
     task::Said,
@@ -71,29 +78,54 @@ impl Shared {
             Ok(Said::Replayed(reply)) => self.replay(reply),
             Ok(Said::Refused(refused)) => Err(self.refuse(refused)),
             Ok(Said::Panicked(panic)) => std::panic::resume_unwind(panic),
-            // The task is gone: with its runtime, or by a panic of the store's.
-            Err(_) => Err(self.refuse(Refused::abandoned())),
+            // The task is gone, with its runtime.
+            Err(_) => {
+                if Handle::try_current().is_ok() {
+                    // Or it never began, for want of a timer: this panics then as it did there.
+                    drop(sleep(Duration::ZERO));
+                }
+                Err(self.refuse(Refused::abandoned()))
+            }
         }
     }
 
     /// How the flight ends, or that it has not ended in time.
-    pub(crate) async fn follow(&self, flight: &Flight, until: Instant) -> Ended {
+    pub(crate) async fn follow(
+        &self,
+        flight: &Flight,
+        fingerprint: Fingerprint,
+        until: Instant,
+    ) -> Ended {
+        // A flight that has ended is no reason to wait.
+        if let Some(ended) = flight.seen(fingerprint) {
+            return ended;
+        }
         let in_flight = Ended::Refused(self.in_flight());
         let Some(_seat) = Seat::take(self) else { return in_flight };
-        // The end first: a flight that has ended is no reason to wait.
-        timeout_at(until, flight.ended()).await.unwrap_or(in_flight)
+        timeout_at(until, flight.ended(fingerprint)).await.unwrap_or(in_flight)
     }
 
-    /// One call of the store's.
+    /// One call of the store's. A panic of the store's is one more way in which it fails.
     pub(crate) async fn within_limit<T>(
         &self,
         operation: &'static str,
-        call: impl Future<Output = Result<T, StoreError>>,
+        mut call: erased::Answer<'_, T>,
     ) -> Result<T, StoreError> {
-        let answer = timeout(self.settings.store_limit, call).await;
+        let polled = poll_fn(|cx| {
+            let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)));
+            polled.unwrap_or_else(|_| Poll::Ready(Err(panicked())))
+        });
+        let answer = timeout(self.settings.store_limit, polled).await;
         let answer = answer.unwrap_or_else(|_| Err(StoreError::timed_out()));
+        // What it has answered holds, whatever becomes of the rest of the call.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(call)));
         answer.inspect_err(|error| self.telemetry.store_failed(operation, error))
     }
+}
+
+/// What it said in its panic may show a key.
+fn panicked() -> StoreError {
+    StoreError::unavailable(Executed::Maybe).because("it panicked")
 }
 
 /// The place of a duplicate that waits.

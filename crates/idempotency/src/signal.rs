@@ -18,7 +18,8 @@ pub(crate) struct Signal {
 impl Signal {
     pub(crate) fn raise(&self) {
         self.is_raised.store(true, Ordering::Relaxed);
-        self.waiters.wake();
+        // A panic of a waker's is none of the caller's.
+        drop(self.waiters.take());
     }
 
     pub(crate) fn is_raised(&self) -> bool {

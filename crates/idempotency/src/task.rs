@@ -20,9 +20,9 @@ use tokio::{
 use crate::{
     Change, Claim, ClaimReply, ClaimTerms, ClaimToken, Fingerprint, Outcome, RecordId, Refused,
     StoreError, StoreErrorKind, StoredReply,
-    flights::Ended,
+    flights::{Ended, Leader},
+    hold::Hold,
     shared::{Shared, now},
-    signal::Signal,
     telemetry::Event,
 };
 
@@ -41,7 +41,6 @@ pub(crate) struct Task<T> {
     id: RecordId,
     terms: ClaimTerms,
     wait_until: Instant,
-    is_lost: Arc<Signal>,
     /// Taken when the caller is told. The caller may have gone.
     caller: Option<oneshot::Sender<Said<T>>>,
 }
@@ -86,24 +85,17 @@ impl<T: Send + 'static> Task<T> {
             retention: settings.retention,
             on_abandoned: settings.on_abandoned,
         };
-        Self {
-            shared: Arc::clone(shared),
-            id,
-            terms,
-            wait_until,
-            is_lost: Arc::default(),
-            caller: Some(caller),
-        }
+        Self { shared: Arc::clone(shared), id, terms, wait_until, caller: Some(caller) }
     }
 
     /// All of it. Returns what those that follow are told.
-    pub(crate) async fn lead<F, Fut>(mut self, operation: F) -> Ended
+    pub(crate) async fn lead<F, Fut>(mut self, leader: &Leader, operation: F) -> Ended
     where
         F: FnOnce(Claim) -> Fut + Send + 'static,
         Fut: Future<Output = (T, Outcome)> + Send + 'static,
     {
-        let asked_at = now();
-        let attempt = match self.claim().await {
+        let (reply, asked_at) = self.claim(leader).await;
+        let attempt = match reply {
             Ok(ClaimReply::Claimed { attempt }) => attempt,
             Ok(ClaimReply::Done { reply }) => {
                 return match StoredReply::decode(&reply) {
@@ -125,42 +117,70 @@ impl<T: Send + 'static> Task<T> {
                 // A follower may have more time.
                 return Ended::Again;
             }
+            // An earlier copy may have been executed, and what is known of it cannot be read.
+            Err(error) if error.kind() == StoreErrorKind::Corrupt => {
+                return self.refuse(Refused::unreadable());
+            }
             Err(error) => {
                 let ended = self.refuse(Refused::store());
-                // Unless it is freed the key stays claimed for an operation that never ran.
                 if error.executed() == Executed::Maybe {
-                    match self.tell(&End::Release, |_| {}).await {
-                        Told::Applied(event) => self.shared.telemetry.tell(event),
-                        Told::Never => self.shared.telemetry.tell(Event::Unsettled),
-                        // It was never this one's.
-                        Told::Lost => {}
-                    }
+                    self.give_up().await;
                 }
                 return ended;
             }
         };
+        if self.shared.stop.is_raised() {
+            // Nothing was begun, and nothing is begun to be cut off.
+            let ended = self.refuse(Refused::shut_down(Executed::No));
+            self.give_up().await;
+            return ended;
+        }
         self.shared.telemetry.tell(Event::Ran);
-        let claim = Claim { attempt, is_lost: Arc::clone(&self.is_lost) };
-        let run = self.run(claim, operation, asked_at).await;
-        self.settle(run).await
+        let hold = Arc::new(Hold::new(asked_at, self.terms.lease));
+        let claim = Claim { attempt, hold: Arc::clone(&hold) };
+        let run = self.run(claim, operation, &hold).await;
+        self.settle(run, &hold).await
+    }
+
+    /// Frees a key that was claimed, or may have been, for an operation that never ran: it would
+    /// stay claimed.
+    async fn give_up(&self) {
+        match self.tell(&End::Release, |_| {}).await {
+            Told::Applied(event) => self.shared.telemetry.tell(event),
+            Told::Never => self.shared.telemetry.tell(Event::Unsettled),
+            // It was never this one's.
+            Told::Lost => {}
+        }
     }
 
     /// Claims the key, again while another process is busy with it and there is time to wait.
-    async fn claim(&self) -> Result<ClaimReply, StoreError> {
+    /// Returns when the claim was asked for that was answered: its lease is counted from there.
+    async fn claim(&self, leader: &Leader) -> (Result<ClaimReply, StoreError>, Instant) {
         let shared = &*self.shared;
         let (mut asked, mut last) = (0, Duration::ZERO);
         loop {
             let claim =
                 || shared.within_limit("claim", shared.store.boxed_claim(&self.id, &self.terms));
+            let mut asked_at = now();
             let mut reply = claim().await;
-            // Its answer was lost, perhaps: by its token it is the same claim.
-            if reply.as_ref().is_err_and(|error| error.executed() == Executed::Maybe) {
+            // Its answer was lost, perhaps, or this process stood still and its lease is over: by
+            // its token it is the same claim.
+            let is_lost = match &reply {
+                Ok(ClaimReply::Claimed { .. }) => now() >= asked_at + self.terms.lease,
+                Ok(_) => false,
+                Err(error) => error.executed() == Executed::Maybe,
+            };
+            if is_lost {
+                asked_at = now();
                 reply = claim().await.map_err(|error| error.executed_as(Executed::Maybe));
+            }
+            if matches!(reply, Ok(ClaimReply::Claimed { .. } | ClaimReply::InFlight { .. })) {
+                leader.known();
             }
             let left = self.wait_until.saturating_duration_since(now());
             let is_busy = matches!(reply, Ok(ClaimReply::InFlight { .. }));
             if !is_busy || left.is_zero() || shared.stop.is_raised() {
-                return reply;
+                return (reply, asked_at);
             }
             last = shared.backoff.delay(asked, last, &mut rand::rng());
             asked += 1;
@@ -169,14 +189,14 @@ impl<T: Send + 'static> Task<T> {
     }
 
     /// Runs the operation, and renews its claim meanwhile.
-    async fn run<F, Fut>(&self, claim: Claim, operation: F, asked_at: Instant) -> Run<T>
+    async fn run<F, Fut>(&self, claim: Claim, operation: F, hold: &Hold) -> Run<T>
     where
         F: FnOnce(Claim) -> Fut + Send + 'static,
         Fut: Future<Output = (T, Outcome)> + Send + 'static,
     {
         // In a box, so that it can be dropped where a panic is caught.
         let mut running = Box::pin(async move { operation(claim).await });
-        let mut renewed = pin!(self.renew(asked_at));
+        let mut renewed = pin!(hold.renew(&self.shared, &self.id, &self.terms));
         let mut stopped = pin!(self.shared.stop.raised());
         let run = poll_fn(|cx| {
             // The operation is dropped when it has panicked: none of it is seen again.
@@ -202,36 +222,9 @@ impl<T: Send + 'static> Task<T> {
         }
     }
 
-    /// Renews the claim at a third of its lease, sooner after a failure, and says when it may be
-    /// lost. The lease is counted from before the store was asked: the store counts from later.
-    async fn renew(&self, asked_at: Instant) {
-        let shared = &*self.shared;
-        let ClaimTerms { token, lease, retention, .. } = self.terms;
-        let (mut held_until, mut pause) = (asked_at + lease, lease / 3);
-        loop {
-            sleep(pause).await;
-            let asked_at = now();
-            let renewal = shared.store.boxed_renew(&self.id, token, lease, retention);
-            let in_doubt = match shared.within_limit("renew", renewal).await {
-                Ok(Change::Applied) => {
-                    (held_until, pause) = (asked_at + lease, lease / 3);
-                    false
-                }
-                Ok(Change::Lost) => true,
-                Err(_) => {
-                    pause = lease / 12;
-                    now() >= held_until
-                }
-            };
-            if in_doubt {
-                self.lose();
-            }
-        }
-    }
-
     /// Tells the store what has become of the operation, and then the caller: a reply is recorded
     /// before it is seen.
-    async fn settle(mut self, run: Run<T>) -> Ended {
+    async fn settle(mut self, run: Run<T>, hold: &Hold) -> Ended {
         let (end, said) = match run {
             Run::Returned(result, outcome) => {
                 let end = match outcome {
@@ -252,16 +245,19 @@ impl<T: Send + 'static> Task<T> {
         let told = self
             .tell(&end, |told| {
                 if let (Some(said), Some(caller)) = (said.take(), caller.take()) {
-                    let is_zombie = told == Told::Lost && matches!(end, End::Complete(_));
-                    let lost = Refused::lost(self.shared.settings.retry_after);
-                    // The caller may have gone.
-                    let _ = caller.send(if is_zombie { Said::Refused(lost) } else { said });
+                    if told == Told::Lost && matches!(end, End::Complete(_)) {
+                        let lost = Refused::lost(self.shared.settings.retry_after);
+                        send(caller, Said::Refused(lost));
+                        discard(said);
+                    } else {
+                        send(caller, said);
+                    }
                 }
             })
             .await;
         match told {
             Told::Applied(event) => self.shared.telemetry.tell(event),
-            Told::Lost => self.lose(),
+            Told::Lost => hold.lose(&self.shared),
             Told::Never => self.shared.telemetry.tell(Event::Unsettled),
         }
         match (told, end) {
@@ -336,14 +332,6 @@ impl<T: Send + 'static> Task<T> {
         }
     }
 
-    /// The claim is another's, or may be.
-    fn lose(&self) {
-        if !self.is_lost.is_raised() {
-            self.shared.telemetry.tell(Event::Lost);
-            self.is_lost.raise();
-        }
-    }
-
     fn refuse(&mut self, refused: Refused) -> Ended {
         self.say(Said::Refused(refused));
         Ended::Refused(refused)
@@ -351,10 +339,19 @@ impl<T: Send + 'static> Task<T> {
 
     fn say(&mut self, said: Said<T>) {
         if let Some(caller) = self.caller.take() {
-            // The caller may have gone.
-            let _ = caller.send(said);
+            send(caller, said);
         }
     }
+}
+
+/// The caller may have gone, and its waker may panic.
+fn send<T>(caller: oneshot::Sender<Said<T>>, said: Said<T>) {
+    discard(catch_unwind(AssertUnwindSafe(|| caller.send(said))));
+}
+
+/// A panic of its drop must not leave the key unsettled.
+fn discard<T>(value: T) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(value)));
 }
 
 impl End {

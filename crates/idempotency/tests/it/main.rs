@@ -5,6 +5,7 @@
 mod cancel;
 mod duplicates;
 mod ends;
+mod hostile;
 mod keyed;
 mod memory;
 mod shape;

@@ -34,6 +34,23 @@ pub(crate) enum Fault {
     Silence,
     /// It takes this long.
     Slow(Duration),
+    /// The store does it, and this much later it answers.
+    SlowAnswer(Duration),
+    /// The store does it, and then this process stands still, so that its timers notice later.
+    StandsStill(Duration),
+    /// The store panics instead.
+    Panics,
+    /// The store does it, and panics.
+    PanicsAfter,
+    /// The store finds something that is no record.
+    Corrupt,
+}
+
+/// The clock goes on, and no timer has noticed.
+pub(crate) fn stand_still(time: Duration) {
+    let mut advance = Box::pin(tokio::time::advance(time));
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    assert!(advance.as_mut().poll(&mut cx).is_pending());
 }
 
 /// A store in memory behind a way that fails by a script for each operation, and then works.
@@ -80,6 +97,22 @@ impl Faulty {
             }
             Fault::Silence => pending().await,
             Fault::Slow(time) => tokio::time::sleep(time).await,
+            Fault::SlowAnswer(time) => {
+                let answer = call.await;
+                tokio::time::sleep(time).await;
+                return answer;
+            }
+            Fault::StandsStill(time) => {
+                let answer = call.await;
+                stand_still(time);
+                return answer;
+            }
+            Fault::Panics => panic!("instead"),
+            Fault::PanicsAfter => {
+                call.await?;
+                panic!("afterwards")
+            }
+            Fault::Corrupt => return Err(StoreError::corrupt()),
         }
         call.await
     }
@@ -175,9 +208,21 @@ impl Process {
 
     /// An operation that ends at once, in this way.
     pub(crate) async fn end(&self, outcome: Outcome) -> Result<Answer<u32>, Refused> {
+        self.end_after(Duration::ZERO, outcome).await
+    }
+
+    pub(crate) async fn end_after(
+        &self,
+        time: Duration,
+        outcome: Outcome,
+    ) -> Result<Answer<u32>, Refused> {
         let runs = Arc::clone(&self.runs);
-        let operation =
-            move |_: Claim| async move { (runs.fetch_add(1, Ordering::Relaxed) + 1, outcome) };
+        let operation = move |_: Claim| async move {
+            if !time.is_zero() {
+                tokio::time::sleep(time).await;
+            }
+            (runs.fetch_add(1, Ordering::Relaxed) + 1, outcome)
+        };
         self.handle.execute(id(), print(1), operation).await
     }
 }
