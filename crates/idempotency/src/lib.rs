@@ -30,6 +30,8 @@ mod layer;
 mod memory;
 #[cfg(feature = "tokio")]
 mod outcome;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "tokio")]
 mod refused;
 #[cfg(feature = "tokio")]
@@ -43,6 +45,8 @@ mod task;
 #[cfg(feature = "tokio")]
 mod telemetry;
 
+#[cfg(feature = "postgres")]
+pub use crate::postgres::{PostgresConfig, PostgresStore};
 #[cfg(feature = "tokio")]
 pub use crate::{
     claim::Claim,

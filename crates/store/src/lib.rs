@@ -4,6 +4,8 @@
 mod error;
 #[cfg(feature = "sql")]
 mod sql;
+#[cfg(feature = "tokio")]
+mod within;
 
 pub use crate::error::{StoreError, StoreErrorKind};
 #[cfg(feature = "tokio-postgres")]
@@ -12,3 +14,5 @@ pub use crate::sql::SharedClient;
 pub use crate::sql::{Cell, Row, Sql, SqlError, Statement, Value};
 #[cfg(feature = "deadpool")]
 pub use crate::sql::{connect, connect_with};
+#[cfg(feature = "tokio")]
+pub use crate::within::within;

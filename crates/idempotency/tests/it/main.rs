@@ -8,6 +8,8 @@ mod ends;
 mod hostile;
 mod keyed;
 mod memory;
+#[cfg(all(feature = "deadpool", feature = "sqlx"))]
+mod postgres;
 mod shape;
 mod store_down;
 mod support;

@@ -1,0 +1,93 @@
+//! The store over PostgreSQL, on a real server: on every driver, and against what goes wrong.
+
+use std::time::Duration;
+
+use steadfast_idempotency::{PostgresConfig, PostgresStore};
+use steadfast_store::SharedClient;
+use steadfast_testkit::servers;
+
+/// The contract of stores on each driver.
+mod contract {
+    use super::*;
+
+    mod deadpool {
+        use super::*;
+
+        steadfast_idempotency::store_contract! {
+            #[tokio::test(flavor = "multi_thread")]
+            async || store(PostgresConfig::new(), pool().await).await
+        }
+    }
+
+    mod deadpool_unnamed {
+        use super::*;
+
+        steadfast_idempotency::store_contract! {
+            #[tokio::test(flavor = "multi_thread")]
+            async || store(PostgresConfig::new().unnamed_statements(), pool().await).await
+        }
+    }
+
+    mod shared_client {
+        use super::*;
+
+        steadfast_idempotency::store_contract! {
+            #[tokio::test(flavor = "multi_thread")]
+            async || store(PostgresConfig::new(), client().await).await
+        }
+    }
+
+    mod shared_client_unnamed {
+        use super::*;
+
+        steadfast_idempotency::store_contract! {
+            #[tokio::test(flavor = "multi_thread")]
+            async || store(PostgresConfig::new().unnamed_statements(), client().await).await
+        }
+    }
+
+    mod sqlx {
+        use super::*;
+
+        steadfast_idempotency::store_contract! {
+            #[tokio::test(flavor = "multi_thread")]
+            async || store(PostgresConfig::new(), sqlx_pool().await).await
+        }
+    }
+
+    mod sqlx_unnamed {
+        use super::*;
+
+        steadfast_idempotency::store_contract! {
+            #[tokio::test(flavor = "multi_thread")]
+            async || store(PostgresConfig::new().unnamed_statements(), sqlx_pool().await).await
+        }
+    }
+}
+
+async fn pool() -> deadpool_postgres::Pool {
+    steadfast_store::connect(&servers::postgres().url()).await.unwrap()
+}
+
+async fn client() -> SharedClient {
+    let url = servers::postgres().url();
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    SharedClient::new(client)
+}
+
+async fn sqlx_pool() -> sqlx::PgPool {
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(4);
+    pool.connect(&servers::postgres().url()).await.unwrap()
+}
+
+async fn store<D>(config: PostgresConfig, db: D) -> PostgresStore<D>
+where
+    D: steadfast_store::Sql + Clone + Sync + 'static,
+{
+    // A busy machine is no broken promise.
+    let config = config.call_limit(Duration::from_secs(20));
+    let store = PostgresStore::new(config, db).unwrap();
+    store.migrate().await.unwrap();
+    store
+}
