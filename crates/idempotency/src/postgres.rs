@@ -22,11 +22,11 @@ pub use self::config::PostgresConfig;
 /// [`SharedClient`](steadfast_store::SharedClient). Each operation is one statement in one round
 /// trip, at the server's time. A duplicate writes nothing. What a statement has done is on the
 /// server's disk when it answers, and lives on where its commits do: a failover to a standby that
-/// is behind loses the last claims and replies, whose keys run again. A clock that is set back makes
-/// leases longer, and one that is set forward ends them early.
+/// is behind loses the last claims and replies, whose keys run again. A clock that is set back
+/// makes leases longer, and one that is set forward ends them early.
 ///
-/// A row that another transaction holds is waited for no longer than `lock_wait`: a claim that meets
-/// a completion which is not committed is told that the key is in flight.
+/// A row that another transaction holds is waited for no longer than `lock_wait`: a claim that
+/// meets a completion which is not committed is told that the key is in flight.
 ///
 /// The table is made by [`migrate`](Self::migrate). Records that have expired stay until they are
 /// [reaped](Self::reap).
@@ -98,8 +98,8 @@ impl<D: Sql + Clone + Sync + 'static> PostgresStore<D> {
     ///
     /// # Errors
     /// As [`StoreErrorKind`](crate::StoreErrorKind) lists them:
-    /// [`Misconfigured`](crate::StoreErrorKind::Misconfigured) when the user may not, or there is no
-    /// such schema.
+    /// [`Misconfigured`](crate::StoreErrorKind::Misconfigured) when the user may not, or there is
+    /// no such schema.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let schema = self
             .schema()

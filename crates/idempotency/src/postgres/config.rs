@@ -12,7 +12,8 @@ use steadfast_core::ConfigError;
 /// | `table` | `idempotency_records` | says what is in it |
 /// | `unnamed_statements` | no | a prepared statement costs little more than half |
 /// | `lock_wait` | 1 s | what holds a row for longer is a transaction under way |
-/// | `call_limit` | 4 s | less than the `store_limit` of the handle, so that the store's own answer is heard |
+/// | `call_limit` | 4 s | less than the `store_limit` of the handle, so that the store's own answer
+/// is heard |
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct PostgresConfig {
@@ -65,8 +66,8 @@ impl PostgresConfig {
     }
 
     /// How long a statement waits for a row that another transaction holds: 1 ms to 1 min, and less
-    /// than the `call_limit`. A claim that has waited so long answers that the key is in flight; any
-    /// other operation answers that the store timed out, and changes nothing.
+    /// than the `call_limit`. A claim that has waited so long answers that the key is in flight;
+    /// any other operation answers that the store timed out, and changes nothing.
     pub const fn lock_wait(mut self, wait: Duration) -> Self {
         self.lock_wait = wait;
         self

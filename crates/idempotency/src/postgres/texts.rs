@@ -1,13 +1,14 @@
 //! What a `Slot` does, in SQL: one statement an operation.
 //!
-//! All time is `clock_timestamp()`: `now()` is when a transaction began. Where a statement waits for
-//! a row, PostgreSQL looks at the row's newest version and asks its conditions again, of the time
-//! that it is then; a claim keeps the time at which it came, from which its owner counts the lease.
+//! All time is `clock_timestamp()`: `now()` is when a transaction began. Where a statement waits
+//! for a row, PostgreSQL looks at the row's newest version and asks its conditions again, of the
+//! time that it is then; a claim keeps the time at which it came, from which its owner counts the
+//! lease.
 //!
 //! A statement that the store runs by itself sets what holds for it alone, so that nothing depends
-//! on a session, which a pooler may change between two statements. It waits for a row no longer than
-//! `lock_wait`; and what it has done is on the disk when it answers, also where the database is set
-//! up to lose the last moments: a claim that is forgotten is a second run. One in a caller's
+//! on a session, which a pooler may change between two statements. It waits for a row no longer
+//! than `lock_wait`; and what it has done is on the disk when it answers, also where the database
+//! is set up to lose the last moments: a claim that is forgotten is a second run. One in a caller's
 //! transaction sets nothing.
 
 use std::time::Duration;
@@ -81,11 +82,11 @@ fn micros(parameter: &str) -> String {
     format!("{parameter}::bigint * interval '1 microsecond'")
 }
 
-/// Looks first, so that a duplicate writes nothing and waits for nothing. No row: the key was not to
-/// be had after all, because another has come between the look and the write. Claim again.
+/// Looks first, so that a duplicate writes nothing and waits for nothing. No row: the key was not
+/// to be had after all, because another has come between the look and the write. Claim again.
 ///
-/// `$1` name, `$2` fingerprint, `$3` token, `$4` lease, `$5` lease and retention, `$6` 1: take over.
-/// The row has the attempt if the key is the caller's; otherwise what stands in its way.
+/// `$1` name, `$2` fingerprint, `$3` token, `$4` lease, `$5` lease and retention, `$6` 1: take
+/// over. The row has the attempt if the key is the caller's; otherwise what stands in its way.
 fn claim(table: &str, settings: &str) -> String {
     // Whether the key can be had at `now`, by the rules of `Slot::claim`. A count that no claim has
     // written is left to be looked at.
@@ -164,7 +165,8 @@ fn renew(table: &str) -> String {
     )
 }
 
-/// `$1` name, `$2` token, `$3` reply, `$4` retention. A second completion leaves the first as it is.
+/// `$1` name, `$2` token, `$3` reply, `$4` retention. A second completion leaves the first as it
+/// is.
 fn complete(table: &str, from_settings: &str) -> String {
     let retention = micros("$4");
     format!(

@@ -8,9 +8,9 @@ use steadfast_store::{Sql, StoreError, Value, within};
 use super::{MOST_CLAIMS, PostgresStore, claim_values, micros, reply};
 use crate::{Change, ClaimReply, ClaimTerms, ClaimToken, Fingerprint, OnAbandoned, RecordId};
 
-/// For consumers without a handle: the claim, the effect and the reply in one transaction, which all
-/// stand or fall with it. The [terms](ClaimTerms::within_transaction) need no lease, because nothing
-/// is seen of a claim before its commit.
+/// For consumers without a handle: the claim, the effect and the reply in one transaction, which
+/// all stand or fall with it. The [terms](ClaimTerms::within_transaction) need no lease, because
+/// nothing is seen of a claim before its commit.
 ///
 /// ```no_run
 /// # #[cfg(feature = "deadpool")]
@@ -49,9 +49,9 @@ impl<D: Sql + Clone + Sync + 'static> PostgresStore<D> {
     /// `call_limit` and the transaction's own `lock_timeout` let it.
     ///
     /// # Errors
-    /// As [`StoreErrorKind`](crate::StoreErrorKind) lists them. After one the transaction can only be
-    /// rolled back: such as after a wait in vain, and in one that is stricter than READ COMMITTED
-    /// when another was quicker.
+    /// As [`StoreErrorKind`](crate::StoreErrorKind) lists them. After one the transaction can only
+    /// be rolled back: such as after a wait in vain, and in one that is stricter than READ
+    /// COMMITTED when another was quicker.
     pub async fn claim_in<T: Sql>(
         &self,
         transaction: &mut T,
@@ -78,8 +78,8 @@ impl<D: Sql + Clone + Sync + 'static> PostgresStore<D> {
     /// rolled back. Until it ends, it holds the record's row.
     ///
     /// # Errors
-    /// As [`StoreErrorKind`](crate::StoreErrorKind) lists them. After one the transaction can only be
-    /// rolled back.
+    /// As [`StoreErrorKind`](crate::StoreErrorKind) lists them. After one the transaction can only
+    /// be rolled back.
     pub async fn complete_in<T: Sql>(
         &self,
         transaction: &mut T,
