@@ -2,6 +2,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod error;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(feature = "sql")]
 mod sql;
 #[cfg(feature = "tokio")]
