@@ -266,6 +266,12 @@ impl Idempotency {
         }
     }
 
+    /// Counts a refusal of a layer's own.
+    #[cfg(feature = "http")]
+    pub(crate) fn refuse(&self, refused: Refused) -> Refused {
+        self.shared.refuse(refused)
+    }
+
     /// # Errors
     /// When there is no place for one more: before anything is claimed.
     fn spawn<T, F, Fut>(&self, leader: Leader, task: Task<T>, operation: F) -> Result<(), Refused>

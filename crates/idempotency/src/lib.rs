@@ -10,6 +10,9 @@ mod reply;
 mod store;
 mod token;
 
+#[cfg(feature = "http")]
+pub mod http;
+
 #[cfg(feature = "tokio")]
 mod claim;
 #[cfg(feature = "tokio")]

@@ -43,6 +43,20 @@ pub enum Reason {
     Store,
     /// The stored reply cannot be read. HTTP 409, final.
     Unreadable,
+    /// The request's key is no key. HTTP 400.
+    MalformedKey,
+    /// The request has no key, and must have one. HTTP 400.
+    MissingKey,
+    /// The request has a key, and no principal that it could belong to. HTTP 400.
+    NoPrincipal,
+    /// The request has a key, and a longer body than is read for one. HTTP 413.
+    BodyTooLarge,
+    /// The request has a key, and its body did not arrive in time. HTTP 408.
+    BodyTimeout,
+    /// The request has a key, and its body broke off. HTTP 400.
+    BodyFailed,
+    /// The request has a key, and is a stream: no two of them are the same. HTTP 400.
+    Streaming,
 }
 
 impl Refused {
@@ -103,6 +117,48 @@ impl Refused {
         Self::perhaps(Reason::Unreadable, RefusalKind::Conflict, None)
     }
 
+    /// The request's key is no key.
+    #[must_use]
+    pub const fn malformed_key() -> Self {
+        Self::not(Reason::MalformedKey, RefusalKind::Malformed)
+    }
+
+    /// The request has no key, and must have one.
+    #[must_use]
+    pub const fn missing_key() -> Self {
+        Self::not(Reason::MissingKey, RefusalKind::Malformed)
+    }
+
+    /// The request has no principal that its key could belong to.
+    #[must_use]
+    pub const fn no_principal() -> Self {
+        Self::not(Reason::NoPrincipal, RefusalKind::Malformed)
+    }
+
+    /// The request's body is longer than is read for a key.
+    #[must_use]
+    pub const fn body_too_large() -> Self {
+        Self::not(Reason::BodyTooLarge, RefusalKind::TooLarge)
+    }
+
+    /// The request's body did not arrive in time.
+    #[must_use]
+    pub const fn body_timeout() -> Self {
+        Self::not(Reason::BodyTimeout, RefusalKind::RequestTimeout)
+    }
+
+    /// The request's body broke off.
+    #[must_use]
+    pub const fn body_failed() -> Self {
+        Self::not(Reason::BodyFailed, RefusalKind::Malformed)
+    }
+
+    /// The request is a stream.
+    #[must_use]
+    pub const fn streaming() -> Self {
+        Self::not(Reason::Streaming, RefusalKind::Malformed)
+    }
+
     const fn not(reason: Reason, kind: RefusalKind) -> Self {
         Self { reason, grounds: Grounds::not_executed(kind) }
     }
@@ -130,6 +186,18 @@ impl fmt::Display for Reason {
             Self::ShutDown => "shut down",
             Self::Store => "the store of idempotency keys does not answer",
             Self::Unreadable => "the request was executed, and its stored reply cannot be read",
+            Self::MalformedKey => {
+                "an Idempotency-Key is one line of 1 to 255 visible ASCII characters, bare or as \
+                 a quoted string"
+            }
+            Self::MissingKey => "this request needs an Idempotency-Key",
+            Self::NoPrincipal => "an idempotency key needs a principal that it belongs to",
+            Self::BodyTooLarge => "the body of a request with an idempotency key is too large",
+            Self::BodyTimeout => {
+                "the body of a request with an idempotency key did not arrive in time"
+            }
+            Self::BodyFailed => "the body of a request with an idempotency key broke off",
+            Self::Streaming => "a stream cannot have an idempotency key",
         })
     }
 }
@@ -146,6 +214,13 @@ impl Labels for Reason {
         Self::ShutDown,
         Self::Store,
         Self::Unreadable,
+        Self::MalformedKey,
+        Self::MissingKey,
+        Self::NoPrincipal,
+        Self::BodyTooLarge,
+        Self::BodyTimeout,
+        Self::BodyFailed,
+        Self::Streaming,
     ];
 
     fn label(self) -> &'static str {
@@ -159,6 +234,13 @@ impl Labels for Reason {
             Self::ShutDown => "shut_down",
             Self::Store => "store",
             Self::Unreadable => "unreadable",
+            Self::MalformedKey => "malformed_key",
+            Self::MissingKey => "missing_key",
+            Self::NoPrincipal => "no_principal",
+            Self::BodyTooLarge => "body_too_large",
+            Self::BodyTimeout => "body_timeout",
+            Self::BodyFailed => "body_failed",
+            Self::Streaming => "streaming",
         }
     }
 

@@ -6,6 +6,8 @@ mod cancel;
 mod duplicates;
 mod ends;
 mod hostile;
+#[cfg(feature = "http")]
+mod http;
 mod keyed;
 mod memory;
 #[cfg(all(feature = "deadpool", feature = "sqlx"))]

@@ -70,7 +70,9 @@ fn a_number_that_cannot_work_is_refused_with_its_setter() {
 #[test]
 fn each_refusal_has_its_grounds_in_the_chain_of_its_error() {
     use Executed::{Maybe, No};
-    use RefusalKind::{Conflict, TooMany, Unacceptable, Unavailable};
+    use RefusalKind::{
+        Conflict, Malformed, RequestTimeout, TooLarge, TooMany, Unacceptable, Unavailable,
+    };
     for (refused, kind, executed, after) in [
         (Refused::in_flight(MS), Conflict, Maybe, Some(MS)),
         (Refused::mismatch(), Unacceptable, No, None),
@@ -82,6 +84,13 @@ fn each_refusal_has_its_grounds_in_the_chain_of_its_error() {
         (Refused::shut_down(Maybe), Unavailable, Maybe, None),
         (Refused::store(), Unavailable, No, None),
         (Refused::unreadable(), Conflict, Maybe, None),
+        (Refused::malformed_key(), Malformed, No, None),
+        (Refused::missing_key(), Malformed, No, None),
+        (Refused::no_principal(), Malformed, No, None),
+        (Refused::body_too_large(), TooLarge, No, None),
+        (Refused::body_timeout(), RequestTimeout, No, None),
+        (Refused::body_failed(), Malformed, No, None),
+        (Refused::streaming(), Malformed, No, None),
     ] {
         let grounds = refused.grounds();
         assert_eq!((grounds.kind, grounds.executed, grounds.retry_after), (kind, executed, after));

@@ -1,0 +1,163 @@
+//! The layer.
+
+use std::{borrow::Cow, ops::Deref, sync::Arc, time::Duration};
+
+use http::{Method, Uri, request::Parts};
+use tower_layer::Layer;
+
+use super::{
+    body::{AsIs, RequestBody},
+    fingerprint::{HttpFingerprint, RequestFingerprint},
+    options::{MissingKey, NoPrincipal, OnStream, Options},
+    service::IdempotencyService,
+};
+use crate::Idempotency;
+
+/// Runs the handler once for each `Idempotency-Key`, and answers duplicates with its reply.
+///
+/// `P` says whose a key is, `F` what a request asks for, `W` makes the body type that the inner
+/// service takes.
+#[derive(Clone, Debug)]
+pub struct IdempotencyLayer<P = Unscoped, F = HttpFingerprint, W = AsIs> {
+    pub(super) handle: Idempotency,
+    pub(super) principal: P,
+    pub(super) fingerprint: F,
+    pub(super) wrap: W,
+    pub(super) options: Arc<Options>,
+}
+
+/// What stands for the principal where there are none.
+pub type Unscoped = fn(&Parts) -> Option<Cow<'_, str>>;
+
+impl IdempotencyLayer {
+    /// For a service that has but one client, or clients that may see each other's replies: **a key
+    /// is known whoever sends it.**
+    #[must_use]
+    pub fn unscoped(handle: Idempotency) -> Self {
+        Self::new(handle, |_| Some(Cow::Borrowed("")))
+    }
+}
+
+impl<P> IdempotencyLayer<P> {
+    /// Keys belong to the principal that `principal` tells by a request's head: what an
+    /// authentication further out has left in its extensions. Never a header that the client may
+    /// write as it likes.
+    ///
+    /// One principal never gets a reply that was stored for another.
+    #[must_use]
+    pub fn scoped_by(handle: Idempotency, principal: P) -> Self
+    where
+        P: for<'a> Fn(&'a Parts) -> Option<Cow<'a, str>>,
+    {
+        Self::new(handle, principal)
+    }
+
+    fn new(handle: Idempotency, principal: P) -> Self {
+        let (fingerprint, options) = (HttpFingerprint::new(), Arc::default());
+        Self { handle, principal, fingerprint, wrap: AsIs, options }
+    }
+}
+
+impl<P, W> IdempotencyLayer<P, HttpFingerprint, W> {
+    /// The same, with the path taken from the request's extension `U`:
+    /// [`HttpFingerprint::original_uri`].
+    #[must_use]
+    pub fn original_uri<U>(self) -> Self
+    where
+        U: Deref<Target = Uri> + Send + Sync + 'static,
+    {
+        Self { fingerprint: self.fingerprint.original_uri::<U>(), ..self }
+    }
+}
+
+impl<P, F, W> IdempotencyLayer<P, F, W> {
+    /// The same, with what a request asks for said by `fingerprint`.
+    #[must_use]
+    pub fn fingerprint<F2: RequestFingerprint>(
+        self,
+        fingerprint: F2,
+    ) -> IdempotencyLayer<P, F2, W> {
+        let Self { handle, principal, wrap, options, .. } = self;
+        IdempotencyLayer { handle, principal, fingerprint, wrap, options }
+    }
+
+    /// Calls the inner service with the body type that it takes, made by `wrap` from the
+    /// [`RequestBody`] of each request.
+    #[must_use]
+    pub fn body_as<B, T, W2>(self, wrap: W2) -> IdempotencyLayer<P, F, W2>
+    where
+        W2: Fn(RequestBody<B>) -> T,
+    {
+        let Self { handle, principal, fingerprint, options, .. } = self;
+        IdempotencyLayer { handle, principal, fingerprint, wrap, options }
+    }
+
+    /// The methods that keys count for: POST and PATCH by default. Others are passed on.
+    #[must_use]
+    pub fn methods(self, methods: impl IntoIterator<Item = Method>) -> Self {
+        let methods = methods.into_iter().collect();
+        self.set(|options| options.methods = methods)
+    }
+
+    /// What is done with a request of these methods that has no key.
+    #[must_use]
+    pub fn missing_key(self, missing_key: MissingKey) -> Self {
+        self.set(|options| options.missing_key = missing_key)
+    }
+
+    /// What is done with a key that has no principal.
+    #[must_use]
+    pub fn no_principal(self, no_principal: NoPrincipal) -> Self {
+        self.set(|options| options.no_principal = no_principal)
+    }
+
+    /// What is done with a stream that has a key. A gRPC call is known for one by its second
+    /// message: where a client sends one and waits for an answer, say so by
+    /// [`streams`](Self::streams), or it is refused at the end of [`body_time`](Self::body_time).
+    #[must_use]
+    pub fn on_stream(self, on_stream: OnStream) -> Self {
+        self.set(|options| options.on_stream = on_stream)
+    }
+
+    /// Which requests are streams, by their heads: known before anything is read of them.
+    #[must_use]
+    pub fn streams(self, is_stream: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
+        self.set(|options| options.is_stream = Some(Arc::new(is_stream)))
+    }
+
+    /// How many bytes the body of a request with a key may have, 1 MiB by default: it is read as a
+    /// whole before the key is claimed. A longer one is refused: HTTP 413.
+    #[must_use]
+    pub fn body_limit(self, bytes: usize) -> Self {
+        self.set(|options| options.body_limit = bytes)
+    }
+
+    /// How long the body of a request with a key may take to arrive, 10 s by default. Then the
+    /// request is refused, and nothing was claimed: HTTP 408.
+    #[must_use]
+    pub fn body_time(self, time: Duration) -> Self {
+        self.set(|options| options.body_time = time)
+    }
+
+    /// What the layer was made with.
+    #[must_use]
+    pub const fn handle(&self) -> &Idempotency {
+        &self.handle
+    }
+
+    fn set(mut self, set: impl FnOnce(&mut Options)) -> Self {
+        set(Arc::make_mut(&mut self.options));
+        self
+    }
+}
+
+impl<S, P, F, W> Layer<S> for IdempotencyLayer<P, F, W>
+where
+    Self: Clone,
+{
+    type Service = IdempotencyService<S, Self>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        IdempotencyService::new(inner, self.clone())
+    }
+}

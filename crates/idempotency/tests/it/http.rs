@@ -1,0 +1,4 @@
+//! The layer of servers.
+
+mod axum;
+mod support;
