@@ -28,8 +28,8 @@ impl<F: Fn(&Parts, &Bytes) -> Fingerprint> RequestFingerprint for F {
 /// its length before it.
 ///
 /// **The path must be the whole one.** A router that nests may cut it: in axum's `nest` a layer
-/// sees `/pay` of `/v1/pay` and of `/v2/pay`, and took the two for one. Put the layer outside of the
-/// nesting, or say where the whole one is: [`original_uri`](Self::original_uri).
+/// sees `/pay` of `/v1/pay` and of `/v2/pay`, and would take the two for one. Put the layer outside
+/// of the nesting, or say where the whole one is: [`original_uri`](Self::original_uri).
 #[derive(Clone)]
 pub struct HttpFingerprint {
     uri: fn(&Parts) -> &Uri,
