@@ -1,0 +1,25 @@
+//! The fence: what keeps the calls of former holders away from a resource.
+
+#[cfg(feature = "tokio")]
+mod config;
+#[cfg(feature = "tokio")]
+mod gate;
+#[cfg(feature = "tokio")]
+mod handle;
+mod mark;
+#[cfg(feature = "tokio")]
+mod pass;
+mod refused;
+#[cfg(feature = "tokio")]
+mod telemetry;
+
+#[cfg(feature = "tokio")]
+pub use self::{
+    config::{Ahead, FenceConfig, OlderCalls},
+    handle::{Fence, FenceSnapshot},
+    pass::Pass,
+};
+pub use self::{
+    mark::FenceMark,
+    refused::{Fenced, FencedReason},
+};

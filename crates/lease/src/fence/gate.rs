@@ -1,0 +1,178 @@
+//! One resource: its highest mark, and the calls that have passed. Pure.
+
+use super::{mark::FenceMark, refused::Fenced};
+use steadfast_core::FencingToken;
+
+/// Check and count in one step. A newer mark is the highest at once, and the calls under older ones
+/// are counted apart from then on: those that it has to wait for.
+///
+/// A call counts from its check until it is gone, also while it waits for older ones.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    highest: Option<FenceMark>,
+    /// Calls under the highest mark.
+    running: usize,
+    /// Calls under older ones.
+    older: usize,
+}
+
+/// Where a call stands that has been let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It may run.
+    Runs,
+    /// Calls under older marks have not ended.
+    Waits,
+    /// There is a newer mark: this one.
+    Overtaken(FenceMark),
+}
+
+impl Gate {
+    /// A resource whose highest mark is `highest`.
+    pub(crate) const fn new(highest: Option<FenceMark>) -> Self {
+        Self { highest, running: 0, older: 0 }
+    }
+
+    /// Lets a call in. True if its mark is a new one.
+    pub(crate) fn enter(
+        &mut self,
+        presented: FenceMark,
+        most: impl FnOnce() -> FencingToken,
+    ) -> Result<bool, Fenced> {
+        presented.check(self.highest, most)?;
+        let is_new = self.highest != Some(presented);
+        if is_new {
+            self.highest = Some(presented);
+            self.older += std::mem::take(&mut self.running);
+        }
+        self.running += 1;
+        Ok(is_new)
+    }
+
+    /// One more call under a mark of which one is counted.
+    pub(crate) fn join(&mut self, mark: FenceMark) {
+        *self.count(mark) += 1;
+    }
+
+    /// A call is gone. True if it was the last of those that newer ones wait for.
+    pub(crate) fn leave(&mut self, mark: FenceMark) -> bool {
+        *self.count(mark) -= 1;
+        self.highest != Some(mark) && self.older == 0
+    }
+
+    /// Where the call stands that was let in under `mark`.
+    pub(crate) fn standing(&self, mark: FenceMark) -> Standing {
+        match self.highest {
+            Some(highest) if highest != mark => Standing::Overtaken(highest),
+            _ if self.older > 0 => Standing::Waits,
+            _ => Standing::Runs,
+        }
+    }
+
+    pub(crate) const fn highest(&self) -> Option<FenceMark> {
+        self.highest
+    }
+
+    /// Calls under the highest mark, and under older ones.
+    pub(crate) const fn counts(&self) -> (usize, usize) {
+        (self.running, self.older)
+    }
+
+    fn count(&mut self, mark: FenceMark) -> &mut usize {
+        if self.highest == Some(mark) { &mut self.running } else { &mut self.older }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn mark(token: u64, sequence: Option<u64>) -> FenceMark {
+        let mark = FenceMark::new(FencingToken::try_from(token).unwrap());
+        sequence.map_or(mark, |sequence| mark.numbered(sequence))
+    }
+
+    /// Every call that is in, as it is.
+    #[derive(Default)]
+    struct Naive {
+        highest: Option<FenceMark>,
+        inside: Vec<FenceMark>,
+    }
+
+    impl Naive {
+        fn enter(&mut self, presented: FenceMark) -> bool {
+            let may = match self.highest {
+                None => true,
+                Some(highest) => {
+                    let is_numbered = presented.sequence().is_some();
+                    presented > highest || (presented == highest && !is_numbered)
+                }
+            };
+            if may {
+                self.highest = Some(presented);
+                self.inside.push(presented);
+            }
+            may
+        }
+
+        fn may_run(&self, mark: FenceMark) -> bool {
+            self.highest == Some(mark) && self.inside.iter().all(|&other| other >= mark)
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_does_what_a_list_of_calls_does(
+            steps in prop::collection::vec(
+                (any::<bool>(), 0..5_u64, prop::option::of(0..4_u64), any::<prop::sample::Index>()),
+                0..80,
+            ),
+        ) {
+            let (mut gate, mut naive) = (Gate::new(None), Naive::default());
+            for (enters, token, sequence, which) in steps {
+                if enters {
+                    let presented = mark(token, sequence);
+                    let entered = gate.enter(presented, || FencingToken::MAX);
+                    prop_assert_eq!(entered.is_ok(), naive.enter(presented));
+                } else if !naive.inside.is_empty() {
+                    let gone = naive.inside.swap_remove(which.index(naive.inside.len()));
+                    let is_last = gate.leave(gone);
+                    let is_older = |other: &FenceMark| Some(*other) != naive.highest;
+                    prop_assert_eq!(is_last, is_older(&gone) && !naive.inside.iter().any(is_older));
+                }
+                prop_assert_eq!(gate.highest(), naive.highest);
+                let (running, older) = gate.counts();
+                prop_assert_eq!(running + older, naive.inside.len());
+                for &inside in &naive.inside {
+                    let runs = gate.standing(inside) == Standing::Runs;
+                    prop_assert_eq!(runs, naive.may_run(inside));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_newer_call_waits_for_older_ones_and_older_ones_see_it_at_once() {
+        let (old, new) = (mark(1, None), mark(2, None));
+        let mut gate = Gate::new(None);
+        gate.enter(old, || FencingToken::MAX).unwrap();
+        assert_eq!(gate.standing(old), Standing::Runs);
+        assert_eq!(gate.enter(new, || FencingToken::MAX), Ok(true));
+        assert_eq!(gate.standing(old), Standing::Overtaken(new));
+        assert_eq!(gate.standing(new), Standing::Waits);
+        assert!(gate.leave(old));
+        assert_eq!(gate.standing(new), Standing::Runs);
+        assert!(!gate.leave(new));
+    }
+
+    #[test]
+    fn the_numbered_calls_of_one_holder_do_not_run_side_by_side() {
+        let (first, second) = (mark(1, Some(1)), mark(1, Some(2)));
+        let mut gate = Gate::new(None);
+        gate.enter(first, || FencingToken::MAX).unwrap();
+        gate.enter(second, || FencingToken::MAX).unwrap();
+        assert_eq!(gate.standing(second), Standing::Waits);
+    }
+}

@@ -1,0 +1,198 @@
+//! A resource, and the passes of the calls that it has let in.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    sync::{Arc, Mutex},
+    task::{Context, Poll},
+};
+
+use steadfast_core::{
+    FencingToken,
+    parts::{Waiter, Waiters, lock},
+};
+use tokio::time::timeout;
+
+use super::{
+    config::{OlderCalls, Rules},
+    gate::{Gate, Standing},
+    mark::FenceMark,
+    refused::Fenced,
+    telemetry::Telemetry,
+};
+
+/// What fences of one configuration share.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) rules: Rules,
+    pub(crate) telemetry: Telemetry,
+}
+
+/// One resource.
+#[derive(Debug)]
+pub(crate) struct Resource {
+    // Plain data: nothing under the lock can panic half-way, nor is foreign code called but for the
+    // wall clock, before anything is written.
+    gate: Mutex<Gate>,
+    /// Calls that wait for older ones, and calls that would be cancelled.
+    waiters: Waiters,
+    pub(crate) common: Arc<Common>,
+}
+
+impl Resource {
+    pub(crate) fn new(common: Arc<Common>, highest: Option<FenceMark>) -> Self {
+        Self { gate: Mutex::new(Gate::new(highest)), waiters: Waiters::new(), common }
+    }
+
+    /// Checks the call and counts it, in one step.
+    #[inline]
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        presented: FenceMark,
+    ) -> Result<(Pass, Standing), Fenced> {
+        let mut gate = lock(&self.gate);
+        let highest = gate.highest();
+        let entered = gate.enter(presented, || self.common.rules.most(highest));
+        let standing = gate.standing(presented);
+        drop(gate);
+        let is_new = entered.map_err(|fenced| self.common.telemetry.refused(fenced))?;
+        let pass = Pass { resource: Arc::clone(self), mark: presented };
+        if is_new {
+            // Those under older marks look again.
+            self.waiters.wake();
+        }
+        Ok((pass, standing))
+    }
+
+    pub(crate) fn highest(&self) -> Option<FenceMark> {
+        lock(&self.gate).highest()
+    }
+
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        lock(&self.gate).counts()
+    }
+}
+
+/// A call that has passed the fence of its resource, or that has been let in and waits.
+///
+/// While it lives, no newer call runs; dropped, it gives its place back. A clone holds another
+/// place: a handler that starts work which outlives it gives a clone to that work.
+pub struct Pass {
+    resource: Arc<Resource>,
+    mark: FenceMark,
+}
+
+impl Pass {
+    /// The token that the call presented, to be fenced by once more where its effects are stored.
+    #[must_use]
+    pub const fn token(&self) -> FencingToken {
+        self.mark.token()
+    }
+
+    /// The token and the number that the call presented.
+    #[must_use]
+    pub const fn mark(&self) -> FenceMark {
+        self.mark
+    }
+
+    /// Waits until a newer call comes, and says under which token. That call waits for this pass to
+    /// be dropped. Dropping the future ends the wait and nothing else.
+    pub async fn overtaken(&self) -> FencingToken {
+        let watch = self.watch();
+        poll_fn(|cx| watch.poll(cx, || self.overtaken_by())).await.token()
+    }
+
+    /// Waits until the call may run; `standing` is what is known of it.
+    pub(crate) async fn admitted(self, mut standing: Standing) -> Result<Self, Fenced> {
+        loop {
+            match standing {
+                Standing::Runs => return Ok(self.passed()),
+                Standing::Overtaken(highest) => {
+                    return Err(self.refused(not_executed(self.mark, highest)));
+                }
+                Standing::Waits => self.outwait().await?,
+            }
+            standing = self.standing();
+        }
+    }
+
+    pub(crate) fn passed(self) -> Self {
+        self.resource.common.telemetry.passed();
+        self
+    }
+
+    /// Waits for older calls, for as long as the patience goes.
+    async fn outwait(&self) -> Result<(), Fenced> {
+        let settings = self.resource.common.rules.settings;
+        let watch = self.watch();
+        let moves = || (self.standing() != Standing::Waits).then_some(());
+        let moved = timeout(settings.patience, poll_fn(|cx| watch.poll(cx, moves)));
+        moved.await.map_err(|_| self.refused(Fenced::busy(settings.retry_after)))
+    }
+
+    /// What is woken when an older call ends or a newer one comes.
+    pub(crate) fn watch(&self) -> Waiter {
+        self.resource.waiters.join()
+    }
+
+    /// The same as [`watch`](Self::watch), only where a newer call cancels this one.
+    pub(crate) fn watch_if_cancelled(&self) -> Option<Waiter> {
+        match self.resource.common.rules.settings.older {
+            OlderCalls::Wait => None,
+            OlderCalls::Cancel => Some(self.watch()),
+        }
+    }
+
+    /// Ready as soon as the call is cancelled by a newer one.
+    pub(crate) fn poll_cancelled(&self, watch: &Waiter, cx: &Context<'_>) -> Poll<Fenced> {
+        watch
+            .poll(cx, || self.overtaken_by())
+            .map(|highest| self.refused(Fenced::overtaken(self.mark.token(), highest.token())))
+    }
+
+    pub(crate) fn refused(&self, fenced: Fenced) -> Fenced {
+        self.resource.common.telemetry.refused(fenced)
+    }
+
+    fn overtaken_by(&self) -> Option<FenceMark> {
+        self.resource.highest().filter(|&highest| highest != self.mark)
+    }
+
+    fn standing(&self) -> Standing {
+        lock(&self.resource.gate).standing(self.mark)
+    }
+}
+
+/// Why a call is refused that was overtaken before it ran.
+fn not_executed(presented: FenceMark, highest: FenceMark) -> Fenced {
+    match highest.sequence() {
+        Some(number) if highest.token() == presented.token() => {
+            Fenced::out_of_order(presented.token(), presented.sequence(), number)
+        }
+        _ => Fenced::stale(presented.token(), highest.token()),
+    }
+}
+
+impl Clone for Pass {
+    fn clone(&self) -> Self {
+        lock(&self.resource.gate).join(self.mark);
+        Self { resource: Arc::clone(&self.resource), mark: self.mark }
+    }
+}
+
+impl Drop for Pass {
+    #[inline]
+    fn drop(&mut self) {
+        let was_last = lock(&self.resource.gate).leave(self.mark);
+        if was_last {
+            // A waker that panics must not do so here: this may be unwinding already.
+            drop(self.resource.waiters.take());
+        }
+    }
+}
+
+impl fmt::Debug for Pass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pass").field("mark", &self.mark).finish_non_exhaustive()
+    }
+}
