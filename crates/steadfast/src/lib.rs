@@ -31,6 +31,9 @@ pub use steadfast_breaker as breaker;
 #[cfg(feature = "clock")]
 #[doc(inline)]
 pub use steadfast_clock as clock;
+#[cfg(feature = "idempotency")]
+#[doc(inline)]
+pub use steadfast_idempotency as idempotency;
 #[cfg(feature = "phi")]
 #[doc(inline)]
 pub use steadfast_phi as phi;
