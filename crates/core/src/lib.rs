@@ -25,6 +25,8 @@ mod kind;
 mod labels;
 mod latency;
 mod lock;
+#[cfg(feature = "http")]
+mod pieces;
 mod pushback;
 mod quantile_config;
 mod ratio;
@@ -115,6 +117,8 @@ pub mod parts {
     #[cfg(steadfast_loom)]
     #[doc(hidden)]
     pub use crate::lock::Lock;
+    #[cfg(feature = "http")]
+    pub use crate::pieces::{Pieces, PiecesRead};
     #[cfg(feature = "metrics")]
     pub use crate::state_gauges::StateGauges;
     #[cfg(feature = "time")]

@@ -6,6 +6,8 @@ mod future;
 mod layer;
 mod options;
 mod read;
+#[allow(dead_code, unreachable_pub, reason = "the service is joined to it next")]
+mod reply;
 mod run;
 mod service;
 mod whole;
@@ -16,6 +18,7 @@ pub use self::{
     future::ResponseFuture,
     layer::{IdempotencyLayer, Unscoped},
     options::{MissingKey, NoPrincipal, OnStream},
+    reply::{KeptHeaders, KeptResponse, KeptResponseError, Meaning, Reply, ReplyPolicy},
     service::IdempotencyService,
     whole::ReplyBody,
 };

@@ -2,7 +2,6 @@
 
 mod body;
 mod error;
-mod pieces;
 mod replay;
 mod tape;
 

@@ -12,11 +12,9 @@ use std::{
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
+use steadfast_core::parts::Pieces;
 
-use super::{
-    error::{BoxError, ReplayError},
-    pieces::Pieces,
-};
+use super::error::{BoxError, ReplayError};
 use crate::replay::{CannotReplay, Ended};
 
 pub(super) struct Tape<B> {

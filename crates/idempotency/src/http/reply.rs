@@ -1,0 +1,224 @@
+//! A handler's response: what it means for its key, and what is kept of it.
+//!
+//! [`take`] reads it. A body whose length is known is read whole, and so is one that is there at
+//! once: the reply is recorded before the caller sees it. Any other goes to the caller as it comes,
+//! through a copy: the task reads at the handler's pace, whether or not the caller does, and the
+//! caller gets the end once the reply is recorded. What is longer than the limit is the caller's
+//! alone, whole, and its duplicates are refused.
+
+mod body;
+mod headers;
+mod kept;
+mod meaning;
+mod tape;
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, header::CONTENT_TYPE, response::Parts};
+use http_body::Body;
+use steadfast_core::{http::BodyFailed, parts::Pieces};
+use tokio::sync::oneshot;
+
+pub use self::{
+    body::ReplyBody,
+    headers::KeptHeaders,
+    kept::{KeptResponse, KeptResponseError},
+    meaning::{Meaning, Reply, ReplyPolicy},
+};
+use self::{
+    body::Then,
+    kept::Recording,
+    tape::{Gate, Writer},
+};
+use crate::Outcome;
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// How responses are judged and kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) policy: ReplyPolicy,
+    pub(crate) headers: KeptHeaders,
+    /// Longer bodies are not kept.
+    pub(crate) most_bytes: usize,
+}
+
+/// What the caller is given when the store has been told of the reply.
+#[allow(clippy::large_enum_variant, reason = "moved once or twice, and a box costs more")]
+pub(crate) enum Taken<B> {
+    /// The response.
+    Response(Response<ReplyBody<B>>),
+    /// Nothing more: it has the response already. **It must be dropped**, or the body does not end.
+    Early(#[allow(dead_code, reason = "its drop is what counts")] Gate<B>),
+}
+
+/// How the reading of a body ended.
+enum Read {
+    Whole(Option<HeaderMap>),
+    Failed(BodyFailed),
+    /// It is longer than the limit, and goes on.
+    TooLong,
+}
+
+/// Frames that are read in one go, before other tasks of the thread have their turn.
+const BURST: usize = 32;
+
+/// Reads a response, and says what it means for the key. A response that the caller does not have
+/// to wait for is sent to `early`.
+///
+/// Dropped in the middle, the caller of an early response gets an error in place of its rest.
+pub(crate) async fn take<B>(
+    response: Response<B>,
+    terms: &Terms,
+    early: oneshot::Sender<Response<ReplyBody<B>>>,
+) -> (Taken<B>, Outcome)
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let (head, body) = response.into_parts();
+    let hint = body.size_hint();
+    let by_head = terms.policy.of_head(&head);
+    let outcome = match by_head {
+        Some(Meaning::Release) => Some(Outcome::Release),
+        Some(Meaning::Abandon) => Some(Outcome::Abandon),
+        _ if is_endless(&head) || !is_within(hint.lower(), terms) => Some(Outcome::NotKept),
+        // `None`: its end says what it means.
+        Some(Meaning::Store) | None => None,
+    };
+    if let Some(outcome) = outcome {
+        return (Taken::Response(Response::from_parts(head, ReplyBody::passed(body))), outcome);
+    }
+    let begun = Begun { record: Recording::of(&head, &terms.headers), by_head, terms };
+    let mut body = Box::pin(body);
+    let mut pieces = Pieces::default();
+    let read = poll_fn(|cx| {
+        let mut keep = |data: &Bytes| {
+            pieces.add(data);
+            is_within(pieces.bytes() as u64, terms)
+        };
+        match poll_read(body.as_mut(), cx, &mut keep) {
+            Poll::Ready(read) => Poll::Ready(Some(read)),
+            Poll::Pending if hint.exact().is_some() => Poll::Pending,
+            Poll::Pending => Poll::Ready(None),
+        }
+    });
+    let Some(read) = read.await else {
+        return copy(begun, head, body, pieces, early).await;
+    };
+    let (then, outcome) = match read {
+        Read::Whole(trailers) => {
+            pieces.seal();
+            let outcome = begun.end(&head, pieces.sealed(), trailers.as_ref());
+            (Then::Trailers(trailers), outcome)
+        }
+        Read::Failed(error) => (Then::Error(error), Outcome::Abandon),
+        Read::TooLong => (Then::Rest(body), Outcome::NotKept),
+    };
+    (Taken::Response(Response::from_parts(head, ReplyBody::gathered(pieces, then))), outcome)
+}
+
+/// Gives the caller the response at once, with a body that reads from a copy.
+async fn copy<B>(
+    begun: Begun<'_>,
+    head: Parts,
+    mut body: Pin<Box<B>>,
+    pieces: Pieces,
+    early: oneshot::Sender<Response<ReplyBody<B>>>,
+) -> (Taken<B>, Outcome)
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let writer = Writer::new(pieces);
+    let response = Response::from_parts(head.clone(), ReplyBody::taped(writer.read()));
+    // The caller may have gone.
+    drop(early.send(response));
+    let mut keep = |data: &Bytes| is_within(writer.add(data) as u64, begun.terms);
+    let read = poll_fn(|cx| poll_read(body.as_mut(), cx, &mut keep)).await;
+    let (gate, outcome) = match read {
+        Read::Whole(trailers) => {
+            let (gate, pieces) = writer.end(trailers.clone());
+            (gate, begun.end(&head, pieces.sealed(), trailers.as_ref()))
+        }
+        Read::Failed(error) => (writer.fail(error), Outcome::Abandon),
+        Read::TooLong => (writer.hand_over(body), Outcome::NotKept),
+    };
+    (Taken::Early(gate), outcome)
+}
+
+/// A reply that is being read.
+struct Begun<'a> {
+    record: Recording,
+    by_head: Option<Meaning>,
+    terms: &'a Terms,
+}
+
+impl Begun<'_> {
+    /// What it means now that it was read whole.
+    fn end(self, head: &Parts, data: &[Bytes], trailers: Option<&HeaderMap>) -> Outcome {
+        let Self { record, by_head, terms } = self;
+        let of_whole = || terms.policy.of_whole(head, trailers, !data.is_empty());
+        match by_head.unwrap_or_else(of_whole) {
+            Meaning::Release => Outcome::Release,
+            Meaning::Abandon => Outcome::Abandon,
+            Meaning::Store => {
+                record.end(data, trailers, &terms.headers).map_or(Outcome::NotKept, Outcome::Store)
+            }
+        }
+    }
+}
+
+/// Reads on. `keep` says whether what it has been given is still within the limit.
+fn poll_read<B>(
+    mut body: Pin<&mut B>,
+    cx: &mut Context<'_>,
+    keep: &mut impl FnMut(&Bytes) -> bool,
+) -> Poll<Read>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    for _ in 0..BURST {
+        let frame = match ready!(body.as_mut().poll_frame(cx)) {
+            None => return Poll::Ready(Read::Whole(None)),
+            Some(Err(error)) => return Poll::Ready(Read::Failed(BodyFailed::new(error))),
+            Some(Ok(frame)) => frame,
+        };
+        match frame.into_data() {
+            Ok(data) if !keep(&data) => return Poll::Ready(Read::TooLong),
+            Ok(_) if body.is_end_stream() => return Poll::Ready(Read::Whole(None)),
+            Ok(_) => {}
+            // Nothing follows the trailers, whatever the body says of itself. Frames of other kinds
+            // say nothing.
+            Err(frame) => {
+                if let Ok(trailers) = frame.into_trailers() {
+                    return Poll::Ready(Read::Whole(Some(trailers)));
+                }
+            }
+        }
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
+
+fn is_within(bytes: u64, terms: &Terms) -> bool {
+    usize::try_from(bytes).is_ok_and(|bytes| bytes <= terms.most_bytes)
+}
+
+/// An event stream, or another protocol on the same connection.
+fn is_endless(head: &Parts) -> bool {
+    let is_event_stream = |value: &HeaderValue| {
+        let name = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+        name.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+    };
+    head.status.is_informational() || head.headers.get(CONTENT_TYPE).is_some_and(is_event_stream)
+}
+
+#[cfg(test)]
+mod tests;
