@@ -20,10 +20,7 @@
 
 use std::{
     num::NonZeroU32,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -36,9 +33,11 @@ use crate::{
     ViewState,
 };
 
+mod edges;
 mod leases;
+mod races;
 
-pub use self::leases::*;
+pub use self::{edges::*, leases::*, races::*};
 
 /// Names a test for each promise of the [`contract`](crate::contract).
 #[macro_export]
@@ -63,6 +62,12 @@ macro_rules! store_contract {
             an_operator_looks_and_forgets
             of_many_racers_one_is_granted_the_claim
             whatever_comes_in_a_row_is_answered_as_by_a_slot
+            what_is_done_is_kept_for_the_retention_of_its_completion
+            a_record_lives_as_long_as_the_last_word_of_its_owner_asks
+            payloads_and_tokens_are_told_apart_by_every_byte
+            leases_and_retentions_of_ten_years_are_held
+            a_call_that_is_dropped_is_applied_or_not_and_holds_up_no_other
+            of_a_late_owner_and_a_taker_only_one_is_answered
         }
     };
     (@each $attributes:tt $factory:tt $($promise:ident)+) => {
@@ -259,20 +264,6 @@ pub async fn a_completion_may_be_repeated_and_the_first_reply_stays<S: Store>(
     assert_eq!(case.claim(&duplicate).await, done("first"));
 }
 
-/// Empty, with every byte there is, and of some size.
-pub async fn a_reply_comes_back_byte_for_byte<S: Store>(factory: impl AsyncFn() -> S) {
-    let mut case = Case::of(factory).await;
-    let every: Vec<u8> = (0..=255).collect();
-    for reply in [Bytes::new(), every.clone().into(), every.repeat(256).into()] {
-        case.id = some_id(&mut case.rng);
-        let (owner, duplicate) = (case.terms(), case.terms());
-        case.claimed(&owner, 1).await;
-        let change = case.store.complete(&case.id, owner.token, reply.clone(), LONG).await;
-        assert_eq!(change.expect("complete"), Change::Applied);
-        assert_eq!(case.claim(&duplicate).await, ClaimReply::Done { reply });
-    }
-}
-
 /// For any payload, as if there had never been a claim.
 pub async fn a_release_frees_the_key_and_may_be_repeated<S: Store>(factory: impl AsyncFn() -> S) {
     let mut case = Case::of(factory).await;
@@ -284,29 +275,6 @@ pub async fn a_release_frees_the_key_and_may_be_repeated<S: Store>(factory: impl
     case.claimed(&other, 1).await;
     assert_eq!(case.release(owner.token).await, Change::Lost, "it is another's now");
     case.in_flight(&ClaimTerms { token: owner.token, ..other }).await;
-}
-
-/// If both ended together, another payload would get in, and a second run would not know that it is
-/// Tenant A's record never answers B, wherever a separator could stand.
-pub async fn neither_scopes_nor_keys_are_confused<S: Store>(factory: impl AsyncFn() -> S) {
-    let mut case = Case::of(factory).await;
-    let unique = case.rng.next_u64().to_string();
-    let pairs = [("a", ":b"), ("a:", "b"), ("a:b", ""), ("", "a:b"), ("A", ":b"), ("a\0", "b")];
-    let ids = pairs
-        .map(|(scope, key)| RecordId::new(scope, format!("{key}{unique}")).expect("not empty"));
-    for (n, id) in ids.iter().enumerate() {
-        case.id = id.clone();
-        let owner = case.terms();
-        case.claimed(&owner, 1).await;
-        let reply = Bytes::from(n.to_string());
-        let change = case.store.complete(id, owner.token, reply, LONG).await.expect("complete");
-        assert_eq!(change, Change::Applied);
-    }
-    for (n, id) in ids.into_iter().enumerate() {
-        case.id = id;
-        let duplicate = case.terms();
-        assert_eq!(case.claim(&duplicate).await, ClaimReply::Done { reply: n.to_string().into() });
-    }
 }
 
 /// What an operator sees is what a claim would meet; what is forgotten can be claimed anew.
@@ -322,33 +290,12 @@ pub async fn an_operator_looks_and_forgets<S: Store>(factory: impl AsyncFn() -> 
     assert_eq!(case.complete(owner.token, "ok").await, Change::Applied);
     let view = case.look().await.expect("it is there");
     assert_eq!(view.state, ViewState::Done { reply: "ok".into() });
+    assert!(view.expires_in <= LONG && view.expires_in > LONG - LEASE, "{view:?}");
 
     assert!(case.store.forget(&case.id).await.expect("forget"));
     assert!(!case.store.forget(&case.id).await.expect("forget"), "it is gone");
     assert_eq!(case.complete(owner.token, "late").await, Change::Lost);
     case.claimed(&other, 1).await;
-}
-
-/// 64 tasks for each of 20 keys.
-pub async fn of_many_racers_one_is_granted_the_claim<S: Store>(factory: impl AsyncFn() -> S) {
-    let mut case = Case::of(factory).await;
-    let rounds: Vec<_> = (0..20).map(|_| some_id(&mut case.rng)).collect();
-    let terms: Vec<_> = (0..64).map(|_| case.terms()).collect();
-    let store = Arc::new(case.store);
-    for id in rounds {
-        let racers = terms.iter().map(|terms| {
-            let (store, id, terms) = (Arc::clone(&store), id.clone(), *terms);
-            tokio::spawn(async move { Store::claim(&*store, &id, &terms).await.expect("claim") })
-        });
-        let mut winners = 0;
-        for racer in racers.collect::<Vec<_>>() {
-            match racer.await.expect("no panic") {
-                ClaimReply::Claimed { attempt } => winners += attempt.get(),
-                other => assert!(matches!(other, ClaimReply::InFlight { .. }), "{other:?}"),
-            }
-        }
-        assert_eq!(winners, 1);
-    }
 }
 
 /// Three clients and 400 operations, of which no lease sees the end.

@@ -1,5 +1,7 @@
 //! The promises that need time to pass.
 
+use std::time::Duration;
+
 use super::{Case, GRACE, LEASE, LONG, done, pass, some_id};
 use crate::{Change, ClaimReply, ClaimTerms, Store, ViewState};
 
@@ -22,6 +24,7 @@ pub async fn an_abandoned_key_is_refused_or_taken_over_after_its_lease<S: Store>
     case.claimed(&taker, 2).await;
 }
 
+/// If both ended together, another payload would get in, and a second run would not know that it is
 /// one.
 pub async fn a_claims_record_outlives_its_lease<S: Store>(factory: impl AsyncFn() -> S) {
     let mut case = Case::of(factory).await;
@@ -32,6 +35,8 @@ pub async fn a_claims_record_outlives_its_lease<S: Store>(factory: impl AsyncFn(
     assert_eq!(case.look().await.map(|view| view.state), Some(ViewState::Abandoned));
     case.claimed(&taker, 2).await;
     assert_eq!(case.claim(&other).await, ClaimReply::Mismatch);
+    let age = case.look().await.expect("it is there").age;
+    assert!(age >= LEASE, "{age:?} since the first claim");
 }
 
 /// A renewal counts from when it is made.
@@ -44,7 +49,8 @@ pub async fn a_renewed_claim_outlives_its_first_lease<S: Store>(factory: impl As
     // A renewal that was overtaken by a longer one cuts nothing short.
     assert_eq!(case.renew(owner.token, LEASE).await, Change::Applied);
     pass(LEASE + GRACE).await;
-    case.in_flight(&taker).await;
+    let left = case.in_flight(&taker).await;
+    assert!(left <= LONG - LEASE, "{left:?} is left, but renewals do not add up");
     assert_eq!(case.complete(owner.token, "ok").await, Change::Applied);
 }
 
@@ -102,27 +108,106 @@ pub async fn a_release_after_a_takeover_keeps_payload_and_attempts<S: Store>(
     case.claimed(&third, 3).await;
 }
 
-/// It answers nothing, can be purged, and its owner cannot bring it back.
+/// It answers nothing, can be purged, and its owner cannot bring it back. What is abandoned, or
+/// past its lease, has not expired.
 pub async fn a_record_that_has_expired_is_as_if_it_had_never_been<S: Store>(
     factory: impl AsyncFn() -> S,
 ) {
     let mut case = Case::of(factory).await;
     let owner = ClaimTerms { lease: LEASE / 2, retention: LEASE / 2, ..case.terms() };
     let (other, kept) = (case.other_payload(), case.terms());
-    case.claimed(&owner, 1).await;
-    let (expired, long_lived) = (case.id.clone(), some_id(&mut case.rng));
-    case.id = long_lived.clone();
-    case.claimed(&kept, 1).await;
-    pass(LEASE + GRACE).await;
+    let expired = [(); 3].map(|()| some_id(&mut case.rng));
+    for id in &expired {
+        case.id = id.clone();
+        case.claimed(&owner, 1).await;
+    }
+    let (in_flight, abandoned) = (some_id(&mut case.rng), some_id(&mut case.rng));
+    for id in [&in_flight, &abandoned] {
+        case.id = id.clone();
+        case.claimed(&kept, 1).await;
+    }
+    assert_eq!(case.abandon(kept.token).await, Change::Applied);
+    case.id = some_id(&mut case.rng);
+    case.lapsed().await;
+    let lapsed = case.id;
 
-    case.id = expired;
+    case.id = expired[0].clone();
     assert_eq!(case.look().await, None);
     assert_eq!(case.complete(owner.token, "late").await, Change::Lost);
     assert_eq!(case.renew(owner.token, LONG).await, Change::Lost);
+    assert!(!case.store.forget(&case.id).await.expect("forget"), "it is as if it were gone");
+    assert!(case.store.purge_expired(1).await.expect("purge") <= 1);
     case.store.purge_expired(usize::MAX).await.expect("purge");
+    for id in expired {
+        case.id = id;
+        assert_eq!(case.look().await, None);
+        case.claimed(&other, 1).await;
+    }
+    for (id, is_in_flight) in [(in_flight, true), (abandoned, false), (lapsed, false)] {
+        case.id = id;
+        let view = case.look().await.expect("it has not expired");
+        let is_as_it_was = match view.state {
+            ViewState::InFlight { .. } => is_in_flight,
+            ViewState::Abandoned => !is_in_flight,
+            ViewState::Done { .. } => false,
+        };
+        assert!(is_as_it_was, "{view:?}");
+    }
+}
+
+/// Neither for that of its claim nor for ever.
+pub async fn what_is_done_is_kept_for_the_retention_of_its_completion<S: Store>(
+    factory: impl AsyncFn() -> S,
+) {
+    let mut case = Case::of(factory).await;
+    let (brief, long) = (some_id(&mut case.rng), some_id(&mut case.rng));
+    let short = ClaimTerms { lease: LEASE / 2, retention: LEASE / 2, ..case.terms() };
+    let (owner, duplicate) = (case.terms(), case.terms());
+    for (id, terms, retention) in [(&brief, owner, LEASE), (&long, short, LONG)] {
+        case.id = id.clone();
+        case.claimed(&terms, 1).await;
+        let change = case.store.complete(id, terms.token, "ok".into(), retention).await;
+        assert_eq!(change.expect("complete"), Change::Applied);
+    }
+    case.id = brief.clone();
+    pass(LEASE / 2).await;
+    assert_eq!(case.claim(&duplicate).await, done("ok"), "half of its time");
+    pass(LEASE / 2 + GRACE).await;
     assert_eq!(case.look().await, None);
-    case.claimed(&other, 1).await;
-    case.id = long_lived;
-    let kept = case.look().await.expect("it has not expired");
-    assert!(matches!(kept.state, ViewState::InFlight { .. }));
+    case.claimed(&duplicate, 1).await;
+    case.id = long;
+    assert_eq!(case.claim(&duplicate).await, done("ok"), "longer than its claim's");
+}
+
+/// Whether it claims again, renews, abandons, or is another that takes over.
+pub async fn a_record_lives_as_long_as_the_last_word_of_its_owner_asks<S: Store>(
+    factory: impl AsyncFn() -> S,
+) {
+    let mut case = Case::of(factory).await;
+    let ids = [(); 4].map(|()| some_id(&mut case.rng));
+    let short = ClaimTerms { lease: LEASE / 2, retention: LEASE / 2, ..case.terms() };
+    let brief = ClaimTerms { lease: Duration::from_millis(1), retention: LEASE, ..short };
+    let (taker, duplicate) = (case.taker(), case.terms());
+    for id in &ids {
+        case.id = id.clone();
+        case.claimed(if *id == ids[3] { &brief } else { &short }, 1).await;
+    }
+    case.id = ids[0].clone();
+    case.claimed(&ClaimTerms { lease: LONG, retention: LONG, ..short }, 1).await;
+    case.id = ids[1].clone();
+    assert_eq!(case.renew(short.token, LONG).await, Change::Applied);
+    case.id = ids[2].clone();
+    assert_eq!(case.abandon(short.token).await, Change::Applied);
+    pass(GRACE).await;
+    case.id = ids[3].clone();
+    case.claimed(&taker, 2).await;
+    pass(LEASE + GRACE).await;
+    for (n, id) in ids.into_iter().enumerate() {
+        case.id = id;
+        if n == 2 {
+            assert_eq!(case.claim(&duplicate).await, ClaimReply::Abandoned);
+        } else {
+            case.in_flight(&duplicate).await;
+        }
+    }
 }

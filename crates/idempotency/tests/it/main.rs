@@ -17,3 +17,4 @@ mod store_down;
 mod support;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 mod telemetry;
+mod wrong_stores;
