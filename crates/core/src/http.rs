@@ -25,7 +25,9 @@ pub use self::{
     idempotency_key::{
         IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED, IdempotencyKey, IdempotencyKeyError, is_replayed,
     },
-    respond::{Problem, Render, Respond, RespondFuture, RespondLayer, respond, response_to},
+    respond::{
+        Problem, Render, Respond, RespondFuture, RespondLayer, respond, response_to, response_with,
+    },
     retry_after::parse_retry_after,
     seal::{SealResponse, SealResponseFuture, SealResponseLayer},
 };

@@ -10,6 +10,7 @@ mod read;
 mod reply;
 mod run;
 mod service;
+mod statuses;
 mod whole;
 
 pub use self::{
@@ -20,5 +21,6 @@ pub use self::{
     options::{MissingKey, NoPrincipal, OnStream},
     reply::{KeptHeaders, KeptResponse, KeptResponseError, Meaning, Reply, ReplyPolicy},
     service::IdempotencyService,
+    statuses::Statuses,
     whole::ReplyBody,
 };

@@ -192,7 +192,11 @@ fn rendered<B>(render: &impl Render<B>, refusal: &dyn Refusal) -> Response<B> {
 /// The response a refusal becomes, without [`Grounds`](crate::Grounds) in its extensions: for a
 /// handler's own use, which has worked.
 pub fn response_to<B: From<Bytes>>(refusal: &dyn Refusal) -> Response<B> {
-    let status = status_of(refusal.kind());
+    response_with(status_of(refusal.kind()), refusal)
+}
+
+/// The same with another status than that of the refusal's kind: for a [`Render`] of your own.
+pub fn response_with<B: From<Bytes>>(status: StatusCode, refusal: &dyn Refusal) -> Response<B> {
     let problem = serde_json::json!({
         "title": status.canonical_reason(),
         "status": status.as_u16(),

@@ -58,13 +58,12 @@ where
         }
         let rest = body.size_hint().lower();
         let length = gathered.len().saturating_add(data.len());
-        let room = usize::try_from(rest).unwrap_or(usize::MAX).min(limits.most);
         let message = gathered.message_end(&data).filter(|_| limits.is_grpc);
         let is_stream = message.is_some_and(|end| length as u64 > end);
         if too_large(message.unwrap_or(0).max((length as u64).saturating_add(rest))) {
             return Err(Refused::body_too_large());
         }
-        gathered.add(data, room);
+        gathered.add(data);
         if is_stream {
             return Ok(Read::Begun(gathered.end(None).data));
         }
@@ -113,14 +112,14 @@ impl Gathered {
         self.first.len() + self.all.len()
     }
 
-    /// Adds `data`, of which `room` bytes are still to come.
-    fn add(&mut self, data: Bytes, room: usize) {
+    /// The room grows with what has come, not with what is announced.
+    fn add(&mut self, data: Bytes) {
         if self.len() == 0 {
             self.first = data;
             return;
         }
         if self.all.is_empty() {
-            self.all.reserve(self.first.len() + data.len() + room);
+            self.all.reserve(self.first.len() + data.len());
             self.all.extend_from_slice(&std::mem::take(&mut self.first));
         }
         self.all.extend_from_slice(&data);

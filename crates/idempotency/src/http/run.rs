@@ -140,9 +140,11 @@ async fn first<RB, E>(
     .await
 }
 
-/// `application/grpc`, and its kinds: `+proto`, but not `-web`, whose calls end.
+/// `application/grpc` and its kinds, but not `application/grpc-web`, whose calls end.
 fn is_grpc(headers: &HeaderMap) -> bool {
     const GRPC: &[u8] = b"application/grpc";
     let value = headers.get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
-    value.strip_prefix(GRPC).is_some_and(|rest| matches!(rest, [] | [b'+' | b';', ..]))
+    value.split_at_checked(GRPC.len()).is_some_and(|(kind, rest)| {
+        kind.eq_ignore_ascii_case(GRPC) && matches!(rest, [] | [b'+' | b';' | b' ', ..])
+    })
 }

@@ -31,7 +31,7 @@ use crate::{RecordId, Refused};
 ///
 /// Readiness is the inner service's own. A duplicate holds what made it ready until it is answered:
 /// put limits of concurrency outside.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct IdempotencyService<S, L = IdempotencyLayer> {
     inner: S,
     layer: L,

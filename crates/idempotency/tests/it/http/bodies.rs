@@ -1,0 +1,161 @@
+//! Bodies of requests: read as a whole before anything is claimed.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{Router, body::Body};
+use bytes::Bytes;
+use http::Request;
+use http_body::{Frame, SizeHint};
+use http_body_util::StreamBody;
+use steadfast_core::{Snapshot, http::respond};
+use steadfast_idempotency::{Idempotency, IdempotencyConfig, http::IdempotencyLayer};
+use tokio::time::Instant;
+
+use super::support::{Runs, pay, send, till};
+use crate::support::{Faulty, MS};
+
+/// Sends its frames, one each `pause`, and then ends or goes on without a word.
+struct Frames {
+    frames: VecDeque<&'static [u8]>,
+    pause: Duration,
+    ends: bool,
+    timer: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl http_body::Body for Frames {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        let pause = self.pause;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(pause)));
+        std::task::ready!(timer.as_mut().poll(cx));
+        self.timer = None;
+        match self.frames.pop_front() {
+            Some(b"broken") => Poll::Ready(Some(Err(std::io::ErrorKind::BrokenPipe.into()))),
+            Some(data) => Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(data))))),
+            None if self.ends => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+}
+
+fn frames(frames: &[&'static [u8]], pause: Duration, ends: bool) -> Request<Body> {
+    let frames = Frames { frames: frames.to_vec().into(), pause, ends, timer: None };
+    pay("/pay", "7f3a", "").map(|_| Body::new(frames))
+}
+
+/// A shop over a store that counts its calls.
+struct Shop {
+    runs: Runs,
+    store: Faulty,
+    handle: Idempotency,
+    router: Router,
+}
+
+fn shop(with: impl Fn(IdempotencyLayer) -> IdempotencyLayer) -> Shop {
+    let (runs, store) = (Runs::default(), Faulty::new());
+    let handle = Idempotency::new(IdempotencyConfig::new(), store.clone()).unwrap();
+    let layer = with(IdempotencyLayer::unscoped(handle.clone()));
+    Shop { router: till(&runs, Duration::ZERO).layer(respond(layer)), runs, store, handle }
+}
+
+impl Shop {
+    /// Runs, claims, refusals.
+    fn counts(&self) -> (u32, usize, u64) {
+        (self.runs.count(), self.store.calls("claim"), self.handle.snapshot().refused)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_never_ends_is_refused_in_time_and_claims_nothing() {
+    let shop = shop(|layer| layer.body_time(100 * MS));
+    let began = Instant::now();
+    let got = send(&shop.router, frames(&[b"5 euros"], MS, false)).await;
+    assert_eq!((got.refused(), Instant::now() - began), ((408, None), 100 * MS));
+    assert_eq!(shop.counts(), (0, 0, 1));
+    // Nor does one that comes in drops: the time is that of the whole body.
+    let got = send(&shop.router, frames(&[&b"5"[..]; 200], MS, true)).await;
+    assert_eq!(got.refused(), (408, None));
+    assert_eq!(shop.counts(), (0, 0, 2));
+    assert_eq!(send(&shop.router, pay("/pay", "7f3a", "5 euros")).await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_comes_in_pieces_is_handed_on_in_one() {
+    let shop = shop(|layer| layer);
+    let got = send(&shop.router, frames(&[b"5 ", b"", b"eu", b"ros"], MS, true)).await;
+    assert_eq!(got.text, "/pay: 5 euros paid in run 1");
+    assert!(send(&shop.router, pay("/pay", "7f3a", "5 euros")).await.is_replayed());
+}
+
+#[tokio::test]
+async fn a_body_of_nothing_but_empty_frames_neither_keeps_the_thread_nor_goes_on_for_ever() {
+    let shop = shop(|layer| layer.body_time(20 * MS));
+    let empty = futures::stream::repeat_with(|| Ok::<_, std::io::Error>(Frame::data(Bytes::new())));
+    let request = pay("/pay", "7f3a", "").map(|_| Body::new(StreamBody::new(empty)));
+    let (got, ()) = tokio::join!(send(&shop.router, request), tokio::time::sleep(MS));
+    assert_eq!(got.refused(), (408, None));
+}
+
+#[tokio::test]
+async fn a_body_at_the_limit_is_taken_and_one_above_it_is_refused_and_claims_nothing() {
+    let shop = shop(|layer| layer.body_limit(7));
+    let pieces = |pieces: &[&'static [u8]]| frames(pieces, Duration::ZERO, true);
+    for above in [
+        pay("/pay", "7f3a", "5 euros!"),
+        pieces(&[b"5 euros!"]),
+        pieces(&[b"5 euro", b"s!"]),
+        pieces(&[b"5 euros", b"", b"!", b"broken"]),
+    ] {
+        assert_eq!(send(&shop.router, above).await.refused(), (413, None));
+    }
+    assert_eq!(shop.counts(), (0, 0, 4));
+    let at = send(&shop.router, pieces(&[b"5 euro", b"s"])).await;
+    assert_eq!(at.text, "/pay: 5 euros paid in run 1");
+}
+
+#[tokio::test]
+async fn a_length_that_is_announced_is_refused_before_anything_is_read() {
+    /// It must not be read.
+    struct Announced;
+    impl http_body::Body for Announced {
+        type Data = Bytes;
+        type Error = std::io::Error;
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+            panic!("read")
+        }
+        fn size_hint(&self) -> SizeHint {
+            SizeHint::with_exact(u64::MAX)
+        }
+    }
+    let shop = shop(|layer| layer);
+    let got = send(&shop.router, pay("/pay", "7f3a", "").map(|_| Body::new(Announced))).await;
+    assert_eq!(got.refused(), (413, None));
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_claims_nothing() {
+    let shop = shop(|layer| layer);
+    let got = send(&shop.router, frames(&[b"5 eu", b"broken"], Duration::ZERO, true)).await;
+    assert_eq!(got.refused(), (400, None));
+    assert_eq!(shop.counts(), (0, 0, 1));
+}
+
+#[tokio::test]
+async fn an_empty_limit_takes_empty_bodies_alone() {
+    let shop = shop(|layer| layer.body_limit(0).body_time(Duration::ZERO));
+    assert_eq!(send(&shop.router, pay("/pay", "7f3a", "")).await.status, 200);
+    assert_eq!(send(&shop.router, pay("/pay", "7f3b", "5")).await.refused(), (413, None));
+}
