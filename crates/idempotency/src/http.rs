@@ -1,8 +1,10 @@
-//! Idempotency keys over HTTP: the layer of a server.
+//! Idempotency keys over HTTP: the layer of a server, and that of clients.
 
 mod body;
+mod client;
 mod fingerprint;
 mod future;
+mod key;
 mod layer;
 mod options;
 mod read;
@@ -15,8 +17,10 @@ mod whole;
 
 pub use self::{
     body::{AsIs, RequestBody, WrapBody},
+    client::{IdempotencyKeyLayer, IdempotencyKeyService, PostAndPatch, WantsKey},
     fingerprint::{HttpFingerprint, RequestFingerprint},
     future::ResponseFuture,
+    key::{derive, new_key},
     layer::{IdempotencyLayer, Unscoped},
     options::{MissingKey, NoPrincipal, OnStream},
     reply::{KeptHeaders, KeptResponse, KeptResponseError, Meaning, Reply, ReplyPolicy},

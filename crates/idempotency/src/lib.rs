@@ -4,14 +4,13 @@
 #[cfg(feature = "contract")]
 pub mod contract;
 mod fingerprint;
+#[cfg(feature = "http")]
+pub mod http;
 mod id;
 mod record;
 mod reply;
 mod store;
 mod token;
-
-#[cfg(feature = "http")]
-pub mod http;
 
 #[cfg(feature = "tokio")]
 mod claim;

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod cancel;
+#[cfg(feature = "http")]
+mod client;
 mod duplicates;
 mod ends;
 mod hostile;

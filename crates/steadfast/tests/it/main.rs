@@ -14,6 +14,7 @@ mod gone;
 mod grpc;
 mod grpc_retry;
 mod http2;
+mod idempotency_keys;
 mod own_enum;
 mod own_request;
 mod phi;
