@@ -2,15 +2,25 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod fence;
+mod holder_name;
 mod name;
 mod nonce;
+mod protocol;
+mod record;
+mod terms;
 
 #[cfg(feature = "tokio")]
 pub use crate::fence::{Ahead, Fence, FenceConfig, FenceSnapshot, OlderCalls, Pass};
 pub use crate::{
     fence::{FenceMark, Fenced, FencedReason},
+    holder_name::{HolderName, HolderNameError},
     name::{LeaseName, LeaseNameError},
     nonce::Nonce,
+    protocol::{Holder, Loss, Status},
+    record::{
+        AcquireReply, AcquireTerms, HeldView, NoTokenLeft, Owner, RenewReply, Slot, View, Vigil,
+    },
+    terms::{Margin, Pace},
 };
 pub use steadfast_core::FencingToken;
 pub use steadfast_store::{StoreError, StoreErrorKind};

@@ -3,3 +3,4 @@
 
 #[cfg(feature = "tokio")]
 mod fence;
+mod model;
