@@ -8,12 +8,10 @@ mod key;
 mod layer;
 mod options;
 mod read;
-#[allow(dead_code, unreachable_pub, reason = "the service is joined to it next")]
 mod reply;
 mod run;
 mod service;
 mod statuses;
-mod whole;
 
 pub use self::{
     body::{AsIs, RequestBody, WrapBody},
@@ -23,8 +21,7 @@ pub use self::{
     key::{derive, new_key},
     layer::{IdempotencyLayer, Unscoped},
     options::{MissingKey, NoPrincipal, OnStream},
-    reply::{KeptHeaders, KeptResponse, KeptResponseError, Meaning, Reply, ReplyPolicy},
+    reply::{KeptHeaders, KeptResponse, KeptResponseError, Meaning, Reply, ReplyBody, ReplyPolicy},
     service::IdempotencyService,
     statuses::Statuses,
-    whole::ReplyBody,
 };

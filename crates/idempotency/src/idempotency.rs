@@ -266,6 +266,11 @@ impl Idempotency {
         }
     }
 
+    #[cfg(feature = "http")]
+    pub(crate) fn most_reply_bytes(&self) -> usize {
+        self.shared.settings.most_reply_bytes
+    }
+
     /// Counts a refusal of a layer's own.
     #[cfg(feature = "http")]
     pub(crate) fn refuse(&self, refused: Refused) -> Refused {

@@ -9,7 +9,7 @@ use std::{
 use http::Response;
 use pin_project_lite::pin_project;
 
-use super::whole::ReplyBody;
+use super::reply::ReplyBody;
 
 /// A box for each request with a key, which awaits a store in any case.
 type Boxed<RB, E> = Pin<Box<dyn Future<Output = Result<Response<ReplyBody<RB>>, E>> + Send>>;

@@ -9,6 +9,7 @@ use super::{
     body::{AsIs, RequestBody},
     fingerprint::{HttpFingerprint, RequestFingerprint},
     options::{MissingKey, NoPrincipal, OnStream, Options},
+    reply::{KeptHeaders, ReplyPolicy},
     service::IdempotencyService,
 };
 use crate::Idempotency;
@@ -53,8 +54,8 @@ impl<P> IdempotencyLayer<P> {
     }
 
     fn new(handle: Idempotency, principal: P) -> Self {
-        let (fingerprint, options) = (HttpFingerprint::new(), Arc::default());
-        Self { handle, principal, fingerprint, wrap: AsIs, options }
+        let options = Arc::new(Options::new(handle.most_reply_bytes()));
+        Self { handle, principal, fingerprint: HttpFingerprint::new(), wrap: AsIs, options }
     }
 }
 
@@ -137,6 +138,19 @@ impl<P, F, W> IdempotencyLayer<P, F, W> {
     #[must_use]
     pub fn body_time(self, time: Duration) -> Self {
         self.set(|options| options.body_time = time)
+    }
+
+    /// What a response means for its key: by default, it is stored where the request may have been
+    /// executed.
+    #[must_use]
+    pub fn replies(self, policy: ReplyPolicy) -> Self {
+        self.set(|options| options.terms.policy = policy)
+    }
+
+    /// Which headers of a response are kept with it.
+    #[must_use]
+    pub fn kept_headers(self, headers: KeptHeaders) -> Self {
+        self.set(|options| options.terms.headers = headers)
     }
 
     /// What the layer was made with.

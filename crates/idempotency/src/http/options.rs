@@ -4,6 +4,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::{Method, request::Parts};
 
+use super::reply::{KeptHeaders, ReplyPolicy, Terms};
+
 /// What is done with a request that should have a key and has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MissingKey {
@@ -48,10 +50,12 @@ pub(super) struct Options {
     /// In bytes.
     pub(super) body_limit: usize,
     pub(super) body_time: Duration,
+    pub(super) terms: Terms,
 }
 
-impl Default for Options {
-    fn default() -> Self {
+impl Options {
+    /// The defaults, with replies kept of up to so many bytes.
+    pub(super) fn new(most_reply_bytes: usize) -> Self {
         Self {
             methods: Box::new([Method::POST, Method::PATCH]),
             missing_key: MissingKey::default(),
@@ -62,6 +66,11 @@ impl Default for Options {
             body_limit: 1 << 20,
             // What a body of that length takes at 1 Mbit/s, and a little more.
             body_time: Duration::from_secs(10),
+            terms: Terms {
+                policy: ReplyPolicy::Default,
+                headers: KeptHeaders::new(),
+                most_bytes: most_reply_bytes,
+            },
         }
     }
 }
@@ -75,6 +84,7 @@ impl fmt::Debug for Options {
             .field("on_stream", &self.on_stream)
             .field("body_limit", &self.body_limit)
             .field("body_time", &self.body_time)
+            .field("terms", &self.terms)
             .finish_non_exhaustive()
     }
 }

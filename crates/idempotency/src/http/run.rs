@@ -1,6 +1,11 @@
 //! A request with a key: read, run once or replayed.
 
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Poll, ready},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, header::CONTENT_TYPE, request::Parts};
@@ -14,9 +19,11 @@ use super::{
     fingerprint::RequestFingerprint,
     options::{OnStream, Options},
     read::{Limits, Read, read},
-    whole::{self, ReplyBody},
+    reply::{self, KeptResponse, ReplyBody, Taken},
 };
 use crate::{Answer, Claim, Idempotency, Outcome, RecordId, Refused};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What it takes to answer a request with a key. All of it is its own: it goes into a task.
 pub(super) struct Keyed<S, F, W> {
@@ -28,8 +35,8 @@ pub(super) struct Keyed<S, F, W> {
     pub(super) options: Arc<Options>,
 }
 
-/// What a handler answered; none where its caller has it already.
-type Answered<RB, E> = Option<Result<Response<ReplyBody<RB>>, E>>;
+/// What a handler answered.
+type Answered<RB, E> = Result<Taken<RB>, E>;
 
 impl<S, F, W> Keyed<S, F, W> {
     /// The body first: nothing is claimed for a request that is not here as a whole.
@@ -44,7 +51,7 @@ impl<S, F, W> Keyed<S, F, W> {
         S::Error: From<Refused> + Failure + Send + 'static,
         S::Future: Send + 'static,
         B: Body<Data = Bytes> + Send + 'static,
-        RB: Body<Data = Bytes> + Send + 'static,
+        RB: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
         F: RequestFingerprint,
         W: WrapBody<B, Body: Send + 'static>,
     {
@@ -64,21 +71,31 @@ impl<S, F, W> Keyed<S, F, W> {
         drop(body);
         let fingerprint = self.fingerprint.fingerprint(&head, &whole.data);
         let request = Request::from_parts(head, self.wrap.wrap(RequestBody::whole(whole)));
-        let (service, early) = (self.service, oneshot::channel());
-        let answer =
-            self.handle.execute(id, fingerprint, |claim| operate(service, request, claim, early.0));
-        match first(answer, early.1).await? {
-            Answer::Executed(response) => response,
-            Answer::Replayed(reply) => match whole::decode(reply) {
-                Some(mut response) => {
-                    let replayed = HeaderValue::from_static("true");
-                    response.headers_mut().insert(IDEMPOTENT_REPLAYED, replayed);
-                    Ok(response)
-                }
-                None => Err(self.handle.refuse(Refused::unreadable()).into()),
+        let (service, options) = (self.service, self.options);
+        let (sender, early) = oneshot::channel();
+        let answer = self
+            .handle
+            .execute(id, fingerprint, |claim| operate(service, request, claim, options, sender));
+        match first(answer, early).await {
+            First::Early(response) => Ok(response),
+            First::Answer(Ok(Answer::Executed(Ok(Taken::Response(response))))) => Ok(response),
+            First::Answer(Ok(Answer::Executed(Err(error)))) => Err(error),
+            First::Answer(Ok(Answer::Replayed(reply))) => match KeptResponse::decode(&reply) {
+                Ok(kept) => Ok(replay(kept)),
+                Err(_) => Err(self.handle.refuse(Refused::unreadable()).into()),
             },
+            First::Answer(Err(refused)) => Err(refused.into()),
+            First::Answer(Ok(Answer::Executed(Ok(Taken::Early(_))))) => {
+                unreachable!("it was sent before the operation ended, and what is sent comes first")
+            }
         }
     }
+}
+
+fn replay<RB>(kept: KeptResponse) -> Response<ReplyBody<RB>> {
+    let mut response = kept.into_response();
+    response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    response
 }
 
 /// Calls the handler, in the task that holds its key.
@@ -86,53 +103,52 @@ async fn operate<S, B, RB>(
     mut service: S,
     mut request: Request<B>,
     claim: Claim,
-    _early: oneshot::Sender<Response<ReplyBody<RB>>>,
+    options: Arc<Options>,
+    early: oneshot::Sender<Response<ReplyBody<RB>>>,
 ) -> (Answered<RB, S::Error>, Outcome)
 where
     S: Service<Request<B>, Response = Response<RB>>,
     S::Error: Failure,
-    RB: Body<Data = Bytes>,
+    RB: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     request.extensions_mut().insert(claim);
     match service.call(request).await {
         Ok(response) => {
-            let (response, outcome) = whole::take(response).await;
-            (Some(Ok(response)), outcome)
+            let (taken, outcome) = reply::take(response, &options.terms, early).await;
+            (Ok(taken), outcome)
         }
         Err(error) => {
             let outcome = Outcome::of_failure(&error);
-            (Some(Err(error)), outcome)
+            (Err(error), outcome)
         }
     }
 }
 
-/// What comes first: the answer, or the head of a response whose end is not known.
-async fn first<RB, E>(
-    answer: impl Future<Output = Result<Answer<Answered<RB, E>>, Refused>>,
-    mut early: oneshot::Receiver<Response<ReplyBody<RB>>>,
-) -> Result<Answer<Result<Response<ReplyBody<RB>>, E>>, Refused> {
-    let mut answer = pin!(answer);
-    let mut may_come_early = true;
+/// What comes first.
+enum First<A, R> {
+    Answer(A),
+    /// A response whose end is not known yet.
+    Early(R),
+}
+
+async fn first<A, R>(
+    answer: impl Future<Output = A>,
+    mut early: oneshot::Receiver<R>,
+) -> First<A, R> {
+    let (mut answer, mut may_come_early) = (pin!(answer), true);
     poll_fn(|cx| {
         if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-            return Poll::Ready(match answer {
-                Ok(Answer::Executed(Some(response))) => Ok(Answer::Executed(response)),
-                Ok(Answer::Replayed(reply)) => Ok(Answer::Replayed(reply)),
-                Err(refused) => Err(refused),
-                // It was sent before the answer was.
-                Ok(Answer::Executed(None)) => match early.try_recv() {
-                    Ok(response) => Ok(Answer::Executed(Ok(response))),
-                    Err(_) => Err(Refused::abandoned()),
-                },
+            // Not by a poll, which says "not yet" to a task that has used up its turn.
+            return Poll::Ready(match early.try_recv() {
+                Ok(response) => First::Early(response),
+                Err(_) => First::Answer(answer),
             });
         }
         if may_come_early {
-            match std::pin::Pin::new(&mut early).poll(cx) {
-                Poll::Ready(Ok(response)) => {
-                    return Poll::Ready(Ok(Answer::Executed(Ok(response))));
-                }
-                Poll::Ready(Err(_)) => may_come_early = false,
-                Poll::Pending => {}
+            match ready!(Pin::new(&mut early).poll(cx)) {
+                Ok(response) => return Poll::Ready(First::Early(response)),
+                // The handler has answered in one piece, or does not run here.
+                Err(_) => may_come_early = false,
             }
         }
         Poll::Pending

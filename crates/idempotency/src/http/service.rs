@@ -21,10 +21,12 @@ use super::{
     future::ResponseFuture,
     layer::IdempotencyLayer,
     options::{MissingKey, NoPrincipal, OnStream, Options},
+    reply::ReplyBody,
     run::Keyed,
-    whole::ReplyBody,
 };
 use crate::{RecordId, Refused};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The service of [`IdempotencyLayer`]: runs the handler once for each `Idempotency-Key`, and
 /// answers duplicates with its reply.
@@ -65,7 +67,7 @@ where
     S::Error: From<Refused> + Failure + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes> + Send + 'static,
-    RB: Body<Data = Bytes> + Send + 'static,
+    RB: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     P: for<'a> Fn(&'a Parts) -> Option<Cow<'a, str>>,
     F: RequestFingerprint + Clone + Send + 'static,
     W: WrapBody<B, Body: Send + 'static> + Clone + Send + 'static,
@@ -118,7 +120,7 @@ impl<S, P, F, W> IdempotencyService<S, IdempotencyLayer<P, F, W>> {
         S::Error: From<Refused> + Failure + Send + 'static,
         S::Future: Send + 'static,
         B: Body<Data = Bytes> + Send + 'static,
-        RB: Body<Data = Bytes> + Send + 'static,
+        RB: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
         P: for<'a> Fn(&'a Parts) -> Option<Cow<'a, str>>,
         F: RequestFingerprint + Clone + Send + 'static,
         W: WrapBody<B, Body: Send + 'static> + Clone + Send + 'static,
