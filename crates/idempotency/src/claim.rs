@@ -2,7 +2,7 @@
 
 use std::{fmt, num::NonZeroU32, sync::Arc};
 
-use crate::hold::Hold;
+use crate::{hold::Hold, settlement::Settlement};
 
 /// A key that is held for an operation while it runs.
 ///
@@ -11,6 +11,8 @@ use crate::hold::Hold;
 pub struct Claim {
     pub(crate) attempt: NonZeroU32,
     pub(crate) hold: Arc<Hold>,
+    /// Of a transactional handle.
+    pub(crate) settlement: Option<Arc<Settlement>>,
 }
 
 impl Claim {

@@ -11,8 +11,10 @@ use crate::OnAbandoned;
 ///
 /// | | default | why |
 /// |---|---|---|
-/// | `lease` | 30 s | renewed at a third, so a store may be away for 20 s before a claim is in doubt |
-/// | `retention` | 24 h | what clients of payments expect (Stripe); a retry that is older is a new request |
+/// | `lease` | 30 s | renewed at a third, so a store may be away for 20 s before a claim is in
+/// doubt |
+/// | `retention` | 24 h | what clients of payments expect (Stripe); a retry that is older is a new
+/// request |
 /// | `on_abandoned` | refuse | a second run could be a second charge |
 /// | `wait` | 5 s | longer than most operations take, shorter than clients are patient |
 /// | `retry_after` | 1 s | what a duplicate is told that does not wait |
@@ -33,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) lease: Duration,
     pub(crate) retention: Duration,
     pub(crate) on_abandoned: OnAbandoned,
+    pub(crate) is_transactional: bool,
     pub(crate) wait: Duration,
     pub(crate) retry_after: Duration,
     pub(crate) most_in_flight: NonZeroUsize,
@@ -54,6 +57,7 @@ impl IdempotencyConfig {
             lease: Duration::from_secs(30),
             retention: Duration::from_secs(86_400),
             on_abandoned: OnAbandoned::Refuse,
+            is_transactional: false,
             wait: Duration::from_secs(5),
             retry_after: Duration::from_secs(1),
             most_in_flight: NonZeroUsize::new(MANY).expect("1,024 is not zero"),
@@ -88,6 +92,20 @@ impl IdempotencyConfig {
     /// known.
     pub const fn on_abandoned(mut self, on_abandoned: OnAbandoned) -> Self {
         self.settings.on_abandoned = on_abandoned;
+        self
+    }
+
+    /// Operations have their effects in a transaction of the database that the store is in, and
+    /// nowhere else, and complete their claims there: [`Claim::complete`](crate::Claim). Effect and
+    /// reply then stand or fall together, and there is exactly one effect a key.
+    ///
+    /// So a key can be taken over as soon as its lease has ended, whatever
+    /// [`on_abandoned`](Self::on_abandoned) says: an owner that comes back finds its claim lost and
+    /// rolls back. An operation that fails, panics or is cancelled frees its key. If its commit
+    /// went through after all, which an error does not tell, its caller gets the stored reply. A
+    /// result of an operation that has not completed its claim is stored like any other.
+    pub const fn transactional(mut self) -> Self {
+        self.settings.is_transactional = true;
         self
     }
 
@@ -145,7 +163,11 @@ impl IdempotencyConfig {
         )?;
         let has_length = u32::try_from(most_reply_bytes).is_ok();
         ConfigError::require(has_length, "most_reply_bytes", most_reply_bytes, "below 4 GiB")?;
-        Ok((self.name.unwrap_or_else(|| "default".into()), self.settings))
+        let mut settings = self.settings;
+        if settings.is_transactional {
+            settings.on_abandoned = OnAbandoned::Takeover;
+        }
+        Ok((self.name.unwrap_or_else(|| "default".into()), settings))
     }
 }
 

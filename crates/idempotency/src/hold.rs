@@ -3,7 +3,7 @@
 use std::{
     future::pending,
     pin::pin,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -25,12 +25,17 @@ pub(crate) struct Hold {
     began: Instant,
     /// Nanoseconds after that. Relaxed: it guards no other memory.
     until: AtomicU64,
+    /// Whether a transaction of the operation's has completed the claim. While it is open it holds
+    /// the record, so that no other takes it over and no renewal gets through; what has become of
+    /// it the operation's end tells. Relaxed, as above.
+    is_settling: AtomicBool,
 }
 
 impl Hold {
     /// By a claim that was asked for at `began`.
     pub(crate) fn new(began: Instant, lease: Duration) -> Self {
-        let hold = Self { is_lost: Signal::default(), lease, began, until: AtomicU64::new(0) };
+        let (is_lost, until, is_settling) = Default::default();
+        let hold = Self { is_lost, lease, began, until, is_settling };
         hold.renewed(began);
         hold
     }
@@ -49,7 +54,16 @@ impl Hold {
     /// Whether the claim is another's, or may be. A process that stood still past its lease knows
     /// it by the clock, before its timers have noticed.
     pub(crate) fn is_lost(&self) -> bool {
-        self.is_lost.is_raised() || now() >= self.until()
+        self.is_lost.is_raised() || !self.is_settling() && now() >= self.until()
+    }
+
+    /// A transaction of the operation's has completed the claim.
+    pub(crate) fn settle(&self) {
+        self.is_settling.store(true, Ordering::Relaxed);
+    }
+
+    fn is_settling(&self) -> bool {
+        self.is_settling.load(Ordering::Relaxed)
     }
 
     /// Waits for [`lose`](Self::lose).
@@ -61,6 +75,13 @@ impl Hold {
         if !self.is_lost.is_raised() {
             shared.telemetry.tell(Event::Lost);
             self.is_lost.raise();
+        }
+    }
+
+    /// [Loses](Self::lose) it, unless it is being settled.
+    fn doubt(&self, shared: &Shared) {
+        if !self.is_settling() {
+            self.lose(shared);
         }
     }
 
@@ -78,7 +99,7 @@ impl Hold {
                 Ok(answer) => answer,
                 // The lease goes on while the store is silent.
                 Err(_) => {
-                    self.lose(shared);
+                    self.doubt(shared);
                     renewal.await
                 }
             };
@@ -88,11 +109,11 @@ impl Hold {
                     next = asked_at + lease / 3;
                 }
                 Ok(Change::Lost) => {
-                    self.lose(shared);
+                    self.doubt(shared);
                     return pending().await;
                 }
-                Err(_) if self.is_lost() => {
-                    self.lose(shared);
+                Err(_) if now() >= self.until() => {
+                    self.doubt(shared);
                     next = now() + lease / 12;
                 }
                 Err(_) => next = self.until().min(now() + lease / 12),

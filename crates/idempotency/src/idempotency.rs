@@ -103,11 +103,17 @@ impl Idempotency {
     /// A handle of its own over `store`.
     ///
     /// # Errors
-    /// When a number is outside the range that its setter names.
+    /// When a number is outside the range that its setter names, or the handle is to be
+    /// transactional and the store is not.
     pub fn new(config: IdempotencyConfig, store: impl Store) -> Result<Self, ConfigError> {
         let (name, settings) = config.check()?;
+        let can_be = !settings.is_transactional || store.is_transactional();
+        let rule = "a store whose claims can be completed in a transaction of the operation's";
+        ConfigError::require(can_be, "transactional", settings.is_transactional, rule)?;
         let (first, longest) = (Duration::from_millis(20), Duration::from_millis(500));
         let shared = Shared {
+            #[cfg(feature = "postgres")]
+            completion: store.completion_statement(),
             store: Box::new(store),
             telemetry: Telemetry::new(name),
             backoff: Backoff::exponential(first, longest)?.with_jitter(Jitter::Equal),

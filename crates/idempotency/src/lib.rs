@@ -39,6 +39,8 @@ mod refused;
 #[cfg(feature = "tokio")]
 mod service;
 #[cfg(feature = "tokio")]
+mod settlement;
+#[cfg(feature = "tokio")]
 mod shared;
 #[cfg(feature = "tokio")]
 mod signal;
@@ -60,6 +62,7 @@ pub use crate::{
     outcome::{Answer, AsBytes, Codec, Outcome},
     refused::{Reason, Refused},
     service::Keyed,
+    settlement::{CompleteError, Completion},
 };
 pub use crate::{
     fingerprint::{Fingerprint, FingerprintBuilder},

@@ -12,6 +12,10 @@ pub enum Outcome {
     Store(Bytes),
     /// It was executed, and its answer cannot be kept: duplicates are refused.
     NotKept,
+    /// It has an answer, these bytes, which [`Claim::complete`](crate::Claim) has stored in the
+    /// operation's own transaction: the store is told nothing more. Where it has not, this is
+    /// [`Store`](Self::Store).
+    Settled(Bytes),
     /// It was certainly not executed: the key is free.
     Release,
     /// It may have been executed, and has no answer.
@@ -34,6 +38,7 @@ impl std::fmt::Debug for Outcome {
         match self {
             Self::Store(reply) => f.debug_struct("Store").field("len", &reply.len()).finish(),
             Self::NotKept => f.write_str("NotKept"),
+            Self::Settled(reply) => f.debug_struct("Settled").field("len", &reply.len()).finish(),
             Self::Release => f.write_str("Release"),
             Self::Abandon => f.write_str("Abandon"),
         }

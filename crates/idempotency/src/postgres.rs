@@ -263,6 +263,14 @@ impl<D: Sql + Clone + Sync + 'static> Store for PostgresStore<D> {
         }
         Ok(purged)
     }
+
+    fn is_transactional(&self) -> bool {
+        true
+    }
+
+    fn completion_statement(&self) -> Option<Statement> {
+        Some(self.texts.complete_in.clone())
+    }
 }
 
 fn claim_values<'a>(
@@ -295,7 +303,7 @@ fn reply(row: &Row, terms: &ClaimTerms) -> Result<Option<ClaimReply>, StoreError
 }
 
 /// Rounded up, so that no lease becomes shorter than its owner counts.
-fn micros<'a>(time: Duration) -> Value<'a> {
+pub(crate) fn micros<'a>(time: Duration) -> Value<'a> {
     let micros = time.min(LONGEST).as_nanos().div_ceil(1000);
     Value::Int(i64::try_from(micros).unwrap_or(i64::MAX))
 }

@@ -41,6 +41,12 @@ impl StoredReply {
     /// How many bytes the frame adds to a payload.
     pub const OVERHEAD: usize = HEAD;
 
+    /// The reply, or that there was one if it is longer than `most` bytes.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn within(most: usize, reply: Bytes) -> Self {
+        if reply.len() > most { Self::NotKept } else { Self::Kept(reply) }
+    }
+
     /// The frame for a store to keep.
     ///
     /// A payload of 4 GiB or more, whose length the frame has no room for, becomes

@@ -28,6 +28,9 @@ use crate::{
 pub(crate) struct Shared {
     pub(crate) store: Box<dyn Erased>,
     pub(crate) settings: Settings,
+    /// The statement of the store's that completes a claim in a transaction.
+    #[cfg(feature = "postgres")]
+    pub(crate) completion: Option<steadfast_store::Statement>,
     pub(crate) telemetry: Telemetry,
     /// Between two questions of the store for a key that another process is busy with, and between
     /// two tries to tell it an end.

@@ -130,6 +130,21 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// As [`StoreErrorKind`](crate::StoreErrorKind) lists them.
     fn purge_expired(&self, most: usize) -> impl Future<Output = Result<usize, StoreError>> + Send;
+
+    /// Whether an operation can complete its claim in a transaction of its own, as a handle needs
+    /// whose configuration is `transactional`. As it comes: no.
+    fn is_transactional(&self) -> bool {
+        false
+    }
+
+    /// The statement that completes a claim in a transaction: `$1` is the name of the record, `$2`
+    /// the token, `$3` the reply, `$4` the retention in microseconds. It answers with a row if the
+    /// record is in flight or abandoned under this token, and is done now; with none otherwise,
+    /// also if it was done already. As it comes there is none.
+    #[cfg(feature = "postgres")]
+    fn completion_statement(&self) -> Option<steadfast_store::Statement> {
+        None
+    }
 }
 
 impl<S: Store> Store for Arc<S> {
@@ -180,5 +195,14 @@ impl<S: Store> Store for Arc<S> {
 
     async fn purge_expired(&self, most: usize) -> Result<usize, StoreError> {
         S::purge_expired(self, most).await
+    }
+
+    fn is_transactional(&self) -> bool {
+        S::is_transactional(self)
+    }
+
+    #[cfg(feature = "postgres")]
+    fn completion_statement(&self) -> Option<steadfast_store::Statement> {
+        S::completion_statement(self)
     }
 }

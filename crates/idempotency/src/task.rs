@@ -10,21 +10,25 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use steadfast_core::Executed;
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep},
 };
 
+use self::end::{End, Told};
 use crate::{
-    Change, Claim, ClaimReply, ClaimTerms, ClaimToken, Fingerprint, Outcome, RecordId, Refused,
-    StoreError, StoreErrorKind, StoredReply,
+    Claim, ClaimReply, ClaimTerms, ClaimToken, Fingerprint, Outcome, RecordId, Refused, StoreError,
+    StoreErrorKind, StoredReply,
     flights::{Ended, Leader},
     hold::Hold,
+    settlement::Settlement,
     shared::{Shared, now},
     telemetry::Event,
 };
+
+mod doubt;
+mod end;
 
 /// What the caller of the first request is told.
 pub(crate) enum Said<T> {
@@ -51,21 +55,6 @@ enum Run<T> {
     Panicked(Panic),
     /// The handle was shut down, and waits no longer.
     Stopped,
-}
-
-/// What the store is told when an operation has ended.
-enum End {
-    Complete(StoredReply),
-    Release,
-    Abandon,
-}
-
-/// What became of telling it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Told {
-    Applied(Event),
-    Lost,
-    Never,
 }
 
 impl<T: Send + 'static> Task<T> {
@@ -137,9 +126,10 @@ impl<T: Send + 'static> Task<T> {
         }
         self.shared.telemetry.tell(Event::Ran);
         let hold = Arc::new(Hold::new(asked_at, self.terms.lease));
-        let claim = Claim { attempt, hold: Arc::clone(&hold) };
+        let settlement = Settlement::new(&self.shared, &self.id, attempt, &self.terms);
+        let claim = Claim { attempt, hold: Arc::clone(&hold), settlement: settlement.clone() };
         let run = self.run(claim, operation, &hold).await;
-        self.settle(run, &hold).await
+        self.settle(run, &hold, settlement).await
     }
 
     /// Frees a key that was claimed, or may have been, for an operation that never ran: it would
@@ -224,26 +214,24 @@ impl<T: Send + 'static> Task<T> {
 
     /// Tells the store what has become of the operation, and then the caller: a reply is recorded
     /// before it is seen.
-    async fn settle(mut self, run: Run<T>, hold: &Hold) -> Ended {
-        let (end, said) = match run {
-            Run::Returned(result, outcome) => {
-                let end = match outcome {
-                    Outcome::Store(reply) => End::Complete(self.kept(reply)),
-                    Outcome::NotKept => End::Complete(StoredReply::NotKept),
-                    Outcome::Release => End::Release,
-                    Outcome::Abandon => End::Abandon,
-                };
-                (end, Said::Executed(result))
-            }
-            Run::Panicked(panic) => {
-                self.shared.telemetry.tell(Event::Panicked);
-                (End::Abandon, Said::Panicked(panic))
-            }
-            Run::Stopped => (End::Abandon, Said::Refused(Refused::shut_down(Executed::Maybe))),
-        };
+    async fn settle(
+        mut self,
+        run: Run<T>,
+        hold: &Hold,
+        settlement: Option<Arc<Settlement>>,
+    ) -> Ended {
+        if matches!(run, Run::Panicked(_)) {
+            self.shared.telemetry.tell(Event::Panicked);
+        }
+        let (end, said) = self.end(run, settlement.as_deref());
+        // A release that is refused finds the operation's transaction committed, or another's.
+        let in_doubt = settlement.filter(|_| matches!(end, End::Release));
         let (mut said, mut caller) = (Some(said), self.caller.take());
         let told = self
             .tell(&end, |told| {
+                if told == Told::Lost && in_doubt.is_some() {
+                    return;
+                }
                 if let (Some(said), Some(caller)) = (said.take(), caller.take()) {
                     if told == Told::Lost && matches!(end, End::Complete(_)) {
                         let lost = Refused::lost(self.shared.settings.retry_after);
@@ -255,72 +243,44 @@ impl<T: Send + 'static> Task<T> {
                 }
             })
             .await;
-        match told {
-            Told::Applied(event) => self.shared.telemetry.tell(event),
-            Told::Lost => hold.lose(&self.shared),
-            Told::Never => self.shared.telemetry.tell(Event::Unsettled),
+        match (told, in_doubt) {
+            (Told::Applied(event), _) => self.shared.telemetry.tell(event),
+            (Told::Lost, Some(settlement)) => {
+                return self.look(hold, &settlement, said.zip(caller)).await;
+            }
+            (Told::Lost, None) => hold.lose(&self.shared),
+            (Told::Never, _) => self.shared.telemetry.tell(Event::Unsettled),
         }
         match (told, end) {
-            (Told::Applied(_), End::Complete(reply)) => Ended::Stored(reply),
+            (Told::Applied(_), End::Complete(reply) | End::Settled(reply)) => Ended::Stored(reply),
             (Told::Applied(_), End::Abandon) => self.shared.abandoned(),
             _ => Ended::Again,
         }
     }
 
-    fn kept(&self, reply: Bytes) -> StoredReply {
-        if reply.len() > self.shared.settings.most_reply_bytes {
-            StoredReply::NotKept
-        } else {
-            StoredReply::Kept(reply)
-        }
-    }
-
-    /// Tells the store an end, again until it answers or the lease is over. `answer` is called once
-    /// it has answered, and at the latest as the call ends that is under way at `store_limit`, at
-    /// twice of it: the caller does not wait for a store that is down, and what it is given is
-    /// true.
-    async fn tell(&self, end: &End, mut answer: impl FnMut(Told)) -> Told {
-        let shared = &*self.shared;
-        let ClaimTerms { token, lease, retention, .. } = self.terms;
-        let (began, mut tries, mut last) = (now(), 0, Duration::ZERO);
-        let mut frame = match end {
-            End::Complete(reply) => reply.encode(),
-            End::Release | End::Abandon => Bytes::new(),
+    /// What the end of a run means for the key, and what the caller is told.
+    fn end(&self, run: Run<T>, settlement: Option<&Settlement>) -> (End, Said<T>) {
+        let most = self.shared.settings.most_reply_bytes;
+        // What an operation does in its transaction, and does not commit, is not done.
+        let failed = if settlement.is_some() { End::Release } else { End::Abandon };
+        let (result, outcome) = match run {
+            Run::Returned(result, outcome) => (result, outcome),
+            Run::Panicked(panic) => return (failed, Said::Panicked(panic)),
+            Run::Stopped => {
+                return (failed, Said::Refused(Refused::shut_down(Executed::Maybe)));
+            }
         };
-        let mut event = end.event();
-        let told = loop {
-            let (store, id) = (&shared.store, &self.id);
-            let (name, call) = match end {
-                End::Complete(_) => {
-                    ("complete", store.boxed_complete(id, token, frame.clone(), retention))
-                }
-                End::Release => ("release", store.boxed_release(id, token)),
-                End::Abandon => ("abandon", store.boxed_abandon(id, token, retention)),
-            };
-            match shared.within_limit(name, call).await {
-                Ok(Change::Applied) => break Told::Applied(event),
-                Ok(Change::Lost) => break Told::Lost,
-                Err(error) if error.kind() == StoreErrorKind::Full && event == Event::Stored => {
-                    // There is room for a tombstone, which refuses what would otherwise run again.
-                    (frame, event) = (StoredReply::NotKept.encode(), Event::NotKept);
-                    continue;
-                }
-                Err(_) => {}
+        let settled = settlement.and_then(Settlement::reply);
+        let end = match (outcome, settled) {
+            (Outcome::Release, _) => End::Release,
+            (Outcome::Abandon, _) => failed,
+            (_, Some(reply)) => End::Settled(reply),
+            (Outcome::Store(reply) | Outcome::Settled(reply), None) => {
+                End::Complete(StoredReply::within(most, reply))
             }
-            let elapsed = now().saturating_duration_since(began);
-            if elapsed >= shared.settings.store_limit {
-                answer(Told::Never);
-            }
-            if elapsed >= lease || elapsed >= shared.settings.store_limit && shared.stop.is_raised()
-            {
-                break Told::Never;
-            }
-            last = shared.backoff.delay(tries, last, &mut rand::rng());
-            tries += 1;
-            self.sleep(last).await;
+            (Outcome::NotKept, None) => End::Complete(StoredReply::NotKept),
         };
-        answer(told);
-        told
+        (end, Said::Executed(result))
     }
 
     /// Sleeps, or less where a shutdown waits no longer.
@@ -352,15 +312,4 @@ fn send<T>(caller: oneshot::Sender<Said<T>>, said: Said<T>) {
 /// A panic of its drop must not leave the key unsettled.
 fn discard<T>(value: T) {
     let _ = catch_unwind(AssertUnwindSafe(|| drop(value)));
-}
-
-impl End {
-    fn event(&self) -> Event {
-        match self {
-            Self::Complete(StoredReply::Kept(_)) => Event::Stored,
-            Self::Complete(StoredReply::NotKept) => Event::NotKept,
-            Self::Release => Event::Released,
-            Self::Abandon => Event::Abandoned,
-        }
-    }
 }

@@ -48,8 +48,8 @@ impl Texts {
             claim: statement(claim(table, &format!(", {alone}"))),
             claim_in: statement(claim(table, "")),
             renew: statement(format!("{with}{}", renew(table))),
-            complete: statement(format!("{with}{}", complete(table, "FROM settings"))),
-            complete_in: statement(complete(table, "")),
+            complete: statement(format!("{with}{}", complete(table))),
+            complete_in: statement(complete_in(table)),
             release: statement(release(table, with)),
             abandon: statement(format!("{with}{}", abandon(table))),
             look: statement(look(table)),
@@ -167,7 +167,7 @@ fn renew(table: &str) -> String {
 
 /// `$1` name, `$2` token, `$3` reply, `$4` retention. A second completion leaves the first as it
 /// is.
-fn complete(table: &str, from_settings: &str) -> String {
+fn complete(table: &str) -> String {
     let retention = micros("$4");
     format!(
         "UPDATE {table} AS r SET
@@ -175,8 +175,21 @@ fn complete(table: &str, from_settings: &str) -> String {
             reply = CASE r.state WHEN 2 THEN r.reply ELSE $3 END,
             expires_at = CASE r.state
                 WHEN 2 THEN r.expires_at ELSE clock_timestamp() + {retention} END
-        {from_settings}
+        FROM settings
         WHERE r.id = $1 AND r.token = $2 AND r.expires_at > clock_timestamp()
+        RETURNING 1"
+    )
+}
+
+/// The same in a transaction, where a second completion is refused: it may come with a second
+/// effect, of an operation that has taken a commit for failed.
+fn complete_in(table: &str) -> String {
+    let retention = micros("$4");
+    format!(
+        "UPDATE {table} AS r SET
+            state = 2, reply = $3, expires_at = clock_timestamp() + {retention}
+        WHERE r.id = $1 AND r.token = $2 AND r.state IN (0, 1)
+        AND r.expires_at > clock_timestamp()
         RETURNING 1"
     )
 }

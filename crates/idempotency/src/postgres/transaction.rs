@@ -74,8 +74,9 @@ impl<D: Sql + Clone + Sync + 'static> PostgresStore<D> {
 
     /// Completes a claim in a transaction: one that was made in it, or before.
     ///
-    /// If it is [`Lost`](Change::Lost) another has taken the key over, and the transaction must be
-    /// rolled back. Until it ends, it holds the record's row.
+    /// If it is [`Lost`](Change::Lost) another has taken the key over, or an earlier transaction
+    /// has completed the claim after all, and this one must be rolled back. Until it ends, it holds
+    /// the record's row.
     ///
     /// # Errors
     /// As [`StoreErrorKind`](crate::StoreErrorKind) lists them. After one the transaction can only

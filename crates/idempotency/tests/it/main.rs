@@ -19,4 +19,6 @@ mod store_down;
 mod support;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 mod telemetry;
+#[cfg(all(feature = "deadpool", feature = "sqlx"))]
+mod transactional;
 mod wrong_stores;

@@ -1,0 +1,94 @@
+//! What the store is told when an operation has ended.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Task;
+use crate::{Change, ClaimTerms, StoreErrorKind, StoredReply, shared::now, telemetry::Event};
+
+/// What the store is told when an operation has ended.
+pub(super) enum End {
+    Complete(StoredReply),
+    /// Nothing: the operation's own transaction has told it.
+    Settled(StoredReply),
+    Release,
+    Abandon,
+}
+
+/// What became of telling it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    Applied(Event),
+    Lost,
+    Never,
+}
+
+impl<T: Send + 'static> Task<T> {
+    /// Tells the store an end, again until it answers or the lease is over. `answer` is called once
+    /// it has answered, and at the latest as the call ends that is under way at `store_limit`, at
+    /// twice of it: the caller does not wait for a store that is down, and what it is given is
+    /// true.
+    pub(super) async fn tell(&self, end: &End, mut answer: impl FnMut(Told)) -> Told {
+        let shared = &*self.shared;
+        let ClaimTerms { token, lease, retention, .. } = self.terms;
+        let (began, mut tries, mut last) = (now(), 0, Duration::ZERO);
+        let mut event = end.event();
+        let mut frame = match end {
+            End::Complete(reply) => reply.encode(),
+            End::Release | End::Abandon => Bytes::new(),
+            End::Settled(_) => {
+                answer(Told::Applied(event));
+                return Told::Applied(event);
+            }
+        };
+        let told = loop {
+            let (store, id) = (&shared.store, &self.id);
+            let (name, call) = match end {
+                End::Complete(_) | End::Settled(_) => {
+                    ("complete", store.boxed_complete(id, token, frame.clone(), retention))
+                }
+                End::Release => ("release", store.boxed_release(id, token)),
+                End::Abandon => ("abandon", store.boxed_abandon(id, token, retention)),
+            };
+            match shared.within_limit(name, call).await {
+                Ok(Change::Applied) => break Told::Applied(event),
+                Ok(Change::Lost) => break Told::Lost,
+                Err(error) if error.kind() == StoreErrorKind::Full && event == Event::Stored => {
+                    // There is room for a tombstone, which refuses what would otherwise run again.
+                    (frame, event) = (StoredReply::NotKept.encode(), Event::NotKept);
+                    continue;
+                }
+                Err(_) => {}
+            }
+            let elapsed = now().saturating_duration_since(began);
+            if elapsed >= shared.settings.store_limit {
+                answer(Told::Never);
+            }
+            if elapsed >= lease || elapsed >= shared.settings.store_limit && shared.stop.is_raised()
+            {
+                break Told::Never;
+            }
+            last = shared.backoff.delay(tries, last, &mut rand::rng());
+            tries += 1;
+            self.sleep(last).await;
+        };
+        answer(told);
+        told
+    }
+}
+
+impl End {
+    fn event(&self) -> Event {
+        match self {
+            Self::Complete(StoredReply::Kept(_)) | Self::Settled(StoredReply::Kept(_)) => {
+                Event::Stored
+            }
+            Self::Complete(StoredReply::NotKept) | Self::Settled(StoredReply::NotKept) => {
+                Event::NotKept
+            }
+            Self::Release => Event::Released,
+            Self::Abandon => Event::Abandoned,
+        }
+    }
+}
