@@ -1,16 +1,26 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "contract")]
+pub mod contract;
 mod fence;
 mod holder_name;
 mod name;
 mod nonce;
 mod protocol;
 mod record;
+mod store;
 mod terms;
 
 #[cfg(feature = "tokio")]
+mod memory;
+#[cfg(feature = "tokio")]
+mod race;
+
+#[cfg(feature = "tokio")]
 pub use crate::fence::{Ahead, Fence, FenceConfig, FenceSnapshot, OlderCalls, Pass};
+#[cfg(feature = "tokio")]
+pub use crate::memory::{MemoryConfig, MemorySnapshot, MemoryStore};
 pub use crate::{
     fence::{FenceMark, Fenced, FencedReason},
     holder_name::{HolderName, HolderNameError},
@@ -20,6 +30,7 @@ pub use crate::{
     record::{
         AcquireReply, AcquireTerms, HeldView, NoTokenLeft, Owner, RenewReply, Slot, View, Vigil,
     },
+    store::Store,
     terms::{Margin, Pace},
 };
 pub use steadfast_core::FencingToken;

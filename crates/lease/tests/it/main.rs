@@ -1,6 +1,10 @@
 //! The crate from outside.
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
+#[cfg(feature = "contract")]
+mod contract;
 #[cfg(feature = "tokio")]
 mod fence;
+#[cfg(feature = "tokio")]
+mod memory;
 mod model;
