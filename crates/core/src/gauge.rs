@@ -25,8 +25,8 @@ static TAKEN: Mutex<BTreeSet<(&'static str, Arc<str>)>> = Mutex::new(BTreeSet::n
 /// counter has moved.
 static GIVEN_BACK: AtomicU64 = AtomicU64::new(0);
 
-/// A gauge of seconds with a label for the handle's name: set when the value changes, and back to
-/// zero with the handle.
+/// A gauge of seconds, or of a count, with a label for the handle's name: set when the value
+/// changes, and back to zero with the handle.
 ///
 /// Of several handles with one name the first that has something to show is shown, and the next
 /// once that one is gone.
@@ -37,7 +37,7 @@ pub struct OwnedGauge {
     /// Made when the name is taken; made before the program installs its recorder, it would stay a
     /// no-op.
     gauge: OnceLock<Gauge>,
-    /// The nanoseconds last shown.
+    /// The nanoseconds, or the count, last shown.
     shown: AtomicU64,
     /// What `GIVEN_BACK` was when this handle last asked for the name, plus one.
     asked: AtomicU64,
@@ -60,12 +60,22 @@ impl OwnedGauge {
     /// Shows `value` in seconds, unless another handle shows its own under this name.
     pub fn set(&self, value: Duration) {
         let nanos = u64::try_from(value.as_nanos()).unwrap_or(u64::MAX);
+        self.show(nanos, value.as_secs_f64());
+    }
+
+    /// Shows a count, as [`set`](Self::set) does a time. A gauge shows one or the other.
+    #[expect(clippy::cast_precision_loss, reason = "counts of 2^53 and more are shown roughly")]
+    pub fn set_count(&self, count: u64) {
+        self.show(count, count as f64);
+    }
+
+    fn show(&self, word: u64, value: f64) {
         // Relaxed: of two values set at once either may stay, until the next change.
-        if self.shown.load(Ordering::Relaxed) != nanos
+        if self.shown.load(Ordering::Relaxed) != word
             && let Some(gauge) = self.gauge()
-            && self.shown.swap(nanos, Ordering::Relaxed) != nanos
+            && self.shown.swap(word, Ordering::Relaxed) != word
         {
-            gauge.set(value.as_secs_f64());
+            gauge.set(value);
         }
     }
 
@@ -118,7 +128,7 @@ impl fmt::Debug for OwnedGauge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OwnedGauge")
             .field("metric", &self.metric)
-            .field("shown_nanos", &self.shown)
+            .field("shown", &self.shown)
             .finish_non_exhaustive()
     }
 }

@@ -68,6 +68,7 @@ macro_rules! store_contract {
             leases_and_retentions_of_ten_years_are_held
             a_call_that_is_dropped_is_applied_or_not_and_holds_up_no_other
             of_a_late_owner_and_a_taker_only_one_is_answered
+            a_census_finds_what_is_in_flight_and_what_is_abandoned
         }
     };
     (@each $attributes:tt $factory:tt $($promise:ident)+) => {

@@ -4,7 +4,9 @@ use std::{pin::Pin, time::Duration};
 
 use bytes::Bytes;
 
-use crate::{Change, ClaimReply, ClaimTerms, ClaimToken, RecordId, Store, StoreError, View};
+use crate::{
+    Census, Change, ClaimReply, ClaimTerms, ClaimToken, RecordId, Store, StoreError, View,
+};
 
 pub(crate) type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
@@ -50,6 +52,8 @@ pub(crate) trait Erased: Send + Sync {
     fn boxed_forget<'a>(&'a self, id: &'a RecordId) -> Answer<'a, bool>;
 
     fn boxed_purge_expired(&self, most: usize) -> Answer<'_, usize>;
+
+    fn boxed_census(&self) -> Answer<'_, Option<Census>>;
 }
 
 impl<S: Store> Erased for S {
@@ -104,5 +108,9 @@ impl<S: Store> Erased for S {
 
     fn boxed_purge_expired(&self, most: usize) -> Answer<'_, usize> {
         Box::pin(async move { self.purge_expired(most).await })
+    }
+
+    fn boxed_census(&self) -> Answer<'_, Option<Census>> {
+        Box::pin(async move { self.census().await })
     }
 }

@@ -11,6 +11,7 @@ use std::{
 };
 
 use steadfast_core::parts::{Waiters, lock};
+use tokio::time::Instant;
 
 use crate::{Fingerprint, RecordId, Refused, StoredReply};
 
@@ -25,6 +26,7 @@ pub(crate) struct Flights {
 #[derive(Debug)]
 pub(crate) struct Flight {
     fingerprint: Fingerprint,
+    began: Instant,
     /// Whether the store has said that the key is for this payload. Until then the leader may be
     /// the one with another payload than the record's.
     ///
@@ -54,13 +56,14 @@ pub(crate) enum Joined {
 }
 
 impl Flights {
-    pub(crate) fn join(&self, id: &RecordId, fingerprint: Fingerprint) -> Joined {
+    pub(crate) fn join(&self, id: &RecordId, fingerprint: Fingerprint, now: Instant) -> Joined {
         let mut flights = lock(&self.flights);
         match flights.get(id) {
             Some(flight) => Joined::Follower(Arc::clone(flight)),
             None => {
                 let flight = Arc::new(Flight {
                     fingerprint,
+                    began: now,
                     is_known: AtomicBool::new(false),
                     ended: OnceLock::new(),
                     waiters: Waiters::new(),
@@ -73,6 +76,17 @@ impl Flights {
                 })
             }
         }
+    }
+}
+
+impl Flights {
+    /// When the one began that has been under way for longest. Looks at each.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        lock(&self.flights).values().map(|flight| flight.began).min()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        lock(&self.flights).is_empty()
     }
 }
 

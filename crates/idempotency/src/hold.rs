@@ -92,6 +92,7 @@ impl Hold {
         let mut next = self.began + lease / 3;
         loop {
             sleep_until(next).await;
+            shared.show_oldest();
             let asked_at = now();
             let renewal = shared.store.boxed_renew(id, token, lease, retention);
             let mut renewal = pin!(shared.within_limit("renew", renewal));

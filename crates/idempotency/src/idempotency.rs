@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -15,10 +15,10 @@ use steadfast_core::{
 use tokio::{sync::oneshot, time::timeout};
 
 use crate::{
-    Answer, Claim, Codec, Fingerprint, IdempotencyConfig, Outcome, RecordId, Refused, Store,
-    StoreError, View,
+    Answer, Census, Claim, Codec, Fingerprint, IdempotencyConfig, Outcome, RecordId, Refused,
+    Store, StoreError, View,
     flights::{Ended, Flights, Joined, Leader},
-    shared::{Shared, now},
+    shared::{Shared, Shown, now},
     signal::Signal,
     task::Task,
     telemetry::{Event, Telemetry},
@@ -73,6 +73,8 @@ pub struct Idempotency {
 pub struct IdempotencySnapshot {
     /// Requests that are under way: that ask the store, run, or are being settled.
     pub in_flight: usize,
+    /// How long the one of them has been under way that came first.
+    pub oldest: Option<Duration>,
     /// Duplicates that wait for one of them.
     pub waiting: usize,
     /// Operations that began.
@@ -121,6 +123,8 @@ impl Idempotency {
             flights: Flights::default(),
             detach: Detach::new(DetachConfig::new().most(settings.most_in_flight))?,
             waiting: AtomicUsize::new(0),
+            made_at: now(),
+            looked_in: AtomicU64::new(0),
             settings,
         };
         Ok(Self { shared: Arc::new(shared) })
@@ -212,9 +216,10 @@ impl Idempotency {
         T: Send + 'static,
     {
         let shared = &self.shared;
-        let wait_until = now() + shared.settings.wait;
+        let began = now();
+        let wait_until = began + shared.settings.wait;
         loop {
-            let flight = match shared.flights.join(&id, fingerprint) {
+            let flight = match shared.flights.join(&id, fingerprint, began) {
                 Joined::Leader(leader) => {
                     let (sender, said) = oneshot::channel();
                     let task = Task::new(shared, id, fingerprint, wait_until, sender);
@@ -232,6 +237,31 @@ impl Idempotency {
     }
 
     /// The record of `id` as it is now; `None` if there is none.
+    ///
+    /// A customer writes: "my payment is refused with 409, for hours". Its key was abandoned: the
+    /// payment may have been executed, and nothing that the handle knows of says whether it was. An
+    /// operator looks, asks the books, and frees the key, or leaves it:
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use steadfast_idempotency::*;
+    /// # let store = MemoryStore::new(MemoryConfig::new())?;
+    /// # let payments = Idempotency::new(IdempotencyConfig::new(), store)?;
+    /// # let is_in_the_books = |_: &RecordId| false;
+    /// # let payload = Fingerprint::of(["amount=5"]);
+    /// // As the layer names records: the principal, and the key that its client sent.
+    /// let id = RecordId::new("alice", "7f3a")?;
+    /// # payments.execute(id.clone(), payload, async |_| ((), Outcome::Abandon)).await?;
+    /// let Some(view) = payments.look(&id).await? else { return Ok(()) };
+    /// println!("{:?}, attempt {}, for {:?}", view.state, view.attempt, view.age);
+    /// if view.state == ViewState::Abandoned && !is_in_the_books(&id) {
+    ///     // The client's next attempt runs.
+    ///     assert!(payments.forget(&id).await?);
+    /// }
+    /// # assert_eq!(payments.look(&id).await?, None);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// When the store fails, or does not answer within `store_limit`.
@@ -256,6 +286,24 @@ impl Idempotency {
     pub async fn purge_expired(&self, most: usize) -> Result<usize, StoreError> {
         let purge = self.shared.store.boxed_purge_expired(most);
         self.shared.within_limit("purge_expired", purge).await
+    }
+
+    /// How many keys of the store are not done, in whatever process; `None` from a store that
+    /// cannot count them. With the feature `metrics` it shows them in gauges, which keep their
+    /// values until the next census: a program takes one every minute or so, and gives an alarm
+    /// where keys are abandoned or the oldest in flight is much older than an operation takes.
+    ///
+    /// What is under way in this process its [snapshot](Snapshot) says at any time.
+    ///
+    /// # Errors
+    /// As [`look`](Self::look).
+    pub async fn census(&self) -> Result<Option<Census>, StoreError> {
+        let census = self.shared.within_limit("census", self.shared.store.boxed_census()).await?;
+        if let Some(census) = &census {
+            self.shared.telemetry.show(census);
+        }
+        self.shared.show_oldest();
+        Ok(census)
     }
 
     /// Refuses new requests, and waits for those under way: up to `limit`. Then it cancels the
@@ -298,7 +346,9 @@ impl Idempotency {
                 _ => Refused::full(),
             })
         })?;
+        let shared = Arc::clone(&self.shared);
         let work = async move {
+            let _shown = Shown::new(&shared);
             let ended = task.lead(&leader, operation).await;
             leader.end(ended);
         };
@@ -317,6 +367,7 @@ impl Snapshot for Idempotency {
         let (places, count) = (detach.snapshot(), |event| telemetry.count(event));
         IdempotencySnapshot {
             in_flight: places.in_flight,
+            oldest: self.shared.oldest(),
             waiting: waiting.load(Ordering::Relaxed),
             ran: count(Event::Ran),
             replayed: count(Event::Replayed),

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod census;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod fingerprint;
@@ -51,6 +52,15 @@ mod telemetry;
 
 #[cfg(feature = "postgres")]
 pub use crate::postgres::{PostgresConfig, PostgresStore};
+pub use crate::{
+    census::Census,
+    fingerprint::{Fingerprint, FingerprintBuilder},
+    id::{RecordId, RecordIdError},
+    record::{Change, ClaimReply, ClaimTerms, OnAbandoned, Record, Slot, State, View, ViewState},
+    reply::{ReplyError, StoredReply},
+    store::Store,
+    token::ClaimToken,
+};
 #[cfg(feature = "tokio")]
 pub use crate::{
     claim::Claim,
@@ -63,13 +73,5 @@ pub use crate::{
     refused::{Reason, Refused},
     service::Keyed,
     settlement::{CompleteError, Completion},
-};
-pub use crate::{
-    fingerprint::{Fingerprint, FingerprintBuilder},
-    id::{RecordId, RecordIdError},
-    record::{Change, ClaimReply, ClaimTerms, OnAbandoned, Record, Slot, State, View, ViewState},
-    reply::{ReplyError, StoredReply},
-    store::Store,
-    token::ClaimToken,
 };
 pub use steadfast_store::{StoreError, StoreErrorKind};

@@ -16,7 +16,9 @@ use steadfast_core::{
 };
 
 use self::{room::Room, shard::Shard};
-use crate::{Change, ClaimReply, ClaimTerms, ClaimToken, RecordId, Store, StoreError, View};
+use crate::{
+    Census, Change, ClaimReply, ClaimTerms, ClaimToken, RecordId, Store, StoreError, View,
+};
 
 mod room;
 mod shard;
@@ -253,6 +255,15 @@ impl Store for MemoryStore {
 
     async fn purge_expired(&self, most: usize) -> Result<usize, StoreError> {
         Ok(self.shared.sweep(most))
+    }
+
+    /// Reads all records, those of one shard at a time under its lock.
+    async fn census(&self) -> Result<Option<Census>, StoreError> {
+        let (mut census, now) = (Census::default(), self.shared.now());
+        for shard in &self.shared.shards {
+            lock(shard).count(&mut census, now);
+        }
+        Ok(Some(census))
     }
 }
 

@@ -3,7 +3,10 @@
 use std::{
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     task::Poll,
     time::Duration,
 };
@@ -42,6 +45,10 @@ pub(crate) struct Shared {
     /// is not cancelled for being slow.
     pub(crate) detach: Detach,
     pub(crate) waiting: AtomicUsize,
+    pub(crate) made_at: Instant,
+    /// The second after that in which the oldest flight was last looked for, plus one. Relaxed: two
+    /// looks in one second do no harm.
+    pub(crate) looked_in: AtomicU64,
 }
 
 impl Shared {
@@ -52,6 +59,23 @@ impl Shared {
 
     pub(crate) fn in_flight(&self) -> Refused {
         Refused::in_flight(self.settings.retry_after)
+    }
+
+    /// How long the request has been under way that has been so for longest.
+    pub(crate) fn oldest(&self) -> Option<Duration> {
+        self.flights.oldest().map(|began| now().saturating_duration_since(began))
+    }
+
+    /// Shows that, at most once a second, and at once when nothing is under way.
+    pub(crate) fn show_oldest(&self) {
+        self.telemetry.oldest.set_with(|| {
+            let second = now().saturating_duration_since(self.made_at).as_secs() + 1;
+            if self.looked_in.swap(second, Ordering::Relaxed) != second || self.flights.is_empty() {
+                Some(self.oldest().unwrap_or_default())
+            } else {
+                None
+            }
+        });
     }
 
     /// What is abandoned is final, or can be taken over later.
@@ -129,6 +153,24 @@ impl Shared {
 /// What it said in its panic may show a key.
 fn panicked() -> StoreError {
     StoreError::unavailable(Executed::Maybe).because("it panicked")
+}
+
+/// A request that is under way, as gauges show it.
+pub(crate) struct Shown(Arc<Shared>);
+
+impl Shown {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+        shared.telemetry.in_flight.enter(());
+        shared.show_oldest();
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.0.telemetry.in_flight.leave(());
+        self.0.show_oldest();
+    }
 }
 
 /// The place of a duplicate that waits.

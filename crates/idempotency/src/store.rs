@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use steadfast_store::StoreError;
 
-use crate::{Change, ClaimReply, ClaimTerms, ClaimToken, RecordId, View};
+use crate::{Census, Change, ClaimReply, ClaimTerms, ClaimToken, RecordId, View};
 
 /// Where records are kept. Written with plain `async fn`s:
 ///
@@ -145,6 +145,17 @@ pub trait Store: Send + Sync + 'static {
     fn completion_statement(&self) -> Option<steadfast_store::Statement> {
         None
     }
+
+    /// How many keys are not done, of all that the store keeps; `None` from a store that could not
+    /// count them without reading everything from its server, as this provided method says.
+    ///
+    /// It may read all records: for every minute, and not for every request.
+    ///
+    /// # Errors
+    /// As [`StoreErrorKind`](crate::StoreErrorKind) lists them.
+    fn census(&self) -> impl Future<Output = Result<Option<Census>, StoreError>> + Send {
+        async { Ok(None) }
+    }
 }
 
 impl<S: Store> Store for Arc<S> {
@@ -204,5 +215,9 @@ impl<S: Store> Store for Arc<S> {
     #[cfg(feature = "postgres")]
     fn completion_statement(&self) -> Option<steadfast_store::Statement> {
         S::completion_statement(self)
+    }
+
+    async fn census(&self) -> Result<Option<Census>, StoreError> {
+        S::census(self).await
     }
 }

@@ -5,13 +5,13 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-#[cfg(feature = "metrics")]
-use steadfast_core::parts::Counters;
 use steadfast_core::parts::Labels;
 #[cfg(not(feature = "metrics"))]
-use steadfast_core::parts::silent::Counters;
+use steadfast_core::parts::silent::{Counters, OwnedGauge, StateGauges};
+#[cfg(feature = "metrics")]
+use steadfast_core::parts::{Counters, OwnedGauge, StateGauges};
 
-use crate::{Reason, StoreError};
+use crate::{Census, Reason, StoreError};
 
 /// How a request was answered that was not refused, or what became of an operation's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,10 @@ pub(crate) struct Telemetry {
     refusals: [AtomicU64; Reason::ALL.len()],
     event_counters: Counters<Event>,
     refusal_counters: Counters<Reason>,
+    /// What is under way in this process.
+    pub(crate) in_flight: StateGauges<()>,
+    pub(crate) oldest: OwnedGauge,
+    census: [OwnedGauge; 3],
 }
 
 const LAYER: &str = "idempotency";
@@ -56,7 +60,23 @@ impl Telemetry {
         let metric = "steadfast_idempotency_refused_total";
         let refusal_counters = Counters::new(metric, LAYER, Arc::clone(&name));
         let (events, refusals) = Default::default();
-        Self { name, events, refusals, event_counters, refusal_counters }
+        let metric = "steadfast_idempotency_in_flight";
+        let in_flight = StateGauges::new(metric, LAYER, Arc::clone(&name));
+        let gauge = |metric| OwnedGauge::new(metric, LAYER, Arc::clone(&name));
+        let oldest = gauge("steadfast_idempotency_oldest_seconds");
+        let census = [
+            gauge("steadfast_idempotency_store_in_flight"),
+            gauge("steadfast_idempotency_store_abandoned"),
+            gauge("steadfast_idempotency_store_oldest_seconds"),
+        ];
+        Self { name, events, refusals, event_counters, refusal_counters, in_flight, oldest, census }
+    }
+
+    pub(crate) fn show(&self, census: &Census) {
+        let [in_flight, abandoned, oldest] = &self.census;
+        in_flight.set_count(census.in_flight);
+        abandoned.set_count(census.abandoned);
+        oldest.set(census.oldest.unwrap_or_default());
     }
 
     pub(crate) fn tell(&self, event: Event) {

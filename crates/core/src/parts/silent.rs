@@ -81,6 +81,10 @@ impl OwnedGauge {
     #[inline]
     pub const fn set(&self, _value: Duration) {}
 
+    /// Shows nothing.
+    #[inline]
+    pub const fn set_count(&self, _count: u64) {}
+
     /// Shows nothing, and does not ask for the value.
     #[inline]
     pub fn set_with(&self, _value: impl FnOnce() -> Option<Duration>) {}
@@ -110,6 +114,7 @@ mod tests {
                 states.leave(());
                 let gauge = OwnedGauge::new("limit_seconds", "layer", name);
                 gauge.set(Duration::ZERO);
+                gauge.set_count(0);
                 gauge.set_with(|| None);
                 shared(&counters);
                 shared(&states);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use rand::Rng;
 use tokio::time::timeout;
 
-use super::{Case, LEASE, LONG, done, granted, some_id};
+use super::{Case, GRACE, LEASE, LONG, done, granted, some_id};
 use crate::{Change, ClaimReply, ClaimTerms, ClaimToken, Fingerprint, RecordId, Store};
 
 /// Empty, with every byte there is, and as long as a handle keeps one by default, with its frame.
@@ -141,4 +141,37 @@ pub async fn a_call_that_is_dropped_is_applied_or_not_and_holds_up_no_other<S: S
         forgotten.expect("in time").expect("forget");
         assert_eq!(case.look().await, None);
     }
+}
+
+/// Of a store that can count: a key whose lease has ended counts as abandoned, with no word of its
+/// owner's.
+///
+/// Other tests may have keys in the store, so that this cannot see where too many are counted.
+pub async fn a_census_finds_what_is_in_flight_and_what_is_abandoned<S: Store>(
+    factory: impl AsyncFn() -> S,
+) {
+    let mut case = Case::of(factory).await;
+    if case.store.census().await.expect("census").is_none() {
+        return;
+    }
+    let began = tokio::time::Instant::now();
+    const EACH: u64 = 40;
+    for n in 0..3 * EACH {
+        case.id = some_id(&mut case.rng);
+        let mut owner = case.terms();
+        if n % 3 == 1 {
+            owner.lease = LEASE;
+        }
+        case.claimed(&owner, 1).await;
+        if n % 3 == 2 {
+            let change = case.store.abandon(&case.id, owner.token, LONG).await;
+            assert_eq!(change.expect("abandon"), Change::Applied);
+        }
+    }
+    let all_are_claimed = tokio::time::Instant::now();
+    tokio::time::sleep(LEASE + GRACE).await;
+    let census = case.store.census().await.expect("census").expect("it could count before");
+    assert!(census.in_flight >= EACH && census.abandoned >= 2 * EACH, "{census:?}");
+    let (least, most) = (all_are_claimed - began + LEASE, LONG + LONG);
+    assert!(census.oldest.is_some_and(|age| age >= least && age <= most), "{census:?}");
 }

@@ -9,7 +9,9 @@ use std::{
 use bytes::Bytes;
 
 use super::room::Room;
-use crate::{Change, ClaimReply, ClaimTerms, ClaimToken, RecordId, Slot, State, StoredReply};
+use crate::{
+    Census, Change, ClaimReply, ClaimTerms, ClaimToken, RecordId, Slot, State, StoredReply,
+};
 
 /// The records whose names fall here, and when to look at them again.
 ///
@@ -127,6 +129,10 @@ impl Shard {
         }
         let may_have_more = self.due.peek().is_some_and(|Reverse((at, _))| *at <= now);
         Swept { removed, may_have_more }
+    }
+
+    pub(super) fn count(&self, census: &mut Census, now: Duration) {
+        self.slots.values().for_each(|slot| census.count(slot, now));
     }
 
     /// Keys that are claimed and released again and again leave an entry each time. When most

@@ -13,9 +13,9 @@ use std::{
 use bytes::Bytes;
 use steadfast_core::{Error, Executed, Snapshot};
 use steadfast_idempotency::{
-    Answer, AsBytes, Change, Claim, ClaimReply, ClaimTerms, ClaimToken, Fingerprint, Idempotency,
-    IdempotencyConfig, IdempotencySnapshot, MemoryConfig, MemoryStore, Outcome, RecordId, Refused,
-    Store, StoreError, View,
+    Answer, AsBytes, Census, Change, Claim, ClaimReply, ClaimTerms, ClaimToken, Fingerprint,
+    Idempotency, IdempotencyConfig, IdempotencySnapshot, MemoryConfig, MemoryStore, Outcome,
+    RecordId, Refused, Store, StoreError, View,
 };
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
@@ -166,6 +166,10 @@ impl Store for Faulty {
 
     async fn purge_expired(&self, most: usize) -> Result<usize, StoreError> {
         self.through("purge_expired", self.inner.purge_expired(most)).await
+    }
+
+    async fn census(&self) -> Result<Option<Census>, StoreError> {
+        self.through("census", self.inner.census()).await
     }
 }
 

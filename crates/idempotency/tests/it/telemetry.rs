@@ -49,6 +49,60 @@ fn an_exporter_shows_what_became_of_requests_and_keys() {
     );
 }
 
+#[cfg(feature = "metrics")]
+#[test]
+fn gauges_show_what_is_under_way_and_a_census_what_the_store_keeps() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let exporter = recorder.handle();
+    let gauges = || {
+        let text = exporter.render();
+        let gauges = text.lines().filter(|line| !line.starts_with('#') && !line.contains("_total"));
+        let gauges = gauges.filter_map(|line| line.strip_prefix("steadfast_idempotency_"));
+        let mut gauges: Vec<_> =
+            gauges.map(|line| line.replace("{idempotency=\"default\"}", "")).collect();
+        gauges.sort_unstable();
+        gauges.join(", ")
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_time().start_paused(true).build().unwrap();
+    metrics::with_local_recorder(&recorder, || {
+        runtime.block_on(async {
+            let store = Faulty::new();
+            let process = Process::new(IdempotencyConfig::new(), &store);
+            assert!(process.end(Outcome::Abandon).await.is_ok());
+            let id = |n: u8| steadfast_idempotency::RecordId::new("bob", [n]).unwrap();
+            let hang = |n, seconds| {
+                let operation = move |_| async move {
+                    tokio::time::sleep(std::time::Duration::from_secs(seconds)).await;
+                    ((), Outcome::Store("ok".into()))
+                };
+                process.handle.execute(id(n), crate::support::print(1), operation)
+            };
+            let census = async {
+                tokio::time::sleep(std::time::Duration::from_secs(25)).await;
+                assert_eq!(gauges(), "in_flight 2, oldest_seconds 20", "at a renewal");
+                assert_eq!(process.snapshot().oldest, Some(crate::support::MS * 25_000));
+                let census = process.handle.census().await.unwrap().unwrap();
+                assert_eq!((census.in_flight, census.abandoned), (2, 1));
+                assert_eq!(
+                    gauges(),
+                    "in_flight 2, oldest_seconds 25, store_abandoned 1, store_in_flight 2, \
+                     store_oldest_seconds 25"
+                );
+            };
+            let (one, two, ()) = tokio::join!(hang(1, 26), hang(2, 40), census);
+            assert!(one.is_ok() && two.is_ok());
+            assert_eq!(process.snapshot().oldest, None);
+            process.handle.census().await.unwrap();
+            assert_eq!(
+                gauges(),
+                "in_flight 0, oldest_seconds 0, store_abandoned 1, store_in_flight 0, \
+                 store_oldest_seconds 0"
+            );
+        });
+    });
+}
+
 #[cfg(feature = "tracing")]
 #[test]
 fn what_an_operator_should_know_is_a_warning_and_names_no_key() {

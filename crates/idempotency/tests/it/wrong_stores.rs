@@ -10,8 +10,8 @@ use std::{
 use bytes::Bytes;
 use futures::FutureExt;
 use steadfast_idempotency::{
-    Change, ClaimReply, ClaimTerms, ClaimToken, OnAbandoned, Record, RecordId, Slot, State, Store,
-    StoreError, View, ViewState, contract,
+    Census, Change, ClaimReply, ClaimTerms, ClaimToken, OnAbandoned, Record, RecordId, Slot, State,
+    Store, StoreError, View, ViewState, contract,
 };
 use tokio::{task::yield_now, time::Instant};
 
@@ -105,6 +105,10 @@ flaws! {
     PurgesWhatIsAbandoned
     PurgesWhatIsInFlight
     PurgesMoreThanItIsTold
+    CountsLeasesThatEndedAsInFlight
+    CountsOnlyWhatWasSaidToBeAbandoned
+    CountsOnlyWhatIsAbandoned
+    CountsAgeFromTheEndOfTheLease
     // Of what comes at the same time.
     ClaimsInTwoSteps
     CompletesInTwoSteps
@@ -517,6 +521,23 @@ impl Store for Wrong {
         }
         Ok(purged)
     }
+
+    async fn census(&self) -> Result<Option<Census>, StoreError> {
+        let (mut census, now) = (Census::default(), self.now());
+        for slot in self.slots.lock().unwrap().values() {
+            let has_ended = lease_until(slot).is_some_and(|until| until <= now);
+            match self.flaw {
+                CountsLeasesThatEndedAsInFlight if has_ended => census.in_flight += 1,
+                CountsOnlyWhatWasSaidToBeAbandoned if has_ended => {}
+                CountsOnlyWhatIsAbandoned if !has_ended && !is_abandoned(slot) => {}
+                _ => census.count(slot, now),
+            }
+        }
+        if self.flaw == CountsAgeFromTheEndOfTheLease {
+            census.oldest = Some(Duration::ZERO);
+        }
+        Ok(Some(census))
+    }
 }
 
 macro_rules! promises {
@@ -565,6 +586,7 @@ promises! {
     leases_and_retentions_of_ten_years_are_held
     a_call_that_is_dropped_is_applied_or_not_and_holds_up_no_other
     of_a_late_owner_and_a_taker_only_one_is_answered
+    a_census_finds_what_is_in_flight_and_what_is_abandoned
 }
 
 #[tokio::test(start_paused = true)]
