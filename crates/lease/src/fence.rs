@@ -3,6 +3,8 @@
 #[cfg(feature = "tokio")]
 mod config;
 #[cfg(feature = "tokio")]
+mod fences;
+#[cfg(feature = "tokio")]
 mod gate;
 #[cfg(feature = "tokio")]
 mod handle;
@@ -13,9 +15,12 @@ mod refused;
 #[cfg(feature = "tokio")]
 mod telemetry;
 
+#[cfg(feature = "http")]
+pub(crate) use self::gate::Standing;
 #[cfg(feature = "tokio")]
 pub use self::{
     config::{Ahead, FenceConfig, OlderCalls},
+    fences::{Fences, FencesSnapshot},
     handle::{Fence, FenceSnapshot},
     pass::Pass,
 };

@@ -5,6 +5,8 @@
 pub mod contract;
 mod fence;
 mod holder_name;
+#[cfg(feature = "http")]
+pub mod http;
 mod name;
 mod nonce;
 mod protocol;
@@ -18,7 +20,9 @@ mod memory;
 mod race;
 
 #[cfg(feature = "tokio")]
-pub use crate::fence::{Ahead, Fence, FenceConfig, FenceSnapshot, OlderCalls, Pass};
+pub use crate::fence::{
+    Ahead, Fence, FenceConfig, FenceSnapshot, Fences, FencesSnapshot, OlderCalls, Pass,
+};
 #[cfg(feature = "tokio")]
 pub use crate::memory::{MemoryConfig, MemorySnapshot, MemoryStore};
 pub use crate::{

@@ -56,9 +56,9 @@ pub struct Fence {
 pub struct FenceSnapshot {
     /// The highest mark, or the floor.
     pub highest: Option<FenceMark>,
-    /// Calls under the highest mark, those that wait among them.
+    /// Passes under the highest mark, clones and those of calls that wait among them.
     pub running: usize,
-    /// Calls under older marks, for which those wait.
+    /// Passes under older marks, for which those wait.
     pub older: usize,
 }
 
@@ -177,6 +177,12 @@ impl Fence {
     #[must_use]
     pub fn highest(&self) -> Option<FencingToken> {
         self.resource.highest().map(FenceMark::token)
+    }
+}
+
+impl From<Arc<Resource>> for Fence {
+    fn from(resource: Arc<Resource>) -> Self {
+        Self { resource }
     }
 }
 

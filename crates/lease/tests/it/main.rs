@@ -5,6 +5,10 @@
 mod contract;
 #[cfg(feature = "tokio")]
 mod fence;
+#[cfg(feature = "http")]
+mod grpc;
+#[cfg(feature = "http")]
+mod http;
 #[cfg(feature = "tokio")]
 mod memory;
 mod model;

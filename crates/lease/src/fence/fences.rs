@@ -1,0 +1,168 @@
+//! Fences by the names of their resources.
+
+use std::{
+    fmt,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex},
+};
+
+use papaya::HashMap;
+use steadfast_core::{ConfigError, FencingToken, Snapshot, parts::lock};
+
+use super::{
+    config::FenceConfig,
+    gate::Standing,
+    handle::Fence,
+    mark::FenceMark,
+    pass::{Common, Pass, Resource},
+    refused::Fenced,
+    telemetry::Telemetry,
+};
+
+/// A [`Fence`] for each resource, by its name, and never more of them than `most`.
+///
+/// **Full refuses, and never forgets**: a mark that is forgotten lets every former holder of its
+/// resource in again. So a resource keeps its place once a call for it has passed; a refused call
+/// takes none. Calls for new resources are refused when there is no place. The names come from the
+/// server, behind its authentication: a client that could invent them would fill all places, and
+/// one that could name another resource would pass another fence.
+///
+/// One resource has one lease: tokens of two leases have no order between them.
+///
+/// The marks are in memory and end with the process. Clones share them.
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use steadfast_lease::{FenceConfig, Fenced, Fences, FencingToken};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = FenceConfig::new().named("accounts");
+/// let accounts = Fences::new(config, NonZeroUsize::new(10_000).unwrap())?;
+/// let [old, new] = [33_u64, 34].map(|token| FencingToken::try_from(token).unwrap());
+/// accounts.enter("account/7", new).await?;
+/// assert_eq!(accounts.enter("account/7", old).await.unwrap_err(), Fenced::stale(old, new));
+/// accounts.enter("account/8", old).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Fences {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    common: Arc<Common>,
+    /// Added to under the lock of `taken`, and never taken from.
+    resources: HashMap<Box<str>, Arc<Resource>>,
+    taken: Mutex<usize>,
+    most: usize,
+}
+
+/// [`Fences`] as plain data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FencesSnapshot {
+    /// Resources that are remembered.
+    pub resources: usize,
+    /// How many can be.
+    pub most: usize,
+}
+
+impl Fences {
+    /// The longest name of a resource, in bytes: that of a [`LeaseName`](crate::LeaseName).
+    pub const MAX_NAME_BYTES: usize = 255;
+
+    /// Nothing is remembered yet, of at most so many resources.
+    ///
+    /// # Errors
+    /// As [`Fence::new`].
+    pub fn new(config: FenceConfig, most: NonZeroUsize) -> Result<Self, ConfigError> {
+        let (name, rules) = config.check()?;
+        let common = Arc::new(Common { rules, telemetry: Telemetry::new(name) });
+        let (resources, taken, most) = (HashMap::new(), Mutex::new(0), most.get());
+        Ok(Self { shared: Arc::new(Shared { common, resources, taken, most }) })
+    }
+
+    /// Lets a call in to the resource of this name, and waits until it may run, as
+    /// [`Fence::enter`].
+    ///
+    /// # Errors
+    /// As [`Fence::enter`]; and when the name is empty or longer than 255 bytes, or there is no
+    /// place for another resource.
+    pub async fn enter(&self, resource: &str, call: impl Into<FenceMark>) -> Result<Pass, Fenced> {
+        let (pass, standing) = self.begin(resource, call.into())?;
+        pass.admitted(standing).await
+    }
+
+    /// The fence of a resource that is remembered.
+    #[must_use]
+    pub fn fence(&self, resource: &str) -> Option<Fence> {
+        self.shared.resources.pin().get(resource).cloned().map(Fence::from)
+    }
+
+    /// The highest token that a resource has seen. `None` where it is not remembered.
+    #[must_use]
+    pub fn highest(&self, resource: &str) -> Option<FencingToken> {
+        self.fence(resource)?.highest()
+    }
+
+    #[inline]
+    pub(crate) fn begin(&self, name: &str, call: FenceMark) -> Result<(Pass, Standing), Fenced> {
+        // No reference is counted on the way to the resource.
+        match self.shared.resources.pin().get(name) {
+            Some(resource) => resource.begin(call),
+            None => self.shared.begin_anew(name, call),
+        }
+    }
+
+    /// Counts a refusal that came before the fence, and passes it on.
+    #[cfg(feature = "http")]
+    pub(crate) fn refused(&self, fenced: Fenced) -> Fenced {
+        self.shared.common.telemetry.refused(fenced)
+    }
+}
+
+impl Shared {
+    #[cold]
+    fn begin_anew(&self, name: &str, call: FenceMark) -> Result<(Pass, Standing), Fenced> {
+        let Common { rules, telemetry } = &*self.common;
+        let is_named = !name.is_empty() && name.len() <= Fences::MAX_NAME_BYTES;
+        if !is_named {
+            return Err(telemetry.refused(Fenced::unnamed()));
+        }
+        // A call that is refused takes no place.
+        let floor = rules.floor();
+        call.check(floor, || rules.most(floor)).map_err(|fenced| telemetry.refused(fenced))?;
+        let resource = self.add(name).map_err(|fenced| telemetry.refused(fenced))?;
+        resource.begin(call)
+    }
+
+    fn add(&self, name: &str) -> Result<Arc<Resource>, Fenced> {
+        let resources = self.resources.pin();
+        let mut taken = lock(&self.taken);
+        if let Some(added) = resources.get(name) {
+            return Ok(Arc::clone(added));
+        }
+        if *taken >= self.most {
+            return Err(Fenced::full());
+        }
+        let resource = Arc::new(Resource::new(Arc::clone(&self.common), self.common.rules.floor()));
+        resources.insert(name.into(), Arc::clone(&resource));
+        *taken += 1;
+        Ok(resource)
+    }
+}
+
+impl Snapshot for Fences {
+    type State = FencesSnapshot;
+
+    fn snapshot(&self) -> FencesSnapshot {
+        FencesSnapshot { resources: *lock(&self.shared.taken), most: self.shared.most }
+    }
+}
+
+impl fmt::Debug for Fences {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Fences").field(&self.snapshot()).finish()
+    }
+}

@@ -1,0 +1,124 @@
+//! The future of the resource's side.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::Request;
+use pin_project_lite::pin_project;
+use steadfast_core::parts::Waiter;
+use tower_service::Service;
+
+use crate::{Fenced, Pass};
+
+pin_project! {
+    /// The future of [`FenceService`](super::FenceService).
+    ///
+    /// Dropping it drops the request; its place at the fence is given back after that.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct FenceFuture<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        #[pin]
+        state: State<S, B>,
+    }
+}
+
+pin_project! {
+    #[project = StateProjection]
+    enum State<S, B>
+    where
+        S: Service<Request<B>>,
+    {
+        // The future before the pass, in which order they are dropped.
+        Running { #[pin] inner: S::Future, pass: Option<Pass>, watch: Option<Waiter> },
+        Waiting { admitted: Admitted, call: Option<(S, Request<B>)> },
+        Refused { fenced: Fenced },
+        Done,
+    }
+}
+
+/// In a box: it waits for other calls or for a disk.
+pub(crate) type Admitted = Pin<Box<dyn Future<Output = Result<Pass, Fenced>> + Send>>;
+
+impl<S: Service<Request<B>>, B> FenceFuture<S, B> {
+    pub(crate) const fn unfenced(inner: S::Future) -> Self {
+        Self { state: State::Running { inner, pass: None, watch: None } }
+    }
+
+    #[inline]
+    pub(crate) fn running(inner: S::Future, pass: Pass) -> Self {
+        Self { state: State::running(inner, pass) }
+    }
+
+    #[inline(never)]
+    pub(crate) const fn waiting(admitted: Admitted, ready: S, request: Request<B>) -> Self {
+        Self { state: State::Waiting { admitted, call: Some((ready, request)) } }
+    }
+
+    #[inline(never)]
+    pub(crate) const fn refused(fenced: Fenced) -> Self {
+        Self { state: State::Refused { fenced } }
+    }
+}
+
+impl<S: Service<Request<B>>, B> State<S, B> {
+    #[inline]
+    fn running(inner: S::Future, pass: Pass) -> Self {
+        let watch = pass.watch_if_cancelled();
+        Self::Running { inner, pass: Some(pass), watch }
+    }
+}
+
+impl<S, B> Future for FenceFuture<S, B>
+where
+    S: Service<Request<B>>,
+    S::Error: From<Fenced>,
+{
+    type Output = Result<S::Response, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            let outcome = match state.as_mut().project() {
+                StateProjection::Running { inner, pass, watch } => {
+                    match (inner.poll(cx), &*pass, &*watch) {
+                        (Poll::Ready(outcome), ..) => outcome,
+                        (Poll::Pending, Some(pass), Some(watch)) => {
+                            Err(ready!(pass.poll_cancelled(watch, cx)).into())
+                        }
+                        (Poll::Pending, ..) => return Poll::Pending,
+                    }
+                }
+                StateProjection::Waiting { admitted, call } => {
+                    match ready!(admitted.as_mut().poll(cx)) {
+                        Ok(pass) => {
+                            let (mut ready, mut request) =
+                                call.take().expect("it is taken once, with the state");
+                            request.extensions_mut().insert(pass.clone());
+                            let inner = ready.call(request);
+                            state.set(State::running(inner, pass));
+                            continue;
+                        }
+                        Err(fenced) => Err(fenced.into()),
+                    }
+                }
+                StateProjection::Refused { fenced } => Err((*fenced).into()),
+                StateProjection::Done => panic!("polled after it was done"),
+            };
+            // What was overtaken is gone before the newer call runs, however long its caller keeps
+            // this future.
+            state.set(State::Done);
+            return Poll::Ready(outcome);
+        }
+    }
+}
+
+impl<S: Service<Request<B>>, B> fmt::Debug for FenceFuture<S, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FenceFuture").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,172 @@
+//! The resource's side.
+
+use std::{
+    borrow::Cow,
+    fmt, mem,
+    task::{Context, Poll},
+};
+
+use http::Request;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::{future::FenceFuture, sequence::presented};
+use crate::{Fenced, Fences, fence::Standing};
+
+/// Puts an HTTP or gRPC service behind the fences of its resources: a request whose
+/// `Fencing-Token` is below the highest that its resource has seen is refused.
+///
+/// | the request | HTTP | gRPC |
+/// |---|---|---|
+/// | has a token below the highest, or a number that is not above the highest | 412 | `FAILED_PRECONDITION` |
+/// | has no token | 428 | `FAILED_PRECONDITION` |
+/// | has several, or one that is none | 400 | `INVALID_ARGUMENT` |
+/// | has one too far ahead; or its resource's name is empty or too long | 422 | `INVALID_ARGUMENT` |
+/// | meets older ones that do not end in time | 409 with `Retry-After` | `ABORTED` with a pushback |
+/// | is for one more resource than can be remembered | 503 | `UNAVAILABLE` |
+///
+/// None of these was executed, and all but the last two are final. The service's error type takes
+/// [`Fenced`], by [`guard`](steadfast_core::guard) or
+/// [`http::respond`](steadfast_core::http::respond), which answers with the status and a problem
+/// document.
+///
+/// **The resource is what the server derives from the request**, by the function that the layer is
+/// made with, from its path and from what authentication found: a client that names the resource
+/// can name another. One resource, one lease. The layer stands inside authentication, or a
+/// stranger could raise the marks. A request that the function finds no resource for passes.
+///
+/// **Reads that a write depends on pass the fence too**, with the token of their reader: a fence on
+/// writes alone loses updates.
+///
+/// The token is `1` to `20` digits, bare or quoted. A `Fencing-Sequence` in the same form numbers
+/// the calls of one holder ([`FenceMark::numbered`](crate::FenceMark::numbered)).
+///
+/// **A request is under way until its response's head**; newer ones wait for that, or cancel it.
+/// A handler finds its [`Pass`](crate::Pass) in the request's extensions: what goes on after the
+/// handler, such as a task, a statement that was sent, a streamed body, keeps a clone. Servers drop
+/// the handler's future when the client has gone, which does not stop a statement: run those
+/// to their end ([`Detach`](steadfast_core::Detach)) with a clone of the pass, or fence them once
+/// more at the data by [`Pass::token`](crate::Pass::token).
+///
+/// ```
+/// use std::num::NonZeroUsize;
+/// use http::{Request, Response};
+/// use steadfast_lease::{FenceConfig, Fenced, Fences, http::FenceLayer};
+/// use tower::{BoxError, Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), BoxError> {
+/// let accounts = Fences::new(FenceConfig::new(), NonZeroUsize::new(10_000).unwrap())?;
+/// // What the server calls the account, not what a header does.
+/// let layer = FenceLayer::new(accounts, |asked: &Request<()>| Some(asked.uri().path().into()));
+/// let service = layer.layer(service_fn(async |_| Ok::<_, BoxError>(Response::new("written"))));
+///
+/// let write = |token: &str| {
+///     Request::post("/accounts/7").header("fencing-token", token).body(()).unwrap()
+/// };
+/// assert!(service.clone().oneshot(write("34")).await.is_ok());
+/// let refused = service.clone().oneshot(write("33")).await.unwrap_err();
+/// assert_eq!(refused.downcast_ref::<Fenced>().unwrap().highest().unwrap().get(), 34);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct FenceLayer<R> {
+    fences: Fences,
+    resource: R,
+}
+
+impl<R> FenceLayer<R> {
+    /// Puts requests behind the fence of the resource that `resource` finds for them.
+    pub const fn new<B>(fences: Fences, resource: R) -> Self
+    where
+        R: for<'a> Fn(&'a Request<B>) -> Option<Cow<'a, str>>,
+    {
+        Self { fences, resource }
+    }
+
+    /// The fences.
+    #[must_use]
+    pub const fn fences(&self) -> &Fences {
+        &self.fences
+    }
+}
+
+impl<S, R: Clone> Layer<S> for FenceLayer<R> {
+    type Service = FenceService<S, Self>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        FenceService { inner, layer: self.clone() }
+    }
+}
+
+impl<R> fmt::Debug for FenceLayer<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FenceLayer").field("fences", &self.fences).finish_non_exhaustive()
+    }
+}
+
+/// The service of [`FenceLayer`].
+///
+/// Readiness is the inner service's own. A request that has to wait takes the instance that was
+/// made ready with it, and leaves a clone.
+#[derive(Clone, Debug)]
+pub struct FenceService<S, L> {
+    inner: S,
+    layer: L,
+}
+
+impl<S, L> FenceService<S, L> {
+    /// The service inside.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The service inside.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The service inside, without the layer.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, R, B> Service<Request<B>> for FenceService<S, FenceLayer<R>>
+where
+    S: Service<Request<B>> + Clone,
+    S::Error: From<Fenced>,
+    R: for<'a> Fn(&'a Request<B>) -> Option<Cow<'a, str>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = FenceFuture<S, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let FenceLayer { fences, resource } = &self.layer;
+        let Some(name) = resource(&request) else {
+            return FenceFuture::unfenced(self.inner.call(request));
+        };
+        let begun = presented(request.headers())
+            .map_err(|fenced| fences.refused(fenced))
+            .and_then(|mark| fences.begin(&name, mark));
+        drop(name);
+        match begun {
+            Ok((pass, Standing::Runs)) => {
+                let pass = pass.passed();
+                request.extensions_mut().insert(pass.clone());
+                FenceFuture::running(self.inner.call(request), pass)
+            }
+            Ok((pass, standing)) => {
+                let another = self.inner.clone();
+                let ready = mem::replace(&mut self.inner, another);
+                FenceFuture::waiting(Box::pin(pass.admitted(standing)), ready, request)
+            }
+            Err(fenced) => FenceFuture::refused(fenced),
+        }
+    }
+}

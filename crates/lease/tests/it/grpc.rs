@@ -1,0 +1,121 @@
+//! The layers over gRPC.
+
+use std::convert::Infallible;
+
+use axum::{Router, body::Body};
+use bytes::{Buf, BufMut, Bytes};
+use http::{Request, Response, uri::PathAndQuery};
+use steadfast_core::{guard, tonic as ours};
+use steadfast_lease::{
+    FenceConfig,
+    http::{FenceLayer, FencedClientLayer, Held},
+};
+use tokio::net::TcpListener;
+use tonic::{
+    Code, Status,
+    client::Grpc,
+    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    transport::Channel,
+};
+use tower::{Layer, service_fn};
+
+use crate::http::{by_path, fences, token};
+
+/// Messages are plain bytes: no code has to be generated.
+#[derive(Clone, Default)]
+struct Plain;
+
+impl Codec for Plain {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Plain {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for Plain {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
+    }
+}
+
+/// A server that answers every call it executes with `NOT_FOUND`.
+async fn channel() -> Channel {
+    let answer = service_fn(async |_: Request<Body>| {
+        let response: Response<Body> = Status::new(Code::NotFound, "executed").into_http();
+        Ok::<_, Infallible>(response)
+    });
+    let layer = FenceLayer::new(fences(FenceConfig::new()), by_path);
+    let router = Router::new().fallback_service(ours::respond(layer).layer(answer));
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    Channel::from_shared(format!("http://{address}")).unwrap().connect_lazy()
+}
+
+async fn call(channel: &Channel, token: Option<&'static str>) -> Status {
+    let mut client = Grpc::new(channel.clone());
+    client.ready().await.unwrap();
+    let mut request = tonic::Request::new(Bytes::from_static(b"one"));
+    if let Some(token) = token {
+        request.metadata_mut().insert("fencing-token", token.parse().unwrap());
+    }
+    let path = PathAndQuery::from_static("/shop.Orders/Place");
+    client.unary(request, path, Plain).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn on_a_server_of_tonic_a_refusal_has_its_code_and_words() {
+    let channel = channel().await;
+    for (token, code, words) in [
+        (Some("34"), Code::NotFound, "executed"),
+        (Some("33"), Code::FailedPrecondition, "fenced: token 33 is stale, the highest is 34"),
+        (None, Code::FailedPrecondition, "a fencing token is required"),
+        (
+            Some("thirty"),
+            Code::InvalidArgument,
+            "the fencing token or the number of the call is none",
+        ),
+        (Some("34"), Code::NotFound, "executed"),
+    ] {
+        let status = call(&channel, token).await;
+        assert_eq!((status.code(), status.message()), (code, words), "{token:?}");
+    }
+    let ahead = call(&channel, Some("9223372036854775807")).await;
+    assert_eq!(ahead.code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn on_a_client_of_tonic_the_token_is_attached_and_a_refusal_has_its_code() {
+    let channel = channel().await;
+    for (held, code) in [(5, Code::NotFound), (0, Code::PermissionDenied)] {
+        let remaining = std::time::Duration::from_secs(held);
+        let lease = move || Some(Held { token: token(34), remaining });
+        let layer = guard(FencedClientLayer::new(lease, std::time::Duration::from_secs(1)));
+        let mut client = Grpc::new(layer.layer(channel.clone()));
+        client.ready().await.unwrap();
+        let request = tonic::Request::new(Bytes::from_static(b"one"));
+        let path = PathAndQuery::from_static("/shop.Orders/Place");
+        assert_eq!(client.unary(request, path, Plain).await.unwrap_err().code(), code);
+    }
+}
