@@ -35,6 +35,8 @@ mod memory;
 mod outcome;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "tokio")]
 mod refused;
 #[cfg(feature = "tokio")]
@@ -52,6 +54,8 @@ mod telemetry;
 
 #[cfg(feature = "postgres")]
 pub use crate::postgres::{PostgresConfig, PostgresStore};
+#[cfg(feature = "redis")]
+pub use crate::redis::{RedisConfig, RedisStore};
 pub use crate::{
     census::Census,
     fingerprint::{Fingerprint, FingerprintBuilder},

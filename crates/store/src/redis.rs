@@ -98,8 +98,6 @@ impl<C: Connection> Scripts<C> {
     ) -> Result<Value, StoreError> {
         let by_hash = command("EVALSHA", script.hash.as_bytes(), keys, args);
         let reply = self.call(&by_hash).await;
-        let is_unknown =
-            |error: &RedisError| error.kind() == ErrorKind::Server(ServerErrorKind::NoScript);
         let reply = if reply.as_ref().is_err_and(is_unknown) {
             // With its source, and not after loading it: in a cluster it goes where its keys are,
             // and no flush comes between the two.
@@ -107,7 +105,21 @@ impl<C: Connection> Scripts<C> {
         } else {
             reply
         };
+        if reply.as_ref().is_err_and(is_replica) {
+            self.leave_replica().await;
+        }
         reply.map_err(|error| self.error(&error))
+    }
+
+    /// Ends the connection to a server that is no master any more, if it is one that is made anew:
+    /// it may lead to the new master then, and otherwise it would stay here for ever.
+    async fn leave_replica(&self) {
+        if TypeId::of::<C>() == TypeId::of::<ConnectionManager>() {
+            let mut quit = Cmd::new();
+            quit.arg("QUIT");
+            // It answers, and hangs up; or it has hung up already.
+            let _ = self.call(&quit).await;
+        }
     }
 
     /// Makes sure that the server never evicts what it should keep: its `maxmemory-policy` must be
@@ -139,6 +151,14 @@ impl<C> fmt::Debug for Scripts<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Scripts").finish_non_exhaustive()
     }
+}
+
+fn is_unknown(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
+}
+
+fn is_replica(error: &RedisError) -> bool {
+    error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly)
 }
 
 /// Whether an error of such a connection is that of the one time it has sent the command.

@@ -14,6 +14,10 @@ mod keyed;
 mod memory;
 #[cfg(all(feature = "deadpool", feature = "sqlx"))]
 mod postgres;
+#[cfg(all(feature = "redis", unix))]
+mod redis;
+#[cfg(any(feature = "redis", feature = "sqlite"))]
+mod rivals;
 mod shape;
 mod store_down;
 mod support;

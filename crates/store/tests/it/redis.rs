@@ -208,7 +208,25 @@ async fn what_a_server_is_not_able_to_do_now_it_has_not_done() {
     say(&server, &["REPLICAOF", "127.0.0.1", &server.port().to_string()]).await;
     is(run(&scripts, "n").await, Unavailable, No);
     say(&server, &["REPLICAOF", "NO", "ONE"]).await;
+    while run(&scripts, "other").await.is_err() {}
     assert_eq!(run(&scripts, "n").await.unwrap(), Value::Int(4));
+}
+
+#[tokio::test]
+async fn a_connection_to_a_master_that_became_a_replica_is_made_anew() {
+    let server = RedisServer::start(&[]);
+    let mut connection = connect(&server.url()).await.unwrap();
+    let scripts = Scripts::new(connection.clone());
+    let mut who = cmd("CLIENT");
+    who.arg("ID");
+    let before: i64 = who.query_async(&mut connection).await.unwrap();
+    say(&server, &["REPLICAOF", "127.0.0.1", &server.port().to_string()]).await;
+    is(run(&scripts, "n").await, Unavailable, No);
+    // As after a failover behind one name: the next connection may lead to another server.
+    say(&server, &["REPLICAOF", "NO", "ONE"]).await;
+    while run(&scripts, "n").await.is_err() {}
+    let after: i64 = who.query_async(&mut connection).await.unwrap();
+    assert_ne!(before, after);
 }
 
 #[tokio::test]

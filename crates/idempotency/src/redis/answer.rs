@@ -1,0 +1,140 @@
+//! What the scripts answer.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use redis::Value;
+
+use crate::{Change, ClaimReply, Fingerprint, StoreError, View, ViewState};
+
+// As `record.lua` and `claim.lua` have them.
+const LOST: i64 = 0;
+const APPLIED: i64 = 1;
+const CORRUPT: i64 = 2;
+const CLAIMED: i64 = 3;
+const HELD: i64 = 4;
+const REPLY: i64 = 5;
+const ABANDONED: i64 = 6;
+const MISMATCH: i64 = 7;
+
+pub(super) fn claim(answer: Value) -> Result<ClaimReply, StoreError> {
+    let mut answer = Answer::new(answer)?;
+    Ok(match answer.number()? {
+        CLAIMED => ClaimReply::Claimed { attempt: answer.attempt()? },
+        HELD => ClaimReply::InFlight { left: answer.time()? },
+        REPLY => ClaimReply::Done { reply: answer.bytes()?.into() },
+        ABANDONED => ClaimReply::Abandoned,
+        MISMATCH => ClaimReply::Mismatch,
+        code => return Err(unexpected(code)),
+    })
+}
+
+pub(super) fn change(answer: Value) -> Result<Change, StoreError> {
+    match Answer::new(answer)?.number()? {
+        APPLIED => Ok(Change::Applied),
+        LOST => Ok(Change::Lost),
+        code => Err(unexpected(code)),
+    }
+}
+
+pub(super) fn look(answer: Value) -> Result<Option<View>, StoreError> {
+    let mut answer = Answer::new(answer)?;
+    match answer.number()? {
+        APPLIED => {}
+        LOST => return Ok(None),
+        code => return Err(unexpected(code)),
+    }
+    let attempt = answer.attempt()?;
+    let fingerprint = answer.bytes()?.try_into().map_err(|_| corrupt("a fingerprint"))?;
+    let (age, expires_in) = (answer.time()?, answer.time()?);
+    let state = match &answer.bytes()?[..] {
+        b"1d" => ViewState::Done { reply: answer.bytes()?.into() },
+        b"1i" => match answer.time()? {
+            Duration::ZERO => ViewState::Abandoned,
+            left => ViewState::InFlight { left },
+        },
+        b"1a" => ViewState::Abandoned,
+        _ => return Err(corrupt("a state")),
+    };
+    let fingerprint = Fingerprint::from_bytes(fingerprint);
+    Ok(Some(View { state, attempt, fingerprint, age, expires_in }))
+}
+
+/// The parts of an answer, in order.
+struct Answer(std::vec::IntoIter<Value>);
+
+impl Answer {
+    fn new(answer: Value) -> Result<Self, StoreError> {
+        match answer {
+            Value::Array(parts) => Ok(Self(parts.into_iter())),
+            _ => Err(corrupt("an answer")),
+        }
+    }
+
+    fn number(&mut self) -> Result<i64, StoreError> {
+        match self.0.next() {
+            Some(Value::Int(number)) => Ok(number),
+            _ => Err(corrupt("a number")),
+        }
+    }
+
+    fn attempt(&mut self) -> Result<NonZeroU32, StoreError> {
+        let attempt = u32::try_from(self.number()?).ok().and_then(NonZeroU32::new);
+        attempt.ok_or_else(|| corrupt("an attempt"))
+    }
+
+    /// A clock that was set back is no reason to fail.
+    fn time(&mut self) -> Result<Duration, StoreError> {
+        Ok(Duration::from_micros(u64::try_from(self.number()?).unwrap_or(0)))
+    }
+
+    fn bytes(&mut self) -> Result<Vec<u8>, StoreError> {
+        match self.0.next() {
+            Some(Value::BulkString(bytes)) => Ok(bytes),
+            _ => Err(corrupt("bytes")),
+        }
+    }
+}
+
+fn unexpected(code: i64) -> StoreError {
+    match code {
+        CORRUPT => corrupt("a record"),
+        _ => corrupt("an answer"),
+    }
+}
+
+fn corrupt(what: &str) -> StoreError {
+    StoreError::corrupt().because(format!("Redis keeps or answers what is not {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    fn values() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Nil),
+            Just(Value::Okay),
+            prop_oneof![-2_i64..9, any::<i64>()].prop_map(Value::Int),
+            prop_oneof![Just(b"1d".to_vec()), Just(b"1i".to_vec()), vec(any::<u8>(), 0..40)]
+                .prop_map(Value::BulkString),
+            vec(any::<u8>(), 32).prop_map(Value::BulkString),
+        ];
+        prop_oneof![leaf.clone(), vec(leaf, 0..9).prop_map(Value::Array)]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn whatever_a_server_answers_is_read_or_refused(value in values()) {
+            let shown = [
+                claim(value.clone()).err(), change(value.clone()).err(), look(value).err(),
+            ];
+            for error in shown.into_iter().flatten() {
+                prop_assert_eq!(error.kind(), crate::StoreErrorKind::Corrupt);
+            }
+        }
+    }
+}
