@@ -3,6 +3,9 @@
 mod axum;
 mod bodies;
 mod callers;
+#[cfg(feature = "tonic")]
+mod grpc_replies;
 mod keys;
 mod refusals;
 mod support;
+mod wire;

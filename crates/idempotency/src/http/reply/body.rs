@@ -179,8 +179,9 @@ where
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Trailers(_) => SizeHint::with_exact(0),
-            Self::Error(_) => SizeHint::new(),
+            Self::Trailers(None) => SizeHint::with_exact(0),
+            // A body of a known length is sent without trailers over HTTP/1.
+            Self::Trailers(Some(_)) | Self::Error(_) => SizeHint::new(),
             Self::Rest(body) => body.size_hint(),
         }
     }
