@@ -2,9 +2,23 @@
 
 use std::time::Duration;
 
-use steadfast_idempotency::{PostgresConfig, PostgresStore};
-use steadfast_store::SharedClient;
+use steadfast_idempotency::{
+    Change, ClaimReply, ClaimTerms, ClaimToken, Fingerprint, OnAbandoned, PostgresConfig,
+    PostgresStore, RecordId,
+};
+use steadfast_store::{SharedClient, Sql, Statement, Value};
 use steadfast_testkit::servers;
+
+use crate::support::MS;
+
+mod racers;
+mod reaping;
+mod rows;
+mod server;
+mod setup;
+
+type Pool = deadpool_postgres::Pool;
+const LONG: Duration = Duration::from_secs(3600);
 
 /// The contract of stores on each driver.
 mod contract {
@@ -65,7 +79,7 @@ mod contract {
     }
 }
 
-async fn pool() -> deadpool_postgres::Pool {
+async fn pool() -> Pool {
     steadfast_store::connect(&servers::postgres().url()).await.unwrap()
 }
 
@@ -90,4 +104,30 @@ where
     let store = PostgresStore::new(config, db).unwrap();
     store.migrate().await.unwrap();
     store
+}
+
+fn random() -> [u8; 16] {
+    ClaimToken::generate(&mut rand::rng()).to_bytes()
+}
+
+fn id() -> RecordId {
+    RecordId::new("alice", random()).unwrap()
+}
+
+fn print() -> Fingerprint {
+    Fingerprint::of(["pay"])
+}
+
+fn terms() -> ClaimTerms {
+    ClaimTerms {
+        token: ClaimToken::from_bytes(random()),
+        fingerprint: print(),
+        lease: LONG,
+        retention: LONG,
+        on_abandoned: OnAbandoned::Refuse,
+    }
+}
+
+fn taker() -> ClaimTerms {
+    ClaimTerms { on_abandoned: OnAbandoned::Takeover, ..terms() }
 }
