@@ -10,6 +10,8 @@ mod gate;
 mod handle;
 mod mark;
 #[cfg(feature = "tokio")]
+mod marks;
+#[cfg(feature = "tokio")]
 mod pass;
 mod refused;
 #[cfg(feature = "tokio")]
@@ -22,6 +24,7 @@ pub use self::{
     config::{Ahead, FenceConfig, OlderCalls},
     fences::{Fences, FencesSnapshot},
     handle::{Fence, FenceSnapshot},
+    marks::MarksError,
     pass::Pass,
 };
 pub use self::{

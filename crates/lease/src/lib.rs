@@ -21,7 +21,7 @@ mod race;
 
 #[cfg(feature = "tokio")]
 pub use crate::fence::{
-    Ahead, Fence, FenceConfig, FenceSnapshot, Fences, FencesSnapshot, OlderCalls, Pass,
+    Ahead, Fence, FenceConfig, FenceSnapshot, Fences, FencesSnapshot, MarksError, OlderCalls, Pass,
 };
 #[cfg(feature = "tokio")]
 pub use crate::memory::{MemoryConfig, MemorySnapshot, MemoryStore};

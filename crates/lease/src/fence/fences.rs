@@ -3,6 +3,7 @@
 use std::{
     fmt,
     num::NonZeroUsize,
+    path::Path,
     sync::{Arc, Mutex},
 };
 
@@ -14,6 +15,7 @@ use super::{
     gate::Standing,
     handle::Fence,
     mark::FenceMark,
+    marks::{Marks, MarksError},
     pass::{Common, Pass, Resource},
     refused::Fenced,
     telemetry::Telemetry,
@@ -29,7 +31,9 @@ use super::{
 ///
 /// One resource has one lease: tokens of two leases have no order between them.
 ///
-/// The marks are in memory and end with the process. Clones share them.
+/// The marks of [`new`](Self::new) are in memory and end with the process: for what ends with it
+/// too. After a restart a former holder would be let in again, and undo an update of its successor.
+/// Those of [`open`](Self::open) are in a file. Clones share them.
 ///
 /// ```
 /// use std::num::NonZeroUsize;
@@ -78,9 +82,47 @@ impl Fences {
     /// As [`Fence::new`].
     pub fn new(config: FenceConfig, most: NonZeroUsize) -> Result<Self, ConfigError> {
         let (name, rules) = config.check()?;
-        let common = Arc::new(Common { rules, telemetry: Telemetry::new(name) });
+        Ok(Self::with(Common { rules, telemetry: Telemetry::new(name), marks: None }, most))
+    }
+
+    /// The same with marks that outlast the process and the machine, in a file: those that are
+    /// there, also where they are more than `most`, and none where there is no file yet. Its
+    /// directory must exist. Blocks while it reads.
+    ///
+    /// **A new mark is on the disk before its call runs.** That is one flush for each new token, or
+    /// for each call where calls are numbered; calls that come meanwhile share the next. A call
+    /// under the highest token without a number writes nothing. Where the disk fails, calls under
+    /// new marks are refused, and the file is written anew for the next.
+    ///
+    /// The file is for one process at a time, which holds a lock on a second file beside it
+    /// (`….fence-lock`). Not for network file systems: there a lock may hold on one machine only,
+    /// and a flush may not reach the disk. Keep the file with what it protects: one that is
+    /// restored from a backup has forgotten what came after.
+    ///
+    /// # Errors
+    /// As [`Fence::new`]; when the file cannot be read or written, is in use, or holds anything
+    /// but marks. What a crash has left half written is no error, for no call has run under it.
+    pub fn open(
+        config: FenceConfig,
+        most: NonZeroUsize,
+        path: impl AsRef<Path>,
+    ) -> Result<Self, MarksError> {
+        let (name, rules) = config.check()?;
+        let (marks, stored) = Marks::open(path.as_ref())?;
+        let fences =
+            Self::with(Common { rules, telemetry: Telemetry::new(name), marks: Some(marks) }, most);
+        let Shared { common, resources, taken, .. } = &*fences.shared;
+        *lock(taken) = stored.len();
+        for (name, mark) in stored {
+            let resource = Resource::new(Arc::clone(common), name.clone(), Some(mark));
+            resources.pin().insert(name, Arc::new(resource));
+        }
+        Ok(fences)
+    }
+
+    fn with(common: Common, most: NonZeroUsize) -> Self {
         let (resources, taken, most) = (HashMap::new(), Mutex::new(0), most.get());
-        Ok(Self { shared: Arc::new(Shared { common, resources, taken, most }) })
+        Self { shared: Arc::new(Shared { common: Arc::new(common), resources, taken, most }) }
     }
 
     /// Lets a call in to the resource of this name, and waits until it may run, as
@@ -125,7 +167,7 @@ impl Fences {
 impl Shared {
     #[cold]
     fn begin_anew(&self, name: &str, call: FenceMark) -> Result<(Pass, Standing), Fenced> {
-        let Common { rules, telemetry } = &*self.common;
+        let Common { rules, telemetry, .. } = &*self.common;
         let is_named = !name.is_empty() && name.len() <= Fences::MAX_NAME_BYTES;
         if !is_named {
             return Err(telemetry.refused(Fenced::unnamed()));
@@ -146,7 +188,7 @@ impl Shared {
         if *taken >= self.most {
             return Err(Fenced::full());
         }
-        let resource = Arc::new(Resource::new(Arc::clone(&self.common), self.common.rules.floor()));
+        let resource = Arc::new(Resource::new(Arc::clone(&self.common), name.into(), None));
         resources.insert(name.into(), Arc::clone(&resource));
         *taken += 1;
         Ok(resource)

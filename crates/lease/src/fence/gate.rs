@@ -10,6 +10,8 @@ use steadfast_core::FencingToken;
 #[derive(Debug)]
 pub(crate) struct Gate {
     highest: Option<FenceMark>,
+    /// Up to here marks outlast the process.
+    stored: Option<FenceMark>,
     /// Calls under the highest mark.
     running: usize,
     /// Calls under older ones.
@@ -21,6 +23,8 @@ pub(crate) struct Gate {
 pub(crate) enum Standing {
     /// It may run.
     Runs,
+    /// Its mark has to be stored first.
+    Unstored,
     /// Calls under older marks have not ended.
     Waits,
     /// There is a newer mark: this one.
@@ -28,9 +32,9 @@ pub(crate) enum Standing {
 }
 
 impl Gate {
-    /// A resource whose highest mark is `highest`.
-    pub(crate) const fn new(highest: Option<FenceMark>) -> Self {
-        Self { highest, running: 0, older: 0 }
+    /// A resource whose highest mark is `highest`, and the highest that outlasts the process.
+    pub(crate) const fn new(highest: Option<FenceMark>, stored: Option<FenceMark>) -> Self {
+        Self { highest, stored, running: 0, older: 0 }
     }
 
     /// Lets a call in. True if its mark is a new one.
@@ -61,12 +65,18 @@ impl Gate {
     }
 
     /// Where the call stands that was let in under `mark`.
-    pub(crate) fn standing(&self, mark: FenceMark) -> Standing {
+    pub(crate) fn standing(&self, mark: FenceMark, is_durable: bool) -> Standing {
         match self.highest {
             Some(highest) if highest != mark => Standing::Overtaken(highest),
+            _ if is_durable && self.stored < Some(mark) => Standing::Unstored,
             _ if self.older > 0 => Standing::Waits,
             _ => Standing::Runs,
         }
+    }
+
+    /// `mark` outlasts the process from now on.
+    pub(crate) fn stored(&mut self, mark: FenceMark) {
+        self.stored = self.stored.max(Some(mark));
     }
 
     pub(crate) const fn highest(&self) -> Option<FenceMark> {
@@ -130,7 +140,7 @@ mod tests {
                 0..80,
             ),
         ) {
-            let (mut gate, mut naive) = (Gate::new(None), Naive::default());
+            let (mut gate, mut naive) = (Gate::new(None, None), Naive::default());
             for (enters, token, sequence, which) in steps {
                 if enters {
                     let presented = mark(token, sequence);
@@ -146,7 +156,7 @@ mod tests {
                 let (running, older) = gate.counts();
                 prop_assert_eq!(running + older, naive.inside.len());
                 for &inside in &naive.inside {
-                    let runs = gate.standing(inside) == Standing::Runs;
+                    let runs = gate.standing(inside, false) == Standing::Runs;
                     prop_assert_eq!(runs, naive.may_run(inside));
                 }
             }
@@ -156,23 +166,37 @@ mod tests {
     #[test]
     fn a_newer_call_waits_for_older_ones_and_older_ones_see_it_at_once() {
         let (old, new) = (mark(1, None), mark(2, None));
-        let mut gate = Gate::new(None);
+        let mut gate = Gate::new(None, None);
         gate.enter(old, || FencingToken::MAX).unwrap();
-        assert_eq!(gate.standing(old), Standing::Runs);
+        assert_eq!(gate.standing(old, false), Standing::Runs);
         assert_eq!(gate.enter(new, || FencingToken::MAX), Ok(true));
-        assert_eq!(gate.standing(old), Standing::Overtaken(new));
-        assert_eq!(gate.standing(new), Standing::Waits);
+        assert_eq!(gate.standing(old, false), Standing::Overtaken(new));
+        assert_eq!(gate.standing(new, false), Standing::Waits);
         assert!(gate.leave(old));
-        assert_eq!(gate.standing(new), Standing::Runs);
+        assert_eq!(gate.standing(new, false), Standing::Runs);
         assert!(!gate.leave(new));
     }
 
     #[test]
     fn the_numbered_calls_of_one_holder_do_not_run_side_by_side() {
         let (first, second) = (mark(1, Some(1)), mark(1, Some(2)));
-        let mut gate = Gate::new(None);
+        let mut gate = Gate::new(None, None);
         gate.enter(first, || FencingToken::MAX).unwrap();
         gate.enter(second, || FencingToken::MAX).unwrap();
-        assert_eq!(gate.standing(second), Standing::Waits);
+        assert_eq!(gate.standing(second, false), Standing::Waits);
+    }
+
+    #[test]
+    fn no_call_runs_under_a_mark_that_is_not_stored() {
+        let (old, new) = (mark(1, None), mark(2, None));
+        let mut gate = Gate::new(Some(old), Some(old));
+        gate.enter(old, || FencingToken::MAX).unwrap();
+        assert_eq!(gate.standing(old, true), Standing::Runs);
+        gate.leave(old);
+        gate.enter(new, || FencingToken::MAX).unwrap();
+        assert_eq!(gate.standing(new, true), Standing::Unstored);
+        gate.stored(new);
+        gate.stored(old);
+        assert_eq!(gate.standing(new, true), Standing::Runs);
     }
 }

@@ -29,7 +29,8 @@ use super::{
 /// [numbers](FenceMark::numbered) run one after another.
 ///
 /// The marks are in memory: a fence that is made anew has seen nothing, unless it is given a
-/// [`floor`](FenceConfig::floor). What outlasts the process needs marks that do too.
+/// [`floor`](FenceConfig::floor). What outlasts the process needs marks that do too, those of
+/// [`Fences::open`](crate::Fences::open).
 ///
 /// Clones share the fence.
 ///
@@ -69,9 +70,8 @@ impl Fence {
     /// When a time of the configuration is longer than 10 years.
     pub fn new(config: FenceConfig) -> Result<Self, ConfigError> {
         let (name, rules) = config.check()?;
-        let floor = rules.floor();
-        let common = Arc::new(Common { rules, telemetry: Telemetry::new(name) });
-        Ok(Self { resource: Arc::new(Resource::new(common, floor)) })
+        let common = Arc::new(Common { rules, telemetry: Telemetry::new(name), marks: None });
+        Ok(Self { resource: Arc::new(Resource::new(common, "".into(), None)) })
     }
 
     /// Lets a call in under its token, with or without a number, and waits until it may run. Then
@@ -95,7 +95,8 @@ impl Fence {
     ///
     /// # Errors
     /// As [`enter`](Self::enter), which this does not wait like: older calls that are under way
-    /// make it [`Busy`](crate::FencedReason::Busy), and shut out they are.
+    /// make it [`Busy`](crate::FencedReason::Busy), and shut out they are. So does a mark that has
+    /// to be written down first, which this does not do.
     pub fn try_enter(&self, call: impl Into<FenceMark>) -> Result<Pass, Fenced> {
         let (pass, standing) = self.resource.begin(call.into())?;
         match standing {

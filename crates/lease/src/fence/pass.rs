@@ -17,6 +17,7 @@ use super::{
     config::{OlderCalls, Rules},
     gate::{Gate, Standing},
     mark::FenceMark,
+    marks::Marks,
     refused::Fenced,
     telemetry::Telemetry,
 };
@@ -26,6 +27,8 @@ use super::{
 pub(crate) struct Common {
     pub(crate) rules: Rules,
     pub(crate) telemetry: Telemetry,
+    /// Where marks outlast the process.
+    pub(crate) marks: Option<Marks>,
 }
 
 /// One resource.
@@ -37,11 +40,15 @@ pub(crate) struct Resource {
     /// Calls that wait for older ones, and calls that would be cancelled.
     waiters: Waiters,
     pub(crate) common: Arc<Common>,
+    /// What its marks are stored under.
+    name: Box<str>,
 }
 
 impl Resource {
-    pub(crate) fn new(common: Arc<Common>, highest: Option<FenceMark>) -> Self {
-        Self { gate: Mutex::new(Gate::new(highest)), waiters: Waiters::new(), common }
+    /// A resource that is fenced under `name`, with the mark that is stored for it.
+    pub(crate) fn new(common: Arc<Common>, name: Box<str>, stored: Option<FenceMark>) -> Self {
+        let gate = Mutex::new(Gate::new(stored.max(common.rules.floor()), stored));
+        Self { gate, waiters: Waiters::new(), common, name }
     }
 
     /// Checks the call and counts it, in one step.
@@ -53,7 +60,7 @@ impl Resource {
         let mut gate = lock(&self.gate);
         let highest = gate.highest();
         let entered = gate.enter(presented, || self.common.rules.most(highest));
-        let standing = gate.standing(presented);
+        let standing = gate.standing(presented, self.is_durable());
         drop(gate);
         let is_new = entered.map_err(|fenced| self.common.telemetry.refused(fenced))?;
         let pass = Pass { resource: Arc::clone(self), mark: presented };
@@ -62,6 +69,10 @@ impl Resource {
             self.waiters.wake();
         }
         Ok((pass, standing))
+    }
+
+    fn is_durable(&self) -> bool {
+        self.common.marks.is_some()
     }
 
     pub(crate) fn highest(&self) -> Option<FenceMark> {
@@ -110,6 +121,7 @@ impl Pass {
                 Standing::Overtaken(highest) => {
                     return Err(self.refused(not_executed(self.mark, highest)));
                 }
+                Standing::Unstored => self.stored().await?,
                 Standing::Waits => self.outwait().await?,
             }
             standing = self.standing();
@@ -119,6 +131,19 @@ impl Pass {
     pub(crate) fn passed(self) -> Self {
         self.resource.common.telemetry.passed();
         self
+    }
+
+    /// Waits until the mark outlasts the process. No call runs before that.
+    async fn stored(&self) -> Result<(), Fenced> {
+        let Resource { common, name, gate, .. } = &*self.resource;
+        if let Some(marks) = &common.marks {
+            marks.store(name, self.mark).await.map_err(|error| {
+                common.telemetry.store_failed(&error);
+                self.refused(Fenced::not_stored())
+            })?;
+        }
+        lock(gate).stored(self.mark);
+        Ok(())
     }
 
     /// Waits for older calls, for as long as the patience goes.
@@ -159,7 +184,7 @@ impl Pass {
     }
 
     fn standing(&self) -> Standing {
-        lock(&self.resource.gate).standing(self.mark)
+        lock(&self.resource.gate).standing(self.mark, self.resource.is_durable())
     }
 }
 

@@ -76,6 +76,21 @@ impl Telemetry {
         }
         fenced
     }
+
+    /// A mark could not be written down.
+    #[cfg_attr(
+        not(feature = "tracing"),
+        expect(unused_variables, reason = "nothing is said without the feature")
+    )]
+    pub(crate) fn store_failed(&self, error: &(dyn std::error::Error + 'static)) {
+        #[cfg(feature = "tracing")]
+        tracing::warn!(
+            target: "steadfast::fence",
+            fence = &*self.name,
+            error,
+            "a mark could not be written down"
+        );
+    }
 }
 
 impl From<FencedReason> for Outcome {

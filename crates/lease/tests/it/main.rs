@@ -10,5 +10,7 @@ mod grpc;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "tokio")]
+mod marks;
+#[cfg(feature = "tokio")]
 mod memory;
 mod model;
