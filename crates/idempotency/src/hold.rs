@@ -29,13 +29,15 @@ pub(crate) struct Hold {
     /// the record, so that no other takes it over and no renewal gets through; what has become of
     /// it the operation's end tells. Relaxed, as above.
     is_settling: AtomicBool,
+    /// Whether the store has refused the operation's reply. Relaxed, as above.
+    is_refused: AtomicBool,
 }
 
 impl Hold {
     /// By a claim that was asked for at `began`.
     pub(crate) fn new(began: Instant, lease: Duration) -> Self {
-        let (is_lost, until, is_settling) = Default::default();
-        let hold = Self { is_lost, lease, began, until, is_settling };
+        let (is_lost, until, is_settling, is_refused) = Default::default();
+        let hold = Self { is_lost, lease, began, until, is_settling, is_refused };
         hold.renewed(began);
         hold
     }
@@ -64,6 +66,16 @@ impl Hold {
 
     fn is_settling(&self) -> bool {
         self.is_settling.load(Ordering::Relaxed)
+    }
+
+    /// The reply does not count: another's does.
+    pub(crate) fn refuse(&self) {
+        self.is_refused.store(true, Ordering::Relaxed);
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn is_refused(&self) -> bool {
+        self.is_refused.load(Ordering::Relaxed)
     }
 
     /// Waits for [`lose`](Self::lose).

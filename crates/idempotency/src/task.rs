@@ -234,6 +234,7 @@ impl<T: Send + 'static> Task<T> {
                 }
                 if let (Some(said), Some(caller)) = (said.take(), caller.take()) {
                     if told == Told::Lost && matches!(end, End::Complete(_)) {
+                        hold.refuse();
                         let lost = Refused::lost(self.shared.settings.retry_after);
                         send(caller, Said::Refused(lost));
                         discard(said);

@@ -35,7 +35,7 @@ use self::{
     kept::Recording,
     tape::{Gate, Writer},
 };
-use crate::Outcome;
+use crate::{Claim, Outcome};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -75,6 +75,7 @@ const BURST: usize = 32;
 pub(crate) async fn take<B>(
     response: Response<B>,
     terms: &Terms,
+    claim: Claim,
     early: oneshot::Sender<Response<ReplyBody<B>>>,
 ) -> (Taken<B>, Outcome)
 where
@@ -109,7 +110,7 @@ where
         }
     });
     let Some(read) = read.await else {
-        return copy(begun, head, body, pieces, early).await;
+        return copy(begun, head, body, Writer::new(pieces, claim), early).await;
     };
     let (then, outcome) = match read {
         Read::Whole(trailers) => {
@@ -128,14 +129,13 @@ async fn copy<B>(
     begun: Begun<'_>,
     head: Parts,
     mut body: Pin<Box<B>>,
-    pieces: Pieces,
+    writer: Writer<B>,
     early: oneshot::Sender<Response<ReplyBody<B>>>,
 ) -> (Taken<B>, Outcome)
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
-    let writer = Writer::new(pieces);
     let response = Response::from_parts(head.clone(), ReplyBody::taped(writer.read()));
     // The caller may have gone.
     drop(early.send(response));

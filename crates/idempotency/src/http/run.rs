@@ -111,10 +111,10 @@ where
     S::Error: Failure,
     RB: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    request.extensions_mut().insert(claim);
+    request.extensions_mut().insert(claim.clone());
     match service.call(request).await {
         Ok(response) => {
-            let (taken, outcome) = reply::take(response, &options.terms, early).await;
+            let (taken, outcome) = reply::take(response, &options.terms, claim, early).await;
             (Ok(taken), outcome)
         }
         Err(error) => {

@@ -7,5 +7,6 @@ mod callers;
 mod grpc_replies;
 mod keys;
 mod refusals;
+mod replies;
 mod support;
 mod wire;

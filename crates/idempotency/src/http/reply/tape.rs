@@ -13,6 +13,8 @@ use steadfast_core::{
     parts::{Pieces, PiecesRead, Waiter, Waiters, lock},
 };
 
+use crate::Claim;
+
 /// Shared by the task that reads the handler's body, and the body that the caller reads. It holds
 /// no more than the limit of a reply and one frame, however slowly the caller reads.
 struct Tape<B> {
@@ -48,7 +50,10 @@ pub(super) enum Step<B> {
 }
 
 /// The side of the task. Dropped before the end, it fails the reader.
-pub(super) struct Writer<B>(Arc<Tape<B>>);
+pub(super) struct Writer<B> {
+    tape: Arc<Tape<B>>,
+    claim: Claim,
+}
 
 /// The side of the caller.
 pub(super) struct Reader<B> {
@@ -57,14 +62,22 @@ pub(super) struct Reader<B> {
     waiter: Waiter,
 }
 
-/// Lets the reader see the end of a reply that was read whole when it is dropped: once the reply is
-/// recorded.
-pub(crate) struct Gate<B>(Arc<Tape<B>>);
+/// Lets the reader see the end of a reply that was read whole when it is dropped: once the store
+/// was told of the reply. One that the store refused has no good end.
+pub(crate) struct Gate<B> {
+    tape: Arc<Tape<B>>,
+    claim: Claim,
+}
 
-/// Why a reply has no end: its handler panicked, or the server was shut down.
+/// Why a reply has no end.
 #[derive(Debug, thiserror::Error)]
-#[error("the reply was cut off")]
-struct CutOff;
+enum CutOff {
+    /// Its handler panicked, or the server was shut down.
+    #[error("the reply was cut off")]
+    Ended,
+    #[error("the reply does not count: that of another run of this request does")]
+    Lost,
+}
 
 impl<B> Tape<B> {
     fn change<T>(&self, change: impl FnOnce(&mut Written<B>) -> T) -> T {
@@ -76,20 +89,20 @@ impl<B> Tape<B> {
 }
 
 impl<B> Writer<B> {
-    pub(super) fn new(pieces: Pieces) -> Self {
+    pub(super) fn new(pieces: Pieces, claim: Claim) -> Self {
         let written = Mutex::new(Written { pieces, end: End::Open });
-        Self(Arc::new(Tape { written, waiters: Waiters::new() }))
+        Self { tape: Arc::new(Tape { written, waiters: Waiters::new() }), claim }
     }
 
     /// The reader. There is only one.
     pub(super) fn read(&self) -> Reader<B> {
-        let (tape, waiter) = (Arc::clone(&self.0), self.0.waiters.join());
+        let (tape, waiter) = (Arc::clone(&self.tape), self.tape.waiters.join());
         Reader { tape, at: PiecesRead::default(), waiter }
     }
 
     /// Adds data, and says how many bytes there are.
     pub(super) fn add(&self, data: &Bytes) -> usize {
-        self.0.change(|written| {
+        self.tape.change(|written| {
             written.pieces.add(data);
             written.pieces.bytes()
         })
@@ -97,7 +110,7 @@ impl<B> Writer<B> {
 
     /// All was read. The reader learns it when the gate is dropped.
     pub(super) fn end(self, trailers: Option<HeaderMap>) -> (Gate<B>, Pieces) {
-        let mut written = lock(&self.0.written);
+        let mut written = lock(&self.tape.written);
         written.end = End::Unrecorded(trailers);
         written.pieces.seal();
         let pieces = written.pieces.clone();
@@ -106,26 +119,26 @@ impl<B> Writer<B> {
     }
 
     pub(super) fn fail(self, error: BodyFailed) -> Gate<B> {
-        self.0.change(|written| written.end = End::Failed(error));
+        self.tape.change(|written| written.end = End::Failed(error));
         self.gate()
     }
 
     /// Gives the body to the reader. It is dropped if there is none.
     pub(super) fn hand_over(self, body: Pin<Box<B>>) -> Gate<B> {
-        self.0.change(|written| written.end = End::Rest(body));
+        self.tape.change(|written| written.end = End::Rest(body));
         self.gate()
     }
 
     fn gate(&self) -> Gate<B> {
-        Gate(Arc::clone(&self.0))
+        Gate { tape: Arc::clone(&self.tape), claim: self.claim.clone() }
     }
 }
 
 impl<B> Drop for Writer<B> {
     fn drop(&mut self) {
-        self.0.change(|written| {
+        self.tape.change(|written| {
             if matches!(written.end, End::Open) {
-                written.end = End::Failed(BodyFailed::new(CutOff));
+                written.end = End::Failed(BodyFailed::new(CutOff::Ended));
             }
         });
     }
@@ -133,10 +146,13 @@ impl<B> Drop for Writer<B> {
 
 impl<B> Drop for Gate<B> {
     fn drop(&mut self) {
-        self.0.change(|written| {
-            if let End::Unrecorded(trailers) = &mut written.end {
-                written.end = End::Recorded(trailers.take());
+        let is_lost = self.claim.hold.is_refused();
+        self.tape.change(|written| match &mut written.end {
+            End::Unrecorded(_) if is_lost => {
+                written.end = End::Failed(BodyFailed::new(CutOff::Lost));
             }
+            End::Unrecorded(trailers) => written.end = End::Recorded(trailers.take()),
+            _ => {}
         });
     }
 }

@@ -2,18 +2,21 @@ use std::{
     collections::VecDeque,
     convert::Infallible,
     future::poll_fn,
+    num::NonZeroU32,
     pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::*;
+use crate::hold::Hold;
 
 type Sent = Result<Frame<Bytes>, &'static str>;
 
@@ -25,6 +28,11 @@ fn stream() -> (mpsc::UnboundedSender<Sent>, StreamBody<impl futures::Stream<Ite
 
 fn data(text: &'static str) -> Frame<Bytes> {
     Frame::data(Bytes::from_static(text.as_bytes()))
+}
+
+fn claim() -> Claim {
+    let hold = Arc::new(Hold::new(Instant::now(), Duration::from_secs(30)));
+    Claim { attempt: NonZeroU32::MIN, hold, settlement: None }
 }
 
 fn terms(most_bytes: usize) -> Terms {
@@ -63,7 +71,7 @@ where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     let (early, mut is_early) = oneshot::channel();
-    let (taken, outcome) = take(response, &terms(most), early).await;
+    let (taken, outcome) = take(response, &terms(most), claim(), early).await;
     assert!(is_early.try_recv().is_err());
     match taken {
         Taken::Response(response) => (response, outcome),
@@ -133,7 +141,8 @@ async fn an_empty_body_is_kept_as_one_and_ends_at_once() {
 async fn the_caller_gets_each_frame_as_it_comes_and_the_end_once_it_is_recorded() {
     let (sender, body) = stream();
     let (early, response) = oneshot::channel();
-    let task = tokio::spawn(async move { take(Response::new(body), &terms(100), early).await });
+    let task =
+        tokio::spawn(async move { take(Response::new(body), &terms(100), claim(), early).await });
     let mut body = response.await.unwrap().into_body();
     for text in ["first", "second"] {
         sender.send(Ok(data(text))).unwrap();
@@ -152,10 +161,29 @@ async fn the_caller_gets_each_frame_as_it_comes_and_the_end_once_it_is_recorded(
 }
 
 #[tokio::test]
+async fn a_reply_that_the_store_refuses_has_no_good_end() {
+    let (sender, body) = stream();
+    let (early, response) = oneshot::channel();
+    let claim = claim();
+    let hold = Arc::clone(&claim.hold);
+    let task =
+        tokio::spawn(async move { take(Response::new(body), &terms(100), claim, early).await });
+    let response = response.await.unwrap();
+    sender.send(Ok(data("first"))).unwrap();
+    drop(sender);
+    let (taken, _) = task.await.unwrap();
+    hold.refuse();
+    drop(taken);
+    let lost = "the reply does not count: that of another run of this request does";
+    assert_eq!(read(response.into_body()).await, Err(format!("first! {lost}")));
+}
+
+#[tokio::test]
 async fn the_size_that_is_said_grows_with_what_is_here_and_is_exact_at_the_end() {
     let (sender, body) = stream();
     let (early, response) = oneshot::channel();
-    let task = tokio::spawn(async move { take(Response::new(body), &terms(100), early).await });
+    let task =
+        tokio::spawn(async move { take(Response::new(body), &terms(100), claim(), early).await });
     let mut body = response.await.unwrap().into_body();
     sender.send(Ok(data("first"))).unwrap();
     settle().await;
@@ -174,7 +202,10 @@ async fn a_reply_is_kept_whole_though_its_caller_has_gone_or_never_reads() {
     for stays in [false, true] {
         let (sender, body) = stream();
         let (early, response) = oneshot::channel();
-        let task = tokio::spawn(async move { take(Response::new(body), &terms(100), early).await });
+        let task =
+            tokio::spawn(
+                async move { take(Response::new(body), &terms(100), claim(), early).await },
+            );
         let response = Some(response.await.unwrap()).filter(|_| stays);
         for text in ["first", "second", "third"] {
             sender.send(Ok(data(text))).unwrap();
@@ -191,7 +222,8 @@ async fn a_reply_is_kept_whole_though_its_caller_has_gone_or_never_reads() {
 async fn a_reply_beyond_the_limit_is_its_first_callers_whole_and_holds_no_claim() {
     let (sender, body) = stream();
     let (early, response) = oneshot::channel();
-    let task = tokio::spawn(async move { take(Response::new(body), &terms(8), early).await });
+    let task =
+        tokio::spawn(async move { take(Response::new(body), &terms(8), claim(), early).await });
     let response = response.await.unwrap();
     for text in ["first", "second"] {
         sender.send(Ok(data(text))).unwrap();
@@ -208,7 +240,8 @@ async fn a_reply_beyond_the_limit_is_its_first_callers_whole_and_holds_no_claim(
 async fn a_reply_beyond_the_limit_whose_caller_has_gone_is_dropped() {
     let (sender, body) = stream();
     let (early, response) = oneshot::channel();
-    let task = tokio::spawn(async move { take(Response::new(body), &terms(2), early).await });
+    let task =
+        tokio::spawn(async move { take(Response::new(body), &terms(2), claim(), early).await });
     drop(response.await.unwrap());
     sender.send(Ok(data("first"))).unwrap();
     drop(task.await.unwrap());
@@ -276,7 +309,10 @@ async fn a_body_that_fails_is_abandoned_and_its_caller_sees_the_error() {
             sender.send(Ok(data("first"))).unwrap();
             sender.send(Err("disk")).unwrap();
         }
-        let task = tokio::spawn(async move { take(Response::new(body), &terms(100), early).await });
+        let task =
+            tokio::spawn(
+                async move { take(Response::new(body), &terms(100), claim(), early).await },
+            );
         if is_early {
             settle().await;
             sender.send(Ok(data("first"))).unwrap();
@@ -299,7 +335,8 @@ async fn a_body_that_fails_is_abandoned_and_its_caller_sees_the_error() {
 async fn a_reply_whose_task_ends_in_the_middle_fails_its_caller() {
     let (sender, body) = stream();
     let (early, response) = oneshot::channel();
-    let task = tokio::spawn(async move { take(Response::new(body), &terms(100), early).await });
+    let task =
+        tokio::spawn(async move { take(Response::new(body), &terms(100), claim(), early).await });
     let response = response.await.unwrap();
     sender.send(Ok(data("first"))).unwrap();
     settle().await;
@@ -330,7 +367,9 @@ impl Body for Panics {
 async fn a_body_that_panics_fails_its_caller() {
     let (early, response) = oneshot::channel();
     let task =
-        tokio::spawn(async move { take(Response::new(Panics(false)), &terms(9), early).await });
+        tokio::spawn(
+            async move { take(Response::new(Panics(false)), &terms(9), claim(), early).await },
+        );
     assert_eq!(
         read(response.await.unwrap().into_body()).await,
         Err("! the reply was cut off".into())
@@ -359,7 +398,7 @@ async fn a_body_that_is_always_ready_leaves_others_their_turn() {
     let is_over = Arc::new(AtomicBool::new(false));
     let response = Response::new(Busy(Arc::clone(&is_over)));
     let (early, caller) = oneshot::channel();
-    let task = tokio::spawn(async move { take(response, &terms(9), early).await });
+    let task = tokio::spawn(async move { take(response, &terms(9), claim(), early).await });
     let response = caller.await.unwrap();
     is_over.store(true, Ordering::Relaxed);
     drop(task.await.unwrap());
@@ -383,7 +422,8 @@ async fn a_caller_that_never_reads_costs_no_more_than_the_limit() {
     }
     let (sender, body) = stream();
     let (early, response) = oneshot::channel();
-    let task = tokio::spawn(async move { take(Response::new(body), &terms(1000), early).await });
+    let task =
+        tokio::spawn(async move { take(Response::new(body), &terms(1000), claim(), early).await });
     let response = response.await.unwrap();
     // One byte of each block: what holds it would hold all of it.
     for _ in 0..1000 {
@@ -413,7 +453,8 @@ async fn a_grpc_reply_is_judged_by_the_status_in_its_trailers() {
             let mut response = Response::new(body);
             let kind = HeaderValue::from_static("application/grpc+proto");
             response.headers_mut().insert(CONTENT_TYPE, kind);
-            let task = tokio::spawn(async move { take(response, &terms(100), early).await });
+            let task =
+                tokio::spawn(async move { take(response, &terms(100), claim(), early).await });
             if is_early {
                 settle().await;
             }
