@@ -35,30 +35,47 @@ pin_project! {
     {
         // The future before the pass, in which order they are dropped.
         Running { #[pin] inner: S::Future, pass: Option<Pass>, watch: Option<Waiter> },
-        Waiting { admitted: Admitted, call: Option<(S, Request<B>)> },
+        // In a box, that requests which do not wait are not moved about with room for it.
+        Waiting { waiting: Box<Waiting<S, B>> },
         Refused { fenced: Fenced },
         Done,
     }
 }
 
+/// A request that is to be called on the instance that was made ready for it.
+struct Waiting<S, B> {
+    admitted: Admitted,
+    call: Option<(S, Request<B>)>,
+    hands_pass: bool,
+}
+
 /// In a box: it waits for other calls or for a disk.
-pub(crate) type Admitted = Pin<Box<dyn Future<Output = Result<Pass, Fenced>> + Send>>;
+type Admitted = Pin<Box<dyn Future<Output = Result<Pass, Fenced>> + Send>>;
 
 impl<S: Service<Request<B>>, B> FenceFuture<S, B> {
     pub(crate) const fn unfenced(inner: S::Future) -> Self {
         Self { state: State::Running { inner, pass: None, watch: None } }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn running(inner: S::Future, pass: Pass) -> Self {
         Self { state: State::running(inner, pass) }
     }
 
+    #[cold]
     #[inline(never)]
-    pub(crate) const fn waiting(admitted: Admitted, ready: S, request: Request<B>) -> Self {
-        Self { state: State::Waiting { admitted, call: Some((ready, request)) } }
+    pub(crate) fn waiting(
+        admitted: impl Future<Output = Result<Pass, Fenced>> + Send + 'static,
+        ready: S,
+        request: Request<B>,
+        hands_pass: bool,
+    ) -> Self {
+        let (admitted, call) = (Box::pin(admitted) as Admitted, Some((ready, request)));
+        let waiting = Box::new(Waiting { admitted, call, hands_pass });
+        Self { state: State::Waiting { waiting } }
     }
 
+    #[cold]
     #[inline(never)]
     pub(crate) const fn refused(fenced: Fenced) -> Self {
         Self { state: State::Refused { fenced } }
@@ -66,7 +83,7 @@ impl<S: Service<Request<B>>, B> FenceFuture<S, B> {
 }
 
 impl<S: Service<Request<B>>, B> State<S, B> {
-    #[inline]
+    #[inline(always)]
     fn running(inner: S::Future, pass: Pass) -> Self {
         let watch = pass.watch_if_cancelled();
         Self::Running { inner, pass: Some(pass), watch }
@@ -80,6 +97,7 @@ where
 {
     type Output = Result<S::Response, S::Error>;
 
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         loop {
@@ -93,12 +111,15 @@ where
                         (Poll::Pending, ..) => return Poll::Pending,
                     }
                 }
-                StateProjection::Waiting { admitted, call } => {
+                StateProjection::Waiting { waiting } => {
+                    let Waiting { admitted, call, hands_pass } = &mut **waiting;
                     match ready!(admitted.as_mut().poll(cx)) {
                         Ok(pass) => {
                             let (mut ready, mut request) =
                                 call.take().expect("it is taken once, with the state");
-                            request.extensions_mut().insert(pass.clone());
+                            if *hands_pass {
+                                request.extensions_mut().insert(pass.clone());
+                            }
                             let inner = ready.call(request);
                             state.set(State::running(inner, pass));
                             continue;

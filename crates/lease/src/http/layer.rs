@@ -42,11 +42,12 @@ use crate::{Fenced, Fences, fence::Standing};
 /// the calls of one holder ([`FenceMark::numbered`](crate::FenceMark::numbered)).
 ///
 /// **A request is under way until its response's head**; newer ones wait for that, or cancel it.
-/// A handler finds its [`Pass`](crate::Pass) in the request's extensions: what goes on after the
-/// handler, such as a task, a statement that was sent, a streamed body, keeps a clone. Servers drop
-/// the handler's future when the client has gone, which does not stop a statement: run those
-/// to their end ([`Detach`](steadfast_core::Detach)) with a clone of the pass, or fence them once
-/// more at the data by [`Pass::token`](crate::Pass::token).
+/// Servers drop the handler's future when the client has gone, which does not stop a statement that
+/// was sent. So what goes on after the handler, such as a task, a statement, a streamed body, keeps
+/// a clone of the request's [`Pass`](crate::Pass), which the layer
+/// [hands](Self::hand_passes) it in the extensions: run such effects to their end
+/// ([`Detach`](steadfast_core::Detach)) with it, or fence them once more at the data, by
+/// [`Pass::token`](crate::Pass::token).
 ///
 /// ```
 /// use std::num::NonZeroUsize;
@@ -73,6 +74,7 @@ use crate::{Fenced, Fences, fence::Standing};
 pub struct FenceLayer<R> {
     fences: Fences,
     resource: R,
+    hands_passes: bool,
 }
 
 impl<R> FenceLayer<R> {
@@ -81,7 +83,14 @@ impl<R> FenceLayer<R> {
     where
         R: for<'a> Fn(&'a Request<B>) -> Option<Cow<'a, str>>,
     {
-        Self { fences, resource }
+        Self { fences, resource, hands_passes: false }
+    }
+
+    /// Puts the [`Pass`](crate::Pass) of each request into its extensions, for what goes on after
+    /// its handler. It costs about as much as all else that the layer does.
+    #[must_use]
+    pub fn hand_passes(self) -> Self {
+        Self { hands_passes: true, ..self }
     }
 
     /// The fences.
@@ -146,8 +155,9 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline(always)]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let FenceLayer { fences, resource } = &self.layer;
+        let FenceLayer { fences, resource, hands_passes } = &self.layer;
         let Some(name) = resource(&request) else {
             return FenceFuture::unfenced(self.inner.call(request));
         };
@@ -158,13 +168,15 @@ where
         match begun {
             Ok((pass, Standing::Runs)) => {
                 let pass = pass.passed();
-                request.extensions_mut().insert(pass.clone());
+                if *hands_passes {
+                    request.extensions_mut().insert(pass.clone());
+                }
                 FenceFuture::running(self.inner.call(request), pass)
             }
             Ok((pass, standing)) => {
-                let another = self.inner.clone();
+                let (another, hands_pass) = (self.inner.clone(), *hands_passes);
                 let ready = mem::replace(&mut self.inner, another);
-                FenceFuture::waiting(Box::pin(pass.admitted(standing)), ready, request)
+                FenceFuture::waiting(pass.admitted(standing), ready, request, hands_pass)
             }
             Err(fenced) => FenceFuture::refused(fenced),
         }

@@ -78,7 +78,8 @@ fn router(fences: Fences) -> (Router, Arc<AtomicU64>) {
     };
     let layer = FenceLayer::new(fences, |request: &Request<Body>| {
         by_path(request).filter(|path| path != "/health")
-    });
+    })
+    .hand_passes();
     let router = Router::new().route("/{*any}", post(write)).layer(respond(layer));
     (router, writes)
 }
@@ -187,7 +188,7 @@ impl Slow {
                 Ok(Response::new(token))
             }
         });
-        FenceLayer::new(fences.clone(), by_path).layer(service)
+        FenceLayer::new(fences.clone(), by_path).hand_passes().layer(service)
     }
 
     fn began(&self) -> Vec<u64> {
@@ -261,7 +262,7 @@ async fn a_request_whose_client_has_gone_is_waited_for_where_a_task_keeps_its_pa
             Ok::<_, BoxError>(Response::new(0_u64))
         }
     });
-    let service = FenceLayer::new(fences.clone(), by_path).layer(service);
+    let service = FenceLayer::new(fences.clone(), by_path).hand_passes().layer(service);
     let mut old = Box::pin(service.clone().oneshot(write(1)));
     assert!(poll!(&mut old).is_pending());
     drop(old);
