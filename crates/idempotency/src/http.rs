@@ -1,6 +1,7 @@
 //! Idempotency keys over HTTP: the layer of a server, and that of clients.
 
 mod body;
+mod claim;
 mod client;
 mod fingerprint;
 mod future;
@@ -13,8 +14,11 @@ mod run;
 mod service;
 mod statuses;
 
+#[cfg(feature = "axum")]
+pub use self::claim::NoClaim;
 pub use self::{
     body::{AsIs, RequestBody, WrapBody},
+    claim::HttpClaim,
     client::{IdempotencyKeyLayer, IdempotencyKeyService, PostAndPatch, WantsKey},
     fingerprint::{HttpFingerprint, RequestFingerprint},
     future::ResponseFuture,

@@ -56,6 +56,10 @@ pub enum CompleteError {
     /// The statement failed, and the transaction with it.
     #[error("the claim was not completed: the transaction must be rolled back")]
     Store(#[source] StoreError),
+    /// The response to keep has a body that broke off.
+    #[cfg(feature = "http")]
+    #[error("the response was not kept: the transaction must be rolled back")]
+    Body(#[source] steadfast_core::http::BodyFailed),
 }
 
 impl Settlement {
@@ -98,6 +102,24 @@ impl Claim {
         let settlement = self.settlement.as_deref().ok_or(CompleteError::NotTransactional)?;
         let stored = StoredReply::within(settlement.most_reply_bytes, reply.clone());
         Ok(Completion { claim: self, settlement, stored })
+    }
+
+    /// The same of a reply that cannot be kept.
+    #[cfg(all(feature = "http", feature = "postgres"))]
+    pub(crate) fn completion_without_reply(&self) -> Result<Completion<'_>, CompleteError> {
+        let settlement = self.settlement.as_deref().ok_or(CompleteError::NotTransactional)?;
+        Ok(Completion { claim: self, settlement, stored: StoredReply::NotKept })
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) const fn is_transactional(&self) -> bool {
+        self.settlement.is_some()
+    }
+
+    /// Whether it was completed in a transaction, which may have been committed.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_completed(&self) -> bool {
+        self.settlement.as_ref().is_some_and(|settlement| settlement.reply().is_some())
     }
 }
 
@@ -151,6 +173,8 @@ impl Refusal for CompleteError {
         Grounds::maybe_executed(match self {
             Self::Lost => RefusalKind::Conflict,
             Self::NotTransactional | Self::Store(_) => RefusalKind::Unavailable,
+            #[cfg(feature = "http")]
+            Self::Body(_) => RefusalKind::Unavailable,
         })
     }
 }
@@ -160,7 +184,7 @@ mod sql {
     use bytes::Bytes;
     use steadfast_store::{Sql, Value, within};
 
-    use super::CompleteError;
+    use super::{CompleteError, Completion};
     use crate::{Claim, postgres::micros};
 
     impl Claim {
@@ -201,23 +225,33 @@ mod sql {
             transaction: &mut T,
             reply: Bytes,
         ) -> Result<Bytes, CompleteError> {
-            let completion = self.completion(&reply)?;
-            let statement = completion.settlement.statement.as_ref();
+            self.completion(&reply)?.write_in(transaction).await?;
+            Ok(reply)
+        }
+    }
+
+    impl Completion<'_> {
+        /// Writes it in a transaction of PostgreSQL.
+        pub(crate) async fn write_in<T: Sql>(
+            self,
+            transaction: &mut T,
+        ) -> Result<(), CompleteError> {
+            let statement = self.settlement.statement.as_ref();
             let statement = statement.ok_or(CompleteError::NotTransactional)?;
-            let (token, frame) = (completion.token().to_bytes(), completion.reply());
+            let (token, frame) = (self.token().to_bytes(), self.reply());
             let values = [
-                Value::Bytes(completion.id().as_bytes()),
+                Value::Bytes(self.id().as_bytes()),
                 Value::Bytes(&token),
                 Value::Bytes(&frame),
-                micros(completion.retention()),
+                micros(self.retention()),
             ];
             let complete = transaction.run_statement(statement, &values);
-            let row = within(completion.limit(), complete).await;
+            let row = within(self.limit(), complete).await;
             if row.map_err(|error| CompleteError::Store(error.into()))?.is_none() {
                 return Err(CompleteError::Lost);
             }
-            completion.applied();
-            Ok(reply)
+            self.applied();
+            Ok(())
         }
     }
 }

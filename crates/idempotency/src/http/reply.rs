@@ -124,6 +124,36 @@ where
     (Taken::Response(Response::from_parts(head, ReplyBody::gathered(pieces, then))), outcome)
 }
 
+/// Reads a response as a whole, however long it takes, and says what is kept of it: `None` of one
+/// that is too long.
+#[cfg(feature = "postgres")]
+pub(crate) async fn keep<B>(
+    response: Response<B>,
+    terms: &Terms,
+) -> Result<(Response<ReplyBody<B>>, Option<Bytes>), BodyFailed>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    let (head, body) = response.into_parts();
+    let record = Recording::of(&head, &terms.headers);
+    let (mut body, mut pieces) = (Box::pin(body), Pieces::default());
+    let mut keep = |data: &Bytes| {
+        pieces.add(data);
+        is_within(pieces.bytes() as u64, terms)
+    };
+    let (then, record) = match poll_fn(|cx| poll_read(body.as_mut(), cx, &mut keep)).await {
+        Read::Whole(trailers) => {
+            pieces.seal();
+            let record = record.end(pieces.sealed(), trailers.as_ref(), &terms.headers);
+            (Then::Trailers(trailers), record)
+        }
+        Read::Failed(error) => return Err(error),
+        Read::TooLong => (Then::Rest(body), None),
+    };
+    Ok((Response::from_parts(head, ReplyBody::gathered(pieces, then)), record))
+}
+
 /// Gives the caller the response at once, with a body that reads from a copy.
 async fn copy<B>(
     begun: Begun<'_>,

@@ -16,10 +16,11 @@ use tower_service::Service;
 
 use super::{
     body::{RequestBody, WrapBody},
+    claim::{HttpClaim, Settled},
     fingerprint::RequestFingerprint,
     options::{OnStream, Options},
     read::{Limits, Read, read},
-    reply::{self, KeptResponse, ReplyBody, Taken},
+    reply::{self, KeptResponse, ReplyBody, ReplyPolicy, Taken, Terms},
 };
 use crate::{Answer, Claim, Idempotency, Outcome, RecordId, Refused};
 
@@ -111,17 +112,29 @@ where
     S::Error: Failure,
     RB: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    request.extensions_mut().insert(claim.clone());
-    match service.call(request).await {
-        Ok(response) => {
-            let (taken, outcome) = reply::take(response, &options.terms, claim, early).await;
-            (Ok(taken), outcome)
-        }
+    request.extensions_mut().insert(HttpClaim::new(claim.clone(), Arc::clone(&options)));
+    let mut response = match service.call(request).await {
+        Ok(response) => response,
         Err(error) => {
             let outcome = Outcome::of_failure(&error);
-            (Err(error), outcome)
+            return (Err(error), outcome);
         }
+    };
+    if let Some(Settled(record)) = response.extensions_mut().remove() {
+        let response = Taken::Response(response.map(ReplyBody::passed));
+        return (Ok(response), Outcome::Settled(record));
     }
+    let failed = has_failed(&claim, &response, &options.terms);
+    let (taken, outcome) = reply::take(response, &options.terms, claim, early).await;
+    (Ok(taken), if failed { Outcome::Abandon } else { outcome })
+}
+
+/// Whether the handler's own transaction has failed, or may have: then this response is not its
+/// answer, and the store is asked for one.
+fn has_failed<B>(claim: &Claim, response: &Response<B>, terms: &Terms) -> bool {
+    let is_failure = response.status().is_server_error();
+    claim.is_completed()
+        || claim.is_transactional() && is_failure && matches!(terms.policy, ReplyPolicy::Default)
 }
 
 /// What comes first.

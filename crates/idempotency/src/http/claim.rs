@@ -1,0 +1,187 @@
+//! The claim of a request, as its handler has it.
+
+use std::{fmt, num::NonZeroU32, sync::Arc};
+
+use bytes::Bytes;
+#[cfg(feature = "postgres")]
+use http::Response;
+#[cfg(feature = "postgres")]
+use http_body::Body;
+
+use super::options::Options;
+#[cfg(feature = "postgres")]
+use super::reply::{self, ReplyBody};
+use crate::Claim;
+#[cfg(feature = "postgres")]
+use crate::CompleteError;
+
+/// The claim of a request with a key: in the extensions of the request that the handler gets, and
+/// with the feature `axum` an extractor. `Option<HttpClaim>` is one for requests with and without a
+/// key.
+///
+/// A handler looks at it where a second run is possible: under
+/// [`OnAbandoned::Takeover`](crate::OnAbandoned::Takeover) an earlier one may have been executed,
+/// and one that has lost its claim should stop.
+#[derive(Clone)]
+pub struct HttpClaim {
+    claim: Claim,
+    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "to keep responses"))]
+    options: Arc<Options>,
+}
+
+/// In the extensions of a response: what its handler has stored of it in its own transaction.
+#[derive(Clone)]
+pub(super) struct Settled(pub(super) Bytes);
+
+impl HttpClaim {
+    pub(super) const fn new(claim: Claim, options: Arc<Options>) -> Self {
+        Self { claim, options }
+    }
+
+    /// 1 for the first run under this key. Above that an earlier run was abandoned, and may have
+    /// been executed, in part or whole: look for what it has done before doing it again.
+    #[must_use]
+    pub const fn attempt(&self) -> NonZeroU32 {
+        self.claim.attempt()
+    }
+
+    /// Whether the key may be another's: [`Claim::is_lost`].
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.claim.is_lost()
+    }
+
+    /// Waits until the claim [is lost](Self::is_lost), if ever. Cancel-safe.
+    pub async fn lost(&self) {
+        self.claim.lost().await;
+    }
+
+    /// The claim itself.
+    #[must_use]
+    pub const fn claim(&self) -> &Claim {
+        &self.claim
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl HttpClaim {
+    /// Stores the response in `transaction`, so that it stands or falls with what the handler has
+    /// done there, and returns it for the caller: as [`Claim::complete`] does.
+    ///
+    /// The response is stored whatever it says, and it is to be returned as it is, to the layer:
+    /// one in its place, such as that of a commit that failed, has the layer ask the store what
+    /// has become of the transaction, and answer with what there is.
+    ///
+    /// ```no_run
+    /// # #[cfg(all(feature = "deadpool", feature = "axum"))]
+    /// # mod payments {
+    /// use axum::{body::Body, response::{IntoResponse, Response}};
+    /// use deadpool_postgres::Pool;
+    /// use steadfast_idempotency::http::HttpClaim;
+    ///
+    /// type BoxError = Box<dyn std::error::Error + Send + Sync>;
+    ///
+    /// // A handler of axum, but for what it makes of its errors.
+    /// async fn pay(claim: HttpClaim, db: Pool) -> Result<Response, BoxError> {
+    ///     let mut client = db.get().await?;
+    ///     let mut tx = client.transaction().await?;
+    ///     tx.execute("UPDATE accounts SET balance = balance - 5 WHERE id = 1", &[]).await?;
+    ///     let receipt = Response::new(Body::from("paid"));
+    ///     let reply = claim.complete(&mut tx, receipt).await?;
+    ///     tx.commit().await?;
+    ///     Ok(reply.into_response())
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Claim::complete`], and when the response's body breaks off. The transaction must be
+    /// rolled back then.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime with a timer.
+    pub async fn complete<T, B>(
+        &self,
+        transaction: &mut T,
+        response: Response<B>,
+    ) -> Result<Response<ReplyBody<B>>, CompleteError>
+    where
+        T: steadfast_store::Sql,
+        B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
+    {
+        let kept = reply::keep(response, &self.options.terms).await;
+        let (mut response, record) = kept.map_err(CompleteError::Body)?;
+        let completion = match &record {
+            Some(record) => self.claim.completion(record)?,
+            None => self.claim.completion_without_reply()?,
+        };
+        completion.write_in(transaction).await?;
+        response.extensions_mut().insert(Settled(record.unwrap_or_default()));
+        Ok(response)
+    }
+}
+
+impl fmt::Debug for HttpClaim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("HttpClaim").field(&self.claim).finish()
+    }
+}
+
+#[cfg(feature = "axum")]
+pub use extract::NoClaim;
+
+#[cfg(feature = "axum")]
+mod extract {
+    use std::convert::Infallible;
+
+    use axum_core::{
+        body::Body,
+        extract::{FromRequestParts, OptionalFromRequestParts},
+        response::{IntoResponse, Response},
+    };
+    use http::{StatusCode, request::Parts};
+    use steadfast_core::http::{IDEMPOTENCY_KEY, response_to};
+
+    use super::HttpClaim;
+    use crate::Refused;
+
+    /// A request came to its handler without a claim.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+    #[non_exhaustive]
+    pub enum NoClaim {
+        /// It has no key. HTTP 400.
+        #[error("this request needs an Idempotency-Key")]
+        NoKey,
+        /// It has a key, and no layer has claimed it: the route has none, or the layer passes on
+        /// requests like this. HTTP 500.
+        #[error("no layer has claimed the request's Idempotency-Key")]
+        NoLayer,
+    }
+
+    impl IntoResponse for NoClaim {
+        fn into_response(self) -> Response {
+            match self {
+                Self::NoKey => response_to::<Body>(&Refused::missing_key()),
+                Self::NoLayer => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+            }
+        }
+    }
+
+    impl<S: Sync> FromRequestParts<S> for HttpClaim {
+        type Rejection = NoClaim;
+
+        async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Self, NoClaim> {
+            let has_key = head.headers.contains_key(IDEMPOTENCY_KEY);
+            let rejection = if has_key { NoClaim::NoLayer } else { NoClaim::NoKey };
+            head.extensions.get().cloned().ok_or(rejection)
+        }
+    }
+
+    impl<S: Sync> OptionalFromRequestParts<S> for HttpClaim {
+        type Rejection = Infallible;
+
+        async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
+            Ok(head.extensions.get().cloned())
+        }
+    }
+}
