@@ -68,4 +68,6 @@ mod documents {
     mod failure_detection {}
     #[doc = include_str!("../../../docs/fault-injection.md")]
     mod fault_injection {}
+    #[doc = include_str!("../../../docs/idempotency.md")]
+    mod idempotency {}
 }
