@@ -22,11 +22,8 @@ pub(crate) trait Erased: Send + Sync {
 
     fn boxed_release<'a>(&'a self, name: &'a LeaseName, nonce: Nonce) -> Answer<'a, bool>;
 
-    fn boxed_observe<'a>(
-        &'a self,
-        name: &'a LeaseName,
-        seen: Option<&'a View>,
-    ) -> Answer<'a, View>;
+    fn boxed_observe<'a>(&'a self, name: &'a LeaseName, seen: Option<&'a View>)
+    -> Answer<'a, View>;
 }
 
 impl<S: Store> Erased for S {

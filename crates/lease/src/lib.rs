@@ -15,6 +15,16 @@ mod store;
 mod terms;
 
 #[cfg(feature = "tokio")]
+mod client;
+#[cfg(feature = "tokio")]
+mod election;
+#[cfg(feature = "tokio")]
+mod erased;
+#[cfg(feature = "tokio")]
+mod keepalive;
+#[cfg(feature = "tokio")]
+mod lease;
+#[cfg(feature = "tokio")]
 mod memory;
 #[cfg(feature = "tokio")]
 mod race;
@@ -24,7 +34,15 @@ pub use crate::fence::{
     Ahead, Fence, FenceConfig, FenceSnapshot, Fences, FencesSnapshot, MarksError, OlderCalls, Pass,
 };
 #[cfg(feature = "tokio")]
-pub use crate::memory::{MemoryConfig, MemorySnapshot, MemoryStore};
+pub use crate::{
+    client::{
+        AcquireError, LeaseClient, LeaseClientConfig, LeaseClientSnapshot, LeaseLost, LeaseRequest,
+        Observer,
+    },
+    election::{Election, Leader, Leaders, Leadership},
+    lease::Lease,
+    memory::{MemoryConfig, MemorySnapshot, MemoryStore},
+};
 pub use crate::{
     fence::{FenceMark, Fenced, FencedReason},
     holder_name::{HolderName, HolderNameError},

@@ -23,13 +23,12 @@ const UNANSWERED: u64 = 1;
 const NOT_RENEWED: u64 = 2;
 const TAKEN: u64 = 3;
 const REVOKED: u64 = 4;
-/// The first that is a deadline. No lease ends within 16 ns of its clock's beginning, and one that
-/// does is none the better for some nanoseconds: at 16 it has ended too.
+/// The first that is a deadline. What ends within 16 ns of its clock's beginning has ended.
 const FIRST: u64 = 16;
 
 impl Word {
-    pub(crate) fn until(deadline: u64) -> Self {
-        Self(deadline.max(FIRST))
+    pub(crate) const fn until(deadline: u64) -> Self {
+        Self(if deadline >= FIRST { deadline } else { UNANSWERED })
     }
 
     pub(crate) const fn deadline(self) -> Option<u64> {
@@ -45,6 +44,13 @@ impl Word {
             REVOKED => Some(End::Lost(Loss::Revoked)),
             _ => None,
         }
+    }
+
+    /// The comparisons of `is_valid`. The first is for a clock that has just begun to count, and
+    /// shows a time below the codes of the ends.
+    #[inline]
+    pub(crate) const fn is_valid(self, now: u64) -> bool {
+        self.0 >= FIRST && now < self.0
     }
 
     /// After a look at the clock.
@@ -74,7 +80,7 @@ impl Word {
             (Some(End::Released), _) => Status::Released,
             (Some(End::Lost(loss)), _) => Status::Lost(loss),
             (None, Some(deadline)) => held(now, deadline, ttl, margin),
-            // No word is neither: `until` starts at the first deadline.
+            // No word is neither: `until` makes none.
             (None, None) => Status::Lost(overdue),
         }
     }
