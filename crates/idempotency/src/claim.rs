@@ -23,6 +23,15 @@ impl Claim {
         self.attempt
     }
 
+    /// Whether the store has granted the key. It has, but for a run under
+    /// [`OnStoreDown::Run`](crate::OnStoreDown::Run) that began while the store was down, until the
+    /// store answers: what earlier runs there were is not known then, whatever
+    /// [`attempt`](Self::attempt) says, and another may be under way.
+    #[must_use]
+    pub fn is_granted(&self) -> bool {
+        self.hold.is_granted()
+    }
+
     /// Whether the key may be another's: a renewal was refused, or none has succeeded for a whole
     /// lease. Whatever the operation does from now on may be done a second time, and its reply
     /// may not count.
@@ -41,6 +50,7 @@ impl fmt::Debug for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Claim")
             .field("attempt", &self.attempt)
+            .field("is_granted", &self.is_granted())
             .field("is_lost", &self.is_lost())
             .finish()
     }

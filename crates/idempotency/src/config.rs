@@ -4,7 +4,7 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use steadfast_core::ConfigError;
 
-use crate::OnAbandoned;
+use crate::{OnAbandoned, StoreErrorKind};
 
 /// How an [`Idempotency`](crate::Idempotency) claims keys, how long it keeps replies, and what
 /// duplicates meet.
@@ -22,6 +22,7 @@ use crate::OnAbandoned;
 /// | `most_waiting` | 1,024 | a duplicate that waits holds a connection |
 /// | `most_reply_bytes` | 1 MiB | a longer reply is not kept, and duplicates are refused |
 /// | `store_limit` | 5 s | a store that is slower is down |
+/// | `on_store_down` | refuse | without a record a second run could be a second charge |
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct IdempotencyConfig {
@@ -42,6 +43,41 @@ pub(crate) struct Settings {
     pub(crate) most_waiting: usize,
     pub(crate) most_reply_bytes: usize,
     pub(crate) store_limit: Duration,
+    pub(crate) on_store_down: OnStoreDown,
+}
+
+/// What is done with a request whose key cannot be claimed, because the store does not answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnStoreDown {
+    /// It is refused, and nothing runs: HTTP 503. The default.
+    #[default]
+    Refuse,
+    /// It runs all the same: the handle *fails open*. **While the store is down an operation may
+    /// run twice**, once for each copy of its request that comes, and a copy with another payload
+    /// is not known for one. For work that had better be done twice than not at all.
+    ///
+    /// Copies that come to this process while one runs still wait for it, and get its reply. The
+    /// claim is asked for again while the operation runs and when it has ended, for up to
+    /// `store_limit`; if the store is back by then, the reply is recorded as ever, or the
+    /// operation's [`Claim`](crate::Claim) is lost to another run. The caller of a run without a
+    /// claim does not wait for that.
+    ///
+    /// Down is a store that is unavailable or did not answer in time. One that is full,
+    /// misconfigured or keeps what is no record has answered: the request is refused. Each request
+    /// waits for a silent store as long as `store_limit`; choose that short.
+    Run,
+}
+
+impl Settings {
+    pub(crate) const fn runs_when_down(&self) -> bool {
+        matches!(self.on_store_down, OnStoreDown::Run)
+    }
+
+    /// Whether an operation runs though its claim failed in this way.
+    pub(crate) const fn runs_without(&self, kind: StoreErrorKind) -> bool {
+        self.runs_when_down()
+            && matches!(kind, StoreErrorKind::Unavailable | StoreErrorKind::TimedOut)
+    }
 }
 
 const MANY: usize = 1024;
@@ -64,6 +100,7 @@ impl IdempotencyConfig {
             most_waiting: MANY,
             most_reply_bytes: 1 << 20,
             store_limit: Duration::from_secs(5),
+            on_store_down: OnStoreDown::Refuse,
         };
         Self { name: None, settings }
     }
@@ -147,6 +184,12 @@ impl IdempotencyConfig {
         self
     }
 
+    /// What is done with a request whose key cannot be claimed, because the store does not answer.
+    pub const fn on_store_down(mut self, on_store_down: OnStoreDown) -> Self {
+        self.settings.on_store_down = on_store_down;
+        self
+    }
+
     pub(crate) fn check(self) -> Result<(Arc<str>, Settings), ConfigError> {
         let Settings { lease, retention, wait, store_limit, most_reply_bytes, .. } = self.settings;
         let spans = SHORTEST_LEASE..=LONGEST;
@@ -164,6 +207,13 @@ impl IdempotencyConfig {
         let has_length = u32::try_from(most_reply_bytes).is_ok();
         ConfigError::require(has_length, "most_reply_bytes", most_reply_bytes, "below 4 GiB")?;
         let mut settings = self.settings;
+        // An operation without a claim has no record to complete in its transaction.
+        ConfigError::require(
+            !settings.is_transactional || !settings.runs_when_down(),
+            "on_store_down",
+            settings.on_store_down,
+            "`Refuse` where the handle is transactional",
+        )?;
         if settings.is_transactional {
             settings.on_abandoned = OnAbandoned::Takeover;
         }

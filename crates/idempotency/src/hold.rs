@@ -10,7 +10,7 @@ use std::{
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::{
-    Change, ClaimTerms, RecordId,
+    Change, ClaimReply, ClaimTerms, RecordId, StoreError,
     shared::{Shared, now},
     signal::Signal,
     telemetry::Event,
@@ -20,10 +20,12 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Hold {
     is_lost: Signal,
+    /// Whether the store has granted it. Relaxed, as is `until`: they guard no other memory.
+    is_granted: AtomicBool,
     lease: Duration,
     /// When the claim was asked for.
     began: Instant,
-    /// Nanoseconds after that. Relaxed: it guards no other memory.
+    /// Nanoseconds after that.
     until: AtomicU64,
     /// Whether a transaction of the operation's has completed the claim. While it is open it holds
     /// the record, so that no other takes it over and no renewal gets through; what has become of
@@ -34,12 +36,17 @@ pub(crate) struct Hold {
 }
 
 impl Hold {
-    /// By a claim that was asked for at `began`.
-    pub(crate) fn new(began: Instant, lease: Duration) -> Self {
+    /// By a claim that was asked for at `began`, and was granted or was not answered.
+    pub(crate) fn new(began: Instant, lease: Duration, is_granted: bool) -> Self {
         let (is_lost, until, is_settling, is_refused) = Default::default();
-        let hold = Self { is_lost, lease, began, until, is_settling, is_refused };
+        let is_granted = AtomicBool::new(is_granted);
+        let hold = Self { is_lost, is_granted, lease, began, until, is_settling, is_refused };
         hold.renewed(began);
         hold
+    }
+
+    pub(crate) fn is_granted(&self) -> bool {
+        self.is_granted.load(Ordering::Relaxed)
     }
 
     /// By a renewal that was asked for at `asked_at`.
@@ -56,7 +63,8 @@ impl Hold {
     /// Whether the claim is another's, or may be. A process that stood still past its lease knows
     /// it by the clock, before its timers have noticed.
     pub(crate) fn is_lost(&self) -> bool {
-        self.is_lost.is_raised() || !self.is_settling() && now() >= self.until()
+        let has_lease = self.is_granted() && !self.is_settling();
+        self.is_lost.is_raised() || has_lease && now() >= self.until()
     }
 
     /// A transaction of the operation's has completed the claim.
@@ -98,33 +106,33 @@ impl Hold {
     }
 
     /// Renews the claim at a third of its lease, sooner after a failure, and says when it may be
-    /// lost. Never ends.
+    /// lost. One that was not granted is asked for again. Never ends.
     pub(crate) async fn renew(&self, shared: &Shared, id: &RecordId, terms: &ClaimTerms) {
-        let ClaimTerms { token, lease, retention, .. } = *terms;
-        let mut next = self.began + lease / 3;
+        let lease = terms.lease;
+        let mut next = self.began + lease / if self.is_granted() { 3 } else { 12 };
         loop {
             sleep_until(next).await;
             shared.show_oldest();
-            let asked_at = now();
-            let renewal = shared.store.boxed_renew(id, token, lease, retention);
-            let mut renewal = pin!(shared.within_limit("renew", renewal));
-            let answer = match timeout_at(self.until(), renewal.as_mut()).await {
-                Ok(answer) => answer,
-                // The lease goes on while the store is silent.
-                Err(_) => {
-                    self.doubt(shared);
-                    renewal.await
+            let mut asked = pin!(self.ask(shared, id, terms));
+            let answer = if self.is_granted() {
+                match timeout_at(self.until(), asked.as_mut()).await {
+                    Ok(answer) => answer,
+                    // The lease goes on while the store is silent.
+                    Err(_) => {
+                        self.doubt(shared);
+                        asked.await
+                    }
                 }
+            } else {
+                asked.await
             };
             match answer {
-                Ok(Change::Applied) => {
-                    self.renewed(asked_at);
-                    next = asked_at + lease / 3;
-                }
+                Ok(Change::Applied) => next = self.until() - (lease - lease / 3),
                 Ok(Change::Lost) => {
                     self.doubt(shared);
                     return pending().await;
                 }
+                Err(_) if !self.is_granted() => next = now() + lease / 12,
                 Err(_) if now() >= self.until() => {
                     self.doubt(shared);
                     next = now() + lease / 12;
@@ -132,5 +140,33 @@ impl Hold {
                 Err(_) => next = self.until().min(now() + lease / 12),
             }
         }
+    }
+
+    /// Asks the store once for a whole lease: to renew the claim, or for the claim itself.
+    pub(crate) async fn ask(
+        &self,
+        shared: &Shared,
+        id: &RecordId,
+        terms: &ClaimTerms,
+    ) -> Result<Change, StoreError> {
+        let ClaimTerms { token, lease, retention, .. } = *terms;
+        let asked_at = now();
+        let change = if self.is_granted() {
+            shared
+                .within_limit("renew", shared.store.boxed_renew(id, token, lease, retention))
+                .await
+        } else {
+            let claim = shared.within_limit("claim", shared.store.boxed_claim(id, terms)).await;
+            claim.map(|reply| match reply {
+                ClaimReply::Claimed { .. } => Change::Applied,
+                // Another run is under way, or done.
+                _ => Change::Lost,
+            })
+        };
+        if matches!(change, Ok(Change::Applied)) {
+            self.renewed(asked_at);
+            self.is_granted.store(true, Ordering::Relaxed);
+        }
+        change
     }
 }

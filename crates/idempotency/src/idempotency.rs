@@ -79,6 +79,8 @@ pub struct IdempotencySnapshot {
     pub waiting: usize,
     /// Operations that began.
     pub ran: u64,
+    /// Those of them that began without a claim, because the store was down.
+    pub unclaimed: u64,
     /// Requests that were answered with a stored reply.
     pub replayed: u64,
     /// Replies that were stored.
@@ -370,6 +372,7 @@ impl Snapshot for Idempotency {
             oldest: self.shared.oldest(),
             waiting: waiting.load(Ordering::Relaxed),
             ran: count(Event::Ran),
+            unclaimed: count(Event::Unclaimed),
             replayed: count(Event::Replayed),
             stored: count(Event::Stored),
             not_kept: count(Event::NotKept),

@@ -68,7 +68,7 @@ pub use crate::{
 #[cfg(feature = "tokio")]
 pub use crate::{
     claim::Claim,
-    config::IdempotencyConfig,
+    config::{IdempotencyConfig, OnStoreDown},
     future::KeyedFuture,
     idempotency::{Idempotency, IdempotencySnapshot},
     layer::{HandClaim, Identify, KeyedLayer, NotHanded},

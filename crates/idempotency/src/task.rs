@@ -3,6 +3,7 @@
 use std::{
     any::Any,
     future::poll_fn,
+    num::NonZeroU32,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::Arc,
@@ -84,8 +85,8 @@ impl<T: Send + 'static> Task<T> {
         Fut: Future<Output = (T, Outcome)> + Send + 'static,
     {
         let (reply, asked_at) = self.claim(leader).await;
-        let attempt = match reply {
-            Ok(ClaimReply::Claimed { attempt }) => attempt,
+        let (attempt, is_granted) = match reply {
+            Ok(ClaimReply::Claimed { attempt }) => (attempt, true),
             Ok(ClaimReply::Done { reply }) => {
                 return match StoredReply::decode(&reply) {
                     Ok(reply) => {
@@ -106,6 +107,9 @@ impl<T: Send + 'static> Task<T> {
                 // A follower may have more time.
                 return Ended::Again;
             }
+            Err(error) if self.shared.settings.runs_without(error.kind()) => {
+                (NonZeroU32::MIN, false)
+            }
             // An earlier copy may have been executed, and what is known of it cannot be read.
             Err(error) if error.kind() == StoreErrorKind::Corrupt => {
                 return self.refuse(Refused::unreadable());
@@ -125,7 +129,10 @@ impl<T: Send + 'static> Task<T> {
             return ended;
         }
         self.shared.telemetry.tell(Event::Ran);
-        let hold = Arc::new(Hold::new(asked_at, self.terms.lease));
+        if !is_granted {
+            self.shared.telemetry.tell(Event::Unclaimed);
+        }
+        let hold = Arc::new(Hold::new(asked_at, self.terms.lease, is_granted));
         let settlement = Settlement::new(&self.shared, &self.id, attempt, &self.terms);
         let claim = Claim { attempt, hold: Arc::clone(&hold), settlement: settlement.clone() };
         let run = self.run(claim, operation, &hold).await;
@@ -135,7 +142,7 @@ impl<T: Send + 'static> Task<T> {
     /// Frees a key that was claimed, or may have been, for an operation that never ran: it would
     /// stay claimed.
     async fn give_up(&self) {
-        match self.tell(&End::Release, |_| {}).await {
+        match self.tell(&End::Release, None, |_| {}).await {
             Told::Applied(event) => self.shared.telemetry.tell(event),
             Told::Never => self.shared.telemetry.tell(Event::Unsettled),
             // It was never this one's.
@@ -158,6 +165,10 @@ impl<T: Send + 'static> Task<T> {
             let is_lost = match &reply {
                 Ok(ClaimReply::Claimed { .. }) => now() >= asked_at + self.terms.lease,
                 Ok(_) => false,
+                // Twice silent would be twice the wait, before an operation that runs anyway.
+                Err(error) if error.kind() == StoreErrorKind::TimedOut => {
+                    !shared.settings.runs_without(error.kind())
+                }
                 Err(error) => error.executed() == Executed::Maybe,
             };
             if is_lost {
@@ -227,8 +238,14 @@ impl<T: Send + 'static> Task<T> {
         // A release that is refused finds the operation's transaction committed, or another's.
         let in_doubt = settlement.filter(|_| matches!(end, End::Release));
         let (mut said, mut caller) = (Some(said), self.caller.take());
+        if !hold.is_granted()
+            && let (Some(said), Some(caller)) = (said.take(), caller.take())
+        {
+            // The store does not know of the run, and may not for long.
+            send(caller, said);
+        }
         let told = self
-            .tell(&end, |told| {
+            .tell(&end, Some(hold), |told| {
                 if told == Told::Lost && in_doubt.is_some() {
                     return;
                 }
@@ -254,6 +271,10 @@ impl<T: Send + 'static> Task<T> {
         }
         match (told, end) {
             (Told::Applied(_), End::Complete(reply) | End::Settled(reply)) => Ended::Stored(reply),
+            // Those that follow would run it again, with the store still down.
+            (Told::Never, End::Complete(reply)) if self.shared.settings.runs_when_down() => {
+                Ended::Stored(reply)
+            }
             (Told::Applied(_), End::Abandon) => self.shared.abandoned(),
             _ => Ended::Again,
         }

@@ -18,6 +18,8 @@ use crate::{Census, Reason, StoreError};
 pub(crate) enum Event {
     /// An operation began.
     Ran,
+    /// It began without a claim, because the store was down.
+    Unclaimed,
     /// A request was answered with a stored reply.
     Replayed,
     /// A reply was stored.
@@ -84,11 +86,16 @@ impl Telemetry {
         self.event_counters.increment(event);
         #[cfg(feature = "tracing")]
         match event {
-            Event::Abandoned | Event::Lost | Event::Unsettled | Event::Panicked => tracing::warn!(
+            Event::Unclaimed
+            | Event::Abandoned
+            | Event::Lost
+            | Event::Unsettled
+            | Event::Panicked => tracing::warn!(
                 target: "steadfast::idempotency",
                 idempotency = &*self.name,
                 "{}",
                 match event {
+                    Event::Unclaimed => "an operation runs without a claim: the store is down",
                     Event::Abandoned => "an operation may have been executed: its key is abandoned",
                     Event::Lost => "an operation has lost its claim, or may have",
                     Event::Unsettled => "the store was not told what became of an operation",
@@ -132,6 +139,7 @@ impl Labels for Event {
     const KEY: &'static str = "event";
     const ALL: &'static [Self] = &[
         Self::Ran,
+        Self::Unclaimed,
         Self::Replayed,
         Self::Stored,
         Self::NotKept,
@@ -145,6 +153,7 @@ impl Labels for Event {
     fn label(self) -> &'static str {
         match self {
             Self::Ran => "ran",
+            Self::Unclaimed => "unclaimed",
             Self::Replayed => "replayed",
             Self::Stored => "stored",
             Self::NotKept => "not_kept",

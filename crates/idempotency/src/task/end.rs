@@ -5,7 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Task;
-use crate::{Change, ClaimTerms, StoreErrorKind, StoredReply, shared::now, telemetry::Event};
+use crate::{
+    Change, ClaimTerms, StoreError, StoreErrorKind, StoredReply, hold::Hold, shared::now,
+    telemetry::Event,
+};
 
 /// What the store is told when an operation has ended.
 pub(super) enum End {
@@ -29,9 +32,16 @@ impl<T: Send + 'static> Task<T> {
     /// it has answered, and at the latest as the call ends that is under way at `store_limit`, at
     /// twice of it: the caller does not wait for a store that is down, and what it is given is
     /// true.
-    pub(super) async fn tell(&self, end: &End, mut answer: impl FnMut(Told)) -> Told {
+    ///
+    /// Where no claim was granted it ends there as well: there is none that must be settled, and a
+    /// store that is down must not take up the places of other operations.
+    pub(super) async fn tell(
+        &self,
+        end: &End,
+        hold: Option<&Hold>,
+        mut answer: impl FnMut(Told),
+    ) -> Told {
         let shared = &*self.shared;
-        let ClaimTerms { token, lease, retention, .. } = self.terms;
         let (began, mut tries, mut last) = (now(), 0, Duration::ZERO);
         let mut event = end.event();
         let mut frame = match end {
@@ -43,15 +53,7 @@ impl<T: Send + 'static> Task<T> {
             }
         };
         let told = loop {
-            let (store, id) = (&shared.store, &self.id);
-            let (name, call) = match end {
-                End::Complete(_) | End::Settled(_) => {
-                    ("complete", store.boxed_complete(id, token, frame.clone(), retention))
-                }
-                End::Release => ("release", store.boxed_release(id, token)),
-                End::Abandon => ("abandon", store.boxed_abandon(id, token, retention)),
-            };
-            match shared.within_limit(name, call).await {
+            match self.tell_once(end, hold, frame.clone()).await {
                 Ok(Change::Applied) => break Told::Applied(event),
                 Ok(Change::Lost) => break Told::Lost,
                 Err(error) if error.kind() == StoreErrorKind::Full && event == Event::Stored => {
@@ -65,8 +67,8 @@ impl<T: Send + 'static> Task<T> {
             if elapsed >= shared.settings.store_limit {
                 answer(Told::Never);
             }
-            if elapsed >= lease || elapsed >= shared.settings.store_limit && shared.stop.is_raised()
-            {
+            let is_short = shared.stop.is_raised() || hold.is_some_and(|hold| !hold.is_granted());
+            if elapsed >= self.terms.lease || is_short && elapsed >= shared.settings.store_limit {
                 break Told::Never;
             }
             last = shared.backoff.delay(tries, last, &mut rand::rng());
@@ -75,6 +77,31 @@ impl<T: Send + 'static> Task<T> {
         };
         answer(told);
         told
+    }
+
+    async fn tell_once(
+        &self,
+        end: &End,
+        hold: Option<&Hold>,
+        frame: Bytes,
+    ) -> Result<Change, StoreError> {
+        let (shared, id) = (&*self.shared, &self.id);
+        let (store, ClaimTerms { token, retention, .. }) = (&shared.store, self.terms);
+        // An end is told of a record. A release frees what was claimed, if anything was.
+        if let Some(hold) = hold.filter(|hold| !hold.is_granted())
+            && !matches!(end, End::Release)
+            && hold.ask(shared, id, &self.terms).await? == Change::Lost
+        {
+            return Ok(Change::Lost);
+        }
+        let (name, call) = match end {
+            End::Complete(_) | End::Settled(_) => {
+                ("complete", store.boxed_complete(id, token, frame, retention))
+            }
+            End::Release => ("release", store.boxed_release(id, token)),
+            End::Abandon => ("abandon", store.boxed_abandon(id, token, retention)),
+        };
+        shared.within_limit(name, call).await
     }
 }
 

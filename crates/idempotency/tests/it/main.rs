@@ -7,6 +7,7 @@ mod cancel;
 mod client;
 mod duplicates;
 mod ends;
+mod fail_open;
 mod hostile;
 #[cfg(feature = "http")]
 mod http;

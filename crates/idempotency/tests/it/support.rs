@@ -44,6 +44,8 @@ pub(crate) enum Fault {
     PanicsAfter,
     /// The store finds something that is no record.
     Corrupt,
+    /// The store answers with this.
+    Fails(fn() -> StoreError),
 }
 
 /// The clock goes on, and no timer has noticed.
@@ -95,6 +97,7 @@ impl Faulty {
                 call.await?;
                 return Err(StoreError::unavailable(Executed::Maybe));
             }
+            Fault::Fails(error) => return Err(error()),
             Fault::Silence => pending().await,
             Fault::Slow(time) => tokio::time::sleep(time).await,
             Fault::SlowAnswer(time) => {

@@ -31,7 +31,7 @@ fn data(text: &'static str) -> Frame<Bytes> {
 }
 
 fn claim() -> Claim {
-    let hold = Arc::new(Hold::new(Instant::now(), Duration::from_secs(30)));
+    let hold = Arc::new(Hold::new(Instant::now(), Duration::from_secs(30), true));
     Claim { attempt: NonZeroU32::MIN, hold, settlement: None }
 }
 
