@@ -177,6 +177,19 @@ fn what_is_abandoned_is_not_taken_over_before_its_lease_has_ended() {
 }
 
 #[test]
+fn what_is_abandoned_late_stays_for_a_retention_from_then() {
+    let mut slot = in_flight();
+    assert_eq!(slot.abandon(token(1), RETENTION, at(40)), Change::Applied);
+    let end = at(40) + RETENTION;
+    assert_eq!(slot.claim(&terms(2), end - Duration::from_nanos(1)), ClaimReply::Abandoned);
+    assert_eq!(slot.claim(&terms(2), end), claimed(1));
+    // And nothing ends earlier for being abandoned.
+    let mut slot = in_flight();
+    assert_eq!(slot.abandon(token(1), Duration::ZERO, at(1)), Change::Applied);
+    assert_eq!(slot.look(at(1)).unwrap().expires_in, LEASE + RETENTION - at(1));
+}
+
+#[test]
 fn an_owner_that_learns_the_outcome_after_all_can_still_settle() {
     let (mut completed, mut released) = (in_flight(), in_flight());
     for slot in [&mut completed, &mut released] {
@@ -243,6 +256,12 @@ fn an_operator_sees_what_a_claim_would_meet() {
     let view = slot.look(at(50)).unwrap();
     assert_eq!(view.state, ViewState::Done { reply: "ok".into() });
     assert_eq!((view.attempt.get(), view.age, view.expires_in), (1, at(50), at(3590)));
+    // Of a key that was first claimed later than the store began to count, and taken over.
+    let mut slot = Slot::default();
+    assert_eq!(slot.claim(&terms(1), at(100)), claimed(1));
+    assert_eq!(slot.claim(&taker(2), at(130)), claimed(2));
+    let view = slot.look(at(131)).unwrap();
+    assert_eq!((view.attempt.get(), view.age), (2, at(31)));
 }
 
 #[test]
