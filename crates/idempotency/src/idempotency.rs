@@ -356,7 +356,8 @@ impl Idempotency {
         };
         #[cfg(feature = "tracing")]
         let work = tracing::Instrument::instrument(work, tracing::Span::current());
-        place.spawn(work);
+        // In a box: the work is large, and moved several times on its way to where it runs.
+        place.spawn(Box::pin(work));
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -138,12 +139,18 @@ impl Shared {
         operation: &'static str,
         mut call: erased::Answer<'_, T>,
     ) -> Result<T, StoreError> {
-        let polled = poll_fn(|cx| {
+        let mut polled = poll_fn(|cx| {
             let polled = catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx)));
             polled.unwrap_or_else(|_| Poll::Ready(Err(panicked())))
         });
-        let answer = timeout(self.settings.store_limit, polled).await;
-        let answer = answer.unwrap_or_else(|_| Err(StoreError::timed_out()));
+        // A store in memory answers at once, and needs no timer.
+        let at_once = poll_fn(|cx| Poll::Ready(Pin::new(&mut polled).poll(cx))).await;
+        let answer = match at_once {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => timeout(self.settings.store_limit, polled)
+                .await
+                .unwrap_or_else(|_| Err(StoreError::timed_out())),
+        };
         // What it has answered holds, whatever becomes of the rest of the call.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(call)));
         answer.inspect_err(|error| self.telemetry.store_failed(operation, error))

@@ -178,9 +178,11 @@ impl<T: Send + 'static> Task<T> {
             if matches!(reply, Ok(ClaimReply::Claimed { .. } | ClaimReply::InFlight { .. })) {
                 leader.known();
             }
+            if !matches!(reply, Ok(ClaimReply::InFlight { .. })) {
+                return (reply, asked_at);
+            }
             let left = self.wait_until.saturating_duration_since(now());
-            let is_busy = matches!(reply, Ok(ClaimReply::InFlight { .. }));
-            if !is_busy || left.is_zero() || shared.stop.is_raised() {
+            if left.is_zero() || shared.stop.is_raised() {
                 return (reply, asked_at);
             }
             last = shared.backoff.delay(asked, last, &mut rand::rng());
