@@ -13,13 +13,13 @@ use std::{
 use steadfast_core::parts::{Waiters, lock};
 use tokio::time::Instant;
 
-use crate::{Fingerprint, RecordId, Refused, StoredReply};
+use crate::{Fingerprint, RecordId, Refused, StoredReply, by_hash::ByHash};
 
 /// One flight a key: its leader asks the store, and the others follow it.
 #[derive(Debug, Default)]
 pub(crate) struct Flights {
-    /// Nothing foreign runs under it but the hash of a key.
-    flights: Arc<Mutex<HashMap<RecordId, Arc<Flight>>>>,
+    /// Nothing foreign runs under it.
+    flights: Arc<Mutex<HashMap<RecordId, Arc<Flight>, ByHash>>>,
 }
 
 /// What the first request with a key is busy with.
@@ -118,7 +118,7 @@ impl Flight {
 pub(crate) struct Leader {
     id: RecordId,
     flight: Arc<Flight>,
-    flights: Arc<Mutex<HashMap<RecordId, Arc<Flight>>>>,
+    flights: Arc<Mutex<HashMap<RecordId, Arc<Flight>, ByHash>>>,
 }
 
 impl Leader {

@@ -1,6 +1,10 @@
 //! Whose key it is.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    hash::{BuildHasher, Hash, Hasher, RandomState},
+    sync::{Arc, LazyLock},
+};
 
 /// The name of a record: a key, in the scope of one principal.
 ///
@@ -20,8 +24,15 @@ use std::{fmt, sync::Arc};
 /// assert_ne!(RecordId::new("a", "b:c")?, RecordId::new("a:b", "c")?);
 /// # Ok::<_, steadfast_idempotency::RecordIdError>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RecordId(Arc<[u8]>);
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecordId {
+    bytes: Arc<[u8]>,
+    hash: u64,
+}
+
+/// A name is hashed once, where it is made: on its way it is looked up five times. By `SipHash` and
+/// a seed of the process, for clients choose keys.
+static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// A scope and a key together may have 1 KiB: a key of a header has up to 255 bytes, and an index
 /// of PostgreSQL takes 2.7 kB.
@@ -42,7 +53,12 @@ impl RecordId {
         let length = scope.len().saturating_add(key.len());
         let prefix = u32::try_from(scope.len()).ok().filter(|_| length <= LONGEST);
         let prefix = prefix.ok_or(RecordIdError::TooLong { length })?.to_be_bytes();
-        Ok(Self([prefix.as_slice(), scope, key].concat().into()))
+        let (mut bytes, at) = ([0; PREFIX + LONGEST], PREFIX + scope.len());
+        bytes[..PREFIX].copy_from_slice(&prefix);
+        bytes[PREFIX..at].copy_from_slice(scope);
+        bytes[at..PREFIX + length].copy_from_slice(key);
+        let bytes = &bytes[..PREFIX + length];
+        Ok(Self { hash: SEED.hash_one(bytes), bytes: bytes.into() })
     }
 
     /// The name of these bytes, as [`as_bytes`](Self::as_bytes) gives them.
@@ -60,25 +76,45 @@ impl RecordId {
     /// The principal that the key belongs to.
     #[must_use]
     pub fn scope(&self) -> &[u8] {
-        &self.0[PREFIX..self.split()]
+        &self.bytes[PREFIX..self.split()]
     }
 
     /// The key, as its caller chose it.
     #[must_use]
     pub fn key(&self) -> &[u8] {
-        &self.0[self.split()..]
+        &self.bytes[self.split()..]
     }
 
     /// The whole name, for a store to find the record by.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.bytes
+    }
+
+    /// A word that is the same for the same name, in one process.
+    #[cfg(feature = "tokio")]
+    pub(crate) const fn word(&self) -> u64 {
+        self.hash
+    }
+
+    /// The same name, with a word that it may share with others.
+    #[cfg(all(test, feature = "tokio"))]
+    pub(crate) fn with_word(self, hash: u64) -> Self {
+        Self { hash, ..self }
     }
 
     fn split(&self) -> usize {
-        let [a, b, c, d, ..] = *self.0 else { unreachable!("`new` puts four bytes before all") };
+        let [a, b, c, d, ..] = *self.bytes else {
+            unreachable!("`new` puts four bytes before all")
+        };
         // `new` lets no scope of more than 1,024 bytes pass.
         PREFIX + u32::from_be_bytes([a, b, c, d]) as usize
+    }
+}
+
+impl Hash for RecordId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
     }
 }
 

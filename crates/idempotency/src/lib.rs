@@ -14,6 +14,8 @@ mod store;
 mod token;
 
 #[cfg(feature = "tokio")]
+mod by_hash;
+#[cfg(feature = "tokio")]
 mod claim;
 #[cfg(feature = "tokio")]
 mod config;

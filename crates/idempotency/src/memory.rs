@@ -2,9 +2,11 @@
 
 use std::{
     fmt,
-    hash::{BuildHasher, RandomState},
     num::NonZeroUsize,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread::available_parallelism,
     time::Duration,
 };
@@ -27,8 +29,8 @@ mod shard;
 ///
 /// | | default | why |
 /// |---|---|---|
-/// | `most_records` | 1,000,000 | eleven keys a second, kept for a day |
-/// | `most_bytes` | 256 MiB | what a server can spare; a record without a reply takes a third of a kilobyte |
+/// | `most_records` | 1,000,000 | eleven keys a second, kept for a day; with the default bytes those are full first |
+/// | `most_bytes` | 256 MiB | what a server can spare: 450,000 records without a reply, 170,000 with one of 1 KiB |
 /// | `time_source` | tokio's | leases end as paused tests expect; the coarse clock is cheaper, and exact to 10 ms |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -106,9 +108,11 @@ pub struct MemoryStore {
 
 struct Shared {
     shards: Box<[Mutex<Shard>]>,
-    hasher: RandomState,
     room: Room,
     clock: Stopwatch,
+    /// Where the last sweep ended, and the next begins: sweeps that end early get to every shard.
+    /// Relaxed: it is a hint.
+    swept: AtomicUsize,
 }
 
 /// A [`MemoryStore`] as plain data.
@@ -126,6 +130,8 @@ pub struct MemorySnapshot {
 /// How many expired records a new claim removes at most: more than the one that it adds, so that
 /// they go faster than they come.
 const SWEPT_BY_CLAIM: usize = 2;
+/// How many are removed at most where there is no room.
+const SWEPT_FOR_ROOM: usize = 16;
 /// How many are removed at most before the lock is free again.
 const SWEPT_AT_ONCE: usize = 256;
 
@@ -137,28 +143,30 @@ impl MemoryStore {
     pub fn new(config: MemoryConfig) -> Result<Self, ConfigError> {
         let MemoryConfig { most_records, most_bytes, time_source } = config;
         ConfigError::require(most_bytes >= 1024, "most_bytes", most_bytes, "at least 1,024")?;
-        // Several shards a thread, so that two threads seldom meet in one.
-        let shards = available_parallelism().map_or(16, |n| n.get().saturating_mul(8)).min(256);
+        // Several shards a thread, so that two threads seldom meet in one; and many, so that a map
+        // that grows holds up few.
+        let shards = available_parallelism().map_or(1, NonZeroUsize::get).clamp(8, 32) * 8;
         let shared = Shared {
             shards: (0..shards).map(|_| Mutex::default()).collect(),
-            hasher: RandomState::new(),
             room: Room::new(most_records.get(), most_bytes),
             clock: Stopwatch::start(time_source),
+            swept: AtomicUsize::new(0),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
 
-    /// Tries twice: the second time every shard has given up what has expired.
+    /// Tries again as long as a shard gives up what has expired, a few at a time: what is asked for
+    /// takes the time that its room takes, and not that of all that has expired.
     fn with_room<T>(&self, mut attempt: impl FnMut() -> Option<T>) -> Result<T, StoreError> {
-        if let Some(done) = attempt() {
-            return Ok(done);
+        loop {
+            if let Some(done) = attempt() {
+                return Ok(done);
+            }
+            if self.shared.sweep(SWEPT_FOR_ROOM) == 0 {
+                self.shared.room.refuse();
+                return Err(StoreError::full());
+            }
         }
-        let freed = self.shared.sweep(usize::MAX);
-        let done = if freed > 0 { attempt() } else { None };
-        done.ok_or_else(|| {
-            self.shared.room.refuse();
-            StoreError::full()
-        })
     }
 }
 
@@ -167,21 +175,27 @@ impl Shared {
         Duration::from_nanos(self.clock.nanos())
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "any part of a hash is a hash")]
     fn shard(&self, id: &RecordId) -> &Mutex<Shard> {
-        &self.shards[self.hasher.hash_one(id) as usize % self.shards.len()]
+        // The maps of the shards use the bits at both ends.
+        &self.shards[(id.word() >> 32) as usize % self.shards.len()]
     }
 
     fn sweep(&self, most: usize) -> usize {
         let (now, mut swept) = (self.now(), 0);
-        for shard in &self.shards {
+        let first = self.swept.load(Ordering::Relaxed);
+        for n in 0..self.shards.len() {
+            let at = (first + n) % self.shards.len();
             while swept < most {
                 let at_once = SWEPT_AT_ONCE.min(most - swept);
-                let here = lock(shard).sweep(now, at_once, &self.room);
+                let here = lock(&self.shards[at]).sweep(now, at_once, &self.room);
                 swept += here.removed;
                 if !here.may_have_more {
                     break;
                 }
+            }
+            if swept >= most {
+                self.swept.store(at + 1, Ordering::Relaxed);
+                break;
             }
         }
         swept
@@ -278,5 +292,38 @@ impl Snapshot for MemoryStore {
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore").field("snapshot", &self.snapshot()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+    use crate::{Fingerprint, OnAbandoned};
+
+    #[tokio::test(start_paused = true)]
+    async fn sweeps_that_end_early_get_to_every_shard() {
+        let store = MemoryStore::new(MemoryConfig::new()).unwrap();
+        let records = || store.shared.shards.iter().map(|shard| lock(shard).len());
+        let terms = ClaimTerms {
+            token: ClaimToken::from_bytes([7; 16]),
+            fingerprint: Fingerprint::from_bytes([7; 32]),
+            lease: Duration::from_secs(1),
+            retention: Duration::from_secs(1),
+            on_abandoned: OnAbandoned::Refuse,
+        };
+        let mut n = 0_u32;
+        while records().any(|records| records < 2) {
+            n += 1;
+            let id = RecordId::new("alice", n.to_be_bytes()).unwrap();
+            assert!(store.claim(&id, &terms).now_or_never().unwrap().is_ok());
+        }
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let before: Vec<_> = records().collect();
+        for _ in 0..before.len() {
+            assert_eq!(store.purge_expired(1).now_or_never().unwrap().unwrap(), 1);
+        }
+        assert!(records().zip(before).all(|(after, before)| after == before - 1));
     }
 }
