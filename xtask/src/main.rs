@@ -1,6 +1,7 @@
 //! Project tasks: `cargo xtask test` and `cargo xtask ci`, or single steps of them.
 
 mod command;
+mod rusqlite;
 mod servers;
 mod steps;
 mod tools;

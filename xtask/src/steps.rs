@@ -9,7 +9,7 @@ use std::{
 use crate::{
     Failure,
     command::Cmd,
-    servers, tools, width,
+    rusqlite, servers, tools, width,
     workspace::{LOOM_CFG, Workspace},
 };
 
@@ -93,6 +93,11 @@ pub(crate) fn ci() -> Vec<Step> {
             name: "features",
             what: "each crate alone with none, each and all of its features",
             run: features,
+        },
+        Step {
+            name: "rusqlite",
+            what: "the store in a file also with the oldest rusqlite of its range",
+            run: rusqlite::test_oldest,
         },
         Step { name: "doc", what: "the documentation builds without a warning", run: doc },
         Step {

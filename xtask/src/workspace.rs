@@ -37,6 +37,10 @@ impl Workspace {
         Ok(Self { root: root.to_owned(), target: target.into(), packages: packages.clone() })
     }
 
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
     pub(crate) fn target(&self) -> &Path {
         &self.target
     }

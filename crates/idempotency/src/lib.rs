@@ -49,6 +49,8 @@ mod settlement;
 mod shared;
 #[cfg(feature = "tokio")]
 mod signal;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 #[cfg(feature = "tokio")]
 mod task;
 #[cfg(feature = "tokio")]
@@ -58,6 +60,8 @@ mod telemetry;
 pub use crate::postgres::{PostgresConfig, PostgresStore};
 #[cfg(feature = "redis")]
 pub use crate::redis::{RedisConfig, RedisStore};
+#[cfg(feature = "sqlite")]
+pub use crate::sqlite::{SqliteConfig, SqliteStore, Synchronous};
 pub use crate::{
     census::Census,
     fingerprint::{Fingerprint, FingerprintBuilder},

@@ -10,7 +10,10 @@ use std::{
 use bytes::Bytes;
 use steadfast_core::{Grounds, Refusal, RefusalKind, parts::lock};
 
-use crate::{Claim, ClaimTerms, ClaimToken, RecordId, StoreError, StoredReply, shared::Shared};
+use crate::{
+    Claim, ClaimTerms, ClaimToken, Fingerprint, OnAbandoned, RecordId, StoreError, StoredReply,
+    shared::Shared,
+};
 
 /// What an operation of a [transactional](crate::IdempotencyConfig::transactional) handle has done
 /// for its key.
@@ -158,6 +161,22 @@ impl Completion<'_> {
     pub fn applied(self) {
         *lock(&self.settlement.reply) = Some(self.stored);
         self.claim.hold.settle();
+    }
+}
+
+impl ClaimTerms {
+    /// The terms of a claim that is completed in the transaction that makes it, with a token of its
+    /// own: no lease, and a record that was committed without a completion is taken over.
+    #[must_use]
+    pub fn within_transaction(fingerprint: Fingerprint, retention: Duration) -> Self {
+        Self {
+            // The generator of the thread: seeded by the system, and never in step with another.
+            token: ClaimToken::generate(&mut rand::rng()),
+            fingerprint,
+            lease: Duration::ZERO,
+            retention,
+            on_abandoned: OnAbandoned::Takeover,
+        }
     }
 }
 

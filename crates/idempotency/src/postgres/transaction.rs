@@ -6,7 +6,7 @@ use bytes::Bytes;
 use steadfast_store::{Sql, StoreError, Value, within};
 
 use super::{MOST_CLAIMS, PostgresStore, claim_values, micros, reply};
-use crate::{Change, ClaimReply, ClaimTerms, ClaimToken, Fingerprint, OnAbandoned, RecordId};
+use crate::{Change, ClaimReply, ClaimTerms, ClaimToken, RecordId};
 
 /// For consumers without a handle: the claim, the effect and the reply in one transaction, which
 /// all stand or fall with it. The [terms](ClaimTerms::within_transaction) need no lease, because
@@ -96,21 +96,5 @@ impl<D: Sql + Clone + Sync + 'static> PostgresStore<D> {
             Some(_) => Change::Applied,
             None => Change::Lost,
         })
-    }
-}
-
-impl ClaimTerms {
-    /// The terms of a claim that is completed in the transaction that makes it, with a token of its
-    /// own: no lease, and a record that was committed without a completion is taken over.
-    #[must_use]
-    pub fn within_transaction(fingerprint: Fingerprint, retention: Duration) -> Self {
-        Self {
-            // The generator of the thread: seeded by the system, and never in step with another.
-            token: ClaimToken::generate(&mut rand::rng()),
-            fingerprint,
-            lease: Duration::ZERO,
-            retention,
-            on_abandoned: OnAbandoned::Takeover,
-        }
     }
 }

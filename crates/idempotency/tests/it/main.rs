@@ -20,6 +20,8 @@ mod redis;
 #[cfg(any(feature = "redis", feature = "sqlite"))]
 mod rivals;
 mod shape;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod store_down;
 mod support;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
