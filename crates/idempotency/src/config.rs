@@ -22,6 +22,7 @@ use crate::{OnAbandoned, StoreErrorKind};
 /// | `most_waiting` | 1,024 | a duplicate that waits holds a connection |
 /// | `most_reply_bytes` | 1 MiB | a longer reply is not kept, and duplicates are refused |
 /// | `store_limit` | 5 s | a store that is slower is down |
+/// | `max_key_age` | none | it is for keys that say when they were made, and clocks that are right |
 /// | `on_store_down` | refuse | without a record a second run could be a second charge |
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
@@ -37,6 +38,7 @@ pub(crate) struct Settings {
     pub(crate) retention: Duration,
     pub(crate) on_abandoned: OnAbandoned,
     pub(crate) is_transactional: bool,
+    pub(crate) max_key_age: Option<Duration>,
     pub(crate) wait: Duration,
     pub(crate) retry_after: Duration,
     pub(crate) most_in_flight: NonZeroUsize,
@@ -94,6 +96,7 @@ impl IdempotencyConfig {
             retention: Duration::from_secs(86_400),
             on_abandoned: OnAbandoned::Refuse,
             is_transactional: false,
+            max_key_age: None,
             wait: Duration::from_secs(5),
             retry_after: Duration::from_secs(1),
             most_in_flight: NonZeroUsize::new(MANY).expect("1,024 is not zero"),
@@ -143,6 +146,18 @@ impl IdempotencyConfig {
     /// result of an operation that has not completed its claim is stored like any other.
     pub const fn transactional(mut self) -> Self {
         self.settings.is_transactional = true;
+        self
+    }
+
+    /// Refuses a key that is a UUIDv7 and older than this: above zero, and at most the retention.
+    /// As it comes, none is refused for its age.
+    ///
+    /// A record is kept for the retention and then forgotten, so that a retry which comes later
+    /// runs again. One whose key says when it was made can be told from a new request. Other keys
+    /// are taken as they come. The time is that of the client's wall clock, and is compared with
+    /// this process's: leave room for both, below the retention. A key of the future has no age.
+    pub const fn max_key_age(mut self, age: Duration) -> Self {
+        self.settings.max_key_age = Some(age);
         self
     }
 
@@ -196,6 +211,13 @@ impl IdempotencyConfig {
         ConfigError::require(spans.contains(&lease), "lease", lease, "from 10 ms to 10 years")?;
         let is_kept = !retention.is_zero() && retention <= LONGEST;
         ConfigError::require(is_kept, "retention", retention, "above zero and up to 10 years")?;
+        let max_key_age = self.settings.max_key_age;
+        ConfigError::require(
+            max_key_age.is_none_or(|age| !age.is_zero() && age <= retention),
+            "max_key_age",
+            max_key_age,
+            "above zero and at most the retention",
+        )?;
         ConfigError::require(wait <= LONGEST, "wait", wait, "up to 10 years")?;
         let is_bounded = !store_limit.is_zero() && store_limit <= lease;
         ConfigError::require(

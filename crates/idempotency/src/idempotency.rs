@@ -11,6 +11,7 @@ use std::{
 
 use steadfast_core::{
     Backoff, ConfigError, Detach, DetachConfig, Executed, Failure, Jitter, ReserveError, Snapshot,
+    SystemWallClock, WallClock,
 };
 use tokio::{sync::oneshot, time::timeout};
 
@@ -110,6 +111,19 @@ impl Idempotency {
     /// When a number is outside the range that its setter names, or the handle is to be
     /// transactional and the store is not.
     pub fn new(config: IdempotencyConfig, store: impl Store) -> Result<Self, ConfigError> {
+        Self::with_wall_clock(config, store, SystemWallClock)
+    }
+
+    /// The same on a wall clock of its own, for tests: ages of keys are counted by it, and nothing
+    /// else.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_wall_clock(
+        config: IdempotencyConfig,
+        store: impl Store,
+        wall_clock: impl WallClock,
+    ) -> Result<Self, ConfigError> {
         let (name, settings) = config.check()?;
         let can_be = !settings.is_transactional || store.is_transactional();
         let rule = "a store whose claims can be completed in a transaction of the operation's";
@@ -128,6 +142,7 @@ impl Idempotency {
             made_at: now(),
             looked_in: AtomicU64::new(0),
             settings,
+            wall_clock: Box::new(wall_clock),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -218,6 +233,7 @@ impl Idempotency {
         T: Send + 'static,
     {
         let shared = &self.shared;
+        shared.check_age(&id)?;
         let began = now();
         let wait_until = began + shared.settings.wait;
         loop {

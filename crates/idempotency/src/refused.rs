@@ -43,6 +43,9 @@ pub enum Reason {
     Store,
     /// The stored reply cannot be read. HTTP 409, final.
     Unreadable,
+    /// The request's key is older than records are kept: an earlier copy may have been executed,
+    /// and forgotten since. HTTP 412, final.
+    KeyTooOld,
     /// The request's key is no key. HTTP 400.
     MalformedKey,
     /// The request has no key, and must have one. HTTP 400.
@@ -109,6 +112,12 @@ impl Refused {
     #[must_use]
     pub const fn store() -> Self {
         Self::not(Reason::Store, RefusalKind::Unavailable)
+    }
+
+    /// The key is older than records are kept.
+    #[must_use]
+    pub const fn key_too_old() -> Self {
+        Self::perhaps(Reason::KeyTooOld, RefusalKind::Stale, None)
     }
 
     /// The stored reply cannot be read.
@@ -197,6 +206,7 @@ impl fmt::Display for Reason {
                 "the body of a request with an idempotency key did not arrive in time"
             }
             Self::BodyFailed => "the body of a request with an idempotency key broke off",
+            Self::KeyTooOld => "this idempotency key is older than replies are kept",
             Self::Streaming => "a stream cannot have an idempotency key",
         })
     }
@@ -214,6 +224,7 @@ impl Labels for Reason {
         Self::ShutDown,
         Self::Store,
         Self::Unreadable,
+        Self::KeyTooOld,
         Self::MalformedKey,
         Self::MissingKey,
         Self::NoPrincipal,
@@ -234,6 +245,7 @@ impl Labels for Reason {
             Self::ShutDown => "shut_down",
             Self::Store => "store",
             Self::Unreadable => "unreadable",
+            Self::KeyTooOld => "key_too_old",
             Self::MalformedKey => "malformed_key",
             Self::MissingKey => "missing_key",
             Self::NoPrincipal => "no_principal",

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use steadfast_core::{Backoff, Detach, Executed, TimeSource};
+use steadfast_core::{Backoff, Detach, Executed, TimeSource, WallClock};
 use tokio::{
     runtime::Handle,
     sync::oneshot,
@@ -20,7 +20,8 @@ use tokio::{
 };
 
 use crate::{
-    Answer, Fingerprint, OnAbandoned, Refused, StoreError, StoredReply,
+    Answer, Fingerprint, OnAbandoned, RecordId, Refused, StoreError, StoredReply,
+    age::age_of,
     config::Settings,
     erased::{self, Erased},
     flights::{Ended, Flight, Flights},
@@ -32,6 +33,8 @@ use crate::{
 pub(crate) struct Shared {
     pub(crate) store: Box<dyn Erased>,
     pub(crate) settings: Settings,
+    /// What the ages of keys are counted by.
+    pub(crate) wall_clock: Box<dyn WallClock>,
     /// The statement of the store's that completes a claim in a transaction.
     #[cfg(feature = "postgres")]
     pub(crate) completion: Option<steadfast_store::Statement>,
@@ -60,6 +63,16 @@ impl Shared {
 
     pub(crate) fn in_flight(&self) -> Refused {
         Refused::in_flight(self.settings.retry_after)
+    }
+
+    /// # Errors
+    /// When the key is one whose record may have been forgotten.
+    pub(crate) fn check_age(&self, id: &RecordId) -> Result<(), Refused> {
+        let Some(most) = self.settings.max_key_age else { return Ok(()) };
+        match age_of(id.key(), self.wall_clock.now()) {
+            Some(age) if age > most => Err(self.refuse(Refused::key_too_old())),
+            _ => Ok(()),
+        }
     }
 
     /// How long the request has been under way that has been so for longest.

@@ -11,6 +11,7 @@ mod fail_open;
 mod hostile;
 #[cfg(feature = "http")]
 mod http;
+mod key_age;
 mod keyed;
 mod memory;
 #[cfg(all(feature = "deadpool", feature = "sqlx"))]

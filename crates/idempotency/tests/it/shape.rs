@@ -58,6 +58,8 @@ fn a_number_that_cannot_work_is_refused_with_its_setter() {
         (config().lease(long), "lease"),
         (config().retention(Duration::ZERO), "retention"),
         (config().retention(long), "retention"),
+        (config().max_key_age(Duration::ZERO), "max_key_age"),
+        (config().max_key_age(Duration::from_secs(86_401)), "max_key_age"),
         (config().wait(long), "wait"),
         (config().store_limit(Duration::ZERO), "store_limit"),
         (config().store_limit(Duration::from_secs(31)), "store_limit"),
@@ -71,7 +73,7 @@ fn a_number_that_cannot_work_is_refused_with_its_setter() {
 fn each_refusal_has_its_grounds_in_the_chain_of_its_error() {
     use Executed::{Maybe, No};
     use RefusalKind::{
-        Conflict, Malformed, RequestTimeout, TooLarge, TooMany, Unacceptable, Unavailable,
+        Conflict, Malformed, RequestTimeout, Stale, TooLarge, TooMany, Unacceptable, Unavailable,
     };
     for (refused, kind, executed, after) in [
         (Refused::in_flight(MS), Conflict, Maybe, Some(MS)),
@@ -84,6 +86,7 @@ fn each_refusal_has_its_grounds_in_the_chain_of_its_error() {
         (Refused::shut_down(Maybe), Unavailable, Maybe, None),
         (Refused::store(), Unavailable, No, None),
         (Refused::unreadable(), Conflict, Maybe, None),
+        (Refused::key_too_old(), Stale, Maybe, None),
         (Refused::malformed_key(), Malformed, No, None),
         (Refused::missing_key(), Malformed, No, None),
         (Refused::no_principal(), Malformed, No, None),
