@@ -33,6 +33,7 @@ const WITHOUT_RUNTIME: [(&str, &[&str]); 5] = [
     (
         "steadfast-idempotency",
         &[
+            "axum",
             "tokio",
             "contract",
             "redis",
