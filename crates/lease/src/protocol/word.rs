@@ -48,6 +48,7 @@ impl Word {
 
     /// The comparisons of `is_valid`. The first is for a clock that has just begun to count, and
     /// shows a time below the codes of the ends.
+    #[cfg(feature = "tokio")]
     #[inline]
     pub(crate) const fn is_valid(self, now: u64) -> bool {
         self.0 >= FIRST && now < self.0
