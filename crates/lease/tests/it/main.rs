@@ -1,5 +1,8 @@
 //! The crate from outside.
-#![expect(clippy::unwrap_used, reason = "in a test a failure is a panic")]
+#![cfg_attr(
+    feature = "tokio",
+    expect(clippy::unwrap_used, reason = "in a test a failure is a panic")
+)]
 
 #[cfg(feature = "tokio")]
 mod asking;
