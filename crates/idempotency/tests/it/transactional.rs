@@ -36,7 +36,8 @@ fn config() -> IdempotencyConfig {
 }
 
 fn store_config() -> PostgresConfig {
-    PostgresConfig::new().lock_wait(300 * MS)
+    // Long enough for a table to be made while all the tests of a busy machine write.
+    PostgresConfig::new().lock_wait(300 * MS).call_limit(30_000 * MS)
 }
 
 impl Bank {

@@ -86,7 +86,7 @@ async fn an_operation_that_a_shutdown_cancels_rolls_back_and_frees_the_key() {
 /// that do not get through lose nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_completion_that_is_not_committed_holds_its_key_beyond_the_lease() {
-    let lease = 600 * MS;
+    let lease = 2500 * MS;
     let bank = Bank::with(config().lease(lease).store_limit(lease)).await;
     let id = id();
     let (go_on, at) = (Arc::default(), Arc::default());
