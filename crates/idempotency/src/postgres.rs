@@ -101,15 +101,16 @@ impl<D: Sql + Clone + Sync + 'static> PostgresStore<D> {
     /// [`Misconfigured`](crate::StoreErrorKind::Misconfigured) when the user may not, or there is
     /// no such schema.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let schema = self
-            .schema()
-            .replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS")
-            .replace("CREATE INDEX", "CREATE INDEX IF NOT EXISTS");
-        // One of two that create a table at the same time fails, even if it does not exist.
+        let (schema, table) = (self.schema(), texts::quoted(&self.config.table));
+        // One of two that create a table at the same time fails, even if it does not exist. And
+        // where it exists it is not touched: an index, if it exists or not, is made under a lock
+        // that waits for the transactions under way, and that all other writers wait for.
         let text = format!(
             "DO $migrate$ BEGIN
                 PERFORM pg_advisory_xact_lock(hashtext('steadfast_idempotency'));
-                {schema}
+                IF to_regclass('{table}') IS NULL THEN
+                    {schema}
+                END IF;
             END $migrate$"
         );
         self.run(&Statement::unnamed(text), &[]).await?;
