@@ -12,7 +12,7 @@ use crate::{
 /// Elects one leader of all processes that campaign under one name: the holder of a lease.
 ///
 /// What holds of leases holds of leaders: one that was stopped may believe for a moment that it
-/// leads, so its writes are fenced by its [token](Leadership::token).
+/// leads, so its writes are fenced by its [token](crate::Lease::token).
 ///
 /// ```
 /// use steadfast_lease::{
