@@ -9,7 +9,7 @@ use super::reply::{KeptHeaders, ReplyPolicy, Terms};
 /// What is done with a request that should have a key and has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum MissingKey {
-    /// It is passed on, at no cost, and repeats are not known.
+    /// It is passed on as it is, and repeats are not known.
     #[default]
     Pass,
     /// It is refused: HTTP 400.
