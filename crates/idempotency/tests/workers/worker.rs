@@ -232,6 +232,6 @@ async fn book_badly(
 /// Effect and reply apart: what is to be seen as double where a process dies between them.
 async fn book_apart(claim: &Claim, ledger: &Ledger, payment: &[u8]) -> Result<Bytes, Failed> {
     charge(&mut ledger.0.clone(), payment).await?;
-    sleep(Duration::from_millis(2)).await;
+    sleep(LEASE / 10).await;
     Ok(receipt(claim))
 }
