@@ -4,10 +4,12 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use steadfast_core::ConfigError;
-use steadfast_store::{Row, Sql, SqlError, Statement, StoreError, Value, within};
+use steadfast_store::{Cell, Row, Sql, SqlError, Statement, StoreError, Value, within};
 
 use self::{row::record, texts::Texts};
-use crate::{Change, ClaimReply, ClaimTerms, ClaimToken, OnAbandoned, RecordId, Slot, Store, View};
+use crate::{
+    Census, Change, ClaimReply, ClaimTerms, ClaimToken, OnAbandoned, RecordId, Slot, Store, View,
+};
 
 mod config;
 mod row;
@@ -85,13 +87,17 @@ impl<D: Sql + Clone + Sync + 'static> PostgresStore<D> {
     #[must_use]
     pub fn schema(&self) -> String {
         let table = &*self.config.table;
+        // An index is in the schema of its table, and its name begins like that.
         let name = table.rsplit('.').next().unwrap_or(table);
-        // An index is in the schema of its table, and has the name of that within its own.
-        let (before, after) = PostgresConfig::SCHEMA
-            .split_once(config::INDEX)
-            .expect("the text names its index, once");
-        let of_this = |text: &str| text.replace(config::TABLE, &texts::quoted(table));
-        format!("{}\"{name}_expires_at\"{}", of_this(before), of_this(after))
+        let of_this = |word: &str| {
+            let end = word.trim_end().strip_prefix(config::TABLE);
+            match end {
+                Some("") => word.replace(config::TABLE, &texts::quoted(table)),
+                Some(end) => format!("\"{name}{end}\" "),
+                None => word.to_owned(),
+            }
+        };
+        PostgresConfig::SCHEMA.split_inclusive(' ').map(of_this).collect()
     }
 
     /// Makes the table, unless there is one of its name. Several processes may do so at once.
@@ -265,6 +271,17 @@ impl<D: Sql + Clone + Sync + 'static> Store for PostgresStore<D> {
         Ok(purged)
     }
 
+    async fn census(&self) -> Result<Option<Census>, StoreError> {
+        let row = self.run(&self.texts.census, &[]).await?;
+        let row = row.ok_or_else(|| StoreError::corrupt().because("a count has no row"))?;
+        let oldest = match row.cell(2) {
+            Some(Cell::Int(micros)) => Some(Duration::from_micros(micros.unsigned_abs())),
+            _ => None,
+        };
+        let (in_flight, abandoned) = (row.int(0)?.unsigned_abs(), row.int(1)?.unsigned_abs());
+        Ok(Some(Census { in_flight, abandoned, oldest }))
+    }
+
     fn is_transactional(&self) -> bool {
         true
     }
@@ -292,7 +309,7 @@ fn claim_values<'a>(
 
 /// What a claim has met, by the rules of [`Slot`]; `None` if it must be asked again.
 fn reply(row: &Row, terms: &ClaimTerms) -> Result<Option<ClaimReply>, StoreError> {
-    if row.cell(1) == Some(&steadfast_store::Cell::Null) {
+    if row.cell(1) == Some(&Cell::Null) {
         return Ok(Some(ClaimReply::Claimed { attempt: row::attempt(row)? }));
     }
     let span = row::Span { age: 0, rest: i64::MAX };

@@ -10,7 +10,7 @@ use steadfast_core::ConfigError;
 /// | | default | why |
 /// |---|---|---|
 /// | `table` | `idempotency_records` | says what is in it |
-/// | `unnamed_statements` | no | a prepared statement costs little more than half |
+/// | `unnamed_statements` | no | a prepared statement costs half |
 /// | `lock_wait` | 1 s | what holds a row for longer is a transaction under way |
 /// | `call_limit` | 4 s | less than the `store_limit` of the handle, so that the store's own answer
 /// is heard |
@@ -25,7 +25,6 @@ pub struct PostgresConfig {
 
 /// The table of [`PostgresConfig::SCHEMA`].
 pub(super) const TABLE: &str = "idempotency_records";
-pub(super) const INDEX: &str = "idempotency_records_expires_at";
 /// What PostgreSQL keeps of a name, less the ending that the name of the index has.
 const LONGEST_NAME: usize = 63 - "_expires_at".len();
 const LONGEST_LIMIT: Duration = Duration::from_secs(60);
@@ -59,7 +58,8 @@ impl PostgresConfig {
 
     /// Leaves no prepared statements in connections, for a pooler in transaction mode that knows
     /// none: a name may be another client's there. Each statement is parsed and planned anew, which
-    /// costs 1.8 times as much; with a pool of sqlx it costs four round trips.
+    /// costs up to twice as much, and three times for a replay; with a pool of sqlx it takes four
+    /// round trips.
     pub const fn unnamed_statements(mut self) -> Self {
         self.is_unnamed = true;
         self

@@ -9,4 +9,7 @@ CREATE TABLE idempotency_records (
     expires_at timestamptz NOT NULL,
     reply bytea
 );
+-- For reapers.
 CREATE INDEX idempotency_records_expires_at ON idempotency_records (expires_at);
+-- For the census: few of many.
+CREATE INDEX idempotency_records_not_done ON idempotency_records (claimed_at) WHERE state < 2;

@@ -46,8 +46,12 @@ impl Bank {
     }
 
     async fn with(config: IdempotencyConfig) -> Self {
+        Self::over(config, store_config()).await
+    }
+
+    async fn over(config: IdempotencyConfig, records: PostgresConfig) -> Self {
         let pool = steadfast_store::connect(&servers::postgres().url()).await.unwrap();
-        let store = PostgresStore::new(store_config(), pool.clone()).unwrap();
+        let store = PostgresStore::new(records, pool.clone()).unwrap();
         store.migrate().await.unwrap();
         let mut db = pool.clone();
         let ledger = "DO $$ BEGIN

@@ -71,30 +71,36 @@ async fn a_commit_that_never_arrived_frees_the_key() {
     assert_eq!((paid.unwrap(), bank.effects(&id).await), ("receipt of run 1".into(), 1));
 }
 
-/// The operation has given its commit up; the server has not heard of that, and the release waits.
+/// The operation has given its commit up; the server has not heard of that. A release that waits
+/// for less is asked again, and one that waits for longer finds the record as the commit has left
+/// it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_arrives_after_its_operation_has_failed_is_found_by_the_release() {
-    let (bank, id) = (Bank::open().await, id());
-    let (proxy, pool) = way().await;
-    let (of, black) = (id.clone(), proxy.clone());
-    let paid = bank.pay(&id, move |claim, _| async move {
-        let mut client = pool.get().await.map_err(service)?;
-        let mut tx = client.transaction().await.map_err(service)?;
-        charge(&mut tx, &of).await?;
-        claim.complete(&mut tx, receipt(&claim)).await?;
-        black.black_hole(Direction::Upstream);
-        let commit = tokio::time::timeout(50 * MS, tx.commit()).await;
-        // The bytes are on their way. Neither is the connection closed, which would say so.
-        std::mem::forget(client);
-        Err(service(commit.unwrap_err()))
-    });
-    let arrives = async {
-        tokio::time::sleep(1000 * MS).await;
-        proxy.heal().await;
-    };
-    let (paid, ()) = tokio::join!(paid, arrives);
-    assert_eq!(paid.unwrap(), "receipt of run 1");
-    assert_eq!(bank.effects(&id).await, 1);
+    for wait in [300 * MS, 4000 * MS] {
+        let bank = Bank::over(config(), store_config().lock_wait(wait)).await;
+        let id = id();
+        let (proxy, pool) = way().await;
+        let (of, black) = (id.clone(), proxy.clone());
+        let paid = bank.pay(&id, move |claim, _| async move {
+            let mut client = pool.get().await.map_err(service)?;
+            let mut tx = client.transaction().await.map_err(service)?;
+            charge(&mut tx, &of).await?;
+            claim.complete(&mut tx, receipt(&claim)).await?;
+            black.black_hole(Direction::Upstream);
+            let commit = tokio::time::timeout(50 * MS, tx.commit()).await;
+            // The bytes are on their way. Neither is the connection closed, which would say so.
+            std::mem::forget(client);
+            Err(service(commit.unwrap_err()))
+        });
+        let arrives = async {
+            tokio::time::sleep(1000 * MS).await;
+            proxy.heal().await;
+        };
+        let (paid, ()) = tokio::join!(paid, arrives);
+        assert_eq!(paid.unwrap(), "receipt of run 1");
+        assert_eq!(bank.effects(&id).await, 1);
+        assert!(matches!(bank.state(&id).await, Some(ViewState::Done { .. })));
+    }
 }
 
 /// An operation that takes the lost answer for a failure, and tries its transaction again.
