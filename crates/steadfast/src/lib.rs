@@ -43,6 +43,9 @@ pub use steadfast_quorum as quorum;
 #[cfg(feature = "retry")]
 #[doc(inline)]
 pub use steadfast_retry as retry;
+#[cfg(feature = "idempotency")]
+#[doc(inline)]
+pub use steadfast_store as store;
 #[cfg(feature = "timeout")]
 #[doc(inline)]
 pub use steadfast_timeout as timeout;
