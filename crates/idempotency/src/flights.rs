@@ -129,22 +129,35 @@ impl Leader {
         }
     }
 
-    pub(crate) fn end(self, ended: Ended) {
-        if !matches!(ended, Ended::Again) {
-            // First the end and then, in the drop, the way out of the map: a request that comes in
-            // between joins a flight that has ended, and is answered by its end.
-            let _ = self.flight.ended.set(ended);
+    /// Ends the flight, once: the leader may have more to do, and the key may have a new flight.
+    pub(crate) fn end(&self, ended: Ended) {
+        if self.flight.ended.get().is_some() {
+            return;
         }
+        let set = |ended| {
+            // Only the leader sets it.
+            let _ = self.flight.ended.set(ended);
+        };
+        let leave = || drop(lock(&self.flights).remove(&self.id));
+        match ended {
+            // A request that came in between would join again and again.
+            Ended::Again => {
+                leave();
+                set(Ended::Again);
+            }
+            // A request that comes in between joins a flight that has ended, and is answered.
+            answer => {
+                set(answer);
+                leave();
+            }
+        }
+        self.flight.wake();
     }
 }
 
 impl Drop for Leader {
     fn drop(&mut self) {
-        drop(lock(&self.flights).remove(&self.id));
-        // Where there is nothing to be answered by it is the other way about: a request that came
-        // in between would join again and again.
-        let _ = self.flight.ended.set(Ended::Again);
-        self.flight.wake();
+        self.end(Ended::Again);
     }
 }
 

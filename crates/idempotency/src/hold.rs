@@ -67,6 +67,11 @@ impl Hold {
         self.is_lost.is_raised() || has_lease && now() >= self.until()
     }
 
+    /// Whether a third of the lease is over, and more.
+    pub(crate) fn is_due(&self) -> bool {
+        self.is_granted() && now() + self.lease * 2 / 3 >= self.until()
+    }
+
     /// A transaction of the operation's has completed the claim.
     pub(crate) fn settle(&self) {
         self.is_settling.store(true, Ordering::Relaxed);

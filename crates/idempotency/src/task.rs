@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use steadfast_core::Executed;
 use tokio::{
     sync::oneshot,
@@ -118,6 +119,10 @@ impl<T: Send + 'static> Task<T> {
                 let ended = self.refuse(Refused::store());
                 if error.executed() == Executed::Maybe {
                     self.give_up().await;
+                    leader.end(ended.clone());
+                    // The claim may still be on its way, on another connection than its release.
+                    self.sleep(self.shared.settings.store_limit).await;
+                    let _ = self.tell_once(&End::Release, None, Bytes::new()).await;
                 }
                 return ended;
             }

@@ -29,7 +29,10 @@ impl<T: Send + 'static> Task<T> {
                 hold.lose(shared);
                 let lost = Refused::lost(shared.settings.retry_after);
                 say(unsaid, |said| match said {
-                    Said::Executed(_) => Said::Refused(lost),
+                    Said::Executed(result) => {
+                        discard(result);
+                        Said::Refused(lost)
+                    }
                     said => said,
                 });
                 return Ended::Again;

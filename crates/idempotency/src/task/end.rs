@@ -68,8 +68,17 @@ impl<T: Send + 'static> Task<T> {
                 answer(Told::Never);
             }
             let is_short = shared.stop.is_raised() || hold.is_some_and(|hold| !hold.is_granted());
+            if elapsed >= self.terms.lease && event == Event::Stored {
+                // A tombstone may get through where the reply does not.
+                (frame, event) = (StoredReply::NotKept.encode(), Event::NotKept);
+                continue;
+            }
             if elapsed >= self.terms.lease || is_short && elapsed >= shared.settings.store_limit {
                 break Told::Never;
+            }
+            if let Some(hold) = hold.filter(|hold| hold.is_due()) {
+                // What is not told is still this one's to tell. Its answer says nothing new.
+                let _ = hold.ask(shared, &self.id, &self.terms).await;
             }
             last = shared.backoff.delay(tries, last, &mut rand::rng());
             tries += 1;
@@ -79,7 +88,7 @@ impl<T: Send + 'static> Task<T> {
         told
     }
 
-    async fn tell_once(
+    pub(super) async fn tell_once(
         &self,
         end: &End,
         hold: Option<&Hold>,

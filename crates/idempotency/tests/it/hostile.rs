@@ -204,6 +204,55 @@ async fn an_operation_does_not_begin_once_a_shutdown_waits_no_longer() {
     assert_eq!(process.handle.look(&id()).await.unwrap(), None, "the key is free");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_arrives_after_it_was_given_up_and_released_strands_no_key() {
+    let store = Faulty::new();
+    let limit = IdempotencyConfig::new().store_limit(SECOND);
+    let process = Process::new(limit, &store);
+    // Two claims are not answered, within 2 s; the release is; and then one of them arrives.
+    store.next("claim", Fault::Late(SECOND * 5 / 2), 1);
+    store.next("claim", Fault::Silence, 1);
+    assert_eq!(refused(process.pay().await), Refused::store());
+    sleep(MS).await;
+    assert_eq!((store.calls("release"), process.handle.look(&id()).await.unwrap()), (1, None));
+    sleep(SECOND * 3 / 4).await;
+    let view = process.handle.look(&id()).await.unwrap().unwrap();
+    assert!(matches!(view.state, ViewState::InFlight { .. }), "it has arrived");
+    sleep(SECOND).await;
+    assert_eq!((store.calls("release"), process.handle.look(&id()).await.unwrap()), (2, None));
+    assert_eq!((process.pay().await.unwrap(), process.snapshot().in_flight), ("1".into(), 0));
+
+    // A retry does not wait for that, and is not disturbed by it.
+    assert!(process.handle.forget(&id()).await.unwrap());
+    store.next("claim", Fault::Silence, 2);
+    assert_eq!(refused(process.pay().await), Refused::store());
+    let began = Instant::now();
+    assert_eq!(process.pay_for(SECOND * 3, 1).await.unwrap(), "2");
+    assert_eq!((Instant::now() - began, store.calls("release")), (SECOND * 3, 4));
+    assert_eq!(process.pay().await.unwrap(), "2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reply_that_does_not_get_through_is_a_tombstone_at_last_and_no_second_run() {
+    let store = Faulty::new();
+    let config = takeover().wait(LEASE * 3);
+    let (here, there) = (Process::new(config.clone(), &store), Process::new(config, &store));
+    // Renewals get through, and a short frame, but nothing that is long.
+    store.next("complete", Fault::SilenceIfLong(100), 100);
+    let run = here.handle.execute(id(), print(1), |_: Claim| async {
+        sleep(LEASE).await;
+        (1, Outcome::Store(vec![0; 1000].into()))
+    });
+    let (first, again) = tokio::join!(run, async {
+        sleep(MS).await;
+        there.pay().await
+    });
+    assert_eq!(first, Ok(Answer::Executed(1)));
+    assert_eq!((refused(again), there.runs()), (Refused::not_kept(), 0));
+    let snapshot = here.snapshot();
+    assert_eq!((snapshot.not_kept, snapshot.unsettled, snapshot.lost), (1, 0, 0));
+}
+
 /// A result that panics where it is dropped.
 struct Fragile;
 

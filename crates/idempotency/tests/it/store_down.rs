@@ -87,6 +87,8 @@ async fn an_end_that_cannot_be_told_for_a_lease_leaves_the_key_abandoned() {
     sleep(LEASE + Duration::from_secs(1)).await;
     let snapshot = process.snapshot();
     assert_eq!((snapshot.unsettled, snapshot.in_flight), (1, 0));
+    // It was renewed until then.
+    sleep(LEASE).await;
     assert_eq!(refused(process.pay().await), Refused::abandoned());
 }
 

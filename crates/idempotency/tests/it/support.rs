@@ -44,6 +44,10 @@ pub(crate) enum Fault {
     PanicsAfter,
     /// The store finds something that is no record.
     Corrupt,
+    /// A completion of more than so many bytes is lost, and nothing is heard.
+    SilenceIfLong(usize),
+    /// Nothing is heard of a claim, and this much later the store does it.
+    Late(Duration),
     /// The store answers with this.
     Fails(fn() -> StoreError),
 }
@@ -79,18 +83,19 @@ impl Faulty {
         self.calls.lock().unwrap().iter().filter(|call| **call == operation).count()
     }
 
+    fn fault(&self, operation: &'static str) -> Fault {
+        self.calls.lock().unwrap().push(operation);
+        let mut script = self.script.lock().unwrap();
+        let at = script.iter().position(|(name, _)| *name == operation);
+        at.and_then(|at| script.remove(at)).map_or(Fault::None, |(_, fault)| fault)
+    }
+
     async fn through<T>(
         &self,
         operation: &'static str,
         call: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
-        self.calls.lock().unwrap().push(operation);
-        let fault = {
-            let mut script = self.script.lock().unwrap();
-            let at = script.iter().position(|(name, _)| *name == operation);
-            at.and_then(|at| script.remove(at)).map_or(Fault::None, |(_, fault)| fault)
-        };
-        match fault {
+        match self.fault(operation) {
             Fault::None => {}
             Fault::Unreached => return Err(StoreError::unavailable(Executed::No)),
             Fault::AnswerLost => {
@@ -116,6 +121,8 @@ impl Faulty {
                 panic!("afterwards")
             }
             Fault::Corrupt => return Err(StoreError::corrupt()),
+            Fault::SilenceIfLong(_) => {}
+            Fault::Late(_) => unreachable!("only claims come late"),
         }
         call.await
     }
@@ -123,6 +130,20 @@ impl Faulty {
 
 impl Store for Faulty {
     async fn claim(&self, id: &RecordId, terms: &ClaimTerms) -> Result<ClaimReply, StoreError> {
+        let is_late = |script: &VecDeque<_>| {
+            let mut claims = script.iter().filter(|(name, _)| *name == "claim");
+            claims.next().is_some_and(|(_, fault)| matches!(fault, Fault::Late(_)))
+        };
+        if is_late(&self.script.lock().unwrap())
+            && let Fault::Late(time) = self.fault("claim")
+        {
+            let (inner, id, terms) = (self.inner.clone(), id.clone(), *terms);
+            tokio::spawn(async move {
+                tokio::time::sleep(time).await;
+                let _ = inner.claim(&id, &terms).await;
+            });
+            return pending().await;
+        }
         self.through("claim", self.inner.claim(id, terms)).await
     }
 
@@ -143,7 +164,18 @@ impl Store for Faulty {
         reply: Bytes,
         retention: Duration,
     ) -> Result<Change, StoreError> {
-        self.through("complete", self.inner.complete(id, token, reply, retention)).await
+        let len = reply.len();
+        let call = self.inner.complete(id, token, reply, retention);
+        let is_too_long = |script: &VecDeque<_>| {
+            let too_long =
+                |fault: &Fault| matches!(fault, Fault::SilenceIfLong(most) if len > *most);
+            script.front().is_some_and(|(name, fault)| *name == "complete" && too_long(fault))
+        };
+        if is_too_long(&self.script.lock().unwrap()) {
+            self.fault("complete");
+            return pending().await;
+        }
+        self.through("complete", call).await
     }
 
     async fn release(&self, id: &RecordId, token: ClaimToken) -> Result<Change, StoreError> {
