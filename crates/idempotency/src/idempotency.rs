@@ -35,6 +35,9 @@ use crate::{
 /// Duplicates in this process wait for the first, and those of other processes ask the store now
 /// and then, both within `wait`; then they get the stored reply or are [`Refused`].
 ///
+/// An operation that blocks its thread holds up its own renewal: one that may block for longer than
+/// a lease belongs on a thread of its own, such as tokio's `spawn_blocking`.
+///
 /// The operation runs in a task, so values of `tokio::task_local!` do not reach it. With the
 /// feature `tracing` it runs in the span of its caller.
 ///

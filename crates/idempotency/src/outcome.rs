@@ -25,6 +25,10 @@ pub enum Outcome {
 impl Outcome {
     /// What a failure means: it frees the key if its [`Grounds`] promise that nothing was executed,
     /// and abandons it otherwise.
+    ///
+    /// The grounds are read wherever they stand in the chain. **An operation that has done
+    /// something, and is then refused by a service that it calls, must not pass that refusal on**:
+    /// the promise is the service's, of its own part, and would free the key of what is half done.
     pub fn of_failure<E: Failure>(error: &E) -> Self {
         match cause::<Grounds>(error.as_error()) {
             Some(Grounds { executed: Executed::No, .. }) => Self::Release,

@@ -48,7 +48,8 @@ use crate::{Census, Change, ClaimReply, ClaimTerms, ClaimToken, RecordId, View};
 ///
 /// Each operation is what the method of [`Slot`](crate::Slot) of its name does to the record `id`,
 /// alone with it and at the store's own time. **Each may be repeated**, because its answer may have
-/// been lost; and each may be dropped at any point, and is then applied or not.
+/// been lost; and each may be dropped at any point, and is then applied or not, now or soon after:
+/// a claim that was dropped may come behind its own release, which is therefore said twice.
 ///
 /// The feature `contract` has a suite that every store passes.
 pub trait Store: Send + Sync + 'static {
