@@ -1,9 +1,8 @@
 local record, answer = own(ARGV[1])
 if not record then return { answer } end
-if record.s == DONE then return { LOST } end
-if record.s == IN_FLIGHT then
-    record.e = math.max(record.e, now + tonumber(ARGV[2]))
-    redis.call('HSET', key, 's', ABANDONED, 'e', text(record.e))
-    expire(record)
+if record.state == 'd' then return { LOST } end
+if record.state == 'i' then
+    record.state, record.ends = 'a', math.max(record.ends, now + tonumber(ARGV[2]))
+    write(record)
 end
 return { APPLIED }

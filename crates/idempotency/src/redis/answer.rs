@@ -47,12 +47,12 @@ pub(super) fn look(answer: Value) -> Result<Option<View>, StoreError> {
     let fingerprint = answer.bytes()?.try_into().map_err(|_| corrupt("a fingerprint"))?;
     let (age, expires_in) = (answer.time()?, answer.time()?);
     let state = match &answer.bytes()?[..] {
-        b"1d" => ViewState::Done { reply: answer.bytes()?.into() },
-        b"1i" => match answer.time()? {
+        b"d" => ViewState::Done { reply: answer.bytes()?.into() },
+        b"i" => match answer.time()? {
             Duration::ZERO => ViewState::Abandoned,
             left => ViewState::InFlight { left },
         },
-        b"1a" => ViewState::Abandoned,
+        b"a" => ViewState::Abandoned,
         _ => return Err(corrupt("a state")),
     };
     let fingerprint = Fingerprint::from_bytes(fingerprint);
@@ -117,7 +117,7 @@ mod tests {
             Just(Value::Nil),
             Just(Value::Okay),
             prop_oneof![-2_i64..9, any::<i64>()].prop_map(Value::Int),
-            prop_oneof![Just(b"1d".to_vec()), Just(b"1i".to_vec()), vec(any::<u8>(), 0..40)]
+            prop_oneof![Just(b"d".to_vec()), Just(b"i".to_vec()), vec(any::<u8>(), 0..40)]
                 .prop_map(Value::BulkString),
             vec(any::<u8>(), 32).prop_map(Value::BulkString),
         ];

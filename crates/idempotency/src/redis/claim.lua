@@ -1,31 +1,33 @@
 local token, print = ARGV[1], ARGV[2]
 local lease, retention, takes_over = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
-local CLAIMED, HELD, REPLY, ABANDONED_BY_OWNER, MISMATCH = 3, 4, 5, 6, 7
+local CLAIMED, HELD, REPLY, ABANDONED, MISMATCH = 3, 4, 5, 6, 7
 
-local record, was_there = read()
+local record, was_there = read('r')
 if record == false then return { CORRUPT } end
 if not record then
-    record = { a = 1, e = now + lease + retention }
     if was_there then redis.call('DEL', key) end
-    redis.call('HSET', key, 's', IN_FLIGHT, 'f', print, 't', token, 'a', 1, 'c', text(now),
-        'l', text(now + lease), 'e', text(record.e))
-    expire(record)
+    record = {
+        state = 'i', attempt = 1, first = now, lease = now + lease, ends = now + lease + retention
+    }
+    write(record, 'f', print, 't', token)
     return { CLAIMED, 1 }
 end
-if record.f ~= print then return { MISMATCH } end
-if record.s == DONE then return { REPLY, record.r } end
-if record.t == token then
-    -- A claim that arrives after its own end.
-    if record.s == ABANDONED then return { ABANDONED_BY_OWNER } end
-    hold(record, lease, retention)
-    return { CLAIMED, record.a }
+if record.print ~= print then return { MISMATCH } end
+if record.state == 'd' then
+    if not record.reply then return { CORRUPT } end
+    return { REPLY, record.reply }
 end
-if record.s == ABANDONED and not takes_over then return { ABANDONED_BY_OWNER } end
-if record.l > now then return { HELD, record.l - now } end
-if not takes_over then return { ABANDONED_BY_OWNER } end
-record.a = math.min(record.a + 1, 4294967295)
-record.e = math.max(record.e, now + lease + retention)
-redis.call('HSET', key, 's', IN_FLIGHT, 't', token, 'a', record.a, 'l', text(now + lease),
-    'e', text(record.e))
-expire(record)
-return { CLAIMED, record.a }
+if record.token == token then
+    -- A claim that arrives after its own end.
+    if record.state == 'a' then return { ABANDONED } end
+    hold(record, lease, retention)
+    return { CLAIMED, record.attempt }
+end
+if record.state == 'a' and not takes_over then return { ABANDONED } end
+if record.lease > now then return { HELD, record.lease - now } end
+if not takes_over then return { ABANDONED } end
+record.state, record.lease = 'i', now + lease
+record.attempt = math.min(record.attempt + 1, 4294967295)
+record.ends = math.max(record.ends, now + lease + retention)
+write(record, 't', token)
+return { CLAIMED, record.attempt }

@@ -1,8 +1,7 @@
 local record, answer = own(ARGV[1])
 if not record then return { answer } end
-if record.s ~= DONE then
-    record.e = now + tonumber(ARGV[2])
-    redis.call('HSET', key, 's', DONE, 'e', text(record.e), 'r', ARGV[3])
-    expire(record)
+if record.state ~= 'd' then
+    record.state, record.ends = 'd', now + tonumber(ARGV[2])
+    write(record, 'r', ARGV[3])
 end
 return { APPLIED }

@@ -1,6 +1,10 @@
-local record = read()
+local record = read('r')
 if record == false then return { CORRUPT } end
 if not record then return { LOST } end
-local answer = { APPLIED, record.a, record.f, now - record.c, record.e - now, record.s }
-if record.s == DONE then answer[7] = record.r else answer[7] = math.max(record.l - now, 0) end
-return answer
+local rest = math.max(record.lease - now, 0)
+if record.state == 'd' then
+    rest = record.reply
+    if not rest then return { CORRUPT } end
+end
+local age, left = now - record.first, record.ends - now
+return { APPLIED, record.attempt, record.print, age, left, record.state, rest }

@@ -85,44 +85,68 @@ impl Case {
     }
 }
 
-#[tokio::test]
-async fn a_record_with_a_part_that_is_wrong_or_missing_is_corrupt_to_every_operation() {
-    let mut case = Case::new(servers::redis()).await;
-    let long = [b'1'; 17];
-    let wrong: [(&str, &[&[u8]]); 7] = [
-        ("s", &[b"", b"i", b"2i", b"1x", b"1i "]),
-        ("f", &[b"", b"short", &[7; 33]]),
-        ("t", &[b"", &[7; 15], &[7; 17]]),
-        ("a", &[b"", b"0", b"-1", b"1.5", b"4294967296", b"0x10", b"nan", b"1e3"]),
-        ("c", &[b"", b"inf", b"12:00", &long]),
-        ("l", &[b"", b"-5", b"9007199254740992", &long]),
-        ("e", &[b"", b"never", b"1 ", b" 1", &long]),
+/// Heads that no record in this state has.
+fn heads(state: &str) -> Vec<Vec<u8>> {
+    let (long, future) = ("1".repeat(17), "1900000000000000000");
+    let wrong = [
+        String::new(),
+        format!("1{state}"),
+        format!("1{state} 1 1 1"),
+        format!("1{state} 1 1 1 9000000000000000 "),
+        format!(" 1{state} 1 1 1 9000000000000000"),
+        format!("1{state} 1 1 1 9000000000000000 7"),
+        format!("1x 1 1 {future} 9000000000000000"),
+        format!("1{state} 0 1 {future} 9000000000000000"),
+        format!("1{state} -1 1 {future} 9000000000000000"),
+        format!("1{state} 1.5 1 {future} 9000000000000000"),
+        format!("1{state} 0x10 1 {future} 9000000000000000"),
+        format!("1{state} 4294967296 1 {future} 9000000000000000"),
+        format!("1{state} 1 inf {future} 9000000000000000"),
+        format!("1{state} 1 {long} {future} 9000000000000000"),
+        format!("1{state} 1 1 9007199254740992 9000000000000000"),
+        format!("1{state} 1 1 {long} 9000000000000000"),
+        format!("1{state} 1 1 {future} never"),
+        format!("1{state} 1 1 {future} {long}"),
+        format!("1{state} 1 1 {future} {}", "9".repeat(400)),
+        // Of a later layout.
+        format!("2{state} 1 1 {future} 9000000000000000"),
+        format!("11{state} 1 1 {future} 9000000000000000"),
     ];
-    for (part, values) in wrong {
-        for is_done in [false, true] {
-            for value in values {
-                let (id, key) = case.record(is_done).await;
-                case.say(&[b"HSET", &key, part.as_bytes(), value]).await;
-                case.assert_corrupt(&id).await;
-            }
-            let (id, key) = case.record(is_done).await;
-            case.say(&[b"HDEL", &key, part.as_bytes()]).await;
-            case.assert_corrupt(&id).await;
-        }
-    }
-    let (id, key) = case.record(true).await;
-    case.say(&[b"HDEL", &key, b"r"]).await;
-    case.assert_corrupt(&id).await;
+    wrong.map(String::into_bytes).into()
 }
 
 #[tokio::test]
-async fn a_record_of_a_later_layout_is_not_read() {
+async fn a_record_with_a_part_that_is_wrong_or_missing_is_corrupt_to_every_operation() {
     let mut case = Case::new(servers::redis()).await;
-    for later in [&b"2i"[..], b"2d", b"10i"] {
-        let (id, key) = case.record(true).await;
-        case.say(&[b"HSET", &key, b"s", later]).await;
-        case.assert_corrupt(&id).await;
+    for (is_done, state) in [(false, "i"), (false, "a"), (true, "d")] {
+        let wrong = [
+            (b"h", heads(state)),
+            (b"f", vec![vec![], b"short".into(), vec![7; 33]]),
+            (b"t", vec![vec![], vec![7; 15], vec![7; 17]]),
+        ];
+        for (part, values) in wrong {
+            for value in values {
+                let (id, key) = case.record(is_done).await;
+                case.say(&[b"HSET", &key, part, &value]).await;
+                case.assert_corrupt(&id).await;
+            }
+            let (id, key) = case.record(is_done).await;
+            case.say(&[b"HDEL", &key, part]).await;
+            case.assert_corrupt(&id).await;
+        }
     }
+}
+
+/// Only a claim and a look read the reply.
+#[tokio::test]
+async fn a_record_that_is_done_and_has_no_reply_is_corrupt() {
+    let mut case = Case::new(servers::redis()).await;
+    let (id, key) = case.record(true).await;
+    case.say(&[b"HDEL", &key, b"r"]).await;
+    for found in [case.store.claim(&id, &terms()).await.err(), case.store.look(&id).await.err()] {
+        assert_eq!(found.map(|error| error.kind()), Some(StoreErrorKind::Corrupt));
+    }
+    assert!(case.store.forget(&id).await.unwrap());
 }
 
 #[tokio::test]
@@ -151,11 +175,15 @@ async fn whatever_is_written_into_a_record_is_read_or_refused() {
     for _ in 0..400 {
         let (id, key) = case.record(rng.random()).await;
         for _ in 0..rng.random_range(1..3) {
-            let field = [b"sftaclerx"[rng.random_range(0..9)]];
-            let value: Vec<u8> = match rng.random_range(0..3) {
+            let field = [b"hftrx"[rng.random_range(0..5)]];
+            let mut number = |most: u64| rng.random_range(0..most);
+            let state = ["i", "a", "d"][number(3) as usize];
+            let [first, lease] = [(); 2].map(|()| number(1 << 54));
+            let head = format!("1{state} {} {first} {lease} {}", number(1 << 33), number(1 << 54));
+            let value = match rng.random_range(0..3) {
                 0 => (0..rng.random_range(0..40)).map(|_| rng.random()).collect(),
-                1 => rng.random_range(0..1_u64 << 53).to_string().into_bytes(),
-                _ => [b"1i", b"1a", b"1d"][rng.random_range(0..3)].to_vec(),
+                1 => vec![7; [16, 32][rng.random_range(0..2)]],
+                _ => head.into_bytes(),
             };
             case.say(&[b"HSET", &key, &field, &value]).await;
         }
