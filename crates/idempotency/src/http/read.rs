@@ -2,74 +2,147 @@
 
 use std::{
     future::poll_fn,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
 use http_body::{Body, Frame};
 use tokio::time::{Sleep, sleep};
 
-use super::body::Whole;
+use super::{
+    body::Whole,
+    options::{OnStream, Options},
+};
 use crate::Refused;
 
-/// How much is read, and for how long.
-#[derive(Clone, Copy)]
-pub(super) struct Limits {
-    /// In bytes.
-    pub(super) most: usize,
-    pub(super) time: Duration,
-    /// Whether the body is one of gRPC: then it is read no further than it is one message.
-    pub(super) is_grpc: bool,
-}
-
 /// What was read.
-pub(super) enum Read {
+pub(super) enum Read<B> {
     Whole(Whole),
-    /// The beginning of a stream.
-    Begun(Bytes),
+    /// The beginning of a stream that is to be passed on, and its rest.
+    Begun(Bytes, Pin<Box<B>>),
 }
 
 /// Reads `body` to its end, or until it is known to be a stream.
-pub(super) async fn read<B>(mut body: Pin<&mut B>, limits: Limits) -> Result<Read, Refused>
+pub(super) async fn read<B>(
+    body: B,
+    headers: &HeaderMap,
+    options: &Options,
+) -> Result<Read<B>, Refused>
 where
     B: Body<Data = Bytes>,
 {
-    let too_large = |bytes: u64| bytes > limits.most as u64;
-    if too_large(body.size_hint().lower()) {
-        return Err(Refused::body_too_large());
+    if !is_grpc(headers) {
+        return Ok(Read::Whole(read_whole(pin!(body), options).await?));
     }
-    let (mut gathered, mut timer) = (Gathered::default(), None);
+    // In a box, so that the rest of a stream can be moved.
+    let mut body = Box::pin(body);
+    match read_message(body.as_mut(), options).await? {
+        Message::Only(whole) => Ok(Read::Whole(whole)),
+        Message::First(data) if options.on_stream == OnStream::Pass => Ok(Read::Begun(data, body)),
+        Message::First(_) => Err(Refused::streaming()),
+    }
+}
+
+async fn read_whole<B>(mut body: Pin<&mut B>, options: &Options) -> Result<Whole, Refused>
+where
+    B: Body<Data = Bytes>,
+{
+    let mut reading = Reading::of(&*body, options)?;
     loop {
-        let frame = poll_fn(|cx| poll_frame(body.as_mut(), &mut timer, limits.time, cx)).await?;
-        let data = match frame {
-            None => return Ok(Read::Whole(gathered.end(None))),
-            Some(frame) => match frame.into_data() {
-                Ok(data) => data,
-                Err(frame) => return Ok(Read::Whole(gathered.end(frame.into_trailers().ok()))),
-            },
-        };
-        if data.is_empty() {
-            // A body of nothing but these would keep the thread.
-            tokio::task::yield_now().await;
-            continue;
-        }
-        let rest = body.size_hint().lower();
-        let length = gathered.len().saturating_add(data.len());
-        let message = gathered.message_end(&data).filter(|_| limits.is_grpc);
-        let is_stream = message.is_some_and(|end| length as u64 > end);
-        if too_large(message.unwrap_or(0).max((length as u64).saturating_add(rest))) {
-            return Err(Refused::body_too_large());
-        }
-        gathered.add(data);
-        if is_stream {
-            return Ok(Read::Begun(gathered.end(None).data));
+        match reading.next(body.as_mut()).await? {
+            Next::Data(data) => reading.gathered.add(data),
+            Next::End(trailers) => return Ok(reading.gathered.end(trailers)),
         }
         if body.is_end_stream() {
-            return Ok(Read::Whole(gathered.end(None)));
+            return Ok(reading.gathered.end(None));
         }
+    }
+}
+
+/// The message of a call of gRPC.
+enum Message {
+    Only(Whole),
+    /// There are more.
+    First(Bytes),
+}
+
+async fn read_message<B>(mut body: Pin<&mut B>, options: &Options) -> Result<Message, Refused>
+where
+    B: Body<Data = Bytes>,
+{
+    let mut reading = Reading::of(&*body, options)?;
+    loop {
+        match reading.next(body.as_mut()).await? {
+            Next::Data(data) => {
+                let end = reading.gathered.message_end(&data);
+                // Before it has come.
+                reading.require_room(end.unwrap_or(0))?;
+                reading.gathered.add(data);
+                if end.is_some_and(|end| reading.gathered.len() as u64 > end) {
+                    return Ok(Message::First(reading.gathered.end(None).data));
+                }
+            }
+            Next::End(trailers) => return Ok(Message::Only(reading.gathered.end(trailers))),
+        }
+        if body.is_end_stream() {
+            return Ok(Message::Only(reading.gathered.end(None)));
+        }
+    }
+}
+
+/// A body that is being read.
+struct Reading<'a> {
+    gathered: Gathered,
+    timer: Option<Pin<Box<Sleep>>>,
+    options: &'a Options,
+}
+
+/// What comes next of a body.
+enum Next {
+    /// Not empty, and within the limit with all before and what is announced.
+    Data(Bytes),
+    End(Option<HeaderMap>),
+}
+
+impl<'a> Reading<'a> {
+    /// # Errors
+    /// When the body says beforehand that it is too long.
+    fn of<B: Body>(body: &B, options: &'a Options) -> Result<Self, Refused> {
+        let reading = Self { gathered: Gathered::default(), timer: None, options };
+        reading.require_room(body.size_hint().lower())?;
+        Ok(reading)
+    }
+
+    async fn next<B>(&mut self, mut body: Pin<&mut B>) -> Result<Next, Refused>
+    where
+        B: Body<Data = Bytes>,
+    {
+        loop {
+            let (timer, time) = (&mut self.timer, self.options.body_time);
+            let data = match poll_fn(|cx| poll_frame(body.as_mut(), timer, time, cx)).await? {
+                None => return Ok(Next::End(None)),
+                Some(frame) => match frame.into_data() {
+                    Ok(data) => data,
+                    Err(frame) => return Ok(Next::End(frame.into_trailers().ok())),
+                },
+            };
+            if data.is_empty() {
+                // A body of nothing but these would keep the thread.
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let length = self.gathered.len().saturating_add(data.len()) as u64;
+            self.require_room(length.saturating_add(body.size_hint().lower()))?;
+            return Ok(Next::Data(data));
+        }
+    }
+
+    fn require_room(&self, bytes: u64) -> Result<(), Refused> {
+        let is_within = bytes <= self.options.body_limit as u64;
+        if is_within { Ok(()) } else { Err(Refused::body_too_large()) }
     }
 }
 
@@ -95,6 +168,15 @@ where
         Poll::Ready(()) => Poll::Ready(Err(Refused::body_timeout())),
         Poll::Pending => polled,
     }
+}
+
+/// `application/grpc` and its kinds, but not `application/grpc-web`, whose calls end.
+fn is_grpc(headers: &HeaderMap) -> bool {
+    const GRPC: &[u8] = b"application/grpc";
+    let value = headers.get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
+    value.split_at_checked(GRPC.len()).is_some_and(|(kind, rest)| {
+        kind.eq_ignore_ascii_case(GRPC) && matches!(rest, [] | [b'+' | b';' | b' ', ..])
+    })
 }
 
 /// The data so far: one frame as it is, more of them in one piece.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, header::CONTENT_TYPE, request::Parts};
+use http::{HeaderValue, Request, Response, request::Parts};
 use http_body::Body;
 use steadfast_core::{Failure, http::IDEMPOTENT_REPLAYED};
 use tokio::sync::oneshot;
@@ -18,8 +18,8 @@ use super::{
     body::{RequestBody, WrapBody},
     claim::{HttpClaim, Settled},
     fingerprint::RequestFingerprint,
-    options::{OnStream, Options},
-    read::{Limits, Read, read},
+    options::Options,
+    read::{Read, read},
     reply::{self, KeptResponse, ReplyBody, ReplyPolicy, Taken, Terms},
 };
 use crate::{Answer, Claim, Idempotency, Outcome, RecordId, Refused};
@@ -56,27 +56,22 @@ impl<S, F, W> Keyed<S, F, W> {
         F: RequestFingerprint,
         W: WrapBody<B, Body: Send + 'static>,
     {
-        let Options { body_limit: most, body_time: time, on_stream, .. } = *self.options;
-        let mut body = Box::pin(body);
-        let limits = Limits { most, time, is_grpc: is_grpc(&head.headers) };
-        let whole = match read(body.as_mut(), limits).await {
-            Ok(Read::Whole(whole)) => whole,
-            Ok(Read::Begun(data)) if on_stream == OnStream::Pass => {
-                let body = self.wrap.wrap(RequestBody::begun(data, body));
+        let read = read(body, &head.headers, &self.options).await;
+        let whole = match read.map_err(|refused| self.handle.refuse(refused))? {
+            Read::Whole(whole) => whole,
+            Read::Begun(data, rest) => {
+                let body = self.wrap.wrap(RequestBody::begun(data, rest));
                 let response = self.service.call(Request::from_parts(head, body)).await?;
                 return Ok(response.map(ReplyBody::passed));
             }
-            Ok(Read::Begun(_)) => return Err(self.handle.refuse(Refused::streaming()).into()),
-            Err(refused) => return Err(self.handle.refuse(refused).into()),
         };
-        drop(body);
         let fingerprint = self.fingerprint.fingerprint(&head, &whole.data);
         let request = Request::from_parts(head, self.wrap.wrap(RequestBody::whole(whole)));
-        let (service, options) = (self.service, self.options);
         let (sender, early) = oneshot::channel();
-        let answer = self
-            .handle
-            .execute(id, fingerprint, |claim| operate(service, request, claim, options, sender));
+        let (service, options) = (self.service, self.options);
+        // In a box: it is moved many times on its way into the task.
+        let operation = Box::new(Operation { service, request, options, early: sender });
+        let answer = self.handle.execute(id, fingerprint, |claim| operation.run(claim));
         match first(answer, early).await {
             First::Early(response) => Ok(response),
             First::Answer(Ok(Answer::Executed(Ok(Taken::Response(response))))) => Ok(response),
@@ -99,34 +94,38 @@ fn replay<RB>(kept: KeptResponse) -> Response<ReplyBody<RB>> {
     response
 }
 
-/// Calls the handler, in the task that holds its key.
-async fn operate<S, B, RB>(
-    mut service: S,
-    mut request: Request<B>,
-    claim: Claim,
+/// A call of the handler, in the task that holds its key.
+struct Operation<S, B, RB> {
+    service: S,
+    request: Request<B>,
     options: Arc<Options>,
     early: oneshot::Sender<Response<ReplyBody<RB>>>,
-) -> (Answered<RB, S::Error>, Outcome)
+}
+
+impl<S, B, RB> Operation<S, B, RB>
 where
     S: Service<Request<B>, Response = Response<RB>>,
     S::Error: Failure,
     RB: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    request.extensions_mut().insert(HttpClaim::new(claim.clone(), Arc::clone(&options)));
-    let mut response = match service.call(request).await {
-        Ok(response) => response,
-        Err(error) => {
-            let outcome = Outcome::of_failure(&error);
-            return (Err(error), outcome);
+    async fn run(self: Box<Self>, claim: Claim) -> (Answered<RB, S::Error>, Outcome) {
+        let Self { mut service, mut request, options, early } = *self;
+        request.extensions_mut().insert(HttpClaim::new(claim.clone(), Arc::clone(&options)));
+        let mut response = match service.call(request).await {
+            Ok(response) => response,
+            Err(error) => {
+                let outcome = Outcome::of_failure(&error);
+                return (Err(error), outcome);
+            }
+        };
+        if let Some(Settled(record)) = response.extensions_mut().remove() {
+            let response = Taken::Response(response.map(ReplyBody::passed));
+            return (Ok(response), Outcome::Settled(record));
         }
-    };
-    if let Some(Settled(record)) = response.extensions_mut().remove() {
-        let response = Taken::Response(response.map(ReplyBody::passed));
-        return (Ok(response), Outcome::Settled(record));
+        let failed = has_failed(&claim, &response, &options.terms);
+        let (taken, outcome) = reply::take(response, &options.terms, claim, early).await;
+        (Ok(taken), if failed { Outcome::Abandon } else { outcome })
     }
-    let failed = has_failed(&claim, &response, &options.terms);
-    let (taken, outcome) = reply::take(response, &options.terms, claim, early).await;
-    (Ok(taken), if failed { Outcome::Abandon } else { outcome })
 }
 
 /// Whether the handler's own transaction has failed, or may have: then this response is not its
@@ -167,13 +166,4 @@ async fn first<A, R>(
         Poll::Pending
     })
     .await
-}
-
-/// `application/grpc` and its kinds, but not `application/grpc-web`, whose calls end.
-fn is_grpc(headers: &HeaderMap) -> bool {
-    const GRPC: &[u8] = b"application/grpc";
-    let value = headers.get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
-    value.split_at_checked(GRPC.len()).is_some_and(|(kind, rest)| {
-        kind.eq_ignore_ascii_case(GRPC) && matches!(rest, [] | [b'+' | b';' | b' ', ..])
-    })
 }
