@@ -95,7 +95,9 @@ where
     if let Some(outcome) = outcome {
         return (Taken::Response(Response::from_parts(head, ReplyBody::passed(body))), outcome);
     }
-    let begun = Begun { record: Recording::of(&head, &terms.headers), by_head, terms };
+    // What is announced was found to be within the limit.
+    let length = usize::try_from(hint.lower()).unwrap_or(0);
+    let begun = Begun { record: Recording::of(&head, &terms.headers, length), by_head, terms };
     let mut body = Box::pin(body);
     let mut pieces = Pieces::default();
     let read = poll_fn(|cx| {
@@ -136,7 +138,7 @@ where
     B::Error: Into<BoxError>,
 {
     let (head, body) = response.into_parts();
-    let record = Recording::of(&head, &terms.headers);
+    let record = Recording::of(&head, &terms.headers, 0);
     let (mut body, mut pieces) = (Box::pin(body), Pieces::default());
     let mut keep = |data: &Bytes| {
         pieces.add(data);

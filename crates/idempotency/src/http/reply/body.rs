@@ -35,11 +35,18 @@ pin_project! {
     enum Kind<B> {
         /// The handler's own.
         Passed { #[pin] body: B },
-        /// What is here, and what follows.
-        Gathered { first: Bytes, more: VecDeque<Bytes>, then: Then<B> },
+        /// What is here, and what follows. In boxes: a response is moved several times, and one
+        /// that is passed on pays for the size of all.
+        Gathered { first: Bytes, more: Option<Box<More<B>>> },
         /// It comes from a copy that another task writes.
-        Taped { reader: Reader<B> },
+        Taped { reader: Box<Reader<B>> },
     }
+}
+
+/// What follows the first data.
+struct More<B> {
+    data: VecDeque<Bytes>,
+    then: Then<B>,
 }
 
 /// What follows the data that are here.
@@ -56,25 +63,26 @@ impl<B> ReplyBody<B> {
     }
 
     /// A whole body.
-    pub(crate) const fn whole(data: Bytes, trailers: Option<HeaderMap>) -> Self {
-        Self { kind: Kind::whole(data, Then::Trailers(trailers)) }
+    pub(crate) fn whole(data: Bytes, trailers: Option<HeaderMap>) -> Self {
+        Self { kind: Kind::gathered(data, VecDeque::new(), Then::Trailers(trailers)) }
     }
 
     pub(super) fn gathered(mut pieces: Pieces, then: Then<B>) -> Self {
         pieces.seal();
         let mut pieces = pieces.sealed().iter().cloned();
-        let (first, more) = (pieces.next().unwrap_or_default(), pieces.collect());
-        Self { kind: Kind::Gathered { first, more, then } }
+        let (first, data) = (pieces.next().unwrap_or_default(), pieces.collect());
+        Self { kind: Kind::gathered(first, data, then) }
     }
 
-    pub(super) const fn taped(reader: Reader<B>) -> Self {
-        Self { kind: Kind::Taped { reader } }
+    pub(super) fn taped(reader: Reader<B>) -> Self {
+        Self { kind: Kind::Taped { reader: Box::new(reader) } }
     }
 }
 
 impl<B> Kind<B> {
-    const fn whole(first: Bytes, then: Then<B>) -> Self {
-        Self::Gathered { first, more: VecDeque::new(), then }
+    fn gathered(first: Bytes, data: VecDeque<Bytes>, then: Then<B>) -> Self {
+        let is_all = data.is_empty() && matches!(then, Then::Trailers(None));
+        Self::Gathered { first, more: (!is_all).then(|| Box::new(More { data, then })) }
     }
 }
 
@@ -96,10 +104,15 @@ where
                 KindProjection::Passed { body } => {
                     return body.poll_frame(cx).map_err(BodyFailed::new);
                 }
-                KindProjection::Gathered { first, more, then } => {
-                    let data = std::mem::replace(first, more.pop_front().unwrap_or_default());
+                KindProjection::Gathered { first, more } => {
+                    let data = std::mem::take(first);
+                    let Some(more) = more else {
+                        let data = Some(data).filter(|data| !data.is_empty());
+                        return Poll::Ready(data.map(|data| Ok(Frame::data(data))));
+                    };
+                    *first = more.data.pop_front().unwrap_or_default();
                     if data.is_empty() {
-                        return then.poll_frame(cx);
+                        return more.then.poll_frame(cx);
                     }
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
@@ -110,14 +123,16 @@ where
                     Step::Rest(body) => Then::Rest(body),
                 },
             };
-            kind.set(Kind::whole(Bytes::new(), then));
+            kind.set(Kind::gathered(Bytes::new(), VecDeque::new(), then));
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Passed { body } => body.is_end_stream(),
-            Kind::Gathered { first, then, .. } => first.is_empty() && then.is_end_stream(),
+            Kind::Gathered { first, more } => {
+                first.is_empty() && more.as_ref().is_none_or(|more| more.then.is_end_stream())
+            }
             Kind::Taped { reader } => reader.is_at_end(),
         }
     }
@@ -125,9 +140,10 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Passed { body } => body.size_hint(),
-            Kind::Gathered { first, more, then } => {
-                let here = first.len() + more.iter().map(Bytes::len).sum::<usize>();
-                let mut hint = then.size_hint();
+            Kind::Gathered { first, more: None } => SizeHint::with_exact(first.len() as u64),
+            Kind::Gathered { first, more: Some(more) } => {
+                let here = first.len() + more.data.iter().map(Bytes::len).sum::<usize>();
+                let mut hint = more.then.size_hint();
                 // The upper bound first: it may not fall below the lower one.
                 if let Some(upper) = hint.upper() {
                     hint.set_upper(upper.saturating_add(here as u64));

@@ -77,7 +77,7 @@ impl KeptResponse {
     /// that is needed, such as the length of a body of 4 GiB.
     #[must_use]
     pub fn encode(&self) -> Option<Bytes> {
-        let mut record = head(self.status);
+        let mut record = head(self.status, self.body.len());
         put_lines(&mut record, self.headers.iter())?;
         record.put_u32(self.body.len().try_into().ok()?);
         record.put_slice(&self.body);
@@ -98,8 +98,9 @@ impl KeptResponse {
 pub(crate) struct Recording(Option<BytesMut>);
 
 impl Recording {
-    pub(crate) fn of(head_parts: &Parts, headers: &KeptHeaders) -> Self {
-        let mut record = head(head_parts.status);
+    /// With room for a body of `length` bytes.
+    pub(crate) fn of(head_parts: &Parts, headers: &KeptHeaders, length: usize) -> Self {
+        let mut record = head(head_parts.status, length);
         Self(put_lines(&mut record, headers.of(&head_parts.headers)).map(|()| record))
     }
 
@@ -120,8 +121,10 @@ impl Recording {
     }
 }
 
-fn head(status: StatusCode) -> BytesMut {
-    let mut record = BytesMut::with_capacity(256);
+fn head(status: StatusCode, length: usize) -> BytesMut {
+    /// Of the headers that most responses have.
+    const HEADERS: usize = 256;
+    let mut record = BytesMut::with_capacity(HEADERS + length);
     record.put_slice(&MAGIC);
     record.put_u8(VERSION);
     record.put_u16(status.as_u16());

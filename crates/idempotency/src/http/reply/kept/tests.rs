@@ -51,7 +51,7 @@ fn what_is_recorded_while_it_is_read_is_the_same_without_what_is_not_kept() {
     let trailers = map(&[(LINK, "end"), (SET_COOKIE, "id=8")]);
     let (head, ()) = response.into_parts();
     let body = [Bytes::from("o"), Bytes::from("k")];
-    let record = Recording::of(&head, &policy).end(&body, Some(&trailers), &policy).unwrap();
+    let record = Recording::of(&head, &policy, 0).end(&body, Some(&trailers), &policy).unwrap();
     let mut expected = super::tests::response("ok", &[(LINK, "a"), (LINK, "b")]);
     expected.trailers = Some(map(&[(LINK, "end")]));
     assert_eq!(KeptResponse::decode(&record), Ok(expected.clone()));
