@@ -43,6 +43,7 @@ pin_project! {
 }
 
 impl<F, RB, E> ResponseFuture<F, RB, E> {
+    #[inline(always)]
     pub(super) const fn passed(inner: F) -> Self {
         Self { state: State::Passed { inner } }
     }
@@ -62,6 +63,7 @@ where
 {
     type Output = Result<Response<ReplyBody<RB>>, E>;
 
+    #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
             StateProjection::Passed { inner } => {
