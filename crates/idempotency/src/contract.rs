@@ -64,10 +64,16 @@ macro_rules! store_contract {
             whatever_comes_in_a_row_is_answered_as_by_a_slot
             what_is_done_is_kept_for_the_retention_of_its_completion
             a_record_lives_as_long_as_the_last_word_of_its_owner_asks
+            no_word_cuts_short_what_another_has_asked_for
+            an_owner_that_is_late_can_say_how_it_ended
             payloads_and_tokens_are_told_apart_by_every_byte
             leases_and_retentions_of_ten_years_are_held
+            a_lease_is_no_shorter_than_it_was_asked_for
+            a_span_of_nothing_is_over_at_once_and_one_without_an_end_is_held
             a_call_that_is_dropped_is_applied_or_not_and_holds_up_no_other
             of_a_late_owner_and_a_taker_only_one_is_answered
+            of_many_racers_for_what_has_ended_one_is_granted_it
+            a_purge_takes_nothing_that_was_claimed_meanwhile
             a_census_finds_what_is_in_flight_and_what_is_abandoned
         }
     };
@@ -207,6 +213,9 @@ pub async fn a_claim_repeated_with_its_token_is_the_same_claim<S: Store>(
 ) {
     let mut case = Case::of(factory).await;
     let (first, second) = (case.terms(), case.terms());
+    // Also where the lease has ended, as long as no other has taken over.
+    case.claimed(&ClaimTerms { lease: Duration::from_millis(1), ..first }, 1).await;
+    pass(GRACE).await;
     case.claimed(&ClaimTerms { lease: LEASE, ..first }, 1).await;
     for _ in 0..2 {
         case.claimed(&first, 1).await;

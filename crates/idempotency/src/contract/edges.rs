@@ -118,6 +118,55 @@ pub async fn leases_and_retentions_of_ten_years_are_held<S: Store>(factory: impl
     assert_eq!(case.claim(&taker).await, done("ok"));
 }
 
+/// However coarse the store counts.
+pub async fn a_lease_is_no_shorter_than_it_was_asked_for<S: Store>(factory: impl AsyncFn() -> S) {
+    let mut case = Case::of(factory).await;
+    for lease in [LONG + Duration::from_millis(900), LONG + Duration::from_nanos(1)] {
+        case.id = some_id(&mut case.rng);
+        let (owner, duplicate) = (ClaimTerms { lease, ..case.terms() }, case.terms());
+        let began = tokio::time::Instant::now();
+        case.claimed(&owner, 1).await;
+        let left = case.in_flight(&duplicate).await;
+        let passed = tokio::time::Instant::now() - began;
+        assert!(left <= lease + GRACE && left + passed + GRACE > lease, "{left:?} of {lease:?}");
+    }
+}
+
+/// A claim that is made and completed in one transaction asks for no lease. Zero is not *no limit*,
+/// and no limit is not an overflow.
+pub async fn a_span_of_nothing_is_over_at_once_and_one_without_an_end_is_held<S: Store>(
+    factory: impl AsyncFn() -> S,
+) {
+    const YEARS: Duration = Duration::from_secs(10 * 365 * 86_400);
+    let (zero, max) = (Duration::ZERO, Duration::MAX);
+    let mut case = Case::of(factory).await;
+    let no_lease = ClaimTerms { lease: zero, ..case.terms() };
+    let (taker, other, duplicate) = (case.taker(), case.other_payload(), case.terms());
+    case.claimed(&no_lease, 1).await;
+    assert_eq!(case.claim(&duplicate).await, ClaimReply::Abandoned);
+    case.claimed(&taker, 2).await;
+    let completed = case.store.complete(&case.id, taker.token, "ok".into(), zero).await;
+    assert_eq!(completed.expect("complete"), Change::Applied);
+    assert_eq!(case.look().await, None);
+    case.claimed(&other, 1).await;
+
+    case.id = some_id(&mut case.rng);
+    case.claimed(&ClaimTerms { retention: zero, ..no_lease }, 1).await;
+    case.claimed(&other, 1).await;
+
+    case.id = some_id(&mut case.rng);
+    let endless = ClaimTerms { lease: max, retention: max, ..case.terms() };
+    case.claimed(&endless, 1).await;
+    assert!(case.in_flight(&taker).await >= YEARS);
+    let renewed = case.store.renew(&case.id, endless.token, max, max).await;
+    assert_eq!(renewed.expect("renew"), Change::Applied);
+    assert!(case.in_flight(&taker).await >= YEARS);
+    let completed = case.store.complete(&case.id, endless.token, "ok".into(), max).await;
+    assert_eq!(completed.expect("complete"), Change::Applied);
+    assert!(case.look().await.is_some_and(|view| view.expires_in >= YEARS));
+    assert_eq!(case.claim(&taker).await, done("ok"));
+}
+
 /// Its caller may leave at any moment: what it held, a lock or a connection, is free again.
 pub async fn a_call_that_is_dropped_is_applied_or_not_and_holds_up_no_other<S: Store>(
     factory: impl AsyncFn() -> S,

@@ -72,7 +72,8 @@ pub async fn an_owner_that_is_late_keeps_its_claim_until_it_is_taken_over<S: Sto
 pub async fn a_zombie_changes_nothing<S: Store>(factory: impl AsyncFn() -> S) {
     let mut case = Case::of(factory).await;
     let (taker, duplicate) = (case.taker(), case.terms());
-    let zombie = case.lapsed().await.token;
+    let lapsed = case.lapsed().await;
+    let zombie = lapsed.token;
     case.claimed(&taker, 2).await;
     for is_done in [false, true] {
         if is_done {
@@ -82,10 +83,12 @@ pub async fn a_zombie_changes_nothing<S: Store>(factory: impl AsyncFn() -> S) {
         assert_eq!(case.release(zombie).await, Change::Lost);
         assert_eq!(case.abandon(zombie).await, Change::Lost);
         assert_eq!(case.complete(zombie, "late").await, Change::Lost);
-        let meets = case.claim(&duplicate).await;
-        match is_done {
-            false => assert!(matches!(meets, ClaimReply::InFlight { left } if left <= LONG)),
-            true => assert_eq!(meets, done("ok")),
+        for terms in [duplicate, lapsed] {
+            let meets = case.claim(&terms).await;
+            match is_done {
+                false => assert!(matches!(meets, ClaimReply::InFlight { left } if left <= LONG)),
+                true => assert_eq!(meets, done("ok")),
+            }
         }
         assert_eq!(case.look().await.expect("it is there").attempt.get(), 2);
     }
@@ -121,12 +124,14 @@ pub async fn a_record_that_has_expired_is_as_if_it_had_never_been<S: Store>(
         case.id = id.clone();
         case.claimed(&owner, 1).await;
     }
-    let (in_flight, abandoned) = (some_id(&mut case.rng), some_id(&mut case.rng));
-    for id in [&in_flight, &abandoned] {
+    let [in_flight, replied, abandoned] = [(); 3].map(|()| some_id(&mut case.rng));
+    for id in [&in_flight, &replied, &abandoned] {
         case.id = id.clone();
         case.claimed(&kept, 1).await;
     }
     assert_eq!(case.abandon(kept.token).await, Change::Applied);
+    case.id = replied.clone();
+    assert_eq!(case.complete(kept.token, "ok").await, Change::Applied);
     case.id = some_id(&mut case.rng);
     case.lapsed().await;
     let lapsed = case.id;
@@ -143,6 +148,8 @@ pub async fn a_record_that_has_expired_is_as_if_it_had_never_been<S: Store>(
         assert_eq!(case.look().await, None);
         case.claimed(&other, 1).await;
     }
+    case.id = replied;
+    assert_eq!(case.claim(&kept).await, done("ok"));
     for (id, is_in_flight) in [(in_flight, true), (abandoned, false), (lapsed, false)] {
         case.id = id;
         let view = case.look().await.expect("it has not expired");
@@ -155,28 +162,38 @@ pub async fn a_record_that_has_expired_is_as_if_it_had_never_been<S: Store>(
     }
 }
 
-/// Neither for that of its claim nor for ever.
+/// Neither for that of its claim nor for ever; and no repetition of it says anything new.
 pub async fn what_is_done_is_kept_for_the_retention_of_its_completion<S: Store>(
     factory: impl AsyncFn() -> S,
 ) {
     let mut case = Case::of(factory).await;
-    let (brief, long) = (some_id(&mut case.rng), some_id(&mut case.rng));
+    let [brief, long, settled] = [(); 3].map(|()| some_id(&mut case.rng));
     let short = ClaimTerms { lease: LEASE / 2, retention: LEASE / 2, ..case.terms() };
     let (owner, duplicate) = (case.terms(), case.terms());
-    for (id, terms, retention) in [(&brief, owner, LEASE), (&long, short, LONG)] {
+    for (id, terms, retention) in
+        [(&brief, owner, LEASE), (&long, short, LONG), (&settled, short, LONG)]
+    {
         case.id = id.clone();
         case.claimed(&terms, 1).await;
+        if *id == settled {
+            // Its owner has learned the outcome after all.
+            let change = case.store.abandon(id, terms.token, LEASE / 2).await;
+            assert_eq!(change.expect("abandon"), Change::Applied);
+        }
         let change = case.store.complete(id, terms.token, "ok".into(), retention).await;
         assert_eq!(change.expect("complete"), Change::Applied);
     }
     case.id = brief.clone();
+    assert_eq!(case.complete(owner.token, "again, and for long").await, Change::Applied);
     pass(LEASE / 2).await;
     assert_eq!(case.claim(&duplicate).await, done("ok"), "half of its time");
     pass(LEASE / 2 + GRACE).await;
     assert_eq!(case.look().await, None);
     case.claimed(&duplicate, 1).await;
-    case.id = long;
-    assert_eq!(case.claim(&duplicate).await, done("ok"), "longer than its claim's");
+    for id in [long, settled] {
+        case.id = id;
+        assert_eq!(case.claim(&duplicate).await, done("ok"), "longer than its claim's");
+    }
 }
 
 /// Whether it claims again, renews, abandons, or is another that takes over.
@@ -210,4 +227,58 @@ pub async fn a_record_lives_as_long_as_the_last_word_of_its_owner_asks<S: Store>
             case.in_flight(&duplicate).await;
         }
     }
+}
+
+/// A word that asks for less, behind one that asks for more: each may be late.
+pub async fn no_word_cuts_short_what_another_has_asked_for<S: Store>(factory: impl AsyncFn() -> S) {
+    let mut case = Case::of(factory).await;
+    let (owner, duplicate) = (case.terms(), case.terms());
+    let all = LONG + LONG;
+    case.claimed(&owner, 1).await;
+    for word in ["claim", "renew", "abandon"] {
+        match word {
+            "claim" => {
+                case.claimed(&ClaimTerms { lease: LEASE, retention: LEASE, ..owner }, 1).await;
+            }
+            "renew" => {
+                let renewed = case.store.renew(&case.id, owner.token, LEASE, LEASE).await;
+                assert_eq!(renewed.expect("renew"), Change::Applied);
+            }
+            _ => {
+                let abandoned = case.store.abandon(&case.id, owner.token, LEASE).await;
+                assert_eq!(abandoned.expect("abandon"), Change::Applied);
+            }
+        }
+        if word != "abandon" {
+            let left = case.in_flight(&duplicate).await;
+            assert!(left > LONG - LEASE, "{left:?} of the lease after a {word}");
+        }
+        let view = case.look().await.expect("it is there");
+        assert!(view.expires_in > all - LEASE, "{view:?} after a {word}");
+    }
+}
+
+/// That nothing was executed, or that it is not known: past its lease, and before another has taken
+/// over.
+pub async fn an_owner_that_is_late_can_say_how_it_ended<S: Store>(factory: impl AsyncFn() -> S) {
+    let mut case = Case::of(factory).await;
+    let owner = ClaimTerms { lease: Duration::from_millis(1), ..case.terms() };
+    let (taker, other) = (case.taker(), case.other_payload());
+    let [released, abandoned, both] = [(); 3].map(|()| some_id(&mut case.rng));
+    for id in [&released, &abandoned, &both] {
+        case.id = id.clone();
+        case.claimed(&owner, 1).await;
+    }
+    pass(GRACE).await;
+    for id in [abandoned, both] {
+        case.id = id;
+        assert_eq!(case.abandon(owner.token).await, Change::Applied);
+        assert_eq!(case.look().await.map(|view| view.state), Some(ViewState::Abandoned));
+    }
+    // It has learned that nothing was executed after all.
+    assert_eq!(case.release(owner.token).await, Change::Applied);
+    case.claimed(&other, 1).await;
+    case.id = released;
+    assert_eq!(case.release(owner.token).await, Change::Applied);
+    case.claimed(&taker, 1).await;
 }

@@ -52,6 +52,7 @@ flaws! {
     FreesFingerprintsWhenAbandoned
     // Of claims.
     RefusesARepeatedClaim
+    RefusesARepeatedClaimThatIsLate
     DoesNotProlongByARepeatedClaim
     DoesNotProlongTheRecordByARepeatedClaim
     RunsAClaimAgainAfterItsAbandonment
@@ -62,6 +63,8 @@ flaws! {
     CountsAttemptsFromOneAgain
     TakesOverWithoutALease
     DoesNotProlongTheRecordByATakeover
+    CutsALeaseShortByARepeatedClaim
+    GrantsAgainWhatItHasOnceGranted
     // Of records and their ends.
     ExpiresWithTheLease
     ForgetsAtOnceWhatIsDone
@@ -70,6 +73,8 @@ flaws! {
     KeepsAnAbandonedRecordAsLongAsItsClaim
     CountsMillisecondsIn32Bits
     CountsSecondsIn16Bits
+    CountsLeasesInWholeSeconds
+    TakesZeroForNoLimit
     BringsBackByACompletion
     // Of renewals.
     RenewsShorter
@@ -78,11 +83,14 @@ flaws! {
     DoesNotRenewLate
     RenewsWhatIsAbandoned
     RenewsNothing
+    CutsTheRecordShortByARenewal
     // Of completions.
     CompletesAgain
     RefusesARepeatedCompletion
     DoesNotCompleteLate
     DoesNotCompleteWhatIsAbandoned
+    KeepsWhatWasAbandonedAndIsDoneAsLongAsItsClaim
+    ProlongsWhatIsDoneByARepeatedCompletion
     CutsReplies
     ReadsRepliesAsText
     HasNoEmptyReply
@@ -94,6 +102,10 @@ flaws! {
     AbandonsWhatIsDone
     EndsTheLeaseOfWhatIsAbandoned
     RefusesARepeatedAbandonment
+    DoesNotReleaseLate
+    DoesNotReleaseWhatIsAbandoned
+    DoesNotAbandonLate
+    CutsTheRecordShortByAnAbandonment
     // Of operators.
     LooksPastALease
     LooksPastTheEnd
@@ -105,6 +117,7 @@ flaws! {
     PurgesWhatIsAbandoned
     PurgesWhatIsInFlight
     PurgesMoreThanItIsTold
+    PurgesWhatIsDone
     CountsLeasesThatEndedAsInFlight
     CountsOnlyWhatWasSaidToBeAbandoned
     CountsOnlyWhatIsAbandoned
@@ -114,6 +127,10 @@ flaws! {
     CompletesInTwoSteps
     RenewsInTwoSteps
     ReleasesInTwoSteps
+    AbandonsInTwoSteps
+    TakesOverInTwoSteps
+    ReplacesWhatHasExpiredInTwoSteps
+    PurgesInTwoSteps
     HoldsItsLockWhereItIsDropped
 }
 
@@ -125,12 +142,14 @@ struct Wrong {
     slots: Mutex<HashMap<Vec<u8>, Slot>>,
     began: Instant,
     busy: Mutex<BTreeSet<Vec<u8>>>,
+    /// The tokens that were ever granted a name.
+    granted: Mutex<BTreeSet<(Vec<u8>, [u8; 16])>>,
 }
 
 impl Wrong {
     fn new(flaw: Flaw) -> Self {
-        let (slots, busy) = Default::default();
-        Self { flaw, slots, busy, began: Instant::now() }
+        let (slots, busy, granted) = Default::default();
+        Self { flaw, slots, busy, granted, began: Instant::now() }
     }
 
     fn now(&self) -> Duration {
@@ -180,11 +199,26 @@ impl Wrong {
         if self.flaw != flaw {
             return self.with(id, change);
         }
+        self.surely_in_two_steps(id, change).await
+    }
+
+    async fn surely_in_two_steps<T>(
+        &self,
+        id: &RecordId,
+        change: impl FnOnce(&mut Slot, Duration) -> T,
+    ) -> T {
         let mut seen = self.with(id, |slot, _| slot.clone());
         yield_now().await;
         let changed = change(&mut seen, self.now());
         self.with(id, |slot, _| *slot = seen);
         changed
+    }
+
+    fn span(&self, time: Duration) -> Duration {
+        match self.flaw {
+            TakesZeroForNoLimit if time.is_zero() => Duration::MAX,
+            _ => time,
+        }
     }
 
     fn own(&self, slot: &Slot, flaw: Flaw, token: ClaimToken) -> ClaimToken {
@@ -204,6 +238,10 @@ impl Wrong {
             let cut = |time: Duration| Duration::from_millis(u64::from(time.as_millis() as u32));
             (terms.lease, terms.retention) = (cut(terms.lease), cut(terms.retention));
         }
+        if self.flaw == CountsLeasesInWholeSeconds {
+            terms.lease = Duration::from_secs(terms.lease.as_secs());
+        }
+        (terms.lease, terms.retention) = (self.span(terms.lease), self.span(terms.retention));
         if self.flaw == CountsSecondsIn16Bits {
             terms.lease = terms.lease.min(Duration::from_secs(u64::from(u16::MAX)));
         }
@@ -247,6 +285,9 @@ impl Wrong {
             DoesNotProlongByARepeatedClaim if was_own => *record = before.unwrap().clone(),
             DoesNotProlongTheRecordByARepeatedClaim if was_own => {
                 record.expires_at = before.unwrap().expires_at;
+            }
+            CutsALeaseShortByARepeatedClaim if was_own => {
+                record.state = State::InFlight { lease_until: now.saturating_add(terms.lease) };
             }
             DoesNotProlongTheRecordByATakeover if is_taken => {
                 record.expires_at = before.unwrap().expires_at;
@@ -297,11 +338,35 @@ impl Store for Wrong {
             yield_now().await;
             self.busy.lock().unwrap().remove(&name);
         }
-        let reply = self.in_two_steps(ClaimsInTwoSteps, id, |slot, now| {
+        let name = (self.name(id), terms.token.to_bytes());
+        let two_steps = match self.flaw {
+            ClaimsInTwoSteps => true,
+            TakesOverInTwoSteps => self.with(id, |slot, now| {
+                lease_until(slot).is_some_and(|until| until <= now) || is_abandoned(slot)
+            }),
+            // `with` would remove it.
+            ReplacesWhatHasExpiredInTwoSteps => {
+                let slots = self.slots.lock().unwrap();
+                let record = slots.get(&name.0).and_then(|slot| slot.0.as_ref());
+                record.is_some_and(|record| record.is_expired(self.now()))
+            }
+            _ => false,
+        };
+        let claim = |slot: &mut Slot, now| {
             let terms = self.claim_terms(slot, terms, now);
             let before = slot.clone();
             let is_own = before.0.as_ref().is_some_and(|record| record.token == terms.token);
             match self.flaw {
+                GrantsAgainWhatItHasOnceGranted
+                    if !is_own && self.granted.lock().unwrap().contains(&name) =>
+                {
+                    return ClaimReply::Claimed { attempt: 1.try_into().unwrap() };
+                }
+                RefusesARepeatedClaimThatIsLate
+                    if is_own && lease_until(slot).is_some_and(|until| until <= now) =>
+                {
+                    return ClaimReply::Abandoned;
+                }
                 RefusesARepeatedClaim if is_own && lease_until(slot).is_some() => {
                     return ClaimReply::InFlight { left: lease_until(slot).unwrap() - now };
                 }
@@ -320,10 +385,14 @@ impl Store for Wrong {
             let reply = slot.claim(&terms, now);
             if matches!(reply, ClaimReply::Claimed { .. }) {
                 self.spoil_claim(slot, &before, &terms, now);
+                self.granted.lock().unwrap().insert(name.clone());
             }
             reply
-        });
-        let reply = reply.await;
+        };
+        let reply = match two_steps {
+            true => self.surely_in_two_steps(id, claim).await,
+            false => self.with(id, claim),
+        };
         Ok(match (self.flaw, reply) {
             (CountsAttemptsFromOneAgain, ClaimReply::Claimed { .. }) => {
                 ClaimReply::Claimed { attempt: 1.try_into().unwrap() }
@@ -353,16 +422,19 @@ impl Store for Wrong {
                 RenewsShorter if until.is_some() => end_lease(slot, now),
                 _ => {}
             }
-            let change = slot.renew(token, lease, retention, now);
+            let change = slot.renew(token, self.span(lease), self.span(retention), now);
             if let (Some(record), Some(before), Change::Applied) = (&mut slot.0, before.0, change) {
                 match self.flaw {
                     RenewsNothing => *record = before,
                     DoesNotProlongTheRecordByARenewal => record.expires_at = before.expires_at,
-                    ExpiresWithTheLease => record.expires_at = now + lease,
+                    ExpiresWithTheLease => record.expires_at = now.saturating_add(lease),
+                    CutsTheRecordShortByARenewal => {
+                        record.expires_at = now.saturating_add(lease).saturating_add(retention);
+                    }
                     RenewsFromTheLastEnd => {
-                        let lease_until = until.unwrap() + lease;
+                        let lease_until = until.unwrap().saturating_add(lease);
                         record.state = State::InFlight { lease_until };
-                        record.expires_at = lease_until + retention;
+                        record.expires_at = lease_until.saturating_add(retention);
                     }
                     _ => {}
                 }
@@ -404,11 +476,18 @@ impl Store for Wrong {
                 }
                 _ => {}
             }
-            let change = slot.complete(token, reply, retention, now);
+            let (was_abandoned, was_done) = (is_abandoned(slot), is_done(slot));
+            let change = slot.complete(token, reply, self.span(retention), now);
             if let (Some(record), Change::Applied) = (&mut slot.0, change) {
                 match self.flaw {
                     ForgetsAtOnceWhatIsDone => record.expires_at = now + MS,
                     KeepsWhatIsDoneAsLongAsItsClaim => record.expires_at = expires_at.unwrap(),
+                    KeepsWhatWasAbandonedAndIsDoneAsLongAsItsClaim if was_abandoned => {
+                        record.expires_at = expires_at.unwrap();
+                    }
+                    ProlongsWhatIsDoneByARepeatedCompletion if was_done => {
+                        record.expires_at = now.saturating_add(retention);
+                    }
                     KeepsWhatIsDoneForEver => record.expires_at = Duration::MAX,
                     CountsMillisecondsIn32Bits => {
                         let millis = u64::from(retention.as_millis() as u32);
@@ -429,6 +508,10 @@ impl Store for Wrong {
             let until = lease_until(slot);
             match self.flaw {
                 RefusesARepeatedRelease if slot.0.is_none() => return Change::Lost,
+                DoesNotReleaseLate if until.is_some_and(|until| until <= now) => {
+                    return Change::Lost;
+                }
+                DoesNotReleaseWhatIsAbandoned if is_abandoned(slot) => return Change::Lost,
                 ReleasesWhatIsDone | FreesAfterATakeover
                     if is_own && (is_done(slot) == (self.flaw == ReleasesWhatIsDone)) =>
                 {
@@ -453,7 +536,7 @@ impl Store for Wrong {
         token: ClaimToken,
         retention: Duration,
     ) -> Result<Change, StoreError> {
-        Ok(self.with(id, |slot, now| {
+        let change = self.in_two_steps(AbandonsInTwoSteps, id, |slot, now| {
             let token = self.own(slot, AbandonsForAnyToken, token);
             let is_own = slot.0.as_ref().is_some_and(|record| record.token == token);
             let expires_at = slot.0.as_ref().map(|record| record.expires_at);
@@ -464,7 +547,13 @@ impl Store for Wrong {
                 RefusesARepeatedAbandonment if is_abandoned(slot) => return Change::Lost,
                 _ => {}
             }
+            if self.flaw == DoesNotAbandonLate && lease_until(slot).is_some_and(|end| end <= now) {
+                return Change::Lost;
+            }
             let change = slot.abandon(token, retention, now);
+            if self.flaw == CutsTheRecordShortByAnAbandonment && is_abandoned(slot) {
+                slot.0.as_mut().unwrap().expires_at = now + retention;
+            }
             if self.flaw == EndsTheLeaseOfWhatIsAbandoned && is_abandoned(slot) {
                 end_lease(slot, now);
             }
@@ -473,7 +562,8 @@ impl Store for Wrong {
                 record.expires_at = expires_at.unwrap();
             }
             change
-        }))
+        });
+        Ok(change.await)
     }
 
     async fn look(&self, id: &RecordId) -> Result<Option<View>, StoreError> {
@@ -504,6 +594,17 @@ impl Store for Wrong {
 
     async fn purge_expired(&self, most: usize) -> Result<usize, StoreError> {
         let now = self.now();
+        if self.flaw == PurgesInTwoSteps {
+            let due = |(name, slot): (&Vec<u8>, &Slot)| {
+                let is_expired = slot.0.as_ref().is_some_and(|record| record.is_expired(now));
+                is_expired.then(|| name.clone())
+            };
+            let due: Vec<_> = self.slots.lock().unwrap().iter().filter_map(due).collect();
+            yield_now().await;
+            let mut slots = self.slots.lock().unwrap();
+            let gone = due.iter().take(most).filter(|name| slots.remove(*name).is_some());
+            return Ok(gone.count());
+        }
         let mut slots = self.slots.lock().unwrap();
         let (mut purged, most) =
             (0, if self.flaw == PurgesMoreThanItIsTold { usize::MAX } else { most });
@@ -514,6 +615,7 @@ impl Store for Wrong {
             let is_over = lease_until(slot).is_some_and(|until| until <= now) || is_abandoned(slot);
             let is_purged = match self.flaw {
                 PurgesWhatIsAbandoned if is_over => slot.forget(now),
+                PurgesWhatIsDone if is_done(slot) => slot.forget(now),
                 PurgesWhatIsInFlight if lease_until(slot).is_some() => slot.forget(now),
                 _ => slot.purge(now),
             };
@@ -582,10 +684,16 @@ promises! {
     whatever_comes_in_a_row_is_answered_as_by_a_slot
     what_is_done_is_kept_for_the_retention_of_its_completion
     a_record_lives_as_long_as_the_last_word_of_its_owner_asks
+    no_word_cuts_short_what_another_has_asked_for
+    an_owner_that_is_late_can_say_how_it_ended
     payloads_and_tokens_are_told_apart_by_every_byte
     leases_and_retentions_of_ten_years_are_held
+    a_lease_is_no_shorter_than_it_was_asked_for
+    a_span_of_nothing_is_over_at_once_and_one_without_an_end_is_held
     a_call_that_is_dropped_is_applied_or_not_and_holds_up_no_other
     of_a_late_owner_and_a_taker_only_one_is_answered
+    of_many_racers_for_what_has_ended_one_is_granted_it
+    a_purge_takes_nothing_that_was_claimed_meanwhile
     a_census_finds_what_is_in_flight_and_what_is_abandoned
 }
 
