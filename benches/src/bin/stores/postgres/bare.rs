@@ -2,9 +2,11 @@
 //! no answer.
 
 use steadfast_idempotency::{ClaimTerms, RecordId};
-use steadfast_store::{Sql, SqlError, Statement, Value};
+use steadfast_store::{Sql, Statement, Value};
 
-pub(crate) struct Bare<D> {
+use crate::{BoxError, REPLY};
+
+pub(super) struct Bare<D> {
     db: D,
     insert: Statement,
     update: Statement,
@@ -28,7 +30,7 @@ const TABLE: &str = "DO $$ BEGIN
 END $$";
 
 impl<D: Sql + Clone> Bare<D> {
-    pub(crate) fn new(db: D, unnamed: bool) -> Self {
+    pub(super) fn new(db: D, unnamed: bool) -> Self {
         let statement = |text: &str| match unnamed {
             true => Statement::unnamed(text),
             false => Statement::named(text),
@@ -50,34 +52,34 @@ impl<D: Sql + Clone> Bare<D> {
         }
     }
 
-    pub(crate) async fn migrate(&mut self) -> Result<(), SqlError> {
-        self.db.run_statement(&Statement::unnamed(TABLE), &[]).await.map(drop)
+    pub(super) async fn migrate(&self) -> Result<(), BoxError> {
+        self.run(&Statement::unnamed(TABLE), &[]).await
     }
 
-    pub(crate) async fn insert(&self, id: &RecordId, terms: &ClaimTerms) -> Result<(), SqlError> {
+    async fn run(&self, statement: &Statement, values: &[Value<'_>]) -> Result<(), BoxError> {
+        self.db.clone().run_statement(statement, values).await?;
+        Ok(())
+    }
+}
+
+impl<D: Sql + Clone> crate::Bare for Bare<D> {
+    async fn insert(&self, id: &RecordId, terms: &ClaimTerms) -> Result<(), BoxError> {
         let (print, token) = (terms.fingerprint.to_bytes(), terms.token.to_bytes());
         let values = [Value::Bytes(id.as_bytes()), Value::Bytes(&print), Value::Bytes(&token)];
-        self.db.clone().run_statement(&self.insert, &values).await.map(drop)
+        self.run(&self.insert, &values).await
     }
 
-    pub(crate) async fn update(
-        &self,
-        id: &RecordId,
-        terms: &ClaimTerms,
-        reply: &[u8],
-    ) -> Result<(), SqlError> {
+    async fn update(&self, id: &RecordId, terms: &ClaimTerms) -> Result<(), BoxError> {
         let token = terms.token.to_bytes();
-        let values = [Value::Bytes(id.as_bytes()), Value::Bytes(&token), Value::Bytes(reply)];
-        self.db.clone().run_statement(&self.update, &values).await.map(drop)
+        let values = [Value::Bytes(id.as_bytes()), Value::Bytes(&token), Value::Bytes(&REPLY)];
+        self.run(&self.update, &values).await
     }
 
-    pub(crate) async fn select(&self, id: &RecordId) -> Result<(), SqlError> {
-        let values = [Value::Bytes(id.as_bytes())];
-        self.db.clone().run_statement(&self.select, &values).await.map(drop)
+    async fn read(&self, id: &RecordId) -> Result<(), BoxError> {
+        self.run(&self.select, &[Value::Bytes(id.as_bytes())]).await
     }
 
-    pub(crate) async fn delete(&self, id: &RecordId) -> Result<(), SqlError> {
-        let values = [Value::Bytes(id.as_bytes())];
-        self.db.clone().run_statement(&self.delete, &values).await.map(drop)
+    async fn delete(&self, id: &RecordId) -> Result<(), BoxError> {
+        self.run(&self.delete, &[Value::Bytes(id.as_bytes())]).await
     }
 }

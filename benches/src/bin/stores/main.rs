@@ -1,0 +1,113 @@
+//! What a store costs, beside the same bytes written and read by the same driver without it. The
+//! two take turns, operation by operation, so that both meet the same disk and the same load; only
+//! their ratio means anything.
+//!
+//! `stores [redis] [sqlite] [postgres] [rounds] [redis://…] [postgres://…]`
+//!
+//! All stores unless some are named. Without a URL it starts a server of its own; with one it
+//! writes keys and tables there whose names begin with `bench`.
+
+mod options;
+mod pair;
+mod postgres;
+mod redis;
+mod sqlite;
+
+use std::{error::Error, time::Duration};
+
+use steadfast_idempotency::{ClaimTerms, ClaimToken, Fingerprint, OnAbandoned, RecordId, Store};
+
+use crate::{options::Options, pair::Pair};
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
+/// A reply of a kilobyte.
+const REPLY: [u8; 1024] = [b'r'; 1024];
+const HOUR: Duration = Duration::from_secs(3600);
+/// What a write and a replay may cost of the bare ones.
+const WRITES: f64 = 1.3;
+const REPLAYS: f64 = 1.6;
+
+/// What a program would do that wants no answer: a record's bytes, written and read.
+trait Bare {
+    async fn insert(&self, id: &RecordId, terms: &ClaimTerms) -> Result<(), BoxError>;
+    /// The reply, and another end.
+    async fn update(&self, id: &RecordId, terms: &ClaimTerms) -> Result<(), BoxError>;
+    async fn read(&self, id: &RecordId) -> Result<(), BoxError>;
+    async fn delete(&self, id: &RecordId) -> Result<(), BoxError>;
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), BoxError> {
+    let options = Options::read(std::env::args().skip(1))?;
+    println!("µs at the median of {} rounds, in turns: bare, store, ratio", options.rounds);
+    if options.takes("redis") {
+        redis::measure(&options).await?;
+    }
+    if options.takes("sqlite") {
+        sqlite::measure(&options).await?;
+    }
+    if options.takes("postgres") {
+        Box::pin(postgres::measure(&options)).await?;
+    }
+    Ok(())
+}
+
+async fn measure(
+    what: &str,
+    store: &impl Store,
+    bare: &impl Bare,
+    rounds: usize,
+) -> Result<(), BoxError> {
+    let mut claim = Pair::new("claim / insert", Some(WRITES));
+    let mut complete = Pair::new("complete / update", Some(WRITES));
+    let mut replay = Pair::new("replay / read", Some(REPLAYS));
+    let mut look = Pair::new("look / read", None);
+    let mut duplicate = Pair::new("claim of what is in flight / read", None);
+    let mut release = Pair::new("claim and release / insert and delete", None);
+    for _ in 0..rounds {
+        let (id, terms) = (id(), terms());
+        let other = ClaimTerms { token: token(), ..terms };
+        claim.turn(bare.insert(&id, &terms), store.claim(&id, &terms)).await?;
+        duplicate.turn(bare.read(&id), store.claim(&id, &other)).await?;
+        let reply = bytes::Bytes::from_static(&REPLY);
+        let completion = store.complete(&id, terms.token, reply, HOUR);
+        complete.turn(bare.update(&id, &terms), completion).await?;
+        replay.turn(bare.read(&id), store.claim(&id, &other)).await?;
+        look.turn(bare.read(&id), store.look(&id)).await?;
+
+        let id = crate::id();
+        let insert_and_delete = async {
+            bare.insert(&id, &terms).await?;
+            bare.delete(&id).await
+        };
+        let claim_and_release = async {
+            store.claim(&id, &terms).await?;
+            store.release(&id, terms.token).await
+        };
+        release.turn(insert_and_delete, claim_and_release).await?;
+    }
+    println!("{what}");
+    for pair in [claim, complete, replay, look, duplicate, release] {
+        println!("  {pair}");
+    }
+    Ok(())
+}
+
+fn token() -> ClaimToken {
+    ClaimToken::generate(&mut rand::rng())
+}
+
+fn id() -> RecordId {
+    RecordId::new("bench", token().to_bytes()).expect("short, and not empty")
+}
+
+fn terms() -> ClaimTerms {
+    ClaimTerms {
+        token: token(),
+        fingerprint: Fingerprint::of(["POST", "/pay"]),
+        lease: HOUR,
+        retention: HOUR,
+        on_abandoned: OnAbandoned::Refuse,
+    }
+}
