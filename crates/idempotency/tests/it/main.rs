@@ -5,6 +5,8 @@
 mod cancel;
 #[cfg(feature = "http")]
 mod client;
+#[cfg(any(feature = "redis", feature = "sqlite"))]
+mod clock_steps;
 mod duplicates;
 mod ends;
 mod fail_open;

@@ -17,7 +17,7 @@ mod rows;
 mod server;
 mod setup;
 
-type Pool = deadpool_postgres::Pool;
+pub(crate) type Pool = deadpool_postgres::Pool;
 const LONG: Duration = Duration::from_secs(3600);
 
 /// The contract of stores on each driver.
@@ -79,7 +79,7 @@ mod contract {
     }
 }
 
-async fn pool() -> Pool {
+pub(crate) async fn pool() -> Pool {
     steadfast_store::connect(&servers::postgres().url()).await.unwrap()
 }
 
@@ -95,7 +95,7 @@ async fn sqlx_pool() -> sqlx::PgPool {
     pool.connect(&servers::postgres().url()).await.unwrap()
 }
 
-async fn store<D>(config: PostgresConfig, db: D) -> PostgresStore<D>
+pub(crate) async fn store<D>(config: PostgresConfig, db: D) -> PostgresStore<D>
 where
     D: steadfast_store::Sql + Clone + Sync + 'static,
 {
@@ -104,6 +104,12 @@ where
     let store = PostgresStore::new(config, db).unwrap();
     store.migrate().await.unwrap();
     store
+}
+
+/// For other tests.
+#[cfg(feature = "http")]
+pub(crate) async fn on_a_pool() -> PostgresStore<Pool> {
+    store(PostgresConfig::new(), pool().await).await
 }
 
 fn random() -> [u8; 16] {

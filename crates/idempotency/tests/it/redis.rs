@@ -11,6 +11,7 @@ use steadfast_testkit::servers::{self, RedisServer};
 
 mod cluster;
 mod corrupt;
+mod failover;
 mod faults;
 mod full;
 
@@ -49,7 +50,7 @@ mod contract {
 }
 
 /// A store of a connection of its own.
-async fn connect(server: &RedisServer) -> RedisStore {
+pub(crate) async fn connect(server: &RedisServer) -> RedisStore {
     RedisStore::connect(RedisConfig::new(), &server.url()).await.unwrap()
 }
 
@@ -59,7 +60,7 @@ async fn plain(server: &RedisServer) -> MultiplexedConnection {
     client.get_multiplexed_async_connection().await.unwrap()
 }
 
-async fn say<T: FromRedisValue>(server: &RedisServer, words: &[&str]) -> T {
+pub(crate) async fn say<T: FromRedisValue>(server: &RedisServer, words: &[&str]) -> T {
     let mut command = redis::Cmd::new();
     command.arg(words);
     command.query_async(&mut plain(server).await).await.unwrap()

@@ -51,10 +51,10 @@ mod contract {
 }
 
 /// A directory that goes with it.
-struct Directory(PathBuf);
+pub(crate) struct Directory(PathBuf);
 
 impl Directory {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = env::temp_dir().join(format!("steadfast-sqlite-{}-{count}", std::process::id()));
@@ -62,7 +62,7 @@ impl Directory {
         Self(path)
     }
 
-    fn file(&self) -> PathBuf {
+    pub(crate) fn file(&self) -> PathBuf {
         self.0.join("keys.db")
     }
 }
@@ -87,7 +87,7 @@ fn shared() -> PathBuf {
 }
 
 /// A busy machine is no broken promise.
-async fn open(config: SqliteConfig, file: &Path) -> SqliteStore {
+pub(crate) async fn open(config: SqliteConfig, file: &Path) -> SqliteStore {
     let config = config.call_limit(Duration::from_secs(30)).lock_wait(Duration::from_secs(20));
     SqliteStore::open(config, file).await.unwrap()
 }
