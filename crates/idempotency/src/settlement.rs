@@ -108,7 +108,7 @@ impl Claim {
     }
 
     /// The same of a reply that cannot be kept.
-    #[cfg(all(feature = "http", feature = "postgres"))]
+    #[cfg(all(feature = "http", any(feature = "postgres", feature = "sqlite")))]
     pub(crate) fn completion_without_reply(&self) -> Result<Completion<'_>, CompleteError> {
         let settlement = self.settlement.as_deref().ok_or(CompleteError::NotTransactional)?;
         Ok(Completion { claim: self, settlement, stored: StoredReply::NotKept })

@@ -3,17 +3,9 @@
 use std::{fmt, num::NonZeroU32, sync::Arc};
 
 use bytes::Bytes;
-#[cfg(feature = "postgres")]
-use http::Response;
-#[cfg(feature = "postgres")]
-use http_body::Body;
 
 use super::options::Options;
-#[cfg(feature = "postgres")]
-use super::reply::{self, ReplyBody};
 use crate::Claim;
-#[cfg(feature = "postgres")]
-use crate::CompleteError;
 
 /// The claim of a request with a key: in the extensions of the request that the handler gets, and
 /// with the feature `axum` an extractor. `Option<HttpClaim>` is one for requests with and without a
@@ -25,7 +17,10 @@ use crate::CompleteError;
 #[derive(Clone)]
 pub struct HttpClaim {
     claim: Claim,
-    #[cfg_attr(not(feature = "postgres"), expect(dead_code, reason = "to keep responses"))]
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "sqlite")),
+        expect(dead_code, reason = "to keep responses")
+    )]
     options: Arc<Options>,
 }
 
@@ -64,62 +59,9 @@ impl HttpClaim {
 }
 
 #[cfg(feature = "postgres")]
-impl HttpClaim {
-    /// Stores the response in `transaction`, so that it stands or falls with what the handler has
-    /// done there, and returns it for the caller: as [`Claim::complete`] does.
-    ///
-    /// The response is stored whatever it says, and it is to be returned as it is, to the layer:
-    /// one in its place, such as that of a commit that failed, has the layer ask the store what
-    /// has become of the transaction, and answer with what there is.
-    ///
-    /// ```no_run
-    /// # #[cfg(all(feature = "deadpool", feature = "axum"))]
-    /// # mod payments {
-    /// use axum::{body::Body, response::{IntoResponse, Response}};
-    /// use deadpool_postgres::Pool;
-    /// use steadfast_idempotency::http::HttpClaim;
-    ///
-    /// type BoxError = Box<dyn std::error::Error + Send + Sync>;
-    ///
-    /// // A handler of axum, but for what it makes of its errors.
-    /// async fn pay(claim: HttpClaim, db: Pool) -> Result<Response, BoxError> {
-    ///     let mut client = db.get().await?;
-    ///     let mut tx = client.transaction().await?;
-    ///     tx.execute("UPDATE accounts SET balance = balance - 5 WHERE id = 1", &[]).await?;
-    ///     let receipt = Response::new(Body::from("paid"));
-    ///     let reply = claim.complete(&mut tx, receipt).await?;
-    ///     tx.commit().await?;
-    ///     Ok(reply.into_response())
-    /// }
-    /// # }
-    /// ```
-    ///
-    /// # Errors
-    /// As [`Claim::complete`], and when the response's body breaks off. The transaction must be
-    /// rolled back then.
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime with a timer.
-    pub async fn complete<T, B>(
-        &self,
-        transaction: &mut T,
-        response: Response<B>,
-    ) -> Result<Response<ReplyBody<B>>, CompleteError>
-    where
-        T: steadfast_store::Sql,
-        B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
-    {
-        let kept = reply::keep(response, &self.options.terms).await;
-        let (mut response, record) = kept.map_err(CompleteError::Body)?;
-        let completion = match &record {
-            Some(record) => self.claim.completion(record)?,
-            None => self.claim.completion_without_reply()?,
-        };
-        completion.write_in(transaction).await?;
-        response.extensions_mut().insert(Settled(record.unwrap_or_default()));
-        Ok(response)
-    }
-}
+mod postgres;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 impl fmt::Debug for HttpClaim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

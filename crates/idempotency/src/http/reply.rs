@@ -156,6 +156,20 @@ where
     Ok((Response::from_parts(head, ReplyBody::gathered(pieces, then)), record))
 }
 
+/// The same of a response that is here as a whole.
+#[cfg(feature = "sqlite")]
+pub(crate) fn keep_whole(
+    response: Response<Bytes>,
+    terms: &Terms,
+) -> (Response<Bytes>, Option<Bytes>) {
+    let (head, body) = response.into_parts();
+    let is_kept = is_within(body.len() as u64, terms);
+    let record = is_kept.then(|| Recording::of(&head, &terms.headers, body.len()));
+    let record =
+        record.and_then(|record| record.end(std::slice::from_ref(&body), None, &terms.headers));
+    (Response::from_parts(head, body), record)
+}
+
 /// Gives the caller the response at once, with a body that reads from a copy.
 async fn copy<B>(
     begun: Begun<'_>,

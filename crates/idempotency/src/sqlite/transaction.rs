@@ -7,8 +7,8 @@ use rusqlite::Transaction;
 
 use super::SqliteStore;
 use crate::{
-    Change, Claim, ClaimReply, ClaimTerms, ClaimToken, CompleteError, RecordId, Slot, State,
-    StoreError,
+    Change, Claim, ClaimReply, ClaimTerms, ClaimToken, CompleteError, Completion, RecordId, Slot,
+    State, StoreError,
 };
 
 /// In a transaction of the caller's, on a connection of its own to the same file: what is done
@@ -114,14 +114,22 @@ impl SqliteStore {
         claim: &Claim,
         reply: Bytes,
     ) -> Result<Bytes, CompleteError> {
-        let completion = claim.completion(&reply)?;
+        self.write_completion(transaction, claim.completion(&reply)?)?;
+        Ok(reply)
+    }
+
+    pub(crate) fn write_completion(
+        &self,
+        transaction: &Transaction<'_>,
+        completion: Completion<'_>,
+    ) -> Result<(), CompleteError> {
         let (token, retention) = (completion.token(), completion.retention());
         let kept = completion.reply();
         let change = self.complete_in(transaction, completion.id(), token, kept, retention);
         match change.map_err(CompleteError::Store)? {
             Change::Applied => {
                 completion.applied();
-                Ok(reply)
+                Ok(())
             }
             Change::Lost => Err(CompleteError::Lost),
         }

@@ -17,6 +17,8 @@ mod refusals;
 mod replies;
 mod shape;
 mod sockets;
+#[cfg(all(feature = "axum", feature = "sqlite"))]
+mod sqlite;
 mod streams;
 mod support;
 #[cfg(all(feature = "axum", feature = "deadpool"))]

@@ -73,6 +73,13 @@ impl Drop for Directory {
     }
 }
 
+/// A program's own connection.
+pub(crate) fn connect(directory: &Directory) -> Connection {
+    let db = Connection::open(directory.file()).unwrap();
+    db.busy_timeout(Duration::from_secs(20)).unwrap();
+    db
+}
+
 /// A file that the tests of this process share: in the directory that cargo keeps for them, where
 /// the next run finds it and begins anew.
 fn shared() -> PathBuf {

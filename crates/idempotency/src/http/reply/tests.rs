@@ -39,6 +39,11 @@ fn terms(most_bytes: usize) -> Terms {
     Terms { policy: ReplyPolicy::Default, headers: KeptHeaders::new(), most_bytes }
 }
 
+/// It must not wait for ever.
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(20), what).await.expect("it hangs")
+}
+
 /// What a body ends with.
 async fn read<B>(body: ReplyBody<B>) -> Result<String, String>
 where
@@ -46,7 +51,7 @@ where
 {
     let mut body = pin!(body);
     let mut text = String::new();
-    while let Some(frame) = body.as_mut().frame().await {
+    while let Some(frame) = soon(body.as_mut().frame()).await {
         match frame {
             Err(error) => return Err(format!("{text}! {}", error.source.source)),
             Ok(frame) => match frame.into_data() {
@@ -71,7 +76,7 @@ where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     let (early, mut is_early) = oneshot::channel();
-    let (taken, outcome) = take(response, &terms(most), claim(), early).await;
+    let (taken, outcome) = soon(take(response, &terms(most), claim(), early)).await;
     assert!(is_early.try_recv().is_err());
     match taken {
         Taken::Response(response) => (response, outcome),
@@ -143,14 +148,14 @@ async fn the_caller_gets_each_frame_as_it_comes_and_the_end_once_it_is_recorded(
     let (early, response) = oneshot::channel();
     let task =
         tokio::spawn(async move { take(Response::new(body), &terms(100), claim(), early).await });
-    let mut body = response.await.unwrap().into_body();
+    let mut body = soon(response).await.unwrap().into_body();
     for text in ["first", "second"] {
         sender.send(Ok(data(text))).unwrap();
         let frame = body.frame().await.unwrap().unwrap();
         assert_eq!(frame.into_data().unwrap(), text);
     }
     drop(sender);
-    let (taken, outcome) = task.await.unwrap();
+    let (taken, outcome) = soon(task).await.unwrap();
     assert_eq!(kept(&outcome).body, "firstsecond");
     // Its end is not seen while the store is told.
     let mut end = pin!(body.frame());
@@ -168,10 +173,10 @@ async fn a_reply_that_the_store_refuses_has_no_good_end() {
     let hold = Arc::clone(&claim.hold);
     let task =
         tokio::spawn(async move { take(Response::new(body), &terms(100), claim, early).await });
-    let response = response.await.unwrap();
+    let response = soon(response).await.unwrap();
     sender.send(Ok(data("first"))).unwrap();
     drop(sender);
-    let (taken, _) = task.await.unwrap();
+    let (taken, _) = soon(task).await.unwrap();
     hold.refuse();
     drop(taken);
     let lost = "the reply does not count: that of another run of this request does";
@@ -184,12 +189,12 @@ async fn the_size_that_is_said_grows_with_what_is_here_and_is_exact_at_the_end()
     let (early, response) = oneshot::channel();
     let task =
         tokio::spawn(async move { take(Response::new(body), &terms(100), claim(), early).await });
-    let mut body = response.await.unwrap().into_body();
+    let mut body = soon(response).await.unwrap().into_body();
     sender.send(Ok(data("first"))).unwrap();
     settle().await;
     assert_eq!((body.size_hint().lower(), body.size_hint().upper()), (5, None));
     drop(sender);
-    drop(task.await.unwrap());
+    drop(soon(task).await.unwrap());
     assert_eq!(body.size_hint().exact(), Some(5));
     assert!(!body.is_end_stream());
     body.frame().await.unwrap().unwrap();
@@ -206,13 +211,13 @@ async fn a_reply_is_kept_whole_though_its_caller_has_gone_or_never_reads() {
             tokio::spawn(
                 async move { take(Response::new(body), &terms(100), claim(), early).await },
             );
-        let response = Some(response.await.unwrap()).filter(|_| stays);
+        let response = Some(soon(response).await.unwrap()).filter(|_| stays);
         for text in ["first", "second", "third"] {
             sender.send(Ok(data(text))).unwrap();
             settle().await;
         }
         drop(sender);
-        let (_taken, outcome) = task.await.unwrap();
+        let (_taken, outcome) = soon(task).await.unwrap();
         assert_eq!(kept(&outcome).body, "firstsecondthird");
         drop(response);
     }
@@ -224,11 +229,11 @@ async fn a_reply_beyond_the_limit_is_its_first_callers_whole_and_holds_no_claim(
     let (early, response) = oneshot::channel();
     let task =
         tokio::spawn(async move { take(Response::new(body), &terms(8), claim(), early).await });
-    let response = response.await.unwrap();
+    let response = soon(response).await.unwrap();
     for text in ["first", "second"] {
         sender.send(Ok(data(text))).unwrap();
     }
-    let (taken, outcome) = task.await.unwrap();
+    let (taken, outcome) = soon(task).await.unwrap();
     assert_eq!(outcome, Outcome::NotKept, "though it goes on");
     drop(taken);
     sender.send(Ok(data("third"))).unwrap();
@@ -242,9 +247,9 @@ async fn a_reply_beyond_the_limit_whose_caller_has_gone_is_dropped() {
     let (early, response) = oneshot::channel();
     let task =
         tokio::spawn(async move { take(Response::new(body), &terms(2), claim(), early).await });
-    drop(response.await.unwrap());
+    drop(soon(response).await.unwrap());
     sender.send(Ok(data("first"))).unwrap();
-    drop(task.await.unwrap());
+    drop(soon(task).await.unwrap());
     assert!(sender.is_closed());
 }
 
@@ -319,11 +324,11 @@ async fn a_body_that_fails_is_abandoned_and_its_caller_sees_the_error() {
             settle().await;
             sender.send(Err("disk")).unwrap();
         }
-        let (taken, outcome) = task.await.unwrap();
+        let (taken, outcome) = soon(task).await.unwrap();
         assert_eq!(outcome, Outcome::Abandon);
         let response = match taken {
             Taken::Response(response) => response,
-            Taken::Early(_gate) => response.await.unwrap(),
+            Taken::Early(_gate) => soon(response).await.unwrap(),
         };
         assert_eq!(response.body().size_hint().exact(), None);
         assert!(!response.body().is_end_stream());
@@ -337,7 +342,7 @@ async fn a_reply_whose_task_ends_in_the_middle_fails_its_caller() {
     let (early, response) = oneshot::channel();
     let task =
         tokio::spawn(async move { take(Response::new(body), &terms(100), claim(), early).await });
-    let response = response.await.unwrap();
+    let response = soon(response).await.unwrap();
     sender.send(Ok(data("first"))).unwrap();
     settle().await;
     task.abort();
@@ -371,7 +376,7 @@ async fn a_body_that_panics_fails_its_caller() {
             async move { take(Response::new(Panics(false)), &terms(9), claim(), early).await },
         );
     assert_eq!(
-        read(response.await.unwrap().into_body()).await,
+        read(soon(response).await.unwrap().into_body()).await,
         Err("! the reply was cut off".into())
     );
     assert!(task.await.is_err_and(|error| error.is_panic()));
@@ -399,9 +404,9 @@ async fn a_body_that_is_always_ready_leaves_others_their_turn() {
     let response = Response::new(Busy(Arc::clone(&is_over)));
     let (early, caller) = oneshot::channel();
     let task = tokio::spawn(async move { take(response, &terms(9), claim(), early).await });
-    let response = caller.await.unwrap();
+    let response = soon(caller).await.unwrap();
     is_over.store(true, Ordering::Relaxed);
-    drop(task.await.unwrap());
+    drop(soon(task).await.unwrap());
     assert_eq!(read(response.into_body()).await, Ok(String::new()));
 }
 
@@ -424,7 +429,7 @@ async fn a_caller_that_never_reads_costs_no_more_than_the_limit() {
     let (early, response) = oneshot::channel();
     let task =
         tokio::spawn(async move { take(Response::new(body), &terms(1000), claim(), early).await });
-    let response = response.await.unwrap();
+    let response = soon(response).await.unwrap();
     // One byte of each block: what holds it would hold all of it.
     for _ in 0..1000 {
         let block = Bytes::from_owner(Block(Arc::clone(&dropped)));
@@ -433,7 +438,7 @@ async fn a_caller_that_never_reads_costs_no_more_than_the_limit() {
     settle().await;
     assert!(dropped.load(Ordering::Relaxed) >= 1000 - BURST, "{dropped:?}");
     drop(sender);
-    drop(task.await.unwrap());
+    drop(soon(task).await.unwrap());
     assert_eq!(read(response.into_body()).await.unwrap().len(), 1000);
 }
 
@@ -467,12 +472,12 @@ async fn a_grpc_reply_is_judged_by_the_status_in_its_trailers() {
                 sender.send(Ok(Frame::trailers(trailers))).unwrap();
             }
             drop(sender);
-            let (taken, outcome) = task.await.unwrap();
+            let (taken, outcome) = soon(task).await.unwrap();
             assert!(format!("{outcome:?}").starts_with(expected), "{code}: {outcome:?}");
             assert_eq!(matches!(taken, Taken::Early(_)), is_early);
             let response = match taken {
                 Taken::Response(response) => response,
-                Taken::Early(_gate) => caller.await.unwrap(),
+                Taken::Early(_gate) => soon(caller).await.unwrap(),
             };
             let body = response.into_body().collect().await.unwrap();
             let status = body.trailers().map(|trailers| trailers["grpc-status"].clone());

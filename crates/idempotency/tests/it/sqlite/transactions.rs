@@ -10,7 +10,7 @@ use steadfast_idempotency::{
 };
 use tokio::task::block_in_place;
 
-use super::{Directory, claimed, open};
+use super::{Directory, claimed, connect, open};
 use crate::rivals::{Failed, LONG, print, some_id, taker, terms};
 
 async fn set_up() -> (Directory, SqliteStore, Connection) {
@@ -19,12 +19,6 @@ async fn set_up() -> (Directory, SqliteStore, Connection) {
     let db = connect(&directory);
     db.execute_batch("CREATE TABLE effects (n INTEGER)").unwrap();
     (directory, store, db)
-}
-
-fn connect(directory: &Directory) -> Connection {
-    let db = Connection::open(directory.file()).unwrap();
-    db.busy_timeout(Duration::from_secs(20)).unwrap();
-    db
 }
 
 fn effects(db: &Connection) -> i64 {
