@@ -20,6 +20,7 @@ mod own_request;
 mod phi;
 mod quorum;
 mod reach;
+mod retried;
 mod support;
 mod uploads;
 mod without_tower;
