@@ -23,6 +23,10 @@ pub(crate) struct Step {
 /// The gateway, the longest, takes a minute and a half.
 const EXAMPLE_LIMIT: Duration = Duration::from_secs(300);
 
+/// How examples are run beside the run without arguments.
+const ARGUMENTS: [(&str, &[&str]); 1] =
+    [("payments", &["--store sqlite", "--store redis", "--store postgres"])];
+
 /// The atomics of this crate are behind its feature `tokio`.
 const PHI: &str = "steadfast-phi";
 
@@ -253,11 +257,17 @@ fn with_loom(workspace: &Workspace, words: &str) -> Cmd {
         .env("CARGO_TARGET_DIR", &target.to_string_lossy())
 }
 
+/// Some start servers, which must be here.
 fn examples(workspace: &Workspace) -> Result<(), Failure> {
+    servers::install(workspace)?;
     for (package, example) in workspace.examples() {
         let words = format!("--release -p {package} --example {example}");
         workspace.cargo(&format!("build {words}")).run()?;
-        workspace.cargo(&format!("run {words}")).limit(EXAMPLE_LIMIT).run()?;
+        let others = ARGUMENTS.iter().filter(|(of, _)| *of == example).flat_map(|(_, all)| *all);
+        for arguments in [""].iter().chain(others) {
+            let run = format!("run {words} -- {arguments}");
+            workspace.cargo(&run).limit(EXAMPLE_LIMIT).run()?;
+        }
     }
     Ok(())
 }
