@@ -18,6 +18,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::sequence::FENCING_SEQUENCE;
+use crate::{Leadership, Lease};
 
 /// What its holder knows of a lease at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,11 @@ pub struct Held {
     pub remaining: Duration,
 }
 
-/// A lease, as far as a call needs it. Closures are one.
+/// A lease, as far as a call needs it: a [`Lease`](crate::Lease), a
+/// [`Leadership`](crate::Leadership), what shares one, and closures.
+///
+/// A layer is cloned with its service: it is given an [`Arc`] of the lease, or the leadership. The
+/// lease is not given back while a clone of either is left.
 pub trait Holding {
     /// What is held now; `None` when it is not valid any more.
     fn held(&self) -> Option<Held>;
@@ -37,6 +42,25 @@ pub trait Holding {
 impl<F: Fn() -> Option<Held>> Holding for F {
     fn held(&self) -> Option<Held> {
         self()
+    }
+}
+
+impl Holding for Lease {
+    fn held(&self) -> Option<Held> {
+        let remaining = self.remaining();
+        (!remaining.is_zero()).then(|| Held { token: self.token(), remaining })
+    }
+}
+
+impl Holding for Leadership {
+    fn held(&self) -> Option<Held> {
+        Lease::held(self)
+    }
+}
+
+impl<H: Holding + ?Sized> Holding for Arc<H> {
+    fn held(&self) -> Option<Held> {
+        H::held(self)
     }
 }
 

@@ -1,14 +1,14 @@
 //! The layers over gRPC.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body};
 use bytes::{Buf, BufMut, Bytes};
 use http::{Request, Response, uri::PathAndQuery};
 use steadfast_core::{guard, tonic as ours};
 use steadfast_lease::{
-    FenceConfig,
-    http::{FenceLayer, FencedClientLayer, Held},
+    Election, FenceConfig, LeaseClient, LeaseClientConfig, MemoryConfig, MemoryStore,
+    http::{FenceLayer, FencedClientLayer, Held, Holding},
 };
 use tokio::net::TcpListener;
 use tonic::{
@@ -105,17 +105,45 @@ async fn on_a_server_of_tonic_a_refusal_has_its_code_and_words() {
     assert_eq!(ahead.code(), Code::InvalidArgument);
 }
 
+/// A call of a holder's, which may take a second.
+async fn call_as(channel: &Channel, lease: impl Holding + Clone + Send) -> Code {
+    let layer = guard(FencedClientLayer::new(lease, Duration::from_secs(1)));
+    let mut client = Grpc::new(layer.layer(channel.clone()));
+    client.ready().await.unwrap();
+    let request = tonic::Request::new(Bytes::from_static(b"one"));
+    let path = PathAndQuery::from_static("/shop.Orders/Place");
+    client.unary(request, path, Plain).await.unwrap_err().code()
+}
+
 #[tokio::test]
 async fn on_a_client_of_tonic_the_token_is_attached_and_a_refusal_has_its_code() {
     let channel = channel().await;
     for (held, code) in [(5, Code::NotFound), (0, Code::PermissionDenied)] {
-        let remaining = std::time::Duration::from_secs(held);
+        let remaining = Duration::from_secs(held);
         let lease = move || Some(Held { token: token(34), remaining });
-        let layer = guard(FencedClientLayer::new(lease, std::time::Duration::from_secs(1)));
-        let mut client = Grpc::new(layer.layer(channel.clone()));
-        client.ready().await.unwrap();
-        let request = tonic::Request::new(Bytes::from_static(b"one"));
-        let path = PathAndQuery::from_static("/shop.Orders/Place");
-        assert_eq!(client.unary(request, path, Plain).await.unwrap_err().code(), code);
+        assert_eq!(call_as(&channel, lease).await, code);
     }
+}
+
+#[tokio::test]
+async fn a_lease_and_a_leadership_are_what_the_clients_layer_is_given() {
+    let channel = channel().await;
+    let store = MemoryStore::new(MemoryConfig::new()).unwrap();
+    let client = LeaseClient::new(LeaseClientConfig::new(), store).unwrap();
+    let name = crate::support::name();
+    let lease = Arc::new(client.try_acquire(&name).await.unwrap());
+    assert_eq!(call_as(&channel, Arc::clone(&lease)).await, Code::NotFound, "executed");
+    // Its token was attached: one below it is stale now.
+    let stale = call(&channel, Some("34")).await;
+    assert!(stale.message().contains(&lease.token().to_string()), "{stale:?}");
+    lease.release().await.unwrap();
+    assert_eq!(call_as(&channel, Arc::clone(&lease)).await, Code::PermissionDenied, "not sent");
+
+    let leader = Election::new(client, name).campaign(None).await.unwrap();
+    assert_eq!(call_as(&channel, leader.clone()).await, Code::NotFound, "executed");
+    let zombie = lease.token();
+    let zombie = move || Some(Held { token: zombie, remaining: Duration::from_secs(9) });
+    assert_eq!(call_as(&channel, zombie).await, Code::FailedPrecondition, "fenced");
+    leader.resign().await.unwrap();
+    assert_eq!(call_as(&channel, leader).await, Code::PermissionDenied, "not sent");
 }

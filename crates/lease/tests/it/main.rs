@@ -24,7 +24,6 @@ mod http;
 mod marks;
 #[cfg(feature = "tokio")]
 mod memory;
-mod model;
 #[cfg(feature = "tokio")]
 mod shape;
 #[cfg(feature = "tokio")]

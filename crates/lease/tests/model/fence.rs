@@ -100,7 +100,7 @@ struct State {
     resource_restarts: u8,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 #[expect(dead_code, reason = "read by the eye, in a trace")]
 enum Action {
     Granted { holder: usize, token: u8 },
@@ -116,7 +116,7 @@ enum Action {
     StoreRestarted,
 }
 
-type Steps = Vec<Step<Action, State>>;
+type Steps = Vec<Step<Rules>>;
 
 impl State {
     fn send(mut self, message: Message) -> Option<Self> {
@@ -271,6 +271,7 @@ impl Rules {
 impl Model for Rules {
     type State = State;
     type Action = Action;
+    type Promise = &'static str;
 
     fn start(&self) -> State {
         State::default()

@@ -3,3 +3,5 @@
 
 mod explore;
 mod fence;
+mod lease;
+mod world;

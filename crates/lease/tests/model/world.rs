@@ -18,18 +18,18 @@ const DRIFT_PERIOD: u8 = TTL;
 const MESSAGES: usize = 2;
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rules {
-    pub(super) counts_from_reply: bool,
-    pub(super) has_margin: bool,
-    pub(super) release_compares: bool,
-    pub(super) obeys_own_ttl: bool,
+pub(crate) struct Rules {
+    pub(crate) counts_from_reply: bool,
+    pub(crate) has_margin: bool,
+    pub(crate) release_compares: bool,
+    pub(crate) obeys_own_ttl: bool,
     /// The store loses its record, once. Two may then hold, and tokens must grow.
-    pub(super) loses_record: bool,
-    pub(super) has_clock_token: bool,
+    pub(crate) loses_record: bool,
+    pub(crate) has_clock_token: bool,
 }
 
 impl Rules {
-    pub(super) const GOOD: Self = Self {
+    pub(crate) const GOOD: Self = Self {
         counts_from_reply: false,
         has_margin: true,
         release_compares: true,
@@ -44,20 +44,20 @@ impl Rules {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    pub(super) grants: u8,
-    pub(super) attempts: u8,
+pub(crate) struct Bounds {
+    pub(crate) grants: u8,
+    pub(crate) attempts: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Broken {
+pub(crate) enum Broken {
     TwoHolders,
     TokenBack,
     FreedByAnother,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct World {
+pub(crate) struct World {
     store: Store,
     holders: [Peer; 2],
     /// Sorted, and zeros where there is none: in no order, some may be equal.
@@ -130,7 +130,7 @@ type Steps = Vec<(World, Option<Broken>)>;
 
 impl World {
     /// All worlds that may come next.
-    pub(super) fn steps(self, rules: Rules, bounds: Bounds, steps: &mut Steps) {
+    pub(crate) fn steps(self, rules: Rules, bounds: Bounds, steps: &mut Steps) {
         self.time_passes(steps);
         for at in 0..MESSAGES {
             if self.messages[at].kind != Kind::None
@@ -338,7 +338,7 @@ impl World {
     }
 
     /// Worlds that have the same futures, as one of them.
-    pub(super) fn canonical(mut self) -> Self {
+    pub(crate) fn canonical(mut self) -> Self {
         if self.store.left == 0 {
             self.store.owner = 0;
         }
@@ -371,7 +371,7 @@ impl World {
         self
     }
 
-    pub(super) fn packed(&self) -> u128 {
+    pub(crate) fn packed(&self) -> u128 {
         let Store { owner, left, last, highest, grants, has_lost } = self.store;
         let mut packed = 0_u128;
         let mut put = |value: u8, bits: u32| {
@@ -394,7 +394,7 @@ impl World {
         packed
     }
 
-    pub(super) fn unpacked(packed: u128) -> Self {
+    pub(crate) fn unpacked(packed: u128) -> Self {
         let mut bits = packed;
         let mut take = || {
             let value = (bits & 7) as u8;
