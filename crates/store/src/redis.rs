@@ -24,11 +24,12 @@ use steadfast_core::Executed;
 
 use crate::StoreError;
 
+mod answer;
 mod connect;
 mod error;
 mod eviction;
 
-pub use self::connect::connect;
+pub use self::{answer::Answer, connect::connect};
 
 /// A connection that [`Scripts`] run over: redis' multiplexed connection, its connection manager,
 /// its connection to a cluster, and any other that is shared by cloning it.

@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 
 mod error;
+mod table;
 #[cfg(feature = "tokio-postgres")]
 mod tokio_postgres;
 
@@ -19,9 +20,12 @@ mod tls;
 
 #[cfg(feature = "deadpool")]
 pub use self::connect::{connect, connect_with};
-pub use self::error::SqlError;
 #[cfg(feature = "tokio-postgres")]
 pub use self::tokio_postgres::SharedClient;
+pub use self::{
+    error::SqlError,
+    table::{Table, settings},
+};
 use crate::StoreError;
 
 /// Runs statements of PostgreSQL: a pool, a connection, or a transaction of some driver.

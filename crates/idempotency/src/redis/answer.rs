@@ -3,6 +3,7 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use redis::Value;
+use steadfast_store::redis::Answer;
 
 use crate::{Change, ClaimReply, Fingerprint, StoreError, View, ViewState};
 
@@ -19,8 +20,8 @@ const MISMATCH: i64 = 7;
 pub(super) fn claim(answer: Value) -> Result<ClaimReply, StoreError> {
     let mut answer = Answer::new(answer)?;
     Ok(match answer.number()? {
-        CLAIMED => ClaimReply::Claimed { attempt: answer.attempt()? },
-        HELD => ClaimReply::InFlight { left: answer.time()? },
+        CLAIMED => ClaimReply::Claimed { attempt: attempt(&mut answer)? },
+        HELD => ClaimReply::InFlight { left: answer.micros()? },
         REPLY => ClaimReply::Done { reply: answer.bytes()?.into() },
         ABANDONED => ClaimReply::Abandoned,
         MISMATCH => ClaimReply::Mismatch,
@@ -43,12 +44,12 @@ pub(super) fn look(answer: Value) -> Result<Option<View>, StoreError> {
         LOST => return Ok(None),
         code => return Err(unexpected(code)),
     }
-    let attempt = answer.attempt()?;
+    let attempt = attempt(&mut answer)?;
     let fingerprint = answer.bytes()?.try_into().map_err(|_| corrupt("a fingerprint"))?;
-    let (age, expires_in) = (answer.time()?, answer.time()?);
+    let (age, expires_in) = (answer.micros()?, answer.micros()?);
     let state = match &answer.bytes()?[..] {
         b"d" => ViewState::Done { reply: answer.bytes()?.into() },
-        b"i" => match answer.time()? {
+        b"i" => match answer.micros()? {
             Duration::ZERO => ViewState::Abandoned,
             left => ViewState::InFlight { left },
         },
@@ -59,40 +60,9 @@ pub(super) fn look(answer: Value) -> Result<Option<View>, StoreError> {
     Ok(Some(View { state, attempt, fingerprint, age, expires_in }))
 }
 
-/// The parts of an answer, in order.
-struct Answer(std::vec::IntoIter<Value>);
-
-impl Answer {
-    fn new(answer: Value) -> Result<Self, StoreError> {
-        match answer {
-            Value::Array(parts) => Ok(Self(parts.into_iter())),
-            _ => Err(corrupt("an answer")),
-        }
-    }
-
-    fn number(&mut self) -> Result<i64, StoreError> {
-        match self.0.next() {
-            Some(Value::Int(number)) => Ok(number),
-            _ => Err(corrupt("a number")),
-        }
-    }
-
-    fn attempt(&mut self) -> Result<NonZeroU32, StoreError> {
-        let attempt = u32::try_from(self.number()?).ok().and_then(NonZeroU32::new);
-        attempt.ok_or_else(|| corrupt("an attempt"))
-    }
-
-    /// A clock that was set back is no reason to fail.
-    fn time(&mut self) -> Result<Duration, StoreError> {
-        Ok(Duration::from_micros(u64::try_from(self.number()?).unwrap_or(0)))
-    }
-
-    fn bytes(&mut self) -> Result<Vec<u8>, StoreError> {
-        match self.0.next() {
-            Some(Value::BulkString(bytes)) => Ok(bytes),
-            _ => Err(corrupt("bytes")),
-        }
-    }
+fn attempt(answer: &mut Answer) -> Result<NonZeroU32, StoreError> {
+    let attempt = u32::try_from(answer.number()?).ok().and_then(NonZeroU32::new);
+    attempt.ok_or_else(|| corrupt("an attempt"))
 }
 
 fn unexpected(code: i64) -> StoreError {
