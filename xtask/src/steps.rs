@@ -54,7 +54,25 @@ const WITHOUT_RUNTIME: [(&str, &[&str]); 5] = [
             "tracing",
         ],
     ),
-    ("steadfast-lease", &["tokio", "timerfd", "contract", "http", "metrics", "tracing"]),
+    (
+        "steadfast-lease",
+        &[
+            "tokio",
+            "timerfd",
+            "contract",
+            "file",
+            "redis",
+            "redis-tls",
+            "postgres",
+            "tokio-postgres",
+            "deadpool",
+            "sqlx",
+            "tls",
+            "http",
+            "metrics",
+            "tracing",
+        ],
+    ),
     ("steadfast-phi", &["tokio", "keyed", "http", "tonic", "load", "metrics", "tracing"]),
 ];
 

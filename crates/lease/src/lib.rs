@@ -14,6 +14,15 @@ mod record;
 mod store;
 mod terms;
 
+#[cfg(all(feature = "file", target_os = "linux"))]
+mod file;
+#[cfg(any(all(feature = "file", target_os = "linux"), feature = "redis", feature = "postgres"))]
+mod polled;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "redis")]
+pub mod redis;
+
 #[cfg(feature = "tokio")]
 mod client;
 #[cfg(feature = "tokio")]
@@ -28,11 +37,19 @@ mod lease;
 mod memory;
 #[cfg(feature = "tokio")]
 mod race;
+#[cfg(feature = "tokio")]
+mod retention;
 
 #[cfg(feature = "tokio")]
 pub use crate::fence::{
     Ahead, Fence, FenceConfig, FenceSnapshot, Fences, FencesSnapshot, MarksError, OlderCalls, Pass,
 };
+#[cfg(all(feature = "file", target_os = "linux"))]
+pub use crate::file::{FileConfig, FileStore};
+#[cfg(feature = "postgres")]
+pub use crate::postgres::store::{PostgresConfig, PostgresStore};
+#[cfg(feature = "redis")]
+pub use crate::redis::store::{RedisConfig, RedisStore};
 #[cfg(feature = "tokio")]
 pub use crate::{
     client::{

@@ -17,6 +17,7 @@ use steadfast_core::{
 use crate::{
     AcquireReply, AcquireTerms, LeaseName, Nonce, RenewReply, Slot, Store, StoreError, View,
     race::{Raced, race},
+    retention,
 };
 
 /// How much a [`MemoryStore`] keeps, and by which clocks.
@@ -41,7 +42,7 @@ impl MemoryConfig {
     pub fn new() -> Self {
         Self {
             most_names: NonZeroUsize::new(100_000).expect("it is not zero"),
-            retention: Duration::from_secs(7 * 86_400),
+            retention: retention::DEFAULT,
             clock: BootClock::system(),
             wall_clock: Arc::new(SystemWallClock),
         }
@@ -148,7 +149,6 @@ pub struct MemorySnapshot {
 /// How many names are looked at that may be forgotten when a new one comes: more than the one that
 /// it adds, so that they go faster than they come.
 const SWEPT_BY_NEW: usize = 2;
-const TEN_YEARS: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 impl MemoryStore {
     /// A store of its own, in which nothing is held.
@@ -156,9 +156,7 @@ impl MemoryStore {
     /// # Errors
     /// When the retention is zero or above 10 years.
     pub fn new(config: MemoryConfig) -> Result<Self, ConfigError> {
-        let retention = config.retention;
-        let is_kept = !retention.is_zero() && retention <= TEN_YEARS;
-        ConfigError::require(is_kept, "retention", retention, "above zero and up to 10 years")?;
+        retention::check(config.retention)?;
         let shared = Shared { config, names: Mutex::default(), observers: Waiters::new() };
         Ok(Self { shared: Arc::new(shared) })
     }

@@ -14,6 +14,8 @@ mod election;
 mod ends;
 #[cfg(feature = "tokio")]
 mod fence;
+#[cfg(all(feature = "contract", feature = "file", target_os = "linux"))]
+mod file;
 #[cfg(feature = "http")]
 mod grpc;
 #[cfg(feature = "tokio")]
@@ -24,6 +26,24 @@ mod http;
 mod marks;
 #[cfg(feature = "tokio")]
 mod memory;
+#[cfg(all(
+    feature = "contract",
+    feature = "tokio-postgres",
+    feature = "deadpool",
+    feature = "sqlx"
+))]
+mod postgres;
+#[cfg(all(feature = "contract", feature = "redis"))]
+mod redis;
+#[cfg(all(
+    feature = "contract",
+    any(
+        feature = "redis",
+        all(feature = "tokio-postgres", feature = "deadpool", feature = "sqlx"),
+        all(feature = "file", target_os = "linux")
+    )
+))]
+mod servers;
 #[cfg(feature = "tokio")]
 mod shape;
 #[cfg(feature = "tokio")]
