@@ -15,6 +15,8 @@ mod hostile;
 mod http;
 mod key_age;
 mod keyed;
+#[cfg(any(feature = "redis", feature = "sqlite"))]
+mod late_claims;
 mod memory;
 #[cfg(all(feature = "deadpool", feature = "sqlx"))]
 mod postgres;
@@ -22,6 +24,8 @@ mod postgres;
 mod redis;
 #[cfg(any(feature = "redis", feature = "sqlite"))]
 mod rivals;
+#[cfg(any(feature = "redis", feature = "sqlite"))]
+mod round_trips;
 mod shape;
 #[cfg(feature = "sqlite")]
 mod sqlite;
