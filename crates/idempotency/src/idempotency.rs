@@ -354,7 +354,12 @@ impl Idempotency {
 
     /// # Errors
     /// When there is no place for one more: before anything is claimed.
-    fn spawn<T, F, Fut>(&self, leader: Leader, task: Task<T>, operation: F) -> Result<(), Refused>
+    fn spawn<T, F, Fut>(
+        &self,
+        leader: Leader,
+        mut task: Task<T>,
+        operation: F,
+    ) -> Result<(), Refused>
     where
         F: FnOnce(Claim) -> Fut + Send + 'static,
         Fut: Future<Output = (T, Outcome)> + Send + 'static,

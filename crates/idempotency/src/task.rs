@@ -80,7 +80,7 @@ impl<T: Send + 'static> Task<T> {
     }
 
     /// All of it. Returns what those that follow are told.
-    pub(crate) async fn lead<F, Fut>(mut self, leader: &Leader, operation: F) -> Ended
+    pub(crate) async fn lead<F, Fut>(&mut self, leader: &Leader, operation: F) -> Ended
     where
         F: FnOnce(Claim) -> Fut + Send + 'static,
         Fut: Future<Output = (T, Outcome)> + Send + 'static,
@@ -118,11 +118,7 @@ impl<T: Send + 'static> Task<T> {
             Err(error) => {
                 let ended = self.refuse(Refused::store());
                 if error.executed() == Executed::Maybe {
-                    self.give_up().await;
-                    leader.end(ended.clone());
-                    // The claim may still be on its way, on another connection than its release.
-                    self.sleep(self.shared.settings.store_limit).await;
-                    let _ = self.tell_once(&End::Release, None, Bytes::new()).await;
+                    Box::pin(self.give_up_twice(leader, &ended)).await;
                 }
                 return ended;
             }
@@ -130,7 +126,7 @@ impl<T: Send + 'static> Task<T> {
         if self.shared.stop.is_raised() {
             // Nothing was begun, and nothing is begun to be cut off.
             let ended = self.refuse(Refused::shut_down(Executed::No));
-            self.give_up().await;
+            Box::pin(self.give_up()).await;
             return ended;
         }
         self.shared.telemetry.tell(Event::Ran);
@@ -141,7 +137,11 @@ impl<T: Send + 'static> Task<T> {
         let settlement = Settlement::new(&self.shared, &self.id, attempt, &self.terms);
         let claim = Claim { attempt, hold: Arc::clone(&hold), settlement: settlement.clone() };
         let run = self.run(claim, operation, &hold).await;
-        self.settle(run, &hold, settlement).await
+        if matches!(run, Run::Panicked(_)) {
+            self.shared.telemetry.tell(Event::Panicked);
+        }
+        let (end, said) = self.end(run, settlement.as_deref());
+        self.settle(end, Some(said), &hold, settlement).await
     }
 
     /// Frees a key that was claimed, or may have been, for an operation that never ran: it would
@@ -153,6 +153,15 @@ impl<T: Send + 'static> Task<T> {
             // It was never this one's.
             Told::Lost => {}
         }
+    }
+
+    /// [Gives up](Self::give_up) a key whose claim has failed, and may still be on its way, on
+    /// another connection than its release.
+    async fn give_up_twice(&self, leader: &Leader, ended: &Ended) {
+        self.give_up().await;
+        leader.end(ended.clone());
+        self.sleep(self.shared.settings.store_limit).await;
+        let _ = self.tell_once(&End::Release, None, Bytes::new()).await;
     }
 
     /// Claims the key, again while another process is busy with it and there is time to wait.
@@ -204,7 +213,8 @@ impl<T: Send + 'static> Task<T> {
     {
         // In a box, so that it can be dropped where a panic is caught.
         let mut running = Box::pin(async move { operation(claim).await });
-        let mut renewed = pin!(hold.renew(&self.shared, &self.id, &self.terms));
+        // In a box for one that makes it wait.
+        let mut renewed = None;
         let mut stopped = pin!(self.shared.stop.raised());
         let run = poll_fn(|cx| {
             // The operation is dropped when it has panicked: none of it is seen again.
@@ -218,6 +228,8 @@ impl<T: Send + 'static> Task<T> {
             if stopped.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Run::Stopped);
             }
+            let renewed = renewed
+                .get_or_insert_with(|| Box::pin(hold.renew(&self.shared, &self.id, &self.terms)));
             // It never ends.
             let _ = renewed.as_mut().poll(cx);
             Poll::Pending
@@ -232,58 +244,61 @@ impl<T: Send + 'static> Task<T> {
 
     /// Tells the store what has become of the operation, and then the caller: a reply is recorded
     /// before it is seen.
-    async fn settle(
-        mut self,
-        run: Run<T>,
+    // Not an `async fn`: its arguments would be in its future twice.
+    #[expect(clippy::manual_async_fn, reason = "its future is half as large so")]
+    fn settle(
+        &mut self,
+        end: End,
+        mut said: Option<Said<T>>,
         hold: &Hold,
         settlement: Option<Arc<Settlement>>,
-    ) -> Ended {
-        if matches!(run, Run::Panicked(_)) {
-            self.shared.telemetry.tell(Event::Panicked);
-        }
-        let (end, said) = self.end(run, settlement.as_deref());
-        // A release that is refused finds the operation's transaction committed, or another's.
-        let in_doubt = settlement.filter(|_| matches!(end, End::Release));
-        let (mut said, mut caller) = (Some(said), self.caller.take());
-        if !hold.is_granted()
-            && let (Some(said), Some(caller)) = (said.take(), caller.take())
-        {
-            // The store does not know of the run, and may not for long.
-            send(caller, said);
-        }
-        let told = self
-            .tell(&end, Some(hold), |told| {
-                if told == Told::Lost && in_doubt.is_some() {
-                    return;
-                }
-                if let (Some(said), Some(caller)) = (said.take(), caller.take()) {
-                    if told == Told::Lost && matches!(end, End::Complete(_)) {
-                        hold.refuse();
-                        let lost = Refused::lost(self.shared.settings.retry_after);
-                        send(caller, Said::Refused(lost));
-                        discard(said);
-                    } else {
-                        send(caller, said);
+    ) -> impl Future<Output = Ended> + Send {
+        async move {
+            // A release that is refused finds the operation's transaction committed, or another's.
+            let in_doubt = settlement.filter(|_| matches!(end, End::Release));
+            let mut caller = self.caller.take();
+            if !hold.is_granted()
+                && let (Some(said), Some(caller)) = (said.take(), caller.take())
+            {
+                // The store does not know of the run, and may not for long.
+                send(caller, said);
+            }
+            let told = self
+                .tell(&end, Some(hold), |told| {
+                    if told == Told::Lost && in_doubt.is_some() {
+                        return;
                     }
+                    if let (Some(said), Some(caller)) = (said.take(), caller.take()) {
+                        if told == Told::Lost && matches!(end, End::Complete(_)) {
+                            hold.refuse();
+                            let lost = Refused::lost(self.shared.settings.retry_after);
+                            send(caller, Said::Refused(lost));
+                            discard(said);
+                        } else {
+                            send(caller, said);
+                        }
+                    }
+                })
+                .await;
+            match (told, in_doubt) {
+                (Told::Applied(event), _) => self.shared.telemetry.tell(event),
+                (Told::Lost, Some(settlement)) => {
+                    return Box::pin(self.look(hold, &settlement, said.zip(caller))).await;
                 }
-            })
-            .await;
-        match (told, in_doubt) {
-            (Told::Applied(event), _) => self.shared.telemetry.tell(event),
-            (Told::Lost, Some(settlement)) => {
-                return self.look(hold, &settlement, said.zip(caller)).await;
+                (Told::Lost, None) => hold.lose(&self.shared),
+                (Told::Never, _) => self.shared.telemetry.tell(Event::Unsettled),
             }
-            (Told::Lost, None) => hold.lose(&self.shared),
-            (Told::Never, _) => self.shared.telemetry.tell(Event::Unsettled),
-        }
-        match (told, end) {
-            (Told::Applied(_), End::Complete(reply) | End::Settled(reply)) => Ended::Stored(reply),
-            // Those that follow would run it again, with the store still down.
-            (Told::Never, End::Complete(reply)) if self.shared.settings.runs_when_down() => {
-                Ended::Stored(reply)
+            match (told, end) {
+                (Told::Applied(_), End::Complete(reply) | End::Settled(reply)) => {
+                    Ended::Stored(reply)
+                }
+                // Those that follow would run it again, with the store still down.
+                (Told::Never, End::Complete(reply)) if self.shared.settings.runs_when_down() => {
+                    Ended::Stored(reply)
+                }
+                (Told::Applied(_), End::Abandon) => self.shared.abandoned(),
+                _ => Ended::Again,
             }
-            (Told::Applied(_), End::Abandon) => self.shared.abandoned(),
-            _ => Ended::Again,
         }
     }
 

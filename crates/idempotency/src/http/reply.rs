@@ -1,10 +1,10 @@
 //! A handler's response: what it means for its key, and what is kept of it.
 //!
-//! [`take`] reads it. A body whose length is known is read whole, and so is one that is there at
-//! once: the reply is recorded before the caller sees it. Any other goes to the caller as it comes,
-//! through a copy: the task reads at the handler's pace, whether or not the caller does, and the
-//! caller gets the end once the reply is recorded. What is longer than the limit is the caller's
-//! alone, whole, and its duplicates are refused.
+//! [`begin`] looks at its head, and [`Reading::take`] reads it. A body whose length is known is read
+//! whole, and so is one that is there at once: the reply is recorded before the caller sees it. Any
+//! other goes to the caller as it comes, through a copy: the task reads at the handler's pace,
+//! whether or not the caller does, and the caller gets the end once the reply is recorded. What is
+//! longer than the limit is the caller's alone, whole, and its duplicates are refused.
 
 mod body;
 mod headers;
@@ -68,19 +68,14 @@ enum Read {
 /// Frames that are read in one go, before other tasks of the thread have their turn.
 const BURST: usize = 32;
 
-/// Reads a response, and says what it means for the key. A response that the caller does not have
-/// to wait for is sent to `early`.
-///
-/// Dropped in the middle, the caller of an early response gets an error in place of its rest.
-pub(crate) async fn take<B>(
+/// Begins to read a response, unless its head says what it means for the key.
+#[expect(clippy::result_large_err, reason = "moved once, and neither of the two is rare")]
+pub(crate) fn begin<B>(
     response: Response<B>,
     terms: &Terms,
-    claim: Claim,
-    early: oneshot::Sender<Response<ReplyBody<B>>>,
-) -> (Taken<B>, Outcome)
+) -> Result<Reading<'_, B>, (Taken<B>, Outcome)>
 where
     B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
 {
     let (head, body) = response.into_parts();
     let hint = body.size_hint();
@@ -93,37 +88,116 @@ where
         Some(Meaning::Store) | None => None,
     };
     if let Some(outcome) = outcome {
-        return (Taken::Response(Response::from_parts(head, ReplyBody::passed(body))), outcome);
+        let response = Response::from_parts(head, ReplyBody::passed(body));
+        return Err((Taken::Response(response), outcome));
     }
     // What is announced was found to be within the limit.
     let length = usize::try_from(hint.lower()).unwrap_or(0);
     let begun = Begun { record: Recording::of(&head, &terms.headers, length), by_head, terms };
-    let mut body = Box::pin(body);
-    let mut pieces = Pieces::default();
-    let read = poll_fn(|cx| {
-        let mut keep = |data: &Bytes| {
-            pieces.add(data);
-            is_within(pieces.bytes() as u64, terms)
-        };
-        match poll_read(body.as_mut(), cx, &mut keep) {
-            Poll::Ready(read) => Poll::Ready(Some(read)),
-            Poll::Pending if hint.exact().is_some() => Poll::Pending,
-            Poll::Pending => Poll::Ready(None),
+    Ok(Reading { begun, head, body: Box::pin(body), is_known: hint.exact().is_some() })
+}
+
+/// A response whose body is read next.
+pub(crate) struct Reading<'a, B> {
+    begun: Begun<'a>,
+    head: Parts,
+    body: Pin<Box<B>>,
+    /// Whether its length is.
+    is_known: bool,
+}
+
+impl<B> Reading<'_, B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    /// Reads it, and says what it means for the key. A response that the caller does not have to
+    /// wait for is sent to `early`.
+    ///
+    /// Dropped in the middle, the caller of an early response gets an error in place of its rest.
+    // Not an `async fn`: its arguments would be in its future twice.
+    #[expect(clippy::manual_async_fn, reason = "its future is half as large so")]
+    pub(crate) fn take(
+        mut self,
+        claim: Claim,
+        early: oneshot::Sender<Response<ReplyBody<B>>>,
+    ) -> impl Future<Output = (Taken<B>, Outcome)> {
+        async move {
+            let mut gathered = Gathered::default();
+            let (body, terms, is_known) = (&mut self.body, self.begun.terms, self.is_known);
+            let read = poll_fn(|cx| {
+                let mut keep = |data| is_within(gathered.add(data) as u64, terms);
+                match poll_read(body.as_mut(), cx, &mut keep) {
+                    Poll::Ready(read) => Poll::Ready(Some(read)),
+                    Poll::Pending if is_known => Poll::Pending,
+                    Poll::Pending => Poll::Ready(None),
+                }
+            });
+            let Some(read) = read.await else {
+                let writer = Writer::new(gathered.into_pieces(), claim);
+                return Box::pin(copy(self, writer, early)).await;
+            };
+            let Self { begun, head, body, .. } = self;
+            let (then, outcome) = match read {
+                Read::Whole(trailers) => {
+                    let outcome = begun.end(&head, gathered.seal(), trailers.as_ref());
+                    (Then::Trailers(trailers), outcome)
+                }
+                Read::Failed(error) => (Then::Error(error), Outcome::Abandon),
+                Read::TooLong => (Then::Rest(body), Outcome::NotKept),
+            };
+            let response = Response::from_parts(head, gathered.into_body(then));
+            (Taken::Response(response), outcome)
         }
-    });
-    let Some(read) = read.await else {
-        return copy(begun, head, body, Writer::new(pieces, claim), early).await;
-    };
-    let (then, outcome) = match read {
-        Read::Whole(trailers) => {
-            pieces.seal();
-            let outcome = begun.end(&head, pieces.sealed(), trailers.as_ref());
-            (Then::Trailers(trailers), outcome)
+    }
+}
+
+/// What was read of a body: one frame as it is, for it goes on to the caller as it came; more of
+/// them in pieces.
+#[derive(Default)]
+struct Gathered {
+    only: Option<Bytes>,
+    pieces: Pieces,
+}
+
+impl Gathered {
+    /// Adds data, and says how many bytes there are.
+    fn add(&mut self, data: Bytes) -> usize {
+        if self.pieces.bytes() == 0 && self.only.is_none() {
+            let bytes = data.len();
+            self.only = Some(data).filter(|data| !data.is_empty());
+            return bytes;
         }
-        Read::Failed(error) => (Then::Error(error), Outcome::Abandon),
-        Read::TooLong => (Then::Rest(body), Outcome::NotKept),
-    };
-    (Taken::Response(Response::from_parts(head, ReplyBody::gathered(pieces, then))), outcome)
+        if let Some(first) = self.only.take() {
+            self.pieces.add(&first);
+        }
+        self.pieces.add(&data);
+        self.pieces.bytes()
+    }
+
+    /// All of the data, of a body that has ended.
+    fn seal(&mut self) -> &[Bytes] {
+        match &self.only {
+            Some(only) => std::slice::from_ref(only),
+            None => {
+                self.pieces.seal();
+                self.pieces.sealed()
+            }
+        }
+    }
+
+    fn into_pieces(mut self) -> Pieces {
+        if let Some(only) = self.only {
+            self.pieces.add(&only);
+        }
+        self.pieces
+    }
+
+    fn into_body<B>(self, then: Then<B>) -> ReplyBody<B> {
+        match self.only {
+            Some(only) => ReplyBody::begun(only, then),
+            None => ReplyBody::gathered(self.pieces, then),
+        }
+    }
 }
 
 /// Reads a response as a whole, however long it takes, and says what is kept of it: `None` of one
@@ -139,21 +213,17 @@ where
 {
     let (head, body) = response.into_parts();
     let record = Recording::of(&head, &terms.headers, 0);
-    let (mut body, mut pieces) = (Box::pin(body), Pieces::default());
-    let mut keep = |data: &Bytes| {
-        pieces.add(data);
-        is_within(pieces.bytes() as u64, terms)
-    };
+    let (mut body, mut gathered) = (Box::pin(body), Gathered::default());
+    let mut keep = |data| is_within(gathered.add(data) as u64, terms);
     let (then, record) = match poll_fn(|cx| poll_read(body.as_mut(), cx, &mut keep)).await {
         Read::Whole(trailers) => {
-            pieces.seal();
-            let record = record.end(pieces.sealed(), trailers.as_ref(), &terms.headers);
+            let record = record.end(gathered.seal(), trailers.as_ref(), &terms.headers);
             (Then::Trailers(trailers), record)
         }
         Read::Failed(error) => return Err(error),
         Read::TooLong => (Then::Rest(body), None),
     };
-    Ok((Response::from_parts(head, ReplyBody::gathered(pieces, then)), record))
+    Ok((Response::from_parts(head, gathered.into_body(then)), record))
 }
 
 /// The same of a response that is here as a whole.
@@ -172,9 +242,7 @@ pub(crate) fn keep_whole(
 
 /// Gives the caller the response at once, with a body that reads from a copy.
 async fn copy<B>(
-    begun: Begun<'_>,
-    head: Parts,
-    mut body: Pin<Box<B>>,
+    reading: Reading<'_, B>,
     writer: Writer<B>,
     early: oneshot::Sender<Response<ReplyBody<B>>>,
 ) -> (Taken<B>, Outcome)
@@ -182,10 +250,11 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
+    let Reading { begun, head, mut body, .. } = reading;
     let response = Response::from_parts(head.clone(), ReplyBody::taped(writer.read()));
     // The caller may have gone.
     drop(early.send(response));
-    let mut keep = |data: &Bytes| is_within(writer.add(data) as u64, begun.terms);
+    let mut keep = |data: Bytes| is_within(writer.add(&data) as u64, begun.terms);
     let read = poll_fn(|cx| poll_read(body.as_mut(), cx, &mut keep)).await;
     let (gate, outcome) = match read {
         Read::Whole(trailers) => {
@@ -224,7 +293,7 @@ impl Begun<'_> {
 fn poll_read<B>(
     mut body: Pin<&mut B>,
     cx: &mut Context<'_>,
-    keep: &mut impl FnMut(&Bytes) -> bool,
+    keep: &mut impl FnMut(Bytes) -> bool,
 ) -> Poll<Read>
 where
     B: Body<Data = Bytes>,
@@ -237,9 +306,14 @@ where
             Some(Ok(frame)) => frame,
         };
         match frame.into_data() {
-            Ok(data) if !keep(&data) => return Poll::Ready(Read::TooLong),
-            Ok(_) if body.is_end_stream() => return Poll::Ready(Read::Whole(None)),
-            Ok(_) => {}
+            Ok(data) => {
+                if !keep(data) {
+                    return Poll::Ready(Read::TooLong);
+                }
+                if body.is_end_stream() {
+                    return Poll::Ready(Read::Whole(None));
+                }
+            }
             // Nothing follows the trailers, whatever the body says of itself. Frames of other kinds
             // say nothing.
             Err(frame) => {

@@ -41,48 +41,54 @@ type Answered<RB, E> = Result<Taken<RB>, E>;
 
 impl<S, F, W> Keyed<S, F, W> {
     /// The body first: nothing is claimed for a request that is not here as a whole.
-    pub(super) async fn answer<B, RB>(
+    // Not an `async fn`: its arguments would be in its future twice.
+    #[expect(clippy::manual_async_fn, reason = "its future is moved, and is half as large so")]
+    pub(super) fn answer<B, RB>(
         mut self,
         id: RecordId,
         head: Parts,
         body: B,
-    ) -> Result<Response<ReplyBody<RB>>, S::Error>
+    ) -> impl Future<Output = Result<Response<ReplyBody<RB>>, S::Error>> + Send
     where
         S: Service<Request<W::Body>, Response = Response<RB>> + Send + 'static,
         S::Error: From<Refused> + Failure + Send + 'static,
         S::Future: Send + 'static,
         B: Body<Data = Bytes> + Send + 'static,
         RB: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-        F: RequestFingerprint,
-        W: WrapBody<B, Body: Send + 'static>,
+        F: RequestFingerprint + Send,
+        W: WrapBody<B, Body: Send + 'static> + Send,
     {
-        let read = read(body, &head.headers, &self.options).await;
-        let whole = match read.map_err(|refused| self.handle.refuse(refused))? {
-            Read::Whole(whole) => whole,
-            Read::Begun(data, rest) => {
-                let body = self.wrap.wrap(RequestBody::begun(data, rest));
-                let response = self.service.call(Request::from_parts(head, body)).await?;
-                return Ok(response.map(ReplyBody::passed));
-            }
-        };
-        let fingerprint = self.fingerprint.fingerprint(&head, &whole.data);
-        let request = Request::from_parts(head, self.wrap.wrap(RequestBody::whole(whole)));
-        let (sender, early) = oneshot::channel();
-        let (service, options) = (self.service, self.options);
-        // In a box: it is moved many times on its way into the task.
-        let operation = Box::new(Operation { service, request, options, early: sender });
-        let answer = self.handle.execute(id, fingerprint, |claim| operation.run(claim));
-        match first(answer, early).await {
-            First::Early(response) => Ok(response),
-            First::Answer(Ok(Answer::Executed(Ok(Taken::Response(response))))) => Ok(response),
-            First::Answer(Ok(Answer::Executed(Err(error)))) => Err(error),
-            First::Answer(Ok(Answer::Replayed(reply))) => match KeptResponse::decode(&reply) {
-                Ok(kept) => Ok(replay(kept)),
-                Err(_) => Err(self.handle.refuse(Refused::unreadable()).into()),
-            },
-            First::Answer(Err(refused)) => Err(refused.into()),
-            First::Answer(Ok(Answer::Executed(Ok(Taken::Early(_))))) => {
-                unreachable!("it was sent before the operation ended, and what is sent comes first")
+        async move {
+            let read = read(body, &head.headers, &self.options).await;
+            let whole = match read.map_err(|refused| self.handle.refuse(refused))? {
+                Read::Whole(whole) => whole,
+                Read::Begun(data, rest) => {
+                    let body = self.wrap.wrap(RequestBody::begun(data, rest));
+                    let response = self.service.call(Request::from_parts(head, body)).await?;
+                    return Ok(response.map(ReplyBody::passed));
+                }
+            };
+            let fingerprint = self.fingerprint.fingerprint(&head, &whole.data);
+            let request = Request::from_parts(head, self.wrap.wrap(RequestBody::whole(whole)));
+            let (sender, early) = oneshot::channel();
+            let (service, options) = (self.service, self.options);
+            // In a box: it is moved many times on its way into the task.
+            let operation = Box::new(Operation { service, request, options, early: sender });
+            let answer = pin!(self.handle.execute(id, fingerprint, |claim| operation.run(claim)));
+            match first(answer, early).await {
+                First::Early(response) => Ok(response),
+                First::Answer(Ok(Answer::Executed(Ok(Taken::Response(response))))) => Ok(response),
+                First::Answer(Ok(Answer::Executed(Err(error)))) => Err(error),
+                First::Answer(Ok(Answer::Replayed(reply))) => match KeptResponse::decode(&reply) {
+                    Ok(kept) => Ok(replay(kept)),
+                    Err(_) => Err(self.handle.refuse(Refused::unreadable()).into()),
+                },
+                First::Answer(Err(refused)) => Err(refused.into()),
+                First::Answer(Ok(Answer::Executed(Ok(Taken::Early(_))))) => {
+                    unreachable!(
+                        "it was sent before the operation ended, and what is sent comes first"
+                    )
+                }
             }
         }
     }
@@ -108,10 +114,11 @@ where
     S::Error: Failure,
     RB: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    async fn run(self: Box<Self>, claim: Claim) -> (Answered<RB, S::Error>, Outcome) {
-        let Self { mut service, mut request, options, early } = *self;
-        request.extensions_mut().insert(HttpClaim::new(claim.clone(), Arc::clone(&options)));
-        let mut response = match service.call(request).await {
+    /// It stays in its box while it runs.
+    async fn run(mut self: Box<Self>, claim: Claim) -> (Answered<RB, S::Error>, Outcome) {
+        let http_claim = HttpClaim::new(claim.clone(), Arc::clone(&self.options));
+        self.request.extensions_mut().insert(http_claim);
+        let mut response = match self.service.call(self.request).await {
             Ok(response) => response,
             Err(error) => {
                 let outcome = Outcome::of_failure(&error);
@@ -122,8 +129,11 @@ where
             let response = Taken::Response(response.map(ReplyBody::passed));
             return (Ok(response), Outcome::Settled(record));
         }
-        let failed = has_failed(&claim, &response, &options.terms);
-        let (taken, outcome) = reply::take(response, &options.terms, claim, early).await;
+        let failed = has_failed(&claim, &response, &self.options.terms);
+        let (taken, outcome) = match reply::begin(response, &self.options.terms) {
+            Ok(reading) => reading.take(claim, self.early).await,
+            Err(taken) => taken,
+        };
         (Ok(taken), if failed { Outcome::Abandon } else { outcome })
     }
 }
@@ -144,10 +154,10 @@ enum First<A, R> {
 }
 
 async fn first<A, R>(
-    answer: impl Future<Output = A>,
+    mut answer: Pin<&mut impl Future<Output = A>>,
     mut early: oneshot::Receiver<R>,
 ) -> First<A, R> {
-    let (mut answer, mut may_come_early) = (pin!(answer), true);
+    let mut may_come_early = true;
     poll_fn(|cx| {
         if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
             // Not by a poll, which says "not yet" to a task that has used up its turn.

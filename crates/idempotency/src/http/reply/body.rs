@@ -67,6 +67,11 @@ impl<B> ReplyBody<B> {
         Self { kind: Kind::gathered(data, VecDeque::new(), Then::Trailers(trailers)) }
     }
 
+    /// The data in one frame, and what follows.
+    pub(super) fn begun(data: Bytes, then: Then<B>) -> Self {
+        Self { kind: Kind::gathered(data, VecDeque::new(), then) }
+    }
+
     pub(super) fn gathered(mut pieces: Pieces, then: Then<B>) -> Self {
         pieces.seal();
         let mut pieces = pieces.sealed().iter().cloned();

@@ -44,6 +44,21 @@ async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(20), what).await.expect("it hangs")
 }
 
+async fn take<B>(
+    response: Response<B>,
+    terms: &Terms,
+    claim: Claim,
+    early: oneshot::Sender<Response<ReplyBody<B>>>,
+) -> (Taken<B>, Outcome)
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    match begin(response, terms) {
+        Ok(reading) => reading.take(claim, early).await,
+        Err(taken) => taken,
+    }
+}
+
 /// What a body ends with.
 async fn read<B>(body: ReplyBody<B>) -> Result<String, String>
 where
