@@ -25,6 +25,7 @@ pub(crate) struct Flights {
 /// What the first request with a key is busy with.
 #[derive(Debug)]
 pub(crate) struct Flight {
+    id: RecordId,
     fingerprint: Fingerprint,
     began: Instant,
     /// Whether the store has said that the key is for this payload. Until then the leader may be
@@ -62,6 +63,7 @@ impl Flights {
             Some(flight) => Joined::Follower(Arc::clone(flight)),
             None => {
                 let flight = Arc::new(Flight {
+                    id: id.clone(),
                     fingerprint,
                     began: now,
                     is_known: AtomicBool::new(false),
@@ -69,11 +71,7 @@ impl Flights {
                     waiters: Waiters::new(),
                 });
                 flights.insert(id.clone(), Arc::clone(&flight));
-                Joined::Leader(Leader {
-                    id: id.clone(),
-                    flight,
-                    flights: Arc::clone(&self.flights),
-                })
+                Joined::Leader(Leader { flight, flights: Arc::clone(&self.flights) })
             }
         }
     }
@@ -116,7 +114,6 @@ impl Flight {
 
 /// The first request with a key. Its drop ends the flight, in whatever way the task ends.
 pub(crate) struct Leader {
-    id: RecordId,
     flight: Arc<Flight>,
     flights: Arc<Mutex<HashMap<RecordId, Arc<Flight>, ByHash>>>,
 }
@@ -138,7 +135,7 @@ impl Leader {
             // Only the leader sets it.
             let _ = self.flight.ended.set(ended);
         };
-        let leave = || drop(lock(&self.flights).remove(&self.id));
+        let leave = || drop(lock(&self.flights).remove(&self.flight.id));
         match ended {
             // A request that came in between would join again and again.
             Ended::Again => {

@@ -374,7 +374,7 @@ impl Idempotency {
         })?;
         let shared = Arc::clone(&self.shared);
         let work = async move {
-            let _shown = Shown::new(&shared);
+            let _shown = Shown::new(shared);
             let ended = task.lead(&leader, operation).await;
             leader.end(ended);
         };

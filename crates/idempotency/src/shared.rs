@@ -143,7 +143,8 @@ impl Shared {
         }
         let in_flight = Ended::Refused(self.in_flight());
         let Some(_seat) = Seat::take(self) else { return in_flight };
-        timeout_at(until, flight.ended(fingerprint)).await.unwrap_or(in_flight)
+        // In a box: most requests do not wait, and have its place in their futures all the same.
+        Box::pin(timeout_at(until, flight.ended(fingerprint))).await.unwrap_or(in_flight)
     }
 
     /// One call of the store's. A panic of the store's is one more way in which it fails.
@@ -160,7 +161,8 @@ impl Shared {
         let at_once = poll_fn(|cx| Poll::Ready(Pin::new(&mut polled).poll(cx))).await;
         let answer = match at_once {
             Poll::Ready(answer) => answer,
-            Poll::Pending => timeout(self.settings.store_limit, polled)
+            // In a box: the futures of all that asks a store are smaller so.
+            Poll::Pending => Box::pin(timeout(self.settings.store_limit, polled))
                 .await
                 .unwrap_or_else(|_| Err(StoreError::timed_out())),
         };
@@ -179,10 +181,10 @@ fn panicked() -> StoreError {
 pub(crate) struct Shown(Arc<Shared>);
 
 impl Shown {
-    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
         shared.telemetry.in_flight.enter(());
         shared.show_oldest();
-        Self(Arc::clone(shared))
+        Self(shared)
     }
 }
 

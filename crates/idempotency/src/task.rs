@@ -147,7 +147,7 @@ impl<T: Send + 'static> Task<T> {
     /// Frees a key that was claimed, or may have been, for an operation that never ran: it would
     /// stay claimed.
     async fn give_up(&self) {
-        match self.tell(&End::Release, None, |_| {}).await {
+        match self.tell(&End::Release, None, &mut |_| {}).await {
             Told::Applied(event) => self.shared.telemetry.tell(event),
             Told::Never => self.shared.telemetry.tell(Event::Unsettled),
             // It was never this one's.
@@ -161,7 +161,7 @@ impl<T: Send + 'static> Task<T> {
         self.give_up().await;
         leader.end(ended.clone());
         self.sleep(self.shared.settings.store_limit).await;
-        let _ = self.tell_once(&End::Release, None, Bytes::new()).await;
+        let _ = self.tell_once(&End::Release, None, &Bytes::new()).await;
     }
 
     /// Claims the key, again while another process is busy with it and there is time to wait.
@@ -264,7 +264,7 @@ impl<T: Send + 'static> Task<T> {
                 send(caller, said);
             }
             let told = self
-                .tell(&end, Some(hold), |told| {
+                .tell(&end, Some(hold), &mut |told| {
                     if told == Told::Lost && in_doubt.is_some() {
                         return;
                     }

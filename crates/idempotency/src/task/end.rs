@@ -39,7 +39,7 @@ impl<T: Send + 'static> Task<T> {
         &self,
         end: &End,
         hold: Option<&Hold>,
-        mut answer: impl FnMut(Told),
+        answer: &mut (impl FnMut(Told) + Send),
     ) -> Told {
         let shared = &*self.shared;
         let (began, mut tries, mut last) = (now(), 0, Duration::ZERO);
@@ -53,7 +53,7 @@ impl<T: Send + 'static> Task<T> {
             }
         };
         let told = loop {
-            match self.tell_once(end, hold, frame.clone()).await {
+            match self.tell_once(end, hold, &frame).await {
                 Ok(Change::Applied) => break Told::Applied(event),
                 Ok(Change::Lost) => break Told::Lost,
                 Err(error) if error.kind() == StoreErrorKind::Full && event == Event::Stored => {
@@ -78,11 +78,11 @@ impl<T: Send + 'static> Task<T> {
             }
             if let Some(hold) = hold.filter(|hold| hold.is_due()) {
                 // What is not told is still this one's to tell. Its answer says nothing new.
-                let _ = hold.ask(shared, &self.id, &self.terms).await;
+                let _ = Box::pin(hold.ask(shared, &self.id, &self.terms)).await;
             }
             last = shared.backoff.delay(tries, last, &mut rand::rng());
             tries += 1;
-            self.sleep(last).await;
+            Box::pin(self.sleep(last)).await;
         };
         answer(told);
         told
@@ -92,20 +92,20 @@ impl<T: Send + 'static> Task<T> {
         &self,
         end: &End,
         hold: Option<&Hold>,
-        frame: Bytes,
+        frame: &Bytes,
     ) -> Result<Change, StoreError> {
         let (shared, id) = (&*self.shared, &self.id);
         let (store, ClaimTerms { token, retention, .. }) = (&shared.store, self.terms);
         // An end is told of a record. A release frees what was claimed, if anything was.
         if let Some(hold) = hold.filter(|hold| !hold.is_granted())
             && !matches!(end, End::Release)
-            && hold.ask(shared, id, &self.terms).await? == Change::Lost
+            && Box::pin(hold.ask(shared, id, &self.terms)).await? == Change::Lost
         {
             return Ok(Change::Lost);
         }
         let (name, call) = match end {
             End::Complete(_) | End::Settled(_) => {
-                ("complete", store.boxed_complete(id, token, frame, retention))
+                ("complete", store.boxed_complete(id, token, frame.clone(), retention))
             }
             End::Release => ("release", store.boxed_release(id, token)),
             End::Abandon => ("abandon", store.boxed_abandon(id, token, retention)),
