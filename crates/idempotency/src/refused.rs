@@ -52,6 +52,9 @@ pub enum Reason {
     MissingKey,
     /// The request has a key, and no principal that it could belong to. HTTP 400.
     NoPrincipal,
+    /// The request has a key, and the name of its principal is too long to go with it into the name
+    /// of a record. HTTP 400.
+    ScopeTooLong,
     /// The request has a key, and a longer body than is read for one. HTTP 413.
     BodyTooLarge,
     /// The request has a key, and its body did not arrive in time. HTTP 408.
@@ -144,6 +147,12 @@ impl Refused {
         Self::not(Reason::NoPrincipal, RefusalKind::Malformed)
     }
 
+    /// The name of the request's principal, with its key, is longer than the name of a record.
+    #[must_use]
+    pub const fn scope_too_long() -> Self {
+        Self::not(Reason::ScopeTooLong, RefusalKind::Malformed)
+    }
+
     /// The request's body is longer than is read for a key.
     #[must_use]
     pub const fn body_too_large() -> Self {
@@ -201,6 +210,9 @@ impl fmt::Display for Reason {
             }
             Self::MissingKey => "this request needs an Idempotency-Key",
             Self::NoPrincipal => "an idempotency key needs a principal that it belongs to",
+            Self::ScopeTooLong => {
+                "the name of the principal that an idempotency key belongs to is too long"
+            }
             Self::BodyTooLarge => "the body of a request with an idempotency key is too large",
             Self::BodyTimeout => {
                 "the body of a request with an idempotency key did not arrive in time"
@@ -228,6 +240,7 @@ impl Labels for Reason {
         Self::MalformedKey,
         Self::MissingKey,
         Self::NoPrincipal,
+        Self::ScopeTooLong,
         Self::BodyTooLarge,
         Self::BodyTimeout,
         Self::BodyFailed,
@@ -249,6 +262,7 @@ impl Labels for Reason {
             Self::MalformedKey => "malformed_key",
             Self::MissingKey => "missing_key",
             Self::NoPrincipal => "no_principal",
+            Self::ScopeTooLong => "scope_too_long",
             Self::BodyTooLarge => "body_too_large",
             Self::BodyTimeout => "body_timeout",
             Self::BodyFailed => "body_failed",

@@ -44,7 +44,35 @@ impl<P> IdempotencyLayer<P> {
     /// authentication further out has left in its extensions. Never a header that the client may
     /// write as it likes.
     ///
-    /// One principal never gets a reply that was stored for another.
+    /// One principal never gets a reply that was stored for another. A name and a key may have
+    /// 1,024 bytes together; a longer name is refused: HTTP 400. Where names may be as long, take a
+    /// hash of them.
+    ///
+    /// Write a function, or a closure in the place of the argument. **A closure that is bound by
+    /// `let` does not fit**, whatever types it names ("one type is more general than the other"):
+    /// the compiler takes its result for one of a single lifetime, and not of each head's own.
+    ///
+    /// ```
+    /// use std::borrow::Cow;
+    ///
+    /// use ::http::request::Parts;
+    /// # use steadfast_idempotency::{Idempotency, IdempotencyConfig, MemoryConfig, MemoryStore};
+    /// use steadfast_idempotency::http::IdempotencyLayer;
+    /// # let store = MemoryStore::new(MemoryConfig::new())?;
+    /// # let keys = Idempotency::new(IdempotencyConfig::new(), store)?;
+    ///
+    /// struct User(String);
+    ///
+    /// fn user(head: &Parts) -> Option<Cow<'_, str>> {
+    ///     head.extensions.get().map(|User(name)| name.into())
+    /// }
+    /// let _by_a_function = IdempotencyLayer::scoped_by(keys.clone(), user);
+    ///
+    /// let _in_place = IdempotencyLayer::scoped_by(keys, |head| {
+    ///     head.extensions.get().map(|User(name)| name.into())
+    /// });
+    /// # Ok::<_, steadfast_core::ConfigError>(())
+    /// ```
     #[must_use]
     pub fn scoped_by(handle: Idempotency, principal: P) -> Self
     where

@@ -1,10 +1,10 @@
 //! A handler's response: what it means for its key, and what is kept of it.
 //!
-//! [`begin`] looks at its head, and [`Reading::take`] reads it. A body whose length is known is read
-//! whole, and so is one that is there at once: the reply is recorded before the caller sees it. Any
-//! other goes to the caller as it comes, through a copy: the task reads at the handler's pace,
-//! whether or not the caller does, and the caller gets the end once the reply is recorded. What is
-//! longer than the limit is the caller's alone, whole, and its duplicates are refused.
+//! [`begin`] looks at its head, and [`Reading::take`] reads it. A body whose length is known is
+//! read whole, and so is one that is there at once: the reply is recorded before the caller sees
+//! it. Any other goes to the caller as it comes, through a copy: the task reads at the handler's
+//! pace, whether or not the caller does, and the caller gets the end once the reply is recorded.
+//! What is longer than the limit is the caller's alone, whole, and its duplicates are refused.
 
 mod body;
 mod headers;

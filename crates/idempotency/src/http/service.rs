@@ -183,10 +183,12 @@ where
                 OnStream::Pass => Named::Pass,
             };
         }
-        let id = (self.principal)(head)
-            .and_then(|scope| RecordId::new(scope.as_bytes(), key.as_str()).ok());
-        match (id, no_principal) {
-            (Some(id), _) => Named::Record(id),
+        match ((self.principal)(head), no_principal) {
+            // Passed on, its copies would not be known: that is for requests without a principal.
+            (Some(scope), _) => match RecordId::new(scope.as_bytes(), key.as_str()) {
+                Ok(id) => Named::Record(id),
+                Err(_) => Named::Refused(Refused::scope_too_long()),
+            },
             (None, NoPrincipal::Refuse) => Named::Refused(Refused::no_principal()),
             (None, NoPrincipal::Pass) => Named::Pass,
         }

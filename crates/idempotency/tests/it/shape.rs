@@ -90,6 +90,7 @@ fn each_refusal_has_its_grounds_in_the_chain_of_its_error() {
         (Refused::malformed_key(), Malformed, No, None),
         (Refused::missing_key(), Malformed, No, None),
         (Refused::no_principal(), Malformed, No, None),
+        (Refused::scope_too_long(), Malformed, No, None),
         (Refused::body_too_large(), TooLarge, No, None),
         (Refused::body_timeout(), RequestTimeout, No, None),
         (Refused::body_failed(), Malformed, No, None),

@@ -136,15 +136,27 @@ async fn keys_without_a_principal_are_never_put_together() {
     let router = till(&runs, Duration::ZERO).layer(respond(scoped()));
     assert_eq!(send(&router, pay("/pay", "7f3a", "")).await.refused(), (400, None));
     assert_eq!(runs.count(), 0);
-    // A principal that is too long to be kept is none.
-    let long: &'static str = "a".repeat(1100).leak();
-    assert_eq!(send(&router, by(long, pay("/pay", "7f3a", ""))).await.refused(), (400, None));
     let passing = scoped().no_principal(NoPrincipal::Pass);
     let router = till(&runs, Duration::ZERO).layer(respond(passing));
     for run in 1..=2 {
         let got = send(&router, pay("/pay", "7f3a", "")).await;
         assert_eq!(got.text, format!("/pay:  paid in run {run}"));
     }
+}
+
+/// Its key is not passed on either where keys without a principal are: it has one.
+#[tokio::test]
+async fn a_principal_whose_name_is_too_long_is_refused_and_told_so() {
+    let (runs, handle) = (Runs::default(), handle());
+    let layer = IdempotencyLayer::scoped_by(handle.clone(), user);
+    let router = till(&runs, Duration::ZERO).layer(respond(layer.no_principal(NoPrincipal::Pass)));
+    let (key, longest) = ("7f3a", 1024 - "7f3a".len());
+    let by_name_of = |length| by("a".repeat(length).leak(), pay("/pay", key, ""));
+    let got = send(&router, by_name_of(longest + 1)).await;
+    assert_eq!(got.refused(), (400, None));
+    assert!(got.text.contains("principal that an idempotency key belongs to is too long"));
+    assert_eq!((runs.count(), handle.snapshot().refused), (0, 1));
+    assert_eq!(send(&router, by_name_of(longest)).await.text, "/pay:  paid in run 1");
 }
 
 #[tokio::test]
