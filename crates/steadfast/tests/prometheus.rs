@@ -17,6 +17,9 @@ use steadfast::{
     ManualWallClock,
     breaker::{BreakerLayer, Circuit, CircuitConfig},
     clock::{Hlc, HlcConfig, HlcLayer, Timestamp},
+    idempotency::{
+        Fingerprint, Idempotency, IdempotencyConfig, MemoryConfig, MemoryStore, Outcome, RecordId,
+    },
     phi::{DetectorConfig, Margin, MarginConfig, Peer, Status},
     quorum::{CallConfig, QuorumCall, Threshold},
     retry::{RetryConfig, RetryLayer},
@@ -51,7 +54,9 @@ fn scraped(text: &str) -> Shape {
         for label in labels.split(',') {
             let (label, value) = label.split_once('=').unwrap();
             names.insert(label.to_owned());
-            if ["cause", "direction", "outcome", "state", "status", "to"].contains(&label) {
+            if ["cause", "direction", "event", "outcome", "reason", "state", "status", "to"]
+                .contains(&label)
+            {
                 values.insert(value.trim_matches('"').to_owned());
             }
         }
@@ -133,6 +138,30 @@ async fn exercise() {
     service.oneshot(false).await.unwrap_err();
 }
 
+/// A key that runs, is replayed, and is refused another payload; one that is abandoned; and a count
+/// while a third is under way.
+async fn use_keys() {
+    let store = MemoryStore::new(MemoryConfig::new()).unwrap();
+    let keys = Idempotency::new(IdempotencyConfig::new().named("stock"), store).unwrap();
+    let id = |key: &str| RecordId::new("alice", key).unwrap();
+    let run = async |payload: &str| {
+        let operation = async |_| ((), Outcome::Store("ok".into()));
+        keys.execute(id("a"), Fingerprint::of([payload]), operation).await
+    };
+    assert!(run("5").await.is_ok() && run("5").await.is_ok() && run("6").await.is_err());
+    let abandoned = async |_| ((), Outcome::Abandon);
+    keys.execute(id("b"), Fingerprint::of(["5"]), abandoned).await.unwrap();
+    let counted = keys.clone();
+    let count = async move |_| {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        let census = counted.census().await.unwrap().unwrap();
+        assert_eq!((census.in_flight, census.abandoned), (1, 1));
+        ((), Outcome::Release)
+    };
+    keys.execute(id("c"), Fingerprint::of(["5"]), count).await.unwrap();
+    keys.shutdown(Duration::from_secs(1)).await;
+}
+
 fn sum(text: &str, metric: &str) -> u64 {
     let samples = text.lines().filter(|line| line.starts_with(&format!("{metric}{{")));
     samples.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()
@@ -145,6 +174,7 @@ async fn the_exporter_shows_what_the_documentation_lists_and_gauges_return_to_ze
     PrometheusBuilder::new().with_http_listener(address).install().unwrap();
     jump();
     exercise().await;
+    use_keys().await;
     stand_still().await;
     let text = scrape(address).await;
     assert_eq!(scraped(&text), documented(), "\n{text}");
@@ -154,6 +184,11 @@ async fn the_exporter_shows_what_the_documentation_lists_and_gauges_return_to_ze
     for gauge in [
         "steadfast_breaker_state",
         "steadfast_clock_lead_seconds",
+        "steadfast_idempotency_in_flight",
+        "steadfast_idempotency_oldest_seconds",
+        "steadfast_idempotency_store_abandoned",
+        "steadfast_idempotency_store_in_flight",
+        "steadfast_idempotency_store_oldest_seconds",
         "steadfast_phi_peers",
         "steadfast_timeout_limit_seconds",
     ] {

@@ -125,4 +125,9 @@ impl crate::Bare for Bare {
         };
         self.run(work).await
     }
+
+    /// What blocks a thread of the runtime blocks other requests: shown, and not judged.
+    fn is_judged(&self) -> bool {
+        !self.is_here
+    }
 }
