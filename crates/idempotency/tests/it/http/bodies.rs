@@ -7,16 +7,19 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body};
+use axum::{Router, body::Body, routing::post};
 use bytes::Bytes;
-use http::Request;
-use http_body::{Frame, SizeHint};
-use http_body_util::StreamBody;
+use http::{HeaderMap, Request};
+use http_body::{Body as _, Frame, SizeHint};
+use http_body_util::{BodyExt, Full, StreamBody};
 use steadfast_core::{Snapshot, http::respond};
-use steadfast_idempotency::{Idempotency, IdempotencyConfig, http::IdempotencyLayer};
+use steadfast_idempotency::{
+    Idempotency, IdempotencyConfig,
+    http::{IdempotencyLayer, OnStream},
+};
 use tokio::time::Instant;
 
-use super::support::{Runs, pay, send, till};
+use super::support::{Runs, layer, pay, send, till};
 use crate::support::{Faulty, MS};
 
 /// Sends its frames, one each `pause`, and then ends or goes on without a word.
@@ -123,6 +126,18 @@ async fn a_body_at_the_limit_is_taken_and_one_above_it_is_refused_and_claims_not
     assert_eq!(at.text, "/pay: 5 euros paid in run 1");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_body_may_have_a_mebibyte_and_take_ten_seconds_unless_told_otherwise() {
+    let shop = shop(|layer| layer);
+    let most = "x".repeat(1 << 20);
+    assert_eq!(send(&shop.router, pay("/pay", "7f3a", &most)).await.status, 200);
+    let more = pay("/pay", "7f3b", &format!("{most}x"));
+    assert_eq!(send(&shop.router, more).await.refused(), (413, None));
+    let began = Instant::now();
+    assert_eq!(send(&shop.router, frames(&[], MS, false)).await.refused(), (408, None));
+    assert_eq!(Instant::now() - began, Duration::from_secs(10));
+}
+
 #[tokio::test]
 async fn a_length_that_is_announced_is_refused_before_anything_is_read() {
     /// It must not be read.
@@ -143,6 +158,115 @@ async fn a_length_that_is_announced_is_refused_before_anything_is_read() {
     let shop = shop(|layer| layer);
     let got = send(&shop.router, pay("/pay", "7f3a", "").map(|_| Body::new(Announced))).await;
     assert_eq!(got.refused(), (413, None));
+}
+
+#[tokio::test]
+async fn trailers_of_a_request_reach_its_handler() {
+    let handler = post(async |request: Request<Body>| {
+        let is_at_end = request.body().is_end_stream();
+        let body = request.into_body().collect().await.unwrap();
+        let sum = body.trailers().map(|trailers| trailers["sum"].to_str().unwrap().to_owned());
+        format!("{is_at_end} {sum:?} {:?}", body.to_bytes())
+    });
+    let router = Router::new().route("/pay", handler).layer(respond(layer()));
+    for data in ["", "5 euros"] {
+        let trailers = HeaderMap::from_iter([("sum".parse().unwrap(), "7".parse().unwrap())]);
+        let body = Full::from(data).with_trailers(async { Some(Ok(trailers)) });
+        let request = pay("/pay", &format!("7f3a{data}").replace(' ', ""), "");
+        let got = send(&router, request.map(|_| Body::new(body))).await;
+        assert_eq!(got.text, format!("false Some(\"7\") b{data:?}"));
+    }
+}
+
+#[tokio::test]
+async fn a_handler_is_told_how_much_there_is_to_read() {
+    let handler = post(async |request: Request<Body>| {
+        let (hint, is_at_end) = (request.body().size_hint(), request.body().is_end_stream());
+        let read = request.into_body().collect().await.unwrap().to_bytes().len();
+        format!("{}, {:?}, {is_at_end}, {read}", hint.lower(), hint.upper())
+    });
+    let layer = layer().on_stream(OnStream::Pass);
+    let router = Router::new().route("/pay", handler).layer(respond(layer));
+    let whole = frames(&[b"5 eu", b"ros"], Duration::ZERO, true);
+    assert_eq!(send(&router, whole).await.text, "7, Some(7), false, 7");
+    // A stream that is passed on: what was read of it, and the rest.
+    let mut stream = pay("/pay", "7f3b", "\0\0\0\0\x01A\0\0\0\0\x01B");
+    stream.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+    assert_eq!(send(&router, stream).await.text, "12, Some(12), false, 12");
+}
+
+/// Has one frame, and says what is left behind it: it must not be read on.
+struct OneFrame {
+    data: &'static [u8],
+    left: u64,
+    is_read: bool,
+}
+
+impl http_body::Body for OneFrame {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        assert!(!std::mem::replace(&mut self.is_read, true), "read on");
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(self.data)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_read && self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.is_read { SizeHint::with_exact(self.left) } else { SizeHint::default() }
+    }
+}
+
+fn one_frame(kind: &'static str, data: &'static [u8], left: u64) -> Request<Body> {
+    let mut request = pay("/pay", "7f3a", "");
+    request.headers_mut().insert("content-type", kind.parse().unwrap());
+    request.map(|_| Body::new(OneFrame { data, left, is_read: false }))
+}
+
+#[tokio::test]
+async fn a_length_that_is_announced_on_the_way_is_refused_before_the_rest_is_read() {
+    let shop = shop(|layer| layer.body_limit(10));
+    let late = one_frame("text/plain", b"5 euros", 4);
+    assert_eq!(send(&shop.router, late).await.refused(), (413, None));
+    assert_eq!(shop.counts(), (0, 0, 1));
+}
+
+#[tokio::test]
+async fn a_body_that_has_said_its_end_is_not_read_on() {
+    for (kind, data) in [("text/plain", &b"5 euros"[..]), ("application/grpc", b"\0\0\0\0\x01A")] {
+        let shop = shop(|layer| layer);
+        assert_eq!(send(&shop.router, one_frame(kind, data, 0)).await.status, 200, "{kind}");
+        assert_eq!(shop.counts(), (1, 1, 0));
+    }
+}
+
+/// "5 euros" is the beginning of a message of 500 MB there.
+#[tokio::test(start_paused = true)]
+async fn a_message_of_grpc_that_is_too_long_is_refused_before_it_has_come() {
+    let shop = shop(|layer| layer);
+    for (kind, is_grpc) in [
+        ("application/grpc", true),
+        ("application/grpc+proto", true),
+        ("application/grpc; q=1", true),
+        ("application/grpc ;q=1", true),
+        ("Application/GRPC", true),
+        ("application/grpc-web", false),
+        ("application/grpcs", false),
+        ("application/grp", false),
+        ("text/plain", false),
+    ] {
+        let mut request = frames(&[b"5 eu", b"ros"], MS, !is_grpc);
+        request.headers_mut().insert("content-type", kind.parse().unwrap());
+        let got = send(&shop.router, request).await;
+        assert_eq!(got.status.as_u16(), if is_grpc { 413 } else { 200 }, "{kind}");
+    }
+    assert_eq!(shop.counts().2, 5);
 }
 
 #[tokio::test]

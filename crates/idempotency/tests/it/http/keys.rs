@@ -1,6 +1,6 @@
 //! Keys, whose they are, and what requests ask for.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use http::{HeaderName, Method, Request, header, request::Parts};
 use steadfast_core::{Snapshot, http::respond};
 use steadfast_idempotency::{
     Fingerprint, RecordId,
-    http::{HttpFingerprint, IdempotencyLayer, MissingKey, NoPrincipal},
+    http::{HttpFingerprint, IdempotencyLayer, MissingKey, NoPrincipal, RequestFingerprint},
 };
 
 use super::support::{Runs, by, handle, layer, pay, send, till, user};
@@ -51,6 +51,23 @@ async fn what_is_no_key_is_refused_and_never_runs() {
     let twice = Request::post("/pay").header("idempotency-key", "a").header("idempotency-key", "a");
     assert_eq!(send(&router, twice.body(Body::empty()).unwrap()).await.refused(), (400, None));
     assert_eq!((runs.count(), handle.snapshot().refused), (0, 10));
+}
+
+#[tokio::test]
+async fn a_key_is_found_behind_few_headers_and_behind_many() {
+    for others in [0, 15, 16, 17, 100] {
+        let runs = Runs::default();
+        let router = till(&runs, Duration::ZERO).layer(respond(layer()));
+        for is_replayed in [false, true] {
+            let mut request = Request::post("/pay");
+            for n in 0..others {
+                request = request.header(format!("x-{n}"), "7f3a");
+            }
+            let request = request.header("idempotency-key", "7f3a").body(Body::empty()).unwrap();
+            let got = send(&router, request).await;
+            assert_eq!((got.is_replayed(), runs.count()), (is_replayed, 1), "{others}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -194,6 +211,36 @@ async fn chosen_headers_are_part_of_what_is_asked_for() {
     for other in [&[][..], &[("x-currency", "USD")], &[("content-type", "EUR")], &[euros[0]; 2]] {
         assert_eq!(send(&router, with(other)).await.refused(), (422, None), "{other:?}");
     }
+}
+
+#[test]
+fn headers_of_a_request_are_taken_for_no_others() {
+    let of = |names: &[&'static str], lines: &[(&'static str, &'static str)]| {
+        let mut request = Request::post("/pay").body(()).unwrap();
+        for (name, value) in lines {
+            request.headers_mut().append(*name, value.parse().unwrap());
+        }
+        let names = names.iter().map(|name| HeaderName::from_static(name));
+        let print = HttpFingerprint::new().headers(names);
+        print.fingerprint(&request.into_parts().0, &Bytes::new()).to_bytes()
+    };
+    let requests: [&[_]; 10] = [
+        &[],
+        &[("x-a", "1")],
+        &[("x-b", "1")],
+        &[("x-a", "1"), ("x-a", "1")],
+        &[("x-a", "1"), ("x-a", "2")],
+        &[("x-a", "1"), ("x-b", "2")],
+        &[("x-a", "x-b")],
+        &[("x-b", "x-b")],
+        &[("x-a", "")],
+        &[("x-a", ""), ("x-a", "")],
+    ];
+    let prints = requests.map(|lines| of(&["x-a", "x-b"], lines));
+    assert_eq!(HashSet::from(prints).len(), requests.len());
+    assert_eq!(of(&["x-a"], requests[1]), of(&["x-a"], &[("x-a", "1"), ("x-c", "1")]));
+    // A program that takes another header from now on.
+    assert_ne!(of(&["x-a"], requests[1]), of(&["x-b"], requests[2]));
 }
 
 #[tokio::test]

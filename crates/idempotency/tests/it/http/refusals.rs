@@ -31,6 +31,22 @@ async fn a_duplicate_in_flight_waits_for_the_reply_or_is_told_when_to_come_back(
     assert_eq!(runs.count(), 2);
 }
 
+/// It would never be replayed to, so it is not one of those that wait.
+#[tokio::test(start_paused = true)]
+async fn another_payload_takes_no_place_of_those_that_wait() {
+    let config = IdempotencyConfig::new().most_waiting(0);
+    let layer = IdempotencyLayer::unscoped(handle_of(config));
+    let router = till(&Runs::default(), 100 * MS).layer(respond(layer));
+    let others = async {
+        sleep(10 * MS).await;
+        let other = send(&router, pay("/pay", "7f3a", "6")).await;
+        assert_eq!(other.refused(), (422, None));
+        let same = send(&router, pay("/pay", "7f3a", "5")).await;
+        assert_eq!(same.refused(), (409, Some("1")));
+    };
+    tokio::join!(send(&router, pay("/pay", "7f3a", "5")), others);
+}
+
 #[tokio::test(start_paused = true)]
 async fn another_payload_is_refused_as_such_while_the_first_is_in_flight() {
     let router = till(&Runs::default(), 100 * MS).layer(respond(layer()));

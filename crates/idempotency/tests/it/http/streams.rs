@@ -121,7 +121,8 @@ async fn a_record_that_is_no_reply_of_this_layer_is_refused_and_does_not_run() {
     let print = steadfast_idempotency::Fingerprint::of(["POST", "/pay", "5"]);
     let operation = |_| async { ((), steadfast_idempotency::Outcome::Store("receipt".into())) };
     other.execute(RecordId::new("", "7f3a").unwrap(), print, operation).await.unwrap();
-    let router = till(&runs, Duration::ZERO).layer(respond(IdempotencyLayer::unscoped(other)));
+    let router =
+        till(&runs, Duration::ZERO).layer(respond(IdempotencyLayer::unscoped(other.clone())));
     assert_eq!(send(&router, pay("/pay", "7f3a", "5")).await.refused(), (409, None));
-    assert_eq!(runs.count(), 1);
+    assert_eq!((runs.count(), other.snapshot().refused), (1, 1));
 }
