@@ -25,7 +25,8 @@ pub fn is_replayed(headers: &HeaderMap) -> bool {
 ///
 /// On the wire it is a structured-field string (`"8e03978e"`;
 /// draft-ietf-httpapi-idempotency-key-header-07), or the bare characters, as many clients and
-/// servers have it. Both spellings of a key are equal. A key is borrowed from its header, except
+/// servers have it. Both spellings of a key are equal. A comma stands in a string only: bare it
+/// makes a list, such as a proxy makes of two lines. A key is borrowed from its header, except
 /// where the string holds escapes; [`into_owned`](Self::into_owned) makes it outlive the request.
 ///
 /// `Debug` shows the length only: the holder of a key may be shown the response stored under it.
@@ -75,7 +76,7 @@ impl<'a> IdempotencyKey<'a> {
     }
 
     /// Reads one header value: a structured-field string without parameters, or the bare
-    /// characters.
+    /// characters, without a comma.
     ///
     /// # Errors
     /// When it is neither.
@@ -83,6 +84,7 @@ impl<'a> IdempotencyKey<'a> {
         let text =
             value.to_str().map_err(|_| IdempotencyKeyError::MALFORMED)?.trim_matches([' ', '\t']);
         match text.strip_prefix('"') {
+            None if text.contains(',') => Err(IdempotencyKeyError::MALFORMED),
             None => Self::new(text),
             Some(quoted) => Self::new(unquoted(quoted).ok_or(IdempotencyKeyError::MALFORMED)?),
         }
@@ -180,7 +182,7 @@ mod tests {
             (r#"a"b"#, r#""a\"b""#),
             (r"a\b", r#""a\\b""#),
             (r"\", r#""\\""#),
-            ("a,b;c=1", r#""a,b;c=1""#),
+            ("a;c=1", r#""a;c=1""#),
         ] {
             assert_eq!(parse(bare.as_bytes()).as_deref(), Some(bare));
             assert_eq!(parse(quoted.as_bytes()).as_deref(), Some(bare), "{quoted}");
@@ -208,6 +210,10 @@ mod tests {
         ] {
             assert_eq!(parse(garbage.as_bytes()), None, "{garbage:?}");
         }
+        for list in ["a,b", "a,", ",a", "a,a", "\"a\",\"b\"", "a,\"b\""] {
+            assert_eq!(parse(list.as_bytes()), None, "{list}");
+        }
+        assert_eq!(parse(b"\"a,b\"").as_deref(), Some("a,b"), "in a string it is a character");
         assert_eq!(parse("schlüssel".as_bytes()), None);
         assert_eq!(parse(b"\"\xff\""), None);
         let error = IdempotencyKey::new("").unwrap_err();
@@ -255,7 +261,7 @@ mod tests {
             let written = IdempotencyKey::new(&key).unwrap().to_header();
             let read = IdempotencyKey::parse(&written).unwrap();
             prop_assert_eq!(read.as_str(), &key);
-            if !key.starts_with('"') {
+            if !key.starts_with('"') && !key.contains(',') {
                 let bare = HeaderValue::from_str(&key).unwrap();
                 prop_assert_eq!(IdempotencyKey::parse(&bare).unwrap(), read);
             }
