@@ -341,6 +341,12 @@ impl Idempotency {
         }
     }
 
+    /// Whether the two are clones of one handle.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     #[cfg(feature = "http")]
     pub(crate) fn most_reply_bytes(&self) -> usize {
         self.shared.settings.most_reply_bytes
@@ -375,8 +381,7 @@ impl Idempotency {
         let shared = Arc::clone(&self.shared);
         let work = async move {
             let _shown = Shown::new(shared);
-            let ended = task.lead(&leader, operation).await;
-            leader.end(ended);
+            task.lead(&leader, operation).await;
         };
         #[cfg(feature = "tracing")]
         let work = tracing::Instrument::instrument(work, tracing::Span::current());

@@ -79,8 +79,8 @@ impl<T: Send + 'static> Task<T> {
         Self { shared: Arc::clone(shared), id, terms, wait_until, caller: Some(caller) }
     }
 
-    /// All of it. Returns what those that follow are told.
-    pub(crate) async fn lead<F, Fut>(&mut self, leader: &Leader, operation: F) -> Ended
+    /// All of it.
+    pub(crate) async fn lead<F, Fut>(&mut self, leader: &Leader, operation: F)
     where
         F: FnOnce(Claim) -> Fut + Send + 'static,
         Fut: Future<Output = (T, Outcome)> + Send + 'static,
@@ -91,43 +91,41 @@ impl<T: Send + 'static> Task<T> {
             Ok(ClaimReply::Done { reply }) => {
                 return match StoredReply::decode(&reply) {
                     Ok(reply) => {
-                        self.say(Said::Replayed(reply.clone()));
-                        Ended::Stored(reply)
+                        self.finish(leader, Ended::Stored(reply.clone()), Said::Replayed(reply));
                     }
                     Err(error) => {
                         let error = StoreError::corrupt().because(error);
                         self.shared.telemetry.store_failed("claim", &error);
-                        self.refuse(Refused::unreadable())
+                        self.refuse(leader, Refused::unreadable());
                     }
                 };
             }
-            Ok(ClaimReply::Mismatch) => return self.refuse(Refused::mismatch()),
-            Ok(ClaimReply::Abandoned) => return self.refuse(Refused::abandoned()),
+            Ok(ClaimReply::Mismatch) => return self.refuse(leader, Refused::mismatch()),
+            Ok(ClaimReply::Abandoned) => return self.refuse(leader, Refused::abandoned()),
             Ok(ClaimReply::InFlight { .. }) => {
-                self.say(Said::Refused(self.shared.in_flight()));
+                let in_flight = Said::Refused(self.shared.in_flight());
                 // A follower may have more time.
-                return Ended::Again;
+                return self.finish(leader, Ended::Again, in_flight);
             }
             Err(error) if self.shared.settings.runs_without(error.kind()) => {
                 (NonZeroU32::MIN, false)
             }
             // An earlier copy may have been executed, and what is known of it cannot be read.
             Err(error) if error.kind() == StoreErrorKind::Corrupt => {
-                return self.refuse(Refused::unreadable());
+                return self.refuse(leader, Refused::unreadable());
             }
-            Err(error) => {
-                let ended = self.refuse(Refused::store());
-                if error.executed() == Executed::Maybe {
-                    Box::pin(self.give_up_twice(leader, &ended)).await;
-                }
-                return ended;
+            Err(error) if error.executed() == Executed::Maybe => {
+                self.say(Said::Refused(Refused::store()));
+                return Box::pin(self.give_up_twice(leader)).await;
             }
+            Err(_) => return self.refuse(leader, Refused::store()),
         };
         if self.shared.stop.is_raised() {
             // Nothing was begun, and nothing is begun to be cut off.
-            let ended = self.refuse(Refused::shut_down(Executed::No));
+            let refused = Refused::shut_down(Executed::No);
+            self.say(Said::Refused(refused));
             Box::pin(self.give_up()).await;
-            return ended;
+            return leader.end(Ended::Refused(refused));
         }
         self.shared.telemetry.tell(Event::Ran);
         if !is_granted {
@@ -141,11 +139,11 @@ impl<T: Send + 'static> Task<T> {
             self.shared.telemetry.tell(Event::Panicked);
         }
         let (end, said) = self.end(run, settlement.as_deref());
-        self.settle(end, Some(said), &hold, settlement).await
+        self.settle(leader, end, Some(said), &hold, settlement).await;
     }
 
     /// Frees a key that was claimed, or may have been, for an operation that never ran: it would
-    /// stay claimed.
+    /// stay claimed. The caller does not wait for it, and duplicates do.
     async fn give_up(&self) {
         match self.tell(&End::Release, None, &mut |_| {}).await {
             Told::Applied(event) => self.shared.telemetry.tell(event),
@@ -157,9 +155,9 @@ impl<T: Send + 'static> Task<T> {
 
     /// [Gives up](Self::give_up) a key whose claim has failed, and may still be on its way, on
     /// another connection than its release.
-    async fn give_up_twice(&self, leader: &Leader, ended: &Ended) {
+    async fn give_up_twice(&self, leader: &Leader) {
         self.give_up().await;
-        leader.end(ended.clone());
+        leader.end(Ended::Refused(Refused::store()));
         self.sleep(self.shared.settings.store_limit).await;
         let _ = self.tell_once(&End::Release, None, &Bytes::new()).await;
     }
@@ -248,11 +246,12 @@ impl<T: Send + 'static> Task<T> {
     #[expect(clippy::manual_async_fn, reason = "its future is half as large so")]
     fn settle(
         &mut self,
+        leader: &Leader,
         end: End,
         mut said: Option<Said<T>>,
         hold: &Hold,
         settlement: Option<Arc<Settlement>>,
-    ) -> impl Future<Output = Ended> + Send {
+    ) -> impl Future<Output = ()> + Send {
         async move {
             // A release that is refused finds the operation's transaction committed, or another's.
             let in_doubt = settlement.filter(|_| matches!(end, End::Release));
@@ -267,6 +266,9 @@ impl<T: Send + 'static> Task<T> {
                 .tell(&end, Some(hold), &mut |told| {
                     if told == Told::Lost && in_doubt.is_some() {
                         return;
+                    }
+                    if told != Told::Never {
+                        leader.end(self.ended(told, &end));
                     }
                     if let (Some(said), Some(caller)) = (said.take(), caller.take()) {
                         if told == Told::Lost && matches!(end, End::Complete(_)) {
@@ -283,22 +285,27 @@ impl<T: Send + 'static> Task<T> {
             match (told, in_doubt) {
                 (Told::Applied(event), _) => self.shared.telemetry.tell(event),
                 (Told::Lost, Some(settlement)) => {
-                    return Box::pin(self.look(hold, &settlement, said.zip(caller))).await;
+                    Box::pin(self.look(leader, hold, &settlement, said.zip(caller))).await;
                 }
                 (Told::Lost, None) => hold.lose(&self.shared),
                 (Told::Never, _) => self.shared.telemetry.tell(Event::Unsettled),
             }
-            match (told, end) {
-                (Told::Applied(_), End::Complete(reply) | End::Settled(reply)) => {
-                    Ended::Stored(reply)
-                }
-                // Those that follow would run it again, with the store still down.
-                (Told::Never, End::Complete(reply)) if self.shared.settings.runs_when_down() => {
-                    Ended::Stored(reply)
-                }
-                (Told::Applied(_), End::Abandon) => self.shared.abandoned(),
-                _ => Ended::Again,
+            leader.end(self.ended(told, &end));
+        }
+    }
+
+    /// What those that follow are told.
+    fn ended(&self, told: Told, end: &End) -> Ended {
+        match (told, end) {
+            (Told::Applied(_), End::Complete(reply) | End::Settled(reply)) => {
+                Ended::Stored(reply.clone())
             }
+            // They would run it again, with the store still down.
+            (Told::Never, End::Complete(reply)) if self.shared.settings.runs_when_down() => {
+                Ended::Stored(reply.clone())
+            }
+            (Told::Applied(_), End::Abandon) => self.shared.abandoned(),
+            _ => Ended::Again,
         }
     }
 
@@ -336,9 +343,15 @@ impl<T: Send + 'static> Task<T> {
         }
     }
 
-    fn refuse(&mut self, refused: Refused) -> Ended {
-        self.say(Said::Refused(refused));
-        Ended::Refused(refused)
+    fn refuse(&mut self, leader: &Leader, refused: Refused) {
+        self.finish(leader, Ended::Refused(refused), Said::Refused(refused));
+    }
+
+    /// The flight first: the caller may send a duplicate at once, which must not find a flight that
+    /// is over.
+    fn finish(&mut self, leader: &Leader, ended: Ended, said: Said<T>) {
+        leader.end(ended);
+        self.say(said);
     }
 
     fn say(&mut self, said: Said<T>) {
@@ -349,11 +362,11 @@ impl<T: Send + 'static> Task<T> {
 }
 
 /// The caller may have gone, and its waker may panic.
-fn send<T>(caller: oneshot::Sender<Said<T>>, said: Said<T>) {
+pub(crate) fn send<T>(caller: oneshot::Sender<T>, said: T) {
     discard(catch_unwind(AssertUnwindSafe(|| caller.send(said))));
 }
 
 /// A panic of its drop must not leave the key unsettled.
-fn discard<T>(value: T) {
+pub(crate) fn discard<T>(value: T) {
     let _ = catch_unwind(AssertUnwindSafe(|| drop(value)));
 }

@@ -4,8 +4,11 @@ use tokio::sync::oneshot;
 
 use super::{Said, Task, discard, send};
 use crate::{
-    Refused, StoreError, StoredReply, View, ViewState, flights::Ended, hold::Hold,
-    settlement::Settlement, telemetry::Event,
+    Refused, StoreError, StoredReply, View, ViewState,
+    flights::{Ended, Leader},
+    hold::Hold,
+    settlement::Settlement,
+    telemetry::Event,
 };
 
 impl<T: Send + 'static> Task<T> {
@@ -14,10 +17,11 @@ impl<T: Send + 'static> Task<T> {
     /// `unsaid` is what the caller would be told otherwise. A panic goes on to it all the same.
     pub(super) async fn look(
         &self,
+        leader: &Leader,
         hold: &Hold,
         settlement: &Settlement,
         unsaid: Option<(Said<T>, oneshot::Sender<Said<T>>)>,
-    ) -> Ended {
+    ) {
         let shared = &*self.shared;
         let view = shared.within_limit("look", shared.store.boxed_look(&self.id)).await;
         let (attempt, reply) = match view {
@@ -28,14 +32,14 @@ impl<T: Send + 'static> Task<T> {
             _ => {
                 hold.lose(shared);
                 let lost = Refused::lost(shared.settings.retry_after);
-                say(unsaid, |said| match said {
+                leader.end(Ended::Again);
+                return say(unsaid, |said| match said {
                     Said::Executed(result) => {
                         discard(result);
                         Said::Refused(lost)
                     }
                     said => said,
                 });
-                return Ended::Again;
             }
         };
         let event = match &reply {
@@ -58,6 +62,7 @@ impl<T: Send + 'static> Task<T> {
             Ended::Stored(reply) => Said::Replayed(reply.clone()),
             _ => Said::Refused(Refused::unreadable()),
         };
+        leader.end(ended);
         say(unsaid, |said| match said {
             Said::Panicked(_) => said,
             said => {
@@ -65,7 +70,6 @@ impl<T: Send + 'static> Task<T> {
                 known
             }
         });
-        ended
     }
 }
 

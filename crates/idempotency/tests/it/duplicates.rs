@@ -1,6 +1,10 @@
 //! What duplicates meet: in one process, and in two that share a store.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
 
 use futures::future::join_all;
 use steadfast_idempotency::{Answer, IdempotencyConfig, OnAbandoned, Outcome, Reason, Refused};
@@ -160,4 +164,41 @@ async fn a_key_that_is_forgotten_runs_again() {
     assert_eq!(process.end(Outcome::Abandon).await, Ok(Answer::Executed(1)));
     assert!(process.handle.forget(&crate::support::id()).await.unwrap());
     assert_eq!(process.pay().await.unwrap(), "2");
+}
+
+type Met = Result<Answer<u32>, Refused>;
+
+/// A caller that sends a duplicate at once where it is told.
+struct Eager {
+    process: Process,
+    /// What the duplicate has met at its first poll.
+    met: Mutex<Option<Poll<Met>>>,
+}
+
+impl Wake for Eager {
+    fn wake(self: Arc<Self>) {
+        let mut call = Box::pin(self.process.end(Outcome::Release));
+        let met = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        *self.met.lock().unwrap() = Some(met);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_was_told_finds_nothing_under_way_any_more() {
+    for before in [None, Some(Outcome::Abandon), Some(Outcome::Store("1".into()))] {
+        for end in [Outcome::Store("1".into()), Outcome::Release, Outcome::Abandon] {
+            let process = Process::new(config().wait(Duration::ZERO), &Faulty::new());
+            if let Some(before) = before.clone() {
+                assert!(process.end(before).await.is_ok());
+            }
+            let eager = Arc::new(Eager { process: process.clone(), met: Mutex::default() });
+            let mut call = Box::pin(process.end_after(MS, end.clone()));
+            let waker = Waker::from(Arc::clone(&eager));
+            assert!(call.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            sleep(2 * MS).await;
+            // It has begun to ask for itself.
+            let met = eager.met.lock().unwrap().take();
+            assert_eq!(met, Some(Poll::Pending), "{before:?}, {end:?}");
+        }
+    }
 }
