@@ -5,7 +5,7 @@ use std::{fmt, num::NonZeroU32, sync::Arc};
 use bytes::Bytes;
 
 use super::options::Options;
-use crate::Claim;
+use crate::{Claim, Idempotency, RecordId};
 
 /// The claim of a request with a key: in the extensions of the request that the handler gets, and
 /// with the feature `axum` an extractor. `Option<HttpClaim>` is one for requests with and without a
@@ -17,6 +17,8 @@ use crate::Claim;
 #[derive(Clone)]
 pub struct HttpClaim {
     claim: Claim,
+    /// The handle and the record that it is of.
+    of: (Idempotency, RecordId),
     #[cfg_attr(
         not(any(feature = "postgres", feature = "sqlite")),
         expect(dead_code, reason = "to keep responses")
@@ -29,8 +31,17 @@ pub struct HttpClaim {
 pub(super) struct Settled(pub(super) Bytes);
 
 impl HttpClaim {
-    pub(super) const fn new(claim: Claim, options: Arc<Options>) -> Self {
-        Self { claim, options }
+    pub(super) const fn new(
+        claim: Claim,
+        of: (Idempotency, RecordId),
+        options: Arc<Options>,
+    ) -> Self {
+        Self { claim, of, options }
+    }
+
+    /// Whether it is of this record of this handle.
+    pub(super) fn is_of(&self, handle: &Idempotency, id: &RecordId) -> bool {
+        self.of.0.is_same(handle) && self.of.1 == *id
     }
 
     /// 1 for the first run under this key. Above that an earlier run was abandoned, and may have
@@ -51,7 +62,8 @@ impl HttpClaim {
         self.claim.lost().await;
     }
 
-    /// The claim itself.
+    /// The claim itself. What is stored by it is not a response: a handler that completes it so, in
+    /// place of [`HttpClaim`]'s own `complete`, has its callers refused.
     #[must_use]
     pub const fn claim(&self) -> &Claim {
         &self.claim

@@ -17,8 +17,9 @@ type Boxed<RB, E> = Pin<Box<dyn Future<Output = Result<Response<ReplyBody<RB>>, 
 pin_project! {
     /// The future of [`IdempotencyService`](super::IdempotencyService).
     ///
-    /// Dropped before it has read the request's body, it does nothing; later, the handler goes on,
-    /// and its reply is stored.
+    /// Dropped, it cancels a request without a key, or a stream that is passed on. Of one with a
+    /// key nothing is done before its body was read; later, the handler goes on, and its reply is
+    /// stored.
     #[must_use = "futures do nothing unless they are polled"]
     pub struct ResponseFuture<F, RB, E> {
         #[pin]

@@ -16,6 +16,10 @@ use crate::Idempotency;
 
 /// Runs the handler once for each `Idempotency-Key`, and answers duplicates with its reply.
 ///
+/// From the outside in stand authentication, limits in time, this layer, and the handler; layers
+/// that write headers for each request, such as those of CORS, stand outside. Where it stands twice
+/// over one handle, such as on a router and on one that was merged into it, it counts once.
+///
 /// `P` says whose a key is, `F` what a request asks for, `W` makes the body type that the inner
 /// service takes.
 #[derive(Clone, Debug)]
@@ -32,7 +36,7 @@ pub type Unscoped = fn(&Parts) -> Option<Cow<'_, str>>;
 
 impl IdempotencyLayer {
     /// For a service that has but one client, or clients that may see each other's replies: **a key
-    /// is known whoever sends it.**
+    /// is known from whichever client it comes.**
     #[must_use]
     pub fn unscoped(handle: Idempotency) -> Self {
         Self::new(handle, |_| Some(Cow::Borrowed("")))

@@ -35,7 +35,10 @@ use self::{
     kept::Recording,
     tape::{Gate, Writer},
 };
-use crate::{Claim, Outcome};
+use crate::{
+    Claim, Outcome,
+    task::{discard, send},
+};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -57,6 +60,29 @@ pub(crate) enum Taken<B> {
     Early(#[allow(dead_code, reason = "its drop is what counts")] Gate<B>),
 }
 
+/// The way to a caller that gets its response before the operation has ended, or learns by its drop
+/// that it does not. The caller may have gone, and its waker may panic: neither is the handler's.
+pub(crate) struct Early<R>(Option<oneshot::Sender<R>>);
+
+impl<R> Early<R> {
+    pub(crate) fn new() -> (Self, oneshot::Receiver<R>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(Some(sender)), receiver)
+    }
+
+    fn send(mut self, response: R) {
+        if let Some(sender) = self.0.take() {
+            send(sender, response);
+        }
+    }
+}
+
+impl<R> Drop for Early<R> {
+    fn drop(&mut self) {
+        discard(self.0.take());
+    }
+}
+
 /// How the reading of a body ended.
 enum Read {
     Whole(Option<HeaderMap>),
@@ -73,13 +99,14 @@ const BURST: usize = 32;
 pub(crate) fn begin<B>(
     response: Response<B>,
     terms: &Terms,
+    is_transactional: bool,
 ) -> Result<Reading<'_, B>, (Taken<B>, Outcome)>
 where
     B: Body<Data = Bytes>,
 {
     let (head, body) = response.into_parts();
     let hint = body.size_hint();
-    let by_head = terms.policy.of_head(&head);
+    let by_head = terms.policy.of_head(&head, is_transactional);
     let outcome = match by_head {
         Some(Meaning::Release) => Some(Outcome::Release),
         Some(Meaning::Abandon) => Some(Outcome::Abandon),
@@ -119,7 +146,7 @@ where
     pub(crate) fn take(
         mut self,
         claim: Claim,
-        early: oneshot::Sender<Response<ReplyBody<B>>>,
+        early: Early<Response<ReplyBody<B>>>,
     ) -> impl Future<Output = (Taken<B>, Outcome)> {
         async move {
             let mut gathered = Gathered::default();
@@ -244,7 +271,7 @@ pub(crate) fn keep_whole(
 async fn copy<B>(
     reading: Reading<'_, B>,
     writer: Writer<B>,
-    early: oneshot::Sender<Response<ReplyBody<B>>>,
+    early: Early<Response<ReplyBody<B>>>,
 ) -> (Taken<B>, Outcome)
 where
     B: Body<Data = Bytes>,
@@ -252,14 +279,14 @@ where
 {
     let Reading { begun, head, mut body, .. } = reading;
     let response = Response::from_parts(head.clone(), ReplyBody::taped(writer.read()));
-    // The caller may have gone.
-    drop(early.send(response));
+    early.send(response);
     let mut keep = |data: Bytes| is_within(writer.add(&data) as u64, begun.terms);
     let read = poll_fn(|cx| poll_read(body.as_mut(), cx, &mut keep)).await;
     let (gate, outcome) = match read {
         Read::Whole(trailers) => {
-            let (gate, pieces) = writer.end(trailers.clone());
-            (gate, begun.end(&head, pieces.sealed(), trailers.as_ref()))
+            // Before the end is written: a policy that panics leaves the reply without one.
+            let outcome = begun.end(&head, writer.written().sealed(), trailers.as_ref());
+            (writer.end(trailers), outcome)
         }
         Read::Failed(error) => (writer.fail(error), Outcome::Abandon),
         Read::TooLong => (writer.hand_over(body), Outcome::NotKept),

@@ -20,7 +20,7 @@ use super::{
     fingerprint::RequestFingerprint,
     options::Options,
     read::{Read, read},
-    reply::{self, KeptResponse, ReplyBody, ReplyPolicy, Taken, Terms},
+    reply::{self, Early, KeptResponse, ReplyBody, Taken},
 };
 use crate::{Answer, Claim, Idempotency, Outcome, RecordId, Refused};
 
@@ -70,10 +70,11 @@ impl<S, F, W> Keyed<S, F, W> {
             };
             let fingerprint = self.fingerprint.fingerprint(&head, &whole.data);
             let request = Request::from_parts(head, self.wrap.wrap(RequestBody::whole(whole)));
-            let (sender, early) = oneshot::channel();
+            let (sender, early) = Early::new();
             let (service, options) = (self.service, self.options);
             // In a box: it is moved many times on its way into the task.
-            let operation = Box::new(Operation { service, request, options, early: sender });
+            let of = (self.handle.clone(), id.clone());
+            let operation = Box::new(Operation { service, request, of, options, early: sender });
             let answer = pin!(self.handle.execute(id, fingerprint, |claim| operation.run(claim)));
             match first(answer, early).await {
                 First::Early(response) => Ok(response),
@@ -104,8 +105,10 @@ fn replay<RB>(kept: KeptResponse) -> Response<ReplyBody<RB>> {
 struct Operation<S, B, RB> {
     service: S,
     request: Request<B>,
+    /// Whose claim it runs under.
+    of: (Idempotency, RecordId),
     options: Arc<Options>,
-    early: oneshot::Sender<Response<ReplyBody<RB>>>,
+    early: Early<Response<ReplyBody<RB>>>,
 }
 
 impl<S, B, RB> Operation<S, B, RB>
@@ -116,7 +119,7 @@ where
 {
     /// It stays in its box while it runs.
     async fn run(mut self: Box<Self>, claim: Claim) -> (Answered<RB, S::Error>, Outcome) {
-        let http_claim = HttpClaim::new(claim.clone(), Arc::clone(&self.options));
+        let http_claim = HttpClaim::new(claim.clone(), self.of, Arc::clone(&self.options));
         self.request.extensions_mut().insert(http_claim);
         let mut response = match self.service.call(self.request).await {
             Ok(response) => response,
@@ -129,21 +132,18 @@ where
             let response = Taken::Response(response.map(ReplyBody::passed));
             return (Ok(response), Outcome::Settled(record));
         }
-        let failed = has_failed(&claim, &response, &self.options.terms);
-        let (taken, outcome) = match reply::begin(response, &self.options.terms) {
+        if claim.is_completed() {
+            // Not the response that stands or falls with the transaction: the store is asked.
+            let response = Taken::Response(response.map(ReplyBody::passed));
+            return (Ok(response), Outcome::Abandon);
+        }
+        let (terms, is_transactional) = (&self.options.terms, claim.is_transactional());
+        let (taken, outcome) = match reply::begin(response, terms, is_transactional) {
             Ok(reading) => reading.take(claim, self.early).await,
             Err(taken) => taken,
         };
-        (Ok(taken), if failed { Outcome::Abandon } else { outcome })
+        (Ok(taken), outcome)
     }
-}
-
-/// Whether the handler's own transaction has failed, or may have: then this response is not its
-/// answer, and the store is asked for one.
-fn has_failed<B>(claim: &Claim, response: &Response<B>, terms: &Terms) -> bool {
-    let is_failure = response.status().is_server_error();
-    claim.is_completed()
-        || claim.is_transactional() && is_failure && matches!(terms.policy, ReplyPolicy::Default)
 }
 
 /// What comes first.

@@ -17,6 +17,7 @@ use tower_service::Service;
 
 use super::{
     body::{RequestBody, WrapBody},
+    claim::HttpClaim,
     fingerprint::RequestFingerprint,
     future::ResponseFuture,
     layer::IdempotencyLayer,
@@ -24,7 +25,7 @@ use super::{
     reply::ReplyBody,
     run::Keyed,
 };
-use crate::{RecordId, Refused};
+use crate::{Idempotency, RecordId, Refused};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -33,6 +34,11 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 ///
 /// Readiness is the inner service's own. A duplicate holds what made it ready until it is answered:
 /// put limits of concurrency outside.
+///
+/// The error is the inner service's own, or made of a [`Refused`]. A handler that panics does so to
+/// its first caller, once its key is settled, and so does a policy; where the principal, the
+/// fingerprint or the making of a body panics, nothing was claimed. Outside of a tokio runtime with
+/// a timer a request with a key panics.
 #[derive(Clone, Debug)]
 pub struct IdempotencyService<S, L = IdempotencyLayer> {
     inner: S,
@@ -186,6 +192,8 @@ where
         match ((self.principal)(head), no_principal) {
             // Passed on, its copies would not be known: that is for requests without a principal.
             (Some(scope), _) => match RecordId::new(scope.as_bytes(), key.as_str()) {
+                // It stands twice, and claimed it further out: here it would wait for itself.
+                Ok(id) if is_claimed(head, &self.handle, &id) => Named::Pass,
                 Ok(id) => Named::Record(id),
                 Err(_) => Named::Refused(Refused::scope_too_long()),
             },
@@ -193,4 +201,8 @@ where
             (None, NoPrincipal::Pass) => Named::Pass,
         }
     }
+}
+
+fn is_claimed(head: &Parts, handle: &Idempotency, id: &RecordId) -> bool {
+    head.extensions.get::<HttpClaim>().is_some_and(|claim| claim.is_of(handle, id))
 }

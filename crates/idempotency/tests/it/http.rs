@@ -10,6 +10,7 @@ mod contract;
 mod grpc;
 #[cfg(feature = "tonic")]
 mod grpc_replies;
+mod hostile;
 mod keys;
 mod many;
 mod order;

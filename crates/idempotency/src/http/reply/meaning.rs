@@ -39,6 +39,10 @@ pub enum Meaning {
 /// [`SealResponseLayer`](steadfast_core::http::SealResponseLayer): what it says is then stored as
 /// the answer that it is.
 ///
+/// On a [transactional](crate::IdempotencyConfig::transactional) handle `Default` abandons a 5xx of
+/// any kind: the handler's transaction has failed, or may have. If it was committed after all the
+/// caller is given what it stored, and if not the key is free.
+///
 /// A gRPC reply with HTTP status 200 is judged by its `grpc-status`, in the head or the trailers:
 ///
 /// | | `Default` | `StripeLike` | `SuccessOnly` |
@@ -79,6 +83,7 @@ pub struct Reply<'a> {
     head: &'a Parts,
     trailers: Option<&'a HeaderMap>,
     has_data: bool,
+    is_transactional: bool,
 }
 
 impl ReplyPolicy {
@@ -99,8 +104,8 @@ impl ReplyPolicy {
     }
 
     /// What the head says; `None` if the end says it.
-    pub(super) fn of_head(&self, head: &Parts) -> Option<Meaning> {
-        let reply = Reply { head, trailers: None, has_data: false };
+    pub(super) fn of_head(&self, head: &Parts, is_transactional: bool) -> Option<Meaning> {
+        let reply = Reply { head, trailers: None, has_data: false, is_transactional };
         // A layer that refused knows more than a status.
         let is_decided = !is_grpc(head)
             || head.headers.contains_key(GRPC_STATUS)
@@ -108,14 +113,15 @@ impl ReplyPolicy {
         is_decided.then(|| self.judge(&reply))
     }
 
-    /// What a reply means that has ended.
+    /// What a reply of gRPC means that has ended.
     pub(super) fn of_whole(
         &self,
         head: &Parts,
         trailers: Option<&HeaderMap>,
         has_data: bool,
     ) -> Meaning {
-        self.judge(&Reply { head, trailers, has_data })
+        // Its HTTP status is 200, so that nothing depends on transactions.
+        self.judge(&Reply { head, trailers, has_data, is_transactional: false })
     }
 
     fn judge(&self, reply: &Reply<'_>) -> Meaning {
@@ -184,6 +190,7 @@ impl<'a> Reply<'a> {
         match self.judgement() {
             Judgement::Refused(meaning) => meaning,
             Judgement::Http(status) => match status.as_u16() {
+                500.. if self.is_transactional => Meaning::Abandon,
                 504 => Meaning::Abandon,
                 400 | 401 | 403 | 405 | 408 | 411 | 413 | 414 | 415 | 421 | 422 | 425 | 429
                 | 431 => self.not_executed(),

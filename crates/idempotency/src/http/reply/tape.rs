@@ -108,14 +108,17 @@ impl<B> Writer<B> {
         })
     }
 
-    /// All was read. The reader learns it when the gate is dropped.
-    pub(super) fn end(self, trailers: Option<HeaderMap>) -> (Gate<B>, Pieces) {
+    /// What was written so far.
+    pub(super) fn written(&self) -> Pieces {
         let mut written = lock(&self.tape.written);
-        written.end = End::Unrecorded(trailers);
         written.pieces.seal();
-        let pieces = written.pieces.clone();
-        drop(written);
-        (self.gate(), pieces)
+        written.pieces.clone()
+    }
+
+    /// All was read. The reader learns it when the gate is dropped.
+    pub(super) fn end(self, trailers: Option<HeaderMap>) -> Gate<B> {
+        lock(&self.tape.written).end = End::Unrecorded(trailers);
+        self.gate()
     }
 
     pub(super) fn fail(self, error: BodyFailed) -> Gate<B> {

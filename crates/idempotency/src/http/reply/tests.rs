@@ -48,12 +48,12 @@ async fn take<B>(
     response: Response<B>,
     terms: &Terms,
     claim: Claim,
-    early: oneshot::Sender<Response<ReplyBody<B>>>,
+    early: Early<Response<ReplyBody<B>>>,
 ) -> (Taken<B>, Outcome)
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    match begin(response, terms) {
+    match begin(response, terms, claim.is_transactional()) {
         Ok(reading) => reading.take(claim, early).await,
         Err(taken) => taken,
     }
@@ -90,7 +90,7 @@ async fn take_whole<B>(response: Response<B>, most: usize) -> (Response<ReplyBod
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    let (early, mut is_early) = oneshot::channel();
+    let (early, mut is_early) = Early::new();
     let (taken, outcome) = soon(take(response, &terms(most), claim(), early)).await;
     assert!(is_early.try_recv().is_err());
     match taken {
@@ -160,7 +160,7 @@ async fn an_empty_body_is_kept_as_one_and_ends_at_once() {
 #[tokio::test]
 async fn the_caller_gets_each_frame_as_it_comes_and_the_end_once_it_is_recorded() {
     let (sender, body) = stream();
-    let (early, response) = oneshot::channel();
+    let (early, response) = Early::new();
     let task =
         tokio::spawn(async move { take(Response::new(body), &terms(100), claim(), early).await });
     let mut body = soon(response).await.unwrap().into_body();
@@ -183,7 +183,7 @@ async fn the_caller_gets_each_frame_as_it_comes_and_the_end_once_it_is_recorded(
 #[tokio::test]
 async fn a_reply_that_the_store_refuses_has_no_good_end() {
     let (sender, body) = stream();
-    let (early, response) = oneshot::channel();
+    let (early, response) = Early::new();
     let claim = claim();
     let hold = Arc::clone(&claim.hold);
     let task =
@@ -201,7 +201,7 @@ async fn a_reply_that_the_store_refuses_has_no_good_end() {
 #[tokio::test]
 async fn the_size_that_is_said_grows_with_what_is_here_and_is_exact_at_the_end() {
     let (sender, body) = stream();
-    let (early, response) = oneshot::channel();
+    let (early, response) = Early::new();
     let task =
         tokio::spawn(async move { take(Response::new(body), &terms(100), claim(), early).await });
     let mut body = soon(response).await.unwrap().into_body();
@@ -221,7 +221,7 @@ async fn the_size_that_is_said_grows_with_what_is_here_and_is_exact_at_the_end()
 async fn a_reply_is_kept_whole_though_its_caller_has_gone_or_never_reads() {
     for stays in [false, true] {
         let (sender, body) = stream();
-        let (early, response) = oneshot::channel();
+        let (early, response) = Early::new();
         let task =
             tokio::spawn(
                 async move { take(Response::new(body), &terms(100), claim(), early).await },
@@ -241,7 +241,7 @@ async fn a_reply_is_kept_whole_though_its_caller_has_gone_or_never_reads() {
 #[tokio::test]
 async fn a_reply_beyond_the_limit_is_its_first_callers_whole_and_holds_no_claim() {
     let (sender, body) = stream();
-    let (early, response) = oneshot::channel();
+    let (early, response) = Early::new();
     let task =
         tokio::spawn(async move { take(Response::new(body), &terms(8), claim(), early).await });
     let response = soon(response).await.unwrap();
@@ -259,7 +259,7 @@ async fn a_reply_beyond_the_limit_is_its_first_callers_whole_and_holds_no_claim(
 #[tokio::test]
 async fn a_reply_beyond_the_limit_whose_caller_has_gone_is_dropped() {
     let (sender, body) = stream();
-    let (early, response) = oneshot::channel();
+    let (early, response) = Early::new();
     let task =
         tokio::spawn(async move { take(Response::new(body), &terms(2), claim(), early).await });
     drop(soon(response).await.unwrap());
@@ -324,7 +324,7 @@ async fn a_body_that_fails_is_abandoned_and_its_caller_sees_the_error() {
     // At once, and behind a frame that the caller has read.
     for is_early in [false, true] {
         let (sender, body) = stream();
-        let (early, response) = oneshot::channel();
+        let (early, response) = Early::new();
         if !is_early {
             sender.send(Ok(data("first"))).unwrap();
             sender.send(Err("disk")).unwrap();
@@ -354,7 +354,7 @@ async fn a_body_that_fails_is_abandoned_and_its_caller_sees_the_error() {
 #[tokio::test]
 async fn a_reply_whose_task_ends_in_the_middle_fails_its_caller() {
     let (sender, body) = stream();
-    let (early, response) = oneshot::channel();
+    let (early, response) = Early::new();
     let task =
         tokio::spawn(async move { take(Response::new(body), &terms(100), claim(), early).await });
     let response = soon(response).await.unwrap();
@@ -385,7 +385,7 @@ impl Body for Panics {
 
 #[tokio::test]
 async fn a_body_that_panics_fails_its_caller() {
-    let (early, response) = oneshot::channel();
+    let (early, response) = Early::new();
     let task =
         tokio::spawn(
             async move { take(Response::new(Panics(false)), &terms(9), claim(), early).await },
@@ -417,7 +417,7 @@ impl Body for Busy {
 async fn a_body_that_is_always_ready_leaves_others_their_turn() {
     let is_over = Arc::new(AtomicBool::new(false));
     let response = Response::new(Busy(Arc::clone(&is_over)));
-    let (early, caller) = oneshot::channel();
+    let (early, caller) = Early::new();
     let task = tokio::spawn(async move { take(response, &terms(9), claim(), early).await });
     let response = soon(caller).await.unwrap();
     is_over.store(true, Ordering::Relaxed);
@@ -441,7 +441,7 @@ async fn a_caller_that_never_reads_costs_no_more_than_the_limit() {
         }
     }
     let (sender, body) = stream();
-    let (early, response) = oneshot::channel();
+    let (early, response) = Early::new();
     let task =
         tokio::spawn(async move { take(Response::new(body), &terms(1000), claim(), early).await });
     let response = soon(response).await.unwrap();
@@ -469,7 +469,7 @@ async fn a_grpc_reply_is_judged_by_the_status_in_its_trailers() {
     ] {
         for is_early in [false, true] {
             let (sender, body) = stream();
-            let (early, caller) = oneshot::channel();
+            let (early, caller) = Early::new();
             let mut response = Response::new(body);
             let kind = HeaderValue::from_static("application/grpc+proto");
             response.headers_mut().insert(CONTENT_TYPE, kind);

@@ -40,6 +40,8 @@ enum Trouble {
     Uncommitted,
     /// It commits, and does not hear of it.
     Unheard,
+    /// The same, and its failure comes in parts.
+    UnheardInParts,
     /// Another process has the key by then.
     Overtaken,
     /// The receipt is longer than is kept.
@@ -77,7 +79,7 @@ async fn charge(bank: &Bank, claim: HttpClaim) -> Result<Response, BoxError> {
         return Err("uncommitted".into());
     }
     tx.commit().await?;
-    if trouble == Trouble::Unheard {
+    if matches!(trouble, Trouble::Unheard | Trouble::UnheardInParts) {
         return Err("unheard".into());
     }
     Ok(reply.into_response())
@@ -87,7 +89,14 @@ async fn handler(State(bank): State<Bank>, claim: HttpClaim) -> Response {
     charge(&bank, claim).await.unwrap_or_else(|error| {
         let is_lost = matches!(error.downcast_ref(), Some(CompleteError::Lost));
         assert_eq!(is_lost, bank.trouble == Trouble::Overtaken, "{error}");
-        (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
+        let body = match bank.trouble {
+            Trouble::UnheardInParts => Body::from_stream(futures::stream::once(async move {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                Ok::<_, std::convert::Infallible>(error.to_string())
+            })),
+            _ => error.to_string().into(),
+        };
+        (StatusCode::INTERNAL_SERVER_ERROR, body).into_response()
     })
 }
 
@@ -169,10 +178,12 @@ async fn a_transaction_that_was_rolled_back_frees_the_key_and_the_next_request_p
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_was_not_heard_of_is_answered_with_what_it_stored() {
-    let bank = Bank::open(Trouble::Unheard).await;
-    is_receipt(&bank.pay().await, "run 1", true);
-    is_receipt(&bank.pay().await, "run 1", true);
-    assert_eq!(bank.counts().await, (1, 1));
+    for trouble in [Trouble::Unheard, Trouble::UnheardInParts] {
+        let bank = Bank::open(trouble).await;
+        is_receipt(&bank.pay().await, "run 1", true);
+        is_receipt(&bank.pay().await, "run 1", true);
+        assert_eq!(bank.counts().await, (1, 1));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -22,7 +22,7 @@ fn grpc(lines: &[(&'static str, &'static str)]) -> Parts {
 /// What the three presets make of it.
 fn presets(head: &Parts) -> [Meaning; 3] {
     [ReplyPolicy::Default, ReplyPolicy::StripeLike, ReplyPolicy::SuccessOnly]
-        .map(|policy| policy.of_head(head).unwrap())
+        .map(|policy| policy.of_head(head, false).unwrap())
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn every_grpc_status_has_its_meaning() {
             let head = grpc(&[]);
             for policy in [ReplyPolicy::Default, ReplyPolicy::StripeLike, ReplyPolicy::SuccessOnly]
             {
-                assert_eq!(policy.of_head(&head), None);
+                assert_eq!(policy.of_head(&head, false), None);
             }
             let policy = ReplyPolicy::Default;
             assert_eq!(policy.of_whole(&head, Some(&trailers), false), expected[0], "{code}");
@@ -145,7 +145,7 @@ fn only_an_answer_of_grpc_is_judged_as_one() {
         let mut head = grpc(&[("grpc-status", "4")]);
         head.status = StatusCode::from_u16(status).unwrap();
         head.headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-        ReplyPolicy::Default.of_head(&head)
+        ReplyPolicy::Default.of_head(&head, false)
     };
     for kind in ["application/grpc", "application/grpc+json", "application/grpc; q=1"] {
         assert_eq!(of_kind(200, kind), Some(Abandon), "{kind}");
@@ -162,9 +162,24 @@ fn a_function_judges_and_can_fall_back() {
         (404, _) | (_, Some(5)) => Release,
         _ => reply.by_default(),
     });
-    assert_eq!(policy.of_head(&head(404)), Some(Release));
-    assert_eq!(policy.of_head(&head(504)), Some(Abandon));
-    assert_eq!(policy.of_head(&grpc(&[])), None);
+    assert_eq!(policy.of_head(&head(404), false), Some(Release));
+    assert_eq!(policy.of_head(&head(504), false), Some(Abandon));
+    assert_eq!(policy.of_head(&grpc(&[]), false), None);
     let trailers = grpc(&[("grpc-status", "5")]).headers;
     assert_eq!(policy.of_whole(&grpc(&[]), Some(&trailers), true), Release);
+}
+
+#[test]
+fn in_a_transaction_a_failure_of_the_server_is_no_answer_but_for_a_policy_that_says_so() {
+    for status in 200..=999 {
+        let expected = if status < 500 { presets(&head(status))[0] } else { Abandon };
+        let by_default = ReplyPolicy::by(|reply| reply.by_default());
+        for policy in [ReplyPolicy::Default, by_default] {
+            assert_eq!(policy.of_head(&head(status), true), Some(expected), "{status}");
+        }
+        let [_, like_stripe, success_only] = presets(&head(status));
+        let policies = [ReplyPolicy::StripeLike, ReplyPolicy::SuccessOnly];
+        let seen = policies.map(|policy| policy.of_head(&head(status), true).unwrap());
+        assert_eq!(seen, [like_stripe, success_only], "{status}");
+    }
 }
