@@ -3,7 +3,7 @@
 use std::{fmt, ops::Deref, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderName, Uri, request::Parts};
+use http::{HeaderName, HeaderValue, Uri, header::HOST, request::Parts, uri::Authority};
 
 use crate::Fingerprint;
 
@@ -44,7 +44,8 @@ impl HttpFingerprint {
     }
 
     /// Takes these headers too, each with all its values: such as `Content-Type`, or `Host` where
-    /// one service has several.
+    /// one service has several. Where a request has no `Host`, such as over HTTP/2, the authority
+    /// of its URI is taken for it (RFC 9113, section 8.3.1).
     #[must_use]
     pub fn headers(self, names: impl IntoIterator<Item = HeaderName>) -> Self {
         Self { headers: names.into_iter().collect(), ..self }
@@ -74,14 +75,22 @@ impl RequestFingerprint for HttpFingerprint {
         let target = uri.path_and_query().map_or("", |target| target.as_str());
         let mut builder = Fingerprint::builder().part(head.method.as_str()).part(target);
         for name in &*self.headers {
-            let values = head.headers.get_all(name);
+            let lines = head.headers.get_all(name);
+            let authority =
+                authority_for(name, head).map(|authority| authority.as_str().as_bytes());
             // How many, so that none is taken for the next header's name.
-            let count = values.iter().count() as u64;
-            builder = builder.part(name).part(count.to_be_bytes());
-            builder = values.iter().fold(builder, crate::FingerprintBuilder::part);
+            let count = lines.iter().count() + usize::from(authority.is_some());
+            builder = builder.part(name).part((count as u64).to_be_bytes());
+            let values = lines.iter().map(HeaderValue::as_bytes).chain(authority);
+            builder = values.fold(builder, crate::FingerprintBuilder::part);
         }
         builder.part(body).finish()
     }
+}
+
+/// What stands for a `Host` that is not there.
+fn authority_for<'a>(name: &HeaderName, head: &'a Parts) -> Option<&'a Authority> {
+    head.uri.authority().filter(|_| *name == HOST && !head.headers.contains_key(HOST))
 }
 
 impl Default for HttpFingerprint {

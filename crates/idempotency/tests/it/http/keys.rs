@@ -259,3 +259,26 @@ async fn a_fingerprint_of_the_programs_own_leaves_out_what_changes_with_each_cop
     let other = send(&router, pay("/pay", "7f3a", "amount=6&sent=noon")).await;
     assert_eq!(other.refused(), (422, None));
 }
+
+#[tokio::test]
+async fn the_host_is_that_of_the_uri_where_no_header_says_it() {
+    // As over HTTP/2, and with both spellings for one.
+    let layer = layer().fingerprint(HttpFingerprint::new().headers([header::HOST]));
+    let router = till(&Runs::default(), Duration::ZERO).layer(respond(layer));
+    let to = |uri: &str, host: Option<&'static str>| {
+        let mut request = pay(uri, "7f3a", "5");
+        request.headers_mut().extend(host.map(|host| (header::HOST, host.parse().unwrap())));
+        request
+    };
+    send(&router, to("http://one.example/pay", None)).await;
+    for (uri, host, status) in [
+        ("http://two.example/pay", None, 422),
+        ("/pay", Some("two.example"), 422),
+        ("/pay", None, 422),
+        ("http://one.example/pay", None, 200),
+        ("/pay", Some("one.example"), 200),
+        ("http://one.example/pay", Some("one.example"), 200),
+    ] {
+        assert_eq!(send(&router, to(uri, host)).await.status, status, "{uri} {host:?}");
+    }
+}
