@@ -81,15 +81,19 @@ async fn a_full_handle_refuses_and_a_store_that_is_down_does_so() {
 
 #[tokio::test(start_paused = true)]
 async fn the_end_of_a_bounded_shutdown_refuses_what_it_cancels_and_the_next_copy_for_good() {
-    let handle = handle_of(IdempotencyConfig::new());
-    let hour = Duration::from_secs(3600);
-    let router =
-        till(&Runs::default(), hour).layer(respond(IdempotencyLayer::unscoped(handle.clone())));
+    let (store, runs) = (Faulty::new(), Runs::default());
+    let handle = || Idempotency::new(IdempotencyConfig::new(), store.clone()).unwrap();
+    let (next, handle) = (handle(), handle());
+    let hour = till(&runs, Duration::from_secs(3600));
+    let router = hour.clone().layer(respond(IdempotencyLayer::unscoped(handle.clone())));
     let (cancelled, ()) = tokio::join!(send(&router, pay("/pay", "7f3a", "")), async {
         sleep(MS).await;
         handle.shutdown(MS).await;
     });
     assert_eq!(cancelled.refused(), (503, None));
+    let router = hour.layer(respond(IdempotencyLayer::unscoped(next)));
+    assert_eq!(send(&router, pay("/pay", "7f3a", "")).await.refused(), (409, None));
+    assert_eq!(runs.count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
