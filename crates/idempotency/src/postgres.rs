@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use steadfast_core::ConfigError;
-use steadfast_store::{Cell, Row, Sql, SqlError, Statement, StoreError, Value, within};
+use steadfast_store::{Cell, Row, Sql, SqlError, Statement, StoreError, Table, Value, within};
 
 use self::{row::record, texts::Texts};
 use crate::{
@@ -53,6 +53,7 @@ pub use self::config::PostgresConfig;
 pub struct PostgresStore<D> {
     db: D,
     config: PostgresConfig,
+    table: Table,
     texts: Texts,
 }
 
@@ -79,25 +80,14 @@ impl<D: Sql + Clone + Sync + 'static> PostgresStore<D> {
     /// # Errors
     /// When a value is outside of what its setter names.
     pub fn new(config: PostgresConfig, db: D) -> Result<Self, ConfigError> {
-        config.check()?;
-        Ok(Self { db, texts: Texts::new(&config), config })
+        let table = config.check()?;
+        Ok(Self { db, texts: Texts::new(&table, &config), table, config })
     }
 
     /// [`SCHEMA`](PostgresConfig::SCHEMA) for the table of this store.
     #[must_use]
     pub fn schema(&self) -> String {
-        let table = &*self.config.table;
-        // An index is in the schema of its table, and its name begins like that.
-        let name = table.rsplit('.').next().unwrap_or(table);
-        let of_this = |word: &str| {
-            let end = word.trim_end().strip_prefix(config::TABLE);
-            match end {
-                Some("") => word.replace(config::TABLE, &texts::quoted(table)),
-                Some(end) => format!("\"{name}{end}\" "),
-                None => word.to_owned(),
-            }
-        };
-        PostgresConfig::SCHEMA.split_inclusive(' ').map(of_this).collect()
+        self.table.schema(PostgresConfig::SCHEMA, config::TABLE)
     }
 
     /// Makes the table, unless there is one of its name. Several processes may do so at once.
@@ -107,19 +97,7 @@ impl<D: Sql + Clone + Sync + 'static> PostgresStore<D> {
     /// [`Misconfigured`](crate::StoreErrorKind::Misconfigured) when the user may not, or there is
     /// no such schema.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let (schema, table) = (self.schema(), texts::quoted(&self.config.table));
-        // One of two that create a table at the same time fails, even if it does not exist. And
-        // where it exists it is not touched: an index, if it exists or not, is made under a lock
-        // that waits for the transactions under way, and that all other writers wait for.
-        let text = format!(
-            "DO $migrate$ BEGIN
-                PERFORM pg_advisory_xact_lock(hashtext('steadfast_idempotency'));
-                IF to_regclass('{table}') IS NULL THEN
-                    {schema}
-                END IF;
-            END $migrate$"
-        );
-        self.run(&Statement::unnamed(text), &[]).await?;
+        self.run(&self.table.migration(PostgresConfig::SCHEMA, config::TABLE), &[]).await?;
         Ok(())
     }
 

@@ -11,9 +11,7 @@
 //! is set up to lose the last moments: a claim that is forgotten is a second run. One in a caller's
 //! transaction sets nothing.
 
-use std::time::Duration;
-
-use steadfast_store::Statement;
+use steadfast_store::{Statement, Table, settings};
 
 use super::PostgresConfig;
 
@@ -37,8 +35,8 @@ pub(super) struct Texts {
 const MOST_ATTEMPTS: u32 = u32::MAX;
 
 impl Texts {
-    pub(super) fn new(config: &PostgresConfig) -> Self {
-        let table = &quoted(&config.table);
+    pub(super) fn new(table: &Table, config: &PostgresConfig) -> Self {
+        let table = &table.quoted();
         let alone = &settings(config.lock_wait);
         let with = &format!("WITH settings AS MATERIALIZED (SELECT {alone}) ");
         let statement = |text: String| match config.is_unnamed {
@@ -62,22 +60,6 @@ impl Texts {
             census: statement(census(table)),
         }
     }
-}
-
-/// A name that the configuration has checked, in quotes: it may be a word of SQL.
-pub(super) fn quoted(table: &str) -> String {
-    let names: Vec<_> = table.split('.').map(|name| format!("\"{name}\"")).collect();
-    names.join(".")
-}
-
-/// For this statement alone, as the only one of its transaction. A synchronous standby stays so.
-fn settings(lock_wait: Duration) -> String {
-    let wait = lock_wait.as_millis();
-    format!(
-        "set_config('lock_timeout', '{wait}', true),
-         CASE current_setting('synchronous_commit')
-         WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END"
-    )
 }
 
 fn micros(parameter: &str) -> String {
