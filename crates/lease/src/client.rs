@@ -18,6 +18,7 @@ use crate::{
 
 mod asking;
 pub(crate) mod config;
+mod connect;
 mod error;
 pub(crate) mod shared;
 mod telemetry;

@@ -6,6 +6,14 @@
 
 #[cfg(feature = "tokio")]
 mod asking;
+#[cfg(all(
+    feature = "contract",
+    feature = "file",
+    feature = "redis",
+    feature = "deadpool",
+    target_os = "linux"
+))]
+mod connect;
 #[cfg(feature = "contract")]
 mod contract;
 #[cfg(feature = "tokio")]
