@@ -72,10 +72,9 @@ async fn claims_that_another_writer_of_the_file_holds_up_strand_no_key() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn claims_that_a_locked_table_holds_up_strand_no_key() {
     let pool = crate::postgres::pool().await;
-    let config = steadfast_idempotency::PostgresConfig::new().table("late_claims");
-    let store = crate::postgres::store(config, pool.clone()).await;
-    // Each connection knows the statements, so that nothing but the lock is waited for.
-    store.look(&some_id()).await.unwrap();
+    // Unnamed ones are sent whole. One that is prepared first waits there, and is never sent.
+    let config = steadfast_idempotency::PostgresConfig::new().unnamed_statements();
+    let store = crate::postgres::store(config.table("late_claims"), pool.clone()).await;
     let hold = async || {
         let client = pool.get().await.unwrap();
         client.batch_execute("BEGIN; LOCK TABLE late_claims IN EXCLUSIVE MODE").await.unwrap();
