@@ -1,8 +1,8 @@
 //! The rows of the layers, and of all tables.
 
 use crate::{
-    chaos::chaos, clocks::clocks, detectors::detectors, ours, peers, quorums::quorums, references,
-    row::Row, shapes::shapes,
+    chaos::chaos, clocks::clocks, detectors::detectors, keys::keys, ours, peers, quorums::quorums,
+    references, row::Row, shapes::shapes,
 };
 
 /// The rows of the layers, warm: those without a layer, ours, the peers'. Needs
@@ -19,7 +19,13 @@ pub fn catalogue() -> Vec<Row> {
 #[must_use]
 pub fn all() -> Vec<Row> {
     let layers = catalogue().into_iter().chain(shapes());
-    layers.chain(clocks()).chain(quorums()).chain(detectors()).chain(chaos()).collect()
+    layers
+        .chain(clocks())
+        .chain(quorums())
+        .chain(detectors())
+        .chain(chaos())
+        .chain(keys())
+        .collect()
 }
 
 #[cfg(test)]

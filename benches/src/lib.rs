@@ -10,6 +10,7 @@ mod chance;
 mod chaos;
 mod clocks;
 mod detectors;
+mod keys;
 mod ours;
 mod peers;
 mod quorums;
@@ -27,6 +28,7 @@ pub use crate::{
     chaos::{UNFAULTED, chaos},
     clocks::{READING, clocks},
     detectors::{CLOCK, INSTANTS, Memory, PEERS, QUESTIONS, detectors, memory},
+    keys::{UNKEYED, keys},
     quorums::{VOTES, quorums},
     race::{Line, Rendezvous, alone, together},
     row::{BARE, FAILING, Family, Group, Row, Shape},

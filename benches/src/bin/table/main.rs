@@ -10,6 +10,7 @@ mod clocks;
 mod counts;
 mod detectors;
 mod gates;
+mod keys;
 mod profile;
 mod quorums;
 mod report;
@@ -20,7 +21,7 @@ mod single;
 use std::{collections::HashMap, env, error::Error};
 
 use steadfast_benches::{
-    BARE, CLOCK, READING, Row, UNFAULTED, VOTES, abort_on_panic, catalogue, enter,
+    BARE, CLOCK, READING, Row, UNFAULTED, UNKEYED, VOTES, abort_on_panic, catalogue, enter,
 };
 
 use crate::{counts::Count, report::Entry};
@@ -36,7 +37,7 @@ struct Section {
     gates: fn(&[Entry]) -> String,
 }
 
-const SECTIONS: [Section; 6] = [
+const SECTIONS: [Section; 7] = [
     Section {
         name: "layers",
         title: "Layers",
@@ -84,6 +85,14 @@ const SECTIONS: [Section; 6] = [
         unshared: UNFAULTED,
         table: chaos::markdown,
         gates: chaos::gates,
+    },
+    Section {
+        name: "idempotency",
+        title: "Idempotency keys",
+        rows: steadfast_benches::keys,
+        unshared: UNKEYED,
+        table: keys::markdown,
+        gates: keys::gates,
     },
 ];
 

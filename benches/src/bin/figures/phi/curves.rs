@@ -24,7 +24,7 @@ struct Heard {
 fn hear() -> Heard {
     let origin = origin();
     let mut detectors = DISTRIBUTIONS.map(|(of, ..)| accrual(of, Network::Wan));
-    let (mut intervals, mut last) = (Vec::new(), None);
+    let (mut intervals, mut last) = (Vec::new(), None::<std::time::Duration>);
     for (_, at) in arrivals(Network::Wan).take(beats(Network::Wan)) {
         for detector in &mut detectors {
             detector.heartbeat(origin + at);
