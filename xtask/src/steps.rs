@@ -27,8 +27,8 @@ const EXAMPLE_LIMIT: Duration = Duration::from_secs(300);
 const ARGUMENTS: [(&str, &[&str]); 1] =
     [("payments", &["--store sqlite", "--store redis", "--store postgres"])];
 
-/// The atomics of this crate are behind its feature `tokio`.
-const PHI: &str = "steadfast-phi";
+/// What threads share in these crates is behind their feature `tokio`.
+const OF_TOKIO: [&str; 2] = ["steadfast-idempotency", "steadfast-phi"];
 
 /// The crates that need no runtime, and their features that do.
 const WITHOUT_RUNTIME: [(&str, &[&str]); 5] = [
@@ -246,7 +246,8 @@ fn loom(workspace: &Workspace) -> Result<(), Failure> {
             if has_target { vec!["--lib loom", "--test loom"] } else { vec!["--lib loom"] };
         let mut found = false;
         for place in places {
-            let features = if package == PHI { "--features tokio " } else { "" };
+            let features =
+                if OF_TOKIO.contains(&package.as_str()) { "--features tokio " } else { "" };
             let words = format!("test --release -p {package} {features}{place}");
             // A filter that matches nothing would succeed.
             if with_loom(workspace, &format!("{words} -- --list")).output()?.contains(": test") {

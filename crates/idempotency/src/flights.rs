@@ -1,19 +1,15 @@
 //! The keys that this process is busy with: duplicates wait for the first of them here.
 
-use std::{
-    collections::HashMap,
-    fmt,
-    future::poll_fn,
-    sync::{
-        Arc, Mutex, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{collections::HashMap, fmt, future::poll_fn, sync::Arc};
 
 use steadfast_core::parts::{Waiters, lock};
 use tokio::time::Instant;
 
-use crate::{Fingerprint, RecordId, Refused, StoredReply, by_hash::ByHash};
+use crate::{
+    Fingerprint, RecordId, Refused, StoredReply,
+    by_hash::ByHash,
+    sync::{AtomicBool, Mutex, OnceLock, Ordering},
+};
 
 /// One flight a key: its leader asks the store, and the others follow it.
 #[derive(Debug, Default)]
@@ -161,5 +157,105 @@ impl Drop for Leader {
 impl fmt::Debug for Leader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Leader").finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, steadfast_loom))]
+mod loom {
+    use std::{
+        pin::pin,
+        task::{Context, Poll},
+    };
+
+    use ::loom::{model, thread};
+
+    use super::*;
+    use crate::{Reason, sync::Flag};
+
+    fn print(byte: u8) -> Fingerprint {
+        Fingerprint::from_bytes([byte; 32])
+    }
+
+    fn led() -> (Arc<Flights>, RecordId, Leader) {
+        let (flights, id) = (Arc::new(Flights::default()), RecordId::new("", "k").unwrap());
+        match flights.join(&id, print(1), Instant::now()) {
+            Joined::Leader(leader) => (flights, id, leader),
+            Joined::Follower(_) => panic!("nothing is under way"),
+        }
+    }
+
+    /// Follows while the other thread runs, and once more where it was woken.
+    fn follow(
+        flight: &Flight,
+        fingerprint: Fingerprint,
+        thread: thread::JoinHandle<()>,
+    ) -> Poll<Ended> {
+        let woken = Flag::new();
+        let waker = Arc::clone(&woken).into();
+        let mut cx = Context::from_waker(&waker);
+        let mut ended = pin!(flight.ended(fingerprint));
+        let first = ended.as_mut().poll(&mut cx);
+        thread.join().unwrap();
+        match first {
+            Poll::Pending if woken.is_raised() => ended.poll(&mut cx),
+            first => first,
+        }
+    }
+
+    /// A request that comes while a flight ends with a reply gets it, or leads a flight of its own,
+    /// which asks the store.
+    #[test]
+    fn a_follower_gets_the_reply_or_leads() {
+        model(|| {
+            let (flights, id, leader) = led();
+            let reply = Ended::Stored(StoredReply::NotKept);
+            let thread = thread::spawn(move || leader.end(reply));
+            match flights.join(&id, print(1), Instant::now()) {
+                Joined::Leader(_) => thread.join().unwrap(),
+                Joined::Follower(flight) => {
+                    let ended = follow(&flight, print(1), thread);
+                    assert!(matches!(ended, Poll::Ready(Ended::Stored(StoredReply::NotKept))));
+                }
+            }
+            assert!(flights.is_empty());
+        });
+    }
+
+    /// A follower that is sent back does not join the flight again that has sent it back.
+    #[test]
+    fn a_follower_that_asks_again_leads() {
+        model(|| {
+            let (flights, id, leader) = led();
+            let thread = thread::spawn(move || drop(leader));
+            if let Joined::Follower(flight) = flights.join(&id, print(1), Instant::now()) {
+                while flight.seen(print(1)).is_none() {
+                    thread::yield_now();
+                }
+                let again = flights.join(&id, print(1), Instant::now());
+                assert!(matches!(again, Joined::Leader(_)));
+            }
+            thread.join().unwrap();
+        });
+    }
+
+    /// A follower with another payload learns that the store knows the key by that of the leader.
+    #[test]
+    fn another_payload_is_told_as_soon_as_the_store_has_spoken() {
+        model(|| {
+            let (flights, id, leader) = led();
+            let Joined::Follower(flight) = flights.join(&id, print(2), Instant::now()) else {
+                panic!("a flight is under way");
+            };
+            let leader = Arc::new(leader);
+            let other = Arc::clone(&leader);
+            let thread = thread::spawn(move || other.known());
+            match follow(&flight, print(2), thread) {
+                Poll::Ready(Ended::Refused(refused)) => {
+                    assert_eq!(refused.reason, Reason::Mismatch);
+                }
+                other => panic!("{other:?}"),
+            }
+            drop(leader);
+        });
     }
 }

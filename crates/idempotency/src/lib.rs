@@ -54,6 +54,8 @@ mod signal;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "tokio")]
+mod sync;
+#[cfg(feature = "tokio")]
 mod task;
 #[cfg(feature = "tokio")]
 mod telemetry;
