@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::{Router, body::Body, routing::post};
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{StreamExt, poll};
 use http::Response;
 use http_body_util::BodyExt;
 use steadfast_core::{Snapshot, http::respond};
@@ -108,6 +108,18 @@ async fn a_reply_of_known_length_is_recorded_before_its_caller_sees_it() {
     let began = Instant::now();
     send(&router, pay("/pay", "7f3a", "")).await;
     assert_eq!((Instant::now() - began, store.calls("complete")), (60 * MS, 1));
+}
+
+/// Its head and its end are there together.
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_is_polled_late_gets_a_copied_reply_whole() {
+    let (_, handle, router) = stream(3);
+    let mut call = Box::pin(send(&router, pay("/pay", "7f3a", "")));
+    assert!(poll!(&mut call).is_pending());
+    sleep(1000 * MS).await;
+    assert_eq!(handle.snapshot().stored, 1);
+    let got = call.await;
+    assert_eq!((got.status.as_u16(), got.text.len(), got.is_replayed()), (200, 30, false));
 }
 
 #[tokio::test]
