@@ -30,7 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// # Errors
 /// [`Misconfigured`](crate::StoreErrorKind::Misconfigured) when the URL is none, asks for TLS that
 /// this build does not have, or the server refuses the user; otherwise
-/// [`Unavailable`](crate::StoreErrorKind::Unavailable). Nothing shows the password.
+/// [`Unavailable`](crate::StoreErrorKind::Unavailable) or
+/// [`TimedOut`](crate::StoreErrorKind::TimedOut). Nothing shows the password.
 ///
 /// # Panics
 /// Outside of a tokio runtime.

@@ -55,6 +55,10 @@ impl Sql for Transaction<'_> {
 pub(super) fn pool_error(error: PoolError) -> SqlError {
     match error {
         PoolError::Backend(error) => before(error),
+        // All are busy, or a server does not accept one.
+        PoolError::Timeout(_) => {
+            StoreError::timed_out().executed_as(Executed::No).because(error).into()
+        }
         PoolError::NoRuntimeSpecified => StoreError::misconfigured().because(error).into(),
         _ => StoreError::unavailable(Executed::No).because(error).into(),
     }

@@ -10,7 +10,7 @@ use crate::{StoreError, StoreErrorKind};
 ///
 /// | SQLSTATE | is |
 /// |---|---|
-/// | 08, 57P01, 57P02, 57P05, 40003 | unavailable, and perhaps executed |
+/// | 08, 57P01, 57P02, 57P05, 40003, 58 | unavailable, and perhaps executed |
 /// | 55P03, 57014 | timed out, not executed |
 /// | 53100, 54 | full |
 /// | XX001, XX002, 22 | corrupt |
@@ -18,7 +18,8 @@ use crate::{StoreError, StoreErrorKind};
 /// | any other, such as 25, 40 and 53300 | unavailable, not executed |
 ///
 /// An error that the server reports has rolled its statement back. The exceptions are those of the
-/// first row: they end a connection, perhaps between a commit and its answer.
+/// first row, and whatever has the severity `FATAL` or `PANIC`: they end a connection, or the
+/// server, perhaps between a commit and its answer.
 ///
 /// The server's message is kept and its detail is not, because a detail quotes values.
 #[derive(Debug)]
@@ -37,7 +38,9 @@ struct Answer {
 }
 
 impl SqlError {
-    /// The server's answer with this SQLSTATE. The message must quote no value.
+    /// The server's answer with this SQLSTATE, to a statement that it has rolled back unless the
+    /// state says otherwise: one of the severity `FATAL` or `PANIC` has
+    /// [perhaps executed](Self::perhaps_executed) it. The message must quote no value.
     #[must_use]
     pub fn of_state(state: &str, message: impl Into<String>) -> Self {
         let error = classify(state);
@@ -63,6 +66,13 @@ impl SqlError {
         self.error.executed()
     }
 
+    /// The same error, about a statement that may have been executed: of the severity `FATAL` or
+    /// `PANIC`, which comes behind a commit as well, whose log could not be synced for one.
+    #[must_use]
+    pub fn perhaps_executed(self) -> Self {
+        Self { error: self.error.executed_as(Executed::Maybe), ..self }
+    }
+
     /// The same error, about a statement that was certainly not executed, such as one that found no
     /// connection.
     #[must_use]
@@ -79,7 +89,7 @@ fn classify(state: &str) -> StoreError {
         "53100" => StoreError::full(),
         "XX001" | "XX002" => StoreError::corrupt(),
         _ => match state.get(..2) {
-            Some("08") => StoreError::unavailable(Executed::Maybe),
+            Some("08" | "58") => StoreError::unavailable(Executed::Maybe),
             Some("54") => StoreError::full(),
             Some("22") => StoreError::corrupt(),
             Some("0A" | "23" | "26" | "28" | "34" | "3D" | "3F" | "42") => {
@@ -133,6 +143,7 @@ mod tests {
         for (state, kind, executed) in [
             ("08006", Unavailable, Maybe),
             ("57P01", Unavailable, Maybe),
+            ("58030", Unavailable, Maybe),
             ("57P03", Unavailable, No),
             ("40001", Unavailable, No),
             ("40P01", Unavailable, No),

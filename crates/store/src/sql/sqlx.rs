@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use sqlx::{
     Column, Decode, Error, PgConnection, PgPool, Postgres, Row as _, Transaction, Type, TypeInfo,
-    postgres::{PgArguments, PgRow},
+    postgres::{PgArguments, PgDatabaseError, PgRow, PgSeverity},
     query::Query,
 };
 use steadfast_core::Executed;
@@ -99,6 +99,9 @@ fn before(error: Error) -> SqlError {
 fn sql_error(error: Error) -> SqlError {
     let answer = match &error {
         Error::Database(answer) => answer,
+        Error::PoolTimedOut => {
+            return StoreError::timed_out().executed_as(Executed::No).because(error).into();
+        }
         Error::Configuration(_) | Error::InvalidArgument(_) | Error::Encode(_) => {
             return StoreError::misconfigured().because(error).into();
         }
@@ -107,8 +110,12 @@ fn sql_error(error: Error) -> SqlError {
         }
         _ => return StoreError::unavailable(Executed::Maybe).because(error).into(),
     };
-    match answer.code() {
-        Some(state) => SqlError::of_state(&state, answer.message()),
-        None => StoreError::unavailable(Executed::Maybe).because(error).into(),
+    let Some(answer) = answer.try_downcast_ref::<PgDatabaseError>() else {
+        return StoreError::unavailable(Executed::Maybe).because(error).into();
+    };
+    let error = SqlError::of_state(answer.code(), answer.message());
+    match answer.severity() {
+        PgSeverity::Fatal | PgSeverity::Panic => error.perhaps_executed(),
+        _ => error,
     }
 }

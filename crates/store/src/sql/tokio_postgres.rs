@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use steadfast_core::Executed;
 use tokio_postgres::{
     Client, Transaction,
+    error::Severity,
     types::{FromSql, IsNull, ToSql, Type, to_sql_checked},
 };
 
@@ -200,7 +201,13 @@ pub(super) fn before(error: tokio_postgres::Error) -> SqlError {
 
 pub(super) fn sql_error(error: tokio_postgres::Error) -> SqlError {
     match error.as_db_error() {
-        Some(answer) => SqlError::of_state(answer.code().code(), answer.message()),
+        Some(answer) => {
+            let error = SqlError::of_state(answer.code().code(), answer.message());
+            match answer.parsed_severity() {
+                Some(Severity::Fatal | Severity::Panic) => error.perhaps_executed(),
+                _ => error,
+            }
+        }
         // Of the kinds that are left most end a connection, and none can be told from another.
         None => StoreError::unavailable(Executed::Maybe).because(error).into(),
     }

@@ -10,6 +10,7 @@ use steadfast_store::{
 };
 use steadfast_testkit::servers;
 
+mod panic;
 mod tls;
 
 /// How a statement is made of its text.
@@ -189,9 +190,20 @@ async fn without_a_connection_nothing_is_executed() {
         assert_eq!((error.kind(), error.executed()), (StoreErrorKind::Unavailable, Executed::No));
     };
 
+    let has_timed_out = |error: StoreError| {
+        assert_eq!((error.kind(), error.executed()), (StoreErrorKind::TimedOut, Executed::No));
+    };
+
     let pool = pool().await;
     pool.resize(1);
     let held = pool.get().await.unwrap();
+    let patience = deadpool_postgres::Timeouts { wait: Some(limit), ..pool.timeouts() };
+    let busy = deadpool_postgres::Pool::builder(manager()).max_size(1).timeouts(patience);
+    let mut busy = busy.runtime(deadpool_postgres::Runtime::Tokio1).build().unwrap();
+    let taken = busy.get().await.unwrap();
+    has_timed_out(busy.run_statement(&one, &[]).await.unwrap_err().into());
+    drop(taken);
+    assert!(busy.run_statement(&one, &[]).await.unwrap().is_some());
     pool.close();
     is_away(pool.clone().run_statement(&one, &[]).await.unwrap_err().into());
     drop(held);
@@ -200,7 +212,7 @@ async fn without_a_connection_nothing_is_executed() {
     for text in [one.clone(), Statement::unnamed("SELECT 1")] {
         let pool = options.clone().connect(&servers::postgres().url()).await.unwrap();
         let held = pool.acquire().await.unwrap();
-        is_away(pool.clone().run_statement(&text, &[]).await.unwrap_err().into());
+        has_timed_out(pool.clone().run_statement(&text, &[]).await.unwrap_err().into());
         drop(held);
         pool.close().await;
         is_away(pool.clone().run_statement(&text, &[]).await.unwrap_err().into());
@@ -218,6 +230,11 @@ async fn without_a_connection_nothing_is_executed() {
 
 async fn pool() -> Pool {
     connect(&servers::postgres().url()).await.unwrap()
+}
+
+fn manager() -> deadpool_postgres::Manager {
+    let config = servers::postgres().url().parse().unwrap();
+    deadpool_postgres::Manager::new(config, tokio_postgres::NoTls)
 }
 
 async fn client() -> tokio_postgres::Client {
