@@ -382,6 +382,7 @@ impl Idempotency {
         let work = async move {
             let _shown = Shown::new(shared);
             task.lead(&leader, operation).await;
+            task.release_late().await;
         };
         #[cfg(feature = "tracing")]
         let work = tracing::Instrument::instrument(work, tracing::Span::current());

@@ -49,6 +49,19 @@ pub(crate) struct Task<T> {
     wait_until: Instant,
     /// Taken when the caller is told. The caller may have gone.
     caller: Option<oneshot::Sender<Said<T>>>,
+    may_arrive: bool,
+    /// Whether nothing was executed under the claim: nothing was begun, or it was released.
+    is_free: bool,
+}
+
+/// What a store has answered to a claim.
+struct Asked {
+    reply: Result<ClaimReply, StoreError>,
+    /// When the claim was asked for that was answered: its lease is counted from there.
+    at: Instant,
+    /// Whether another was not answered: it may still be on its way, on another connection than
+    /// what is said of its key after it.
+    may_arrive: bool,
 }
 
 /// How the run of an operation ended.
@@ -76,7 +89,8 @@ impl<T: Send + 'static> Task<T> {
             retention: settings.retention,
             on_abandoned: settings.on_abandoned,
         };
-        Self { shared: Arc::clone(shared), id, terms, wait_until, caller: Some(caller) }
+        let (shared, caller) = (Arc::clone(shared), Some(caller));
+        Self { shared, id, terms, wait_until, caller, may_arrive: false, is_free: true }
     }
 
     /// All of it.
@@ -85,7 +99,8 @@ impl<T: Send + 'static> Task<T> {
         F: FnOnce(Claim) -> Fut + Send + 'static,
         Fut: Future<Output = (T, Outcome)> + Send + 'static,
     {
-        let (reply, asked_at) = self.claim(leader).await;
+        let Asked { reply, at: asked_at, may_arrive } = self.claim(leader).await;
+        self.may_arrive = may_arrive;
         let (attempt, is_granted) = match reply {
             Ok(ClaimReply::Claimed { attempt }) => (attempt, true),
             Ok(ClaimReply::Done { reply }) => {
@@ -116,7 +131,8 @@ impl<T: Send + 'static> Task<T> {
             }
             Err(error) if error.executed() == Executed::Maybe => {
                 self.say(Said::Refused(Refused::store()));
-                return Box::pin(self.give_up_twice(leader)).await;
+                Box::pin(self.give_up()).await;
+                return leader.end(Ended::Refused(Refused::store()));
             }
             Err(_) => return self.refuse(leader, Refused::store()),
         };
@@ -127,6 +143,7 @@ impl<T: Send + 'static> Task<T> {
             Box::pin(self.give_up()).await;
             return leader.end(Ended::Refused(refused));
         }
+        self.is_free = false;
         self.shared.telemetry.tell(Event::Ran);
         if !is_granted {
             self.shared.telemetry.tell(Event::Unclaimed);
@@ -139,6 +156,7 @@ impl<T: Send + 'static> Task<T> {
             self.shared.telemetry.tell(Event::Panicked);
         }
         let (end, said) = self.end(run, settlement.as_deref());
+        self.is_free = matches!(end, End::Release);
         self.settle(leader, end, Some(said), &hold, settlement).await;
     }
 
@@ -153,25 +171,32 @@ impl<T: Send + 'static> Task<T> {
         }
     }
 
-    /// [Gives up](Self::give_up) a key whose claim has failed, and may still be on its way, on
-    /// another connection than its release.
-    async fn give_up_twice(&self, leader: &Leader) {
-        self.give_up().await;
-        leader.end(Ended::Refused(Refused::store()));
+    /// When its flight has ended: a claim that arrives now would hold the key for an operation that
+    /// has ended, and is released once more.
+    pub(crate) async fn release_late(&self) {
+        if self.may_arrive && self.is_free {
+            Box::pin(self.release_again()).await;
+        }
+    }
+
+    async fn release_again(&self) {
         self.sleep(self.shared.settings.store_limit).await;
         let _ = self.tell_once(&End::Release, None, &Bytes::new()).await;
     }
 
     /// Claims the key, again while another process is busy with it and there is time to wait.
-    /// Returns when the claim was asked for that was answered: its lease is counted from there.
-    async fn claim(&self, leader: &Leader) -> (Result<ClaimReply, StoreError>, Instant) {
+    async fn claim(&self, leader: &Leader) -> Asked {
         let shared = &*self.shared;
-        let (mut asked, mut last) = (0, Duration::ZERO);
+        let is_maybe = |reply: &Result<_, StoreError>| {
+            reply.as_ref().is_err_and(|error| error.executed() == Executed::Maybe)
+        };
+        let (mut asked, mut last, mut may_arrive) = (0, Duration::ZERO, false);
         loop {
             let claim =
                 || shared.within_limit("claim", shared.store.boxed_claim(&self.id, &self.terms));
             let mut asked_at = now();
             let mut reply = claim().await;
+            may_arrive |= is_maybe(&reply);
             // Its answer was lost, perhaps, or this process stood still and its lease is over: by
             // its token it is the same claim.
             let is_lost = match &reply {
@@ -186,16 +211,17 @@ impl<T: Send + 'static> Task<T> {
             if is_lost {
                 asked_at = now();
                 reply = claim().await.map_err(|error| error.executed_as(Executed::Maybe));
+                may_arrive |= is_maybe(&reply);
             }
             if matches!(reply, Ok(ClaimReply::Claimed { .. } | ClaimReply::InFlight { .. })) {
                 leader.known();
             }
             if !matches!(reply, Ok(ClaimReply::InFlight { .. })) {
-                return (reply, asked_at);
+                return Asked { reply, at: asked_at, may_arrive };
             }
             let left = self.wait_until.saturating_duration_since(now());
             if left.is_zero() || shared.stop.is_raised() {
-                return (reply, asked_at);
+                return Asked { reply, at: asked_at, may_arrive };
             }
             last = shared.backoff.delay(asked, last, &mut rand::rng());
             asked += 1;

@@ -233,6 +233,60 @@ async fn a_claim_that_arrives_after_it_was_given_up_and_released_strands_no_key(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_claim_that_arrives_after_its_operation_was_released_strands_no_key() {
+    let store = Faulty::new();
+    let process = Process::new(IdempotencyConfig::new().store_limit(SECOND), &store);
+    // The first is silent for 1 s and arrives 750 ms later; the second is granted.
+    store.next("claim", Fault::Late(SECOND * 7 / 4), 1);
+    let run =
+        |n| process.handle.execute(id(), print(1), async move |_: Claim| (n, Outcome::Release));
+    let began = Instant::now();
+    assert_eq!(run(1).await, Ok(Answer::Executed(1)));
+    assert_eq!((Instant::now() - began, store.calls("release")), (SECOND, 1), "its caller is told");
+    sleep(SECOND / 2).await;
+    // One that comes meanwhile is not disturbed.
+    assert_eq!(run(2).await, Ok(Answer::Executed(2)));
+    sleep(SECOND * 2).await;
+    assert_eq!((store.calls("release"), process.handle.look(&id()).await.unwrap()), (3, None));
+    assert_eq!(process.snapshot().in_flight, 0);
+
+    // What was stored or abandoned is not freed by that.
+    for outcome in [Outcome::Store("ok".into()), Outcome::Abandon] {
+        store.next("claim", Fault::Late(SECOND * 7 / 4), 1);
+        let ended = outcome.clone();
+        let answer = process.handle.execute(id(), print(1), async move |_: Claim| (3, ended)).await;
+        assert_eq!(answer, Ok(Answer::Executed(3)));
+        sleep(SECOND * 3).await;
+        let view = process.handle.look(&id()).await.unwrap().unwrap();
+        assert_eq!(matches!(view.state, ViewState::Abandoned), outcome == Outcome::Abandon);
+        assert_eq!((view.attempt.get(), store.calls("release")), (1, 3));
+        assert!(process.handle.forget(&id()).await.unwrap());
+    }
+}
+
+/// Another has the key, and frees it before the claim arrives.
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_arrives_after_it_was_refused_strands_no_key() {
+    let store = Faulty::new();
+    let config = IdempotencyConfig::new().store_limit(SECOND).wait(Duration::ZERO);
+    let (here, there) = (Process::new(config.clone(), &store), Process::new(config, &store));
+    let owner = there.handle.execute(id(), print(1), async |_: Claim| {
+        sleep(SECOND * 3 / 2).await;
+        ((), Outcome::Release)
+    });
+    let late = async {
+        sleep(MS).await;
+        store.next("claim", Fault::Late(SECOND * 7 / 4), 1);
+        here.pay().await
+    };
+    let (owned, refused_late) = tokio::join!(owner, late);
+    assert_eq!((owned, refused(refused_late).reason), (Ok(Answer::Executed(())), Reason::InFlight));
+    sleep(SECOND * 3).await;
+    assert_eq!(here.handle.look(&id()).await.unwrap(), None);
+    assert_eq!((here.pay().await.unwrap(), here.snapshot().in_flight), ("1".into(), 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_reply_that_does_not_get_through_is_a_tombstone_at_last_and_no_second_run() {
     let store = Faulty::new();
     let config = takeover().wait(LEASE * 3);
