@@ -128,13 +128,15 @@ struct Programs {
 }
 
 /// A script behind what all of them share. With a flag a server that is full runs it all the same.
+/// With flags, though they be none, one that has become a replica refuses it whatever it has: it
+/// may not have heard of a claim, which is not lost for that.
 macro_rules! script {
     ($file:literal) => {
         Script::new(concat!(include_str!("redis/record.lua"), include_str!($file)))
     };
     ($flags:literal, $file:literal) => {
         Script::new(concat!(
-            "#!lua flags=",
+            "#!lua",
             $flags,
             "\n",
             include_str!("redis/record.lua"),
@@ -147,13 +149,13 @@ impl Programs {
     fn new() -> Self {
         Self {
             claim: script!("redis/claim.lua"),
-            renew: script!("allow-oom", "redis/renew.lua"),
-            complete: script!("redis/complete.lua"),
-            complete_full: script!("allow-oom", "redis/complete.lua"),
-            release: script!("allow-oom", "redis/release.lua"),
-            abandon: script!("allow-oom", "redis/abandon.lua"),
+            renew: script!(" flags=allow-oom", "redis/renew.lua"),
+            complete: script!("", "redis/complete.lua"),
+            complete_full: script!(" flags=allow-oom", "redis/complete.lua"),
+            release: script!(" flags=allow-oom", "redis/release.lua"),
+            abandon: script!(" flags=allow-oom", "redis/abandon.lua"),
             look: script!("redis/look.lua"),
-            forget: script!("allow-oom", "redis/forget.lua"),
+            forget: script!(" flags=allow-oom", "redis/forget.lua"),
         }
     }
 }

@@ -13,7 +13,7 @@ use steadfast_chaos::{Direction, FaultProxy, ProxyConfig};
 use steadfast_core::{Executed, Snapshot};
 use steadfast_idempotency::{
     AsBytes, Change, Claim, ClaimReply, ClaimTerms, Idempotency, IdempotencyConfig, OnAbandoned,
-    Reason, RecordId, RedisConfig, RedisStore, Store, ViewState,
+    Reason, RecordId, RedisConfig, RedisStore, Store, StoreErrorKind, ViewState,
 };
 use steadfast_testkit::servers::{self, RedisServer};
 use tokio::{sync::Notify, time::sleep};
@@ -394,4 +394,32 @@ async fn records_vanish_by_themselves() {
         assert!(store.look(id).await.unwrap().is_none());
     }
     assert_eq!(say::<i64>(&server, &["DBSIZE"]).await, 0);
+}
+
+/// What a replica has not heard of is not lost: its master may have it.
+#[tokio::test]
+async fn a_server_that_became_a_replica_is_away_and_says_of_no_claim_that_it_is_lost() {
+    let server = RedisServer::start(&[]);
+    let store = connect(&server).await;
+    let (id, terms) = (some_id(), terms());
+    say::<()>(&server, &["REPLICAOF", "127.0.0.1", &server.port().to_string()]).await;
+    let is_away = |what: &str, answer: Result<Change, steadfast_idempotency::StoreError>| {
+        let error = answer.expect_err(what);
+        let said = (error.kind(), error.executed());
+        assert_eq!(said, (StoreErrorKind::Unavailable, Executed::No), "{what}");
+    };
+    // Each on a connection of its own: one that has met a replica is given up.
+    let here = async || connect(&server).await;
+    let (short, long) = (Bytes::from_static(b"ok"), Bytes::from(vec![7; 1000]));
+    is_away("complete", here().await.complete(&id, terms.token, short, LONG).await);
+    is_away("complete, long", here().await.complete(&id, terms.token, long.clone(), LONG).await);
+    is_away("renew", here().await.renew(&id, terms.token, LONG, LONG).await);
+    is_away("release", here().await.release(&id, terms.token).await);
+    is_away("abandon", here().await.abandon(&id, terms.token, LONG).await);
+    is_away("forget", here().await.forget(&id).await.map(|_| Change::Applied));
+    is_away("claim", store.claim(&id, &terms).await.map(|_| Change::Applied));
+
+    say::<()>(&server, &["REPLICAOF", "NO", "ONE"]).await;
+    while store.claim(&id, &terms).await.is_err() {}
+    assert_eq!(store.complete(&id, terms.token, long, LONG).await.unwrap(), Change::Applied);
 }
