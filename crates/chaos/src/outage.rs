@@ -73,8 +73,10 @@ pub(crate) enum Schedule {
 
 /// The times of random outages are whole milliseconds: for a person to read.
 const GRAIN: Duration = Duration::from_millis(1);
-/// A bound for the length of a timeline.
-const MOST_OUTAGES: u128 = 100_000;
+/// A bound for the length of a timeline: so many mean times.
+const MOST_OUTAGES: u32 = 100_000;
+/// No timeline is so long: where 100,000 are due, the deviation is 316.
+pub(crate) const TOO_MANY_OUTAGES: u32 = 2 * MOST_OUTAGES;
 
 impl Outage {
     /// What is called `target` fails in this way, from the beginning on and without an end. Not
@@ -135,7 +137,7 @@ impl Outage {
             }
             Schedule::AtRandom { mean_up, mean_down, until } => {
                 let mean = mean_up.saturating_add(*mean_down).as_nanos();
-                if until.is_zero() || until.as_nanos() > mean.saturating_mul(MOST_OUTAGES) {
+                if until.is_zero() || until.as_nanos() > mean.saturating_mul(MOST_OUTAGES.into()) {
                     return Err(refuse(
                         "until",
                         until,

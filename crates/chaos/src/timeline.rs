@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     FailureMode, Outage,
     draw::{Sequence, Stream},
-    outage::Schedule,
+    outage::{Schedule, TOO_MANY_OUTAGES},
 };
 
 /// One moment of a plan's timeline.
@@ -60,7 +60,11 @@ pub(crate) fn of(seed: u64, outages: &[Outage]) -> Vec<Event> {
             Schedule::AtRandom { mean_up, mean_down, until } => {
                 let mut lengths = stream(seed, outage).sequence();
                 let mut at = length(&mut lengths, mean_up);
-                while at < until {
+                // Lengths that are none would fill the memory.
+                for _ in 0..TOO_MANY_OUTAGES {
+                    if at >= until {
+                        break;
+                    }
                     let end = at.saturating_add(length(&mut lengths, mean_down)).min(until);
                     push(at, end);
                     at = end.saturating_add(length(&mut lengths, mean_up));
