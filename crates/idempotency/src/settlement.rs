@@ -235,7 +235,9 @@ mod sql {
         /// ```
         ///
         /// # Errors
-        /// When the claim is lost, or the store fails. The transaction must be rolled back then.
+        /// When the claim is lost, or the store fails: in a transaction that is stricter than READ
+        /// COMMITTED also where the claim was renewed, at a third of its lease, after the first
+        /// statement. The transaction must be rolled back then.
         ///
         /// # Panics
         /// Outside of a tokio runtime with a timer.

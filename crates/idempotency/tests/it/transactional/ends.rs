@@ -169,3 +169,34 @@ async fn only_a_transactional_handle_completes_in_a_transaction() {
     let error = Idempotency::new(config(), memory).unwrap_err();
     assert_eq!(error.field, "transactional");
 }
+
+/// A renewal of the claim changes the record that the transaction has a view of.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strict_transaction_that_a_renewal_has_overtaken_rolls_back_and_frees_the_key() {
+    let lease = 1200 * MS;
+    let bank = Bank::with(config().lease(lease).store_limit(lease)).await;
+    for (level, pause, effects) in [
+        ("REPEATABLE READ", 800 * MS, 0),
+        ("SERIALIZABLE", 800 * MS, 0),
+        ("REPEATABLE READ", Duration::ZERO, 1),
+        ("SERIALIZABLE", Duration::ZERO, 1),
+    ] {
+        let of = id();
+        let booked = of.clone();
+        let paid = bank.pay(&of, move |claim, pool| async move {
+            let mut client = pool.get().await.map_err(service)?;
+            let mut tx = client.transaction().await.map_err(service)?;
+            let set = format!("SET TRANSACTION ISOLATION LEVEL {level}");
+            tx.execute(&set, &[]).await.map_err(service)?;
+            charge(&mut tx, &booked).await?;
+            tokio::time::sleep(pause).await;
+            let reply = claim.complete(&mut tx, receipt(&claim)).await?;
+            tx.commit().await.map_err(service)?;
+            Ok(reply)
+        });
+        let paid = paid.await;
+        assert_eq!(paid.is_ok(), effects == 1, "{level}, {pause:?}: {paid:?}");
+        assert_eq!(bank.effects(&of).await, effects, "{level}, {pause:?}");
+        assert_eq!(bank.state(&of).await.is_some(), effects == 1, "{level}, {pause:?}");
+    }
+}
