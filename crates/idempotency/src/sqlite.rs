@@ -4,6 +4,7 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rusqlite::Connection;
+use steadfast_store::within;
 use tokio::task::spawn_blocking;
 
 use self::{connections::Connections, records::Records};
@@ -122,7 +123,7 @@ impl SqliteStore {
         let records = Arc::clone(&self.records);
         let work =
             move |of: &Connections, db: &mut Connection| of.write(db, |db| write(&records, db));
-        self.connections.run(self.config.call_limit, work).await
+        self.connections.run_writing(self.config.call_limit, work).await
     }
 
     async fn change<T: Send + 'static>(
@@ -137,18 +138,32 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     async fn claim(&self, id: &RecordId, terms: &ClaimTerms) -> Result<ClaimReply, StoreError> {
-        let (records, id, terms) = (Arc::clone(&self.records), id.clone(), *terms);
-        let work = move |of: &Connections, db: &mut Connection| {
+        let (records, of, terms) = (Arc::clone(&self.records), id.clone(), *terms);
+        let work = move |connections: &Connections, db: &mut Connection| {
             // What a duplicate meets is read beside the one that writes.
-            let met = records.read(db, &id)?.claim(&terms, records::now());
-            match met {
-                ClaimReply::Claimed { .. } => {
-                    of.write(db, |db| records.change(db, &id, |slot, now| slot.claim(&terms, now)))
-                }
-                met => Ok(met),
+            let met = records.read(db, &of)?.claim(&terms, records::now());
+            if !matches!(met, ClaimReply::Claimed { .. }) {
+                return Ok(Some(met));
             }
+            // Where many wait to write, it waits without this connection.
+            let Some(_place) = connections.try_writing() else { return Ok(None) };
+            let claim =
+                |db: &Connection| records.change(db, &of, |slot, now| slot.claim(&terms, now));
+            connections.write(db, claim).map(Some)
         };
-        self.connections.run(self.config.call_limit, work).await
+        within(self.config.call_limit, async {
+            if let Some(reply) = self.connections.lend(work).await? {
+                return Ok(reply);
+            }
+            let (records, of) = (Arc::clone(&self.records), id.clone());
+            let claim = move |connections: &Connections, db: &mut Connection| {
+                let claim = |slot: &mut Slot, now| slot.claim(&terms, now);
+                connections.write(db, |db| records.change(db, &of, claim))
+            };
+            // In a box, since few come here.
+            Box::pin(self.connections.lend_writing(claim)).await
+        })
+        .await
     }
 
     async fn renew(

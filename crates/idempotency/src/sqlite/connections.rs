@@ -27,6 +27,8 @@ use crate::StoreError;
 pub(super) struct Connections {
     /// As many permits as there are connections in the file's hands or in those of a thread.
     permits: Arc<Semaphore>,
+    /// One less, if there are several: those that wait to write leave one to those that only read.
+    writers: Arc<Semaphore>,
     idle: Mutex<Vec<Connection>>,
     /// One writer of this process at a time: SQLite lets the others try again after pauses of up to
     /// 100 ms, and this lock wakes the next at once.
@@ -62,33 +64,68 @@ impl Connections {
             idle.push(connection);
         }
         let permits = Arc::new(Semaphore::new(count));
-        Ok(Self { permits, idle: Mutex::new(idle), writer: Mutex::new(()) })
+        let writers = Arc::new(Semaphore::new((count - 1).max(1)));
+        Ok(Self { permits, writers, idle: Mutex::new(idle), writer: Mutex::new(()) })
     }
 
-    /// Does something with a connection, on a thread that may block. Dropped, it does it all the
-    /// same if it has begun.
+    /// Does something with a connection, on a thread that may block, within a limit in time.
+    /// Dropped, it does it all the same if it has begun.
     pub(super) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         limit: Duration,
         work: impl FnOnce(&Self, &mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        within(limit, async {
-            let permit = Arc::clone(&self.permits).acquire_owned().await;
-            let permit = permit.expect("the semaphore is never closed");
-            let connection = lock(&self.idle).pop();
-            let mut loan = Loan { of: Arc::clone(self), connection, _permit: permit };
-            let done = spawn_blocking(move || {
-                let connection = loan.connection.as_mut().expect("a permit is a connection");
-                work(&loan.of, connection)
-            });
-            match done.await {
-                Ok(answer) => answer,
-                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-                // The runtime ends, and has not begun with it.
-                Err(error) => Err(StoreError::unavailable(Executed::No).because(error)),
-            }
-        })
-        .await
+        within(limit, self.lend(work)).await
+    }
+
+    /// The same for what writes.
+    pub(super) async fn run_writing<T: Send + 'static>(
+        self: &Arc<Self>,
+        limit: Duration,
+        work: impl FnOnce(&Self, &mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        within(limit, self.lend_writing(work)).await
+    }
+
+    /// The same without a limit of its own.
+    pub(super) async fn lend_writing<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self, &mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let writer = Arc::clone(&self.writers).acquire_owned().await;
+        let writer = writer.expect("the semaphore is never closed");
+        let work = move |of: &Self, connection: &mut Connection| {
+            // It goes with the work, which goes on where its caller has left.
+            let _writer = writer;
+            work(of, connection)
+        };
+        self.lend(work).await
+    }
+
+    /// The same of what reads.
+    pub(super) async fn lend<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self, &mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        let permit = permit.expect("the semaphore is never closed");
+        let connection = lock(&self.idle).pop();
+        let mut loan = Loan { of: Arc::clone(self), connection, _permit: permit };
+        let done = spawn_blocking(move || {
+            let connection = loan.connection.as_mut().expect("a permit is a connection");
+            work(&loan.of, connection)
+        });
+        match done.await {
+            Ok(answer) => answer,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The runtime ends, and has not begun with it.
+            Err(error) => Err(StoreError::unavailable(Executed::No).because(error)),
+        }
+    }
+
+    /// The place of one that writes, for work that has a connection, if there is one.
+    pub(super) fn try_writing(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.writers).try_acquire_owned().ok()
     }
 
     /// Changes something in a transaction that nothing else writes beside.

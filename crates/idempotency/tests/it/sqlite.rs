@@ -188,6 +188,44 @@ async fn a_writer_that_holds_the_file_is_waited_for_and_not_for_ever() {
     assert_eq!(change, Change::Applied);
 }
 
+/// However many wait: they leave a connection to those that only read.
+#[tokio::test(flavor = "multi_thread")]
+async fn those_that_wait_to_write_hold_up_none_that_reads() {
+    let directory = Directory::new();
+    let wait = Duration::from_secs(3);
+    let config = SqliteConfig::new().lock_wait(wait).call_limit(20 * wait);
+    let store = SqliteStore::open(config, directory.file()).await.unwrap();
+    let (id, owner) = (some_id(), terms());
+    assert_eq!(store.claim(&id, &owner).await.unwrap(), claimed(1));
+    let change = store.complete(&id, owner.token, "ok".into(), LONG).await.unwrap();
+    assert_eq!(change, Change::Applied);
+    let mut other = Connection::open(directory.file()).unwrap();
+    let held = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+    let waiting: Vec<_> = (0..12)
+        .map(|n| {
+            let (store, id) = (store.clone(), if n % 3 == 0 { id.clone() } else { some_id() });
+            tokio::spawn(async move {
+                match n % 3 {
+                    0 => store.forget(&id).await.map(drop),
+                    1 => store.claim(&id, &terms()).await.map(drop),
+                    _ => store.purge_expired(9).await.map(drop),
+                }
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let began = tokio::time::Instant::now();
+    let replayed = store.claim(&id, &terms()).await.unwrap();
+    assert_eq!(replayed, ClaimReply::Done { reply: "ok".into() });
+    assert!(store.look(&id).await.unwrap().is_some() && store.census().await.unwrap().is_some());
+    let took = tokio::time::Instant::now() - began;
+    assert!(took < wait / 3, "{took:?}");
+    drop(held);
+    for call in waiting {
+        call.await.unwrap().unwrap();
+    }
+}
+
 /// It goes on by itself, and its connection comes back.
 #[tokio::test]
 async fn a_call_that_is_dropped_costs_no_connection() {
