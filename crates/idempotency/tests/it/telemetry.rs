@@ -113,3 +113,63 @@ fn what_an_operator_should_know_is_a_warning_and_names_no_key() {
     assert!(text.contains("the store failed") && text.contains("its key is abandoned"), "{text}");
     assert!(!text.contains("alice") && !text.contains("7f3a"), "{text}");
 }
+
+/// Knows how deep in spans the thread is, of which there is one.
+#[cfg(feature = "tracing")]
+struct Depth(std::sync::Mutex<(usize, Option<&'static tracing::Metadata<'static>>)>);
+
+#[cfg(feature = "tracing")]
+impl tracing::Subscriber for Depth {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        metadata.target().starts_with("steadfast::")
+    }
+
+    fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        self.0.lock().unwrap().1 = Some(span.metadata());
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, _: &tracing::Event<'_>) {}
+
+    fn enter(&self, _: &tracing::span::Id) {
+        self.0.lock().unwrap().0 += 1;
+    }
+
+    fn exit(&self, _: &tracing::span::Id) {
+        self.0.lock().unwrap().0 -= 1;
+    }
+
+    fn current_span(&self) -> tracing_core::span::Current {
+        match *self.0.lock().unwrap() {
+            (1.., Some(metadata)) => {
+                tracing_core::span::Current::new(tracing::span::Id::from_u64(1), metadata)
+            }
+            _ => tracing_core::span::Current::none(),
+        }
+    }
+}
+
+#[cfg(feature = "tracing")]
+#[test]
+fn an_operation_runs_in_the_span_of_its_caller() {
+    use steadfast_idempotency::Claim;
+    use tracing::Instrument;
+
+    let depth = std::sync::Arc::new(Depth(std::sync::Mutex::default()));
+    tracing::subscriber::with_default(std::sync::Arc::clone(&depth), || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        runtime.unwrap().block_on(async {
+            let handle = Process::new(IdempotencyConfig::new(), &Faulty::new()).handle;
+            let operation = async move |_: Claim| (depth.0.lock().unwrap().0, Outcome::Release);
+            let call = handle.execute(crate::support::id(), crate::support::print(1), operation);
+            let span = tracing::info_span!(target: "steadfast::test", "request");
+            // It runs in a task, where its caller does not poll it.
+            let answer = call.instrument(span).await;
+            assert_eq!(answer, Ok(steadfast_idempotency::Answer::Executed(1)));
+        });
+    });
+}
