@@ -4,13 +4,13 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize},
     },
     time::Duration,
 };
 
 use steadfast_core::{
-    Backoff, ConfigError, Detach, DetachConfig, Executed, Failure, Jitter, ReserveError, Snapshot,
+    Backoff, ConfigError, Detach, DetachConfig, Executed, Failure, Jitter, ReserveError,
     SystemWallClock, WallClock,
 };
 use tokio::{sync::oneshot, time::timeout};
@@ -22,8 +22,12 @@ use crate::{
     shared::{Shared, Shown, now},
     signal::Signal,
     task::Task,
-    telemetry::{Event, Telemetry},
+    telemetry::Telemetry,
 };
+
+mod snapshot;
+
+pub use self::snapshot::IdempotencySnapshot;
 
 /// Runs an operation once for each key, and answers its duplicates. Clones share the state.
 ///
@@ -69,42 +73,6 @@ use crate::{
 #[derive(Clone)]
 pub struct Idempotency {
     shared: Arc<Shared>,
-}
-
-/// An [`Idempotency`] as plain data.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct IdempotencySnapshot {
-    /// Requests that are under way: that ask the store, run, or are being settled.
-    pub in_flight: usize,
-    /// How long the one of them has been under way that came first.
-    pub oldest: Option<Duration>,
-    /// Duplicates that wait for one of them.
-    pub waiting: usize,
-    /// Operations that began.
-    pub ran: u64,
-    /// Those of them that began without a claim, because the store was down.
-    pub unclaimed: u64,
-    /// Requests that were answered with a stored reply.
-    pub replayed: u64,
-    /// Replies that were stored.
-    pub stored: u64,
-    /// Operations whose reply could not be kept.
-    pub not_kept: u64,
-    /// Keys that were freed because nothing was executed.
-    pub released: u64,
-    /// Keys that were abandoned by their operation's end.
-    pub abandoned: u64,
-    /// Operations that found their claim lost.
-    pub lost: u64,
-    /// Operations whose end could not be told to the store.
-    pub unsettled: u64,
-    /// Operations that panicked.
-    pub panicked: u64,
-    /// Requests that were refused.
-    pub refused: u64,
-    /// Whether it was shut down.
-    pub is_shut_down: bool,
 }
 
 impl Idempotency {
@@ -314,7 +282,7 @@ impl Idempotency {
     /// values until the next census: a program takes one every minute or so, and gives an alarm
     /// where keys are abandoned or the oldest in flight is much older than an operation takes.
     ///
-    /// What is under way in this process its [snapshot](Snapshot) says at any time.
+    /// What is under way in this process its [snapshot](steadfast_core::Snapshot) says at any time.
     ///
     /// # Errors
     /// As [`look`](Self::look).
@@ -389,32 +357,6 @@ impl Idempotency {
         // In a box: the work is large, and moved several times on its way to where it runs.
         place.spawn(Box::pin(work));
         Ok(())
-    }
-}
-
-impl Snapshot for Idempotency {
-    type State = IdempotencySnapshot;
-
-    fn snapshot(&self) -> IdempotencySnapshot {
-        let Shared { detach, waiting, telemetry, .. } = &*self.shared;
-        let (places, count) = (detach.snapshot(), |event| telemetry.count(event));
-        IdempotencySnapshot {
-            in_flight: places.in_flight,
-            oldest: self.shared.oldest(),
-            waiting: waiting.load(Ordering::Relaxed),
-            ran: count(Event::Ran),
-            unclaimed: count(Event::Unclaimed),
-            replayed: count(Event::Replayed),
-            stored: count(Event::Stored),
-            not_kept: count(Event::NotKept),
-            released: count(Event::Released),
-            abandoned: count(Event::Abandoned),
-            lost: count(Event::Lost),
-            unsettled: count(Event::Unsettled),
-            panicked: count(Event::Panicked),
-            refused: telemetry.refusals(),
-            is_shut_down: places.is_shut_down,
-        }
     }
 }
 

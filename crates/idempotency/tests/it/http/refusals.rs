@@ -5,7 +5,7 @@ use std::{num::NonZeroUsize, time::Duration};
 use http::StatusCode;
 use steadfast_core::http::{RespondLayer, respond};
 use steadfast_idempotency::{
-    Idempotency, IdempotencyConfig, Reason,
+    Idempotency, IdempotencyConfig, OnStoreDown, Reason,
     http::{IdempotencyLayer, Statuses},
 };
 use tokio::time::sleep;
@@ -77,6 +77,22 @@ async fn a_full_handle_refuses_and_a_store_that_is_down_does_so() {
 
     handle.shutdown(MS).await;
     assert_eq!(send(&router, pay("/pay", "7f3c", "")).await.refused(), (503, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_that_is_chosen_a_request_runs_while_the_store_is_down_and_its_copy_too() {
+    let (runs, store) = (Runs::default(), Faulty::new());
+    let config = IdempotencyConfig::new().on_store_down(OnStoreDown::Run);
+    let handle = Idempotency::new(config, store.clone()).unwrap();
+    let router = till(&runs, MS).layer(respond(IdempotencyLayer::unscoped(handle)));
+    store.next("claim", Fault::Unreached, 10_000);
+    for run in [1, 2] {
+        let got = send(&router, pay("/pay", "7f3a", "5")).await;
+        assert_eq!((got.status.as_u16(), got.is_replayed()), (200, false));
+        assert_eq!(got.text, format!("/pay: 5 paid in run {run}"));
+        // Until then its task goes on telling the store, and is what a copy meets.
+        sleep(Duration::from_secs(60)).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
