@@ -6,13 +6,13 @@ use futures::FutureExt;
 use steadfast_chaos::{Direction, FaultProxy, ProxyConfig};
 use steadfast_core::{Executed, Snapshot};
 use steadfast_idempotency::{
-    AsBytes, Idempotency, IdempotencyConfig, Store, StoreError, StoreErrorKind, ViewState,
+    AsBytes, Idempotency, IdempotencyConfig, Refused, Store, StoreError, StoreErrorKind, ViewState,
 };
 use steadfast_testkit::servers::PostgresServer;
 use tokio::time::Instant;
 
 use super::*;
-use crate::support::Failed;
+use crate::support::{Failed, refused};
 
 /// A server of the test's own, which it may kill. Tests tell it from a thread that may block.
 fn server() -> &'static PostgresServer {
@@ -194,31 +194,40 @@ async fn a_handle_over_a_way_that_fails_now_and_then_runs_each_operation_once() 
     let handle = Idempotency::new(IdempotencyConfig::new(), far).unwrap();
     let failing = tokio::spawn(async move {
         loop {
-            // Long enough for a connection to be made and used, also on a busy machine.
-            tokio::time::sleep(100 * MS).await;
+            // Long enough for a connection to be made and used, also on a busy machine: an end that
+            // is not told within its lease is an abandoned key.
+            tokio::time::sleep(300 * MS).await;
             proxy.cut().await;
             proxy.heal().await;
         }
     });
-    let mut runs = 0;
+    let began = Instant::now();
     for _ in 0..RUNS {
         let id = id();
         loop {
             let operation = |_| async { Ok::<_, Failed>("receipt".into()) };
-            let before = handle.snapshot().ran;
-            let paid = handle.run(id.clone(), print(), AsBytes, operation).await;
-            runs += handle.snapshot().ran - before;
-            match paid {
+            match handle.run(id.clone(), print(), AsBytes, operation).await {
                 Ok(receipt) => break assert_eq!(receipt, "receipt"),
                 // It was not claimed, or its end is being told.
-                Err(_) => tokio::time::sleep(5 * MS).await,
+                Err(error) => {
+                    let refused = refused(Err(error));
+                    let took = Instant::now() - began;
+                    let is_stuck = refused == Refused::abandoned() || took > 120_000 * MS;
+                    assert!(!is_stuck, "{refused:?}");
+                    tokio::time::sleep(5 * MS).await;
+                }
             }
         }
         let view = near.look(&id).await.unwrap();
         assert!(view.is_some_and(|view| view.attempt.get() == 1));
     }
     failing.abort();
-    assert_eq!((runs, handle.snapshot().stored), (RUNS, RUNS));
+    // The store may be told after the caller was.
+    while handle.snapshot().in_flight > 0 {
+        tokio::time::sleep(5 * MS).await;
+    }
+    let snapshot = handle.snapshot();
+    assert_eq!((snapshot.ran, snapshot.stored), (RUNS, RUNS), "{snapshot:?}");
 }
 
 /// A transaction that has completed a claim and is not committed.
