@@ -4,7 +4,9 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use steadfast_core::ConfigError;
-use steadfast_store::{Cell, Row, Sql, SqlError, Statement, StoreError, Table, Value, within};
+use steadfast_store::{
+    Cell, Row, Sql, SqlError, Statement, StoreError, Table, Value, run_repeatedly, within,
+};
 
 use self::{row::record, texts::Texts};
 use crate::{
@@ -60,15 +62,10 @@ pub struct PostgresStore<D> {
 /// A claim that comes back without an answer has met another that was quicker. One in four does so
 /// among racers; a claim that meets so many in a row is told that the key is theirs.
 const MOST_CLAIMS: u32 = 16;
-/// How often a statement is repeated that the server has rolled back for the sake of others: where
-/// the database is set up to be stricter than READ COMMITTED, and in a deadlock.
-const MOST_REPEATS: u32 = 16;
 /// How many records are removed at once: few enough to hold their rows for milliseconds.
 const PURGED_AT_ONCE: usize = 1000;
 /// SQLSTATE of a row that was waited for in vain.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
-/// SQLSTATEs of what the server has rolled back for the sake of others.
-const ROLLED_BACK: [&str; 2] = ["40001", "40P01"];
 /// Longer than any lease or retention that the handle takes, and short enough to be added to any
 /// time that PostgreSQL knows.
 const LONGEST: Duration = Duration::from_secs(1000 * 365 * 86_400);
@@ -125,20 +122,7 @@ impl<D: Sql + Clone + Sync + 'static> PostgresStore<D> {
         values: &[Value<'_>],
     ) -> Result<Option<Row>, SqlError> {
         let mut db = self.db.clone();
-        let mut tries = 0;
-        let run = async {
-            loop {
-                let answer = db.run_statement(statement, values).await;
-                let is_rolled_back = |error: &SqlError| {
-                    error.state().is_some_and(|state| ROLLED_BACK.contains(&state))
-                };
-                tries += 1;
-                match &answer {
-                    Err(error) if is_rolled_back(error) && tries < MOST_REPEATS => {}
-                    _ => return answer,
-                }
-            }
-        };
+        let run = run_repeatedly(&mut db, statement, values);
         within(self.config.call_limit, run).await
     }
 

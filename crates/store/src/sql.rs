@@ -250,6 +250,32 @@ fn foreign_type(column: usize, name: &str) -> SqlError {
     StoreError::misconfigured().because(because).into()
 }
 
+/// How often a statement is run that the server rolls back for the sake of others.
+const MOST_RUNS: u32 = 16;
+
+/// Runs a statement that is a transaction of its own, up to 16 times while the server
+/// [rolls it back for the sake of others](SqlError::is_rolled_back).
+///
+/// # Errors
+/// As [`Sql::run_statement`].
+///
+/// # Cancellation
+/// As that of one statement.
+pub async fn run_repeatedly<D: Sql>(
+    db: &mut D,
+    statement: &Statement,
+    values: &[Value<'_>],
+) -> Result<Option<Row>, SqlError> {
+    let mut runs = 0;
+    loop {
+        let answer = db.run_statement(statement, values).await;
+        runs += 1;
+        if runs == MOST_RUNS || !answer.as_ref().is_err_and(SqlError::is_rolled_back) {
+            return answer;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

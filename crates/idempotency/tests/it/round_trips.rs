@@ -146,6 +146,6 @@ async fn each_operation_is_one_round_trip_over_postgresql_named_or_not() {
     let url = server.url().replace(&port, &format!(":{}", wire.address.port()));
     for config in [PostgresConfig::new(), PostgresConfig::new().unnamed_statements()] {
         let pool = steadfast_store::connect(&url).await.unwrap();
-        all_are_one(&wire, &crate::postgres::store(config, pool).await).await;
+        Box::pin(all_are_one(&wire, &crate::postgres::store(config, pool).await)).await;
     }
 }

@@ -8,7 +8,6 @@ use std::{
 use steadfast_core::ConfigError;
 use steadfast_store::{Cell, Row, Sql, SqlError, Statement, StoreError, Table, Value};
 
-use super::is_rolled_back;
 use crate::{FenceMark, Fenced, FencingToken};
 
 /// A transaction did not pass the fence, or the fence failed. Whichever it is, roll back.
@@ -221,7 +220,7 @@ fn read(row: &Row) -> Result<(Option<FenceMark>, FencingToken), StoreError> {
 
 impl From<SqlError> for FenceError {
     fn from(error: SqlError) -> Self {
-        if is_rolled_back(&error) { Self::Again(error.into()) } else { Self::Store(error.into()) }
+        if error.is_rolled_back() { Self::Again(error.into()) } else { Self::Store(error.into()) }
     }
 }
 

@@ -3,7 +3,9 @@
 use std::{fmt, time::Duration};
 
 use steadfast_core::ConfigError;
-use steadfast_store::{Cell, Row, Sql, SqlError, Statement, StoreError, Value, within};
+use steadfast_store::{
+    Cell, Row, Sql, SqlError, Statement, StoreError, Value, run_repeatedly, within,
+};
 
 pub use super::config::PostgresConfig;
 use super::{config::TABLE, texts::Texts};
@@ -56,9 +58,6 @@ pub struct PostgresStore<D> {
 /// An acquisition that comes back without an answer has met another that was quicker. One that
 /// meets so many in a row is told that the store is busy.
 const MOST_ACQUISITIONS: u32 = 16;
-/// How often a statement is repeated that the server has rolled back for the sake of others: where
-/// the database is set up to be stricter than READ COMMITTED, and in a deadlock.
-const MOST_REPEATS: u32 = 16;
 /// How many rows are removed at once: few enough to hold them for milliseconds.
 const PURGED_AT_ONCE: usize = 1000;
 /// SQLSTATE of a number that is out of range.
@@ -135,17 +134,7 @@ impl<D: Sql + Clone + Sync + 'static> PostgresStore<D> {
         values: &[Value<'_>],
     ) -> Result<Option<Row>, SqlError> {
         let mut db = self.db.clone();
-        let mut tries = 0;
-        let run = async {
-            loop {
-                let answer = db.run_statement(statement, values).await;
-                tries += 1;
-                match &answer {
-                    Err(error) if super::is_rolled_back(error) && tries < MOST_REPEATS => {}
-                    _ => return answer,
-                }
-            }
-        };
+        let run = run_repeatedly(&mut db, statement, values);
         within(self.config.call_limit, run).await
     }
 

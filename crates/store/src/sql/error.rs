@@ -54,6 +54,14 @@ impl SqlError {
         str::from_utf8(self.state.as_ref()?).ok()
     }
 
+    /// Whether the server has rolled it back for the sake of others (SQLSTATEs 40001 and 40P01):
+    /// where the isolation is stricter than READ COMMITTED, and in a deadlock. The whole
+    /// transaction may be run again.
+    #[must_use]
+    pub fn is_rolled_back(&self) -> bool {
+        self.state().is_some_and(|state| ["40001", "40P01"].contains(&state))
+    }
+
     /// In which way the statement failed.
     #[must_use]
     pub const fn kind(&self) -> StoreErrorKind {
