@@ -6,7 +6,8 @@ use crate::{Failure, workspace::Workspace};
 
 /// What the tests need, as Debian calls it. They start servers of their own, on free ports and in
 /// temporary directories: `steadfast_testkit::servers`.
-const INSTALL: &str = "apt-get install -y --no-install-recommends redis-server postgresql";
+const INSTALL: &str =
+    "apt-get install -y --no-install-recommends redis-server postgresql etcd-server";
 
 /// Where Debian has the versions of PostgreSQL, whose programs it keeps out of `PATH`.
 const VERSIONS: &str = "/usr/lib/postgresql";
@@ -25,8 +26,8 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 "#;
 
-/// Finds Redis and PostgreSQL, or installs them: on Debian and what descends from it, as root or by
-/// `sudo` without a password.
+/// Finds Redis, PostgreSQL and etcd, or installs them: on Debian and what descends from it, as root
+/// or by `sudo` without a password.
 pub(crate) fn install(workspace: &Workspace) -> Result<(), Failure> {
     let missing = missing();
     if missing.is_empty() {
@@ -50,7 +51,12 @@ fn missing() -> Vec<&'static str> {
     let has_postgres =
         versions.map(|version| version.path()).any(|version| version.join("bin/postgres").exists())
             || in_path("initdb").is_some();
-    let found = [("redis-server", in_path("redis-server").is_some()), ("postgres", has_postgres)];
+    let is_here = |program: &str| in_path(program).is_some();
+    let found = [
+        ("redis-server", is_here("redis-server")),
+        ("postgres", has_postgres),
+        ("etcd", is_here("etcd")),
+    ];
     found.into_iter().filter(|(_, is_here)| !is_here).map(|(name, _)| name).collect()
 }
 

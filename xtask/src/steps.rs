@@ -68,6 +68,8 @@ const WITHOUT_RUNTIME: [(&str, &[&str]); 5] = [
             "deadpool",
             "sqlx",
             "tls",
+            "etcd",
+            "etcd-tls",
             "http",
             "metrics",
             "tracing",
@@ -81,7 +83,7 @@ pub(crate) fn test() -> Vec<Step> {
     vec![
         Step {
             name: "servers",
-            what: "Redis and PostgreSQL are here, or are installed; none is started",
+            what: "Redis, PostgreSQL and etcd are here, or are installed; none is started",
             run: servers::install,
         },
         Step { name: "tests", what: "unit and integration tests, all features", run: tests },

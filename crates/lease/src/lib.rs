@@ -14,6 +14,8 @@ mod record;
 mod store;
 mod terms;
 
+#[cfg(feature = "etcd")]
+mod etcd;
 #[cfg(all(feature = "file", target_os = "linux"))]
 mod file;
 #[cfg(any(all(feature = "file", target_os = "linux"), feature = "redis", feature = "postgres"))]
@@ -40,6 +42,8 @@ mod race;
 #[cfg(feature = "tokio")]
 mod retention;
 
+#[cfg(feature = "etcd")]
+pub use crate::etcd::{EtcdConfig, EtcdStore};
 #[cfg(feature = "tokio")]
 pub use crate::fence::{
     Ahead, Fence, FenceConfig, FenceSnapshot, Fences, FencesSnapshot, MarksError, OlderCalls, Pass,

@@ -12,6 +12,7 @@ impl LeaseClient {
     /// | `file:/var/lib/shop/leases`, a directory | `FileStore` | `file` |
     /// | `redis://user:password@host:port/database`, `rediss://…` with TLS | `RedisStore` | `redis`, `redis-tls` |
     /// | `postgres://user:password@host:port/database`, `…?sslmode=require` with TLS | `PostgresStore`, whose table is made if there is none | `deadpool`, `tls` |
+    /// | `etcd://user:password@host:port,host:port`, `etcds://…` with TLS | `EtcdStore` | `etcd`, `etcd-tls` |
     ///
     /// ```
     /// use steadfast_lease::{LeaseClient, LeaseClientConfig};
@@ -39,6 +40,7 @@ impl LeaseClient {
             "file" => over(config, files(rest).await?),
             "redis" | "rediss" | "redis+unix" => over(config, redis(url).await?),
             "postgres" | "postgresql" => over(config, postgres(url).await?),
+            "etcd" | "etcds" => over(config, etcd(url).await?),
             _ => Err(StoreError::misconfigured().because("the URL is of no store of leases")),
         }
     }
@@ -71,6 +73,11 @@ async fn postgres(url: &str) -> Result<impl Store + use<>, StoreError> {
     Ok(store)
 }
 
+#[cfg(feature = "etcd")]
+async fn etcd(url: &str) -> Result<crate::EtcdStore, StoreError> {
+    crate::EtcdStore::connect(crate::EtcdConfig::new(), url).await
+}
+
 #[cfg(not(all(feature = "file", target_os = "linux")))]
 async fn files(_: &str) -> Result<MemoryStore, StoreError> {
     Err(without("file"))
@@ -86,7 +93,18 @@ async fn postgres(_: &str) -> Result<MemoryStore, StoreError> {
     Err(without("deadpool"))
 }
 
-#[cfg(not(all(feature = "file", target_os = "linux", feature = "redis", feature = "deadpool")))]
+#[cfg(not(feature = "etcd"))]
+async fn etcd(_: &str) -> Result<MemoryStore, StoreError> {
+    Err(without("etcd"))
+}
+
+#[cfg(not(all(
+    feature = "file",
+    target_os = "linux",
+    feature = "redis",
+    feature = "deadpool",
+    feature = "etcd"
+)))]
 fn without(feature: &str) -> StoreError {
     StoreError::misconfigured().because(format!("the URL needs the feature `{feature}`"))
 }

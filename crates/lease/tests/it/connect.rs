@@ -20,6 +20,7 @@ async fn the_clients_of_one_url_compete_whichever_the_store() {
         format!("file://{}", path.display()),
         servers::redis().url(),
         servers::postgres().url(),
+        servers::etcd().url(),
     ] {
         let (one, other, name) = (connect(&url).await, connect(&url).await, some_name());
         let lease = one.try_acquire(&name).await.unwrap();
@@ -42,13 +43,15 @@ async fn a_url_that_leads_nowhere_says_why_and_shows_no_password() {
         (String::new(), Misconfigured),
         ("leases".into(), Misconfigured),
         ("memory:secret".into(), Misconfigured),
-        ("etcd://user:secret@localhost".into(), Misconfigured),
+        ("consul://user:secret@localhost".into(), Misconfigured),
+        ("etcd://secret@localhost".into(), Misconfigured),
         ("file:relative/secret".into(), Misconfigured),
         ("file:".into(), Misconfigured),
         ("redis://:secret@host:no-port/".into(), Misconfigured),
         ("postgres://app:secret@host:no-port/".into(), Misconfigured),
         (format!("redis://:secret@{closed}/"), Unavailable),
         (format!("postgres://app:secret@{closed}/shop"), Unavailable),
+        (format!("etcd://app:secret@{closed}"), Unavailable),
     ] {
         let error = LeaseClient::connect(LeaseClientConfig::new(), &url).await.unwrap_err();
         assert_eq!(error.kind(), kind, "{url}: {error:?}");

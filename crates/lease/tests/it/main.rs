@@ -11,6 +11,7 @@ mod asking;
     feature = "file",
     feature = "redis",
     feature = "deadpool",
+    feature = "etcd",
     target_os = "linux"
 ))]
 mod connect;
@@ -20,6 +21,8 @@ mod contract;
 mod election;
 #[cfg(feature = "tokio")]
 mod ends;
+#[cfg(all(feature = "contract", feature = "etcd"))]
+mod etcd;
 #[cfg(feature = "tokio")]
 mod fence;
 #[cfg(all(feature = "contract", feature = "file", target_os = "linux"))]
@@ -47,6 +50,7 @@ mod redis;
     feature = "contract",
     any(
         feature = "redis",
+        feature = "etcd",
         all(feature = "tokio-postgres", feature = "deadpool", feature = "sqlx"),
         all(feature = "file", target_os = "linux")
     )

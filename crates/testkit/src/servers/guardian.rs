@@ -74,12 +74,23 @@ impl Guardian {
     ///
     /// # Panics
     /// When it is not up in half a minute.
-    pub(super) fn start(&self, mut is_up: impl FnMut() -> bool) -> Result<(), String> {
+    pub(super) fn start(&self, is_up: impl FnMut() -> bool) -> Result<(), String> {
         let pid = self.tell("start");
+        self.wait(&pid, is_up)
+    }
+
+    /// Waits until the server of this process `is_up`: some wait for each other.
+    ///
+    /// # Errors
+    /// When it has ended instead.
+    ///
+    /// # Panics
+    /// When it is not up in half a minute.
+    pub(super) fn wait(&self, pid: &str, mut is_up: impl FnMut() -> bool) -> Result<(), String> {
         for _ in 0..LOOKS {
             let was_up = is_up();
             // Asked behind the other: another server may have had the port, and answered.
-            if !is_alive(&pid) {
+            if !is_alive(pid) {
                 return Err(self.log());
             }
             if was_up {

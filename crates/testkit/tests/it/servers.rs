@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use steadfast_testkit::servers::{self, PostgresServer, RedisServer};
+use steadfast_testkit::servers::{self, EtcdCluster, EtcdServer, PostgresServer, RedisServer};
 
 /// Set for the process that is killed.
 const DOOMED: &str = "STEADFAST_DOOMED";
@@ -59,7 +59,7 @@ fn running(port: u16) -> bool {
     let mut lines = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
     lines.any(|line| {
         let line = String::from_utf8_lossy(&line).replace('\0', " ");
-        (line.contains("redis-server") || line.contains("postgres"))
+        ["redis-server", "postgres", "etcd"].iter().any(|program| line.contains(program))
             && line.contains(&port.to_string())
     })
 }
@@ -125,6 +125,59 @@ fn a_postgres_that_is_killed_or_stopped_comes_back_on_its_port() {
     assert!(is_free(port) && soon(|| !running(port)));
 }
 
+/// Whether an etcd has a leader and answers reads of the whole cluster.
+fn is_healthy(port: u16) -> bool {
+    let ask = || {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(b"GET /health HTTP/1.0\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    ask().is_ok_and(|answer| answer.contains(r#""health":"true""#))
+}
+
+#[test]
+fn an_etcd_that_is_killed_or_stopped_comes_back_on_its_port() {
+    let server = EtcdServer::start(&["--max-txn-ops", "64"]);
+    let port = server.port();
+    assert_eq!(server.url(), format!("etcd://127.0.0.1:{port}"));
+    assert!(is_healthy(port));
+    server.stop();
+    assert!(!is_healthy(port), "it is stopped");
+    server.resume();
+    assert!(soon(|| is_healthy(port)));
+    server.kill();
+    assert!(is_free(port));
+    server.restart();
+    assert!(is_healthy(port));
+    server.stop();
+    server.restart();
+    assert!(is_healthy(port));
+    server.stop();
+    drop(server);
+    assert!(is_free(port) && soon(|| !running(port)));
+}
+
+#[test]
+fn a_cluster_of_three_outlives_one_of_its_nodes_and_no_more() {
+    let cluster = EtcdCluster::start();
+    let [one, two, three] = cluster.nodes().each_ref().map(EtcdServer::port);
+    let url = format!("etcd://127.0.0.1:{one},127.0.0.1:{two},127.0.0.1:{three}");
+    assert_eq!(cluster.url(), url);
+    assert!([one, two, three].into_iter().all(is_healthy));
+    cluster.nodes()[0].kill();
+    assert!(soon(|| is_healthy(two) && is_healthy(three)));
+    cluster.nodes()[1].stop();
+    assert!(!is_healthy(three), "one of three is no majority");
+    cluster.nodes()[1].resume();
+    cluster.nodes()[0].restart();
+    assert!(soon(|| [one, two, three].into_iter().all(is_healthy)));
+    drop(cluster);
+    assert!([one, two, three].into_iter().all(is_free));
+}
+
 #[test]
 fn servers_end_with_a_process_that_is_killed_also_those_that_are_stopped() {
     let mut doomed = Command::new(env::current_exe().unwrap())
@@ -140,10 +193,10 @@ fn servers_end_with_a_process_that_is_killed_also_those_that_are_stopped() {
             let (port, directory) = server.split_once(' ').unwrap();
             (port.parse().unwrap(), directory.into())
         })
-        .take(4)
+        .take(6)
         .collect();
     let are_there = |(port, directory): &(u16, PathBuf)| [running(*port), directory.exists()];
-    assert!(servers.len() == 4 && servers.iter().all(|s| are_there(s) == [true; 2]), "{servers:?}");
+    assert!(servers.len() == 6 && servers.iter().all(|s| are_there(s) == [true; 2]), "{servers:?}");
     doomed.kill().unwrap();
     doomed.wait().unwrap();
     let are_gone = || servers.iter().all(|server| are_there(server) == [false; 2]);
@@ -157,13 +210,17 @@ fn the_process_that_is_killed() {
         return;
     }
     let (redis, postgres) = (RedisServer::start(&[]), PostgresServer::start());
+    let etcd = EtcdServer::start(&[]);
     redis.stop();
     postgres.stop();
+    etcd.stop();
     let say = |port: u16, directory: &Path| println!("server: {port} {}", directory.display());
     say(redis.port(), redis.directory());
     say(postgres.port(), postgres.directory());
+    say(etcd.port(), etcd.directory());
     say(servers::redis().port(), servers::redis().directory());
     say(servers::postgres().port(), servers::postgres().directory());
+    say(servers::etcd().port(), servers::etcd().directory());
     thread::park_timeout(Duration::from_secs(600));
 }
 
@@ -176,7 +233,7 @@ fn a_server_that_is_not_installed_fails_the_test_with_the_line_that_installs_it(
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    let line = "apt-get install -y --no-install-recommends redis-server postgresql";
+    let line = "apt-get install -y --no-install-recommends redis-server postgresql etcd-server";
     assert!(!output.status.success() && said.contains(line), "{said}");
 }
 

@@ -1,0 +1,17 @@
+//! Leases in etcd.
+
+mod address;
+mod api;
+mod bases;
+mod config;
+mod failure;
+mod grants;
+mod keep_alive;
+mod record;
+mod servers;
+mod shared;
+mod store;
+mod watch;
+mod wire;
+
+pub use self::{config::EtcdConfig, store::EtcdStore};

@@ -1,0 +1,390 @@
+//! The store.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use futures_util::future;
+use steadfast_core::Executed;
+use steadfast_store::within;
+use tokio::time::{sleep, timeout};
+
+use super::{
+    address::Address,
+    api,
+    bases::{Bases, Keys},
+    config::EtcdConfig,
+    grants::{Grant, Term},
+    record::{self, Kept, Record},
+    servers::Servers,
+    shared::{Fresh, Shared},
+    watch,
+};
+use crate::{
+    AcquireReply, AcquireTerms, HeldView, LeaseName, Nonce, RenewReply, Store, StoreError, View,
+};
+
+/// Keeps leases in etcd, 3.4 or later.
+///
+/// A name that is held has a key, which is attached to a lease of etcd's and goes with it. It is
+/// created by one transaction and never written again; **the token is the revision that created
+/// it**, above a base. An acquisition takes two round trips, or one where a lease of etcd's is to
+/// spare: of an acquisition before that was not granted, or of what was released. What is to spare
+/// and not used is revoked after five seconds, so a lost race leaves nothing behind.
+///
+/// All leases of a store are renewed over one stream. That a lease of etcd's lives does not prove
+/// that its key is there: each renewal also reads the key. A lease that is waited for, or observed,
+/// is watched.
+///
+/// # What it promises
+/// - A grant survives the loss of a minority of the servers. The cluster counts leases on **clocks
+///   that no step of the wall clock moves**; when another server becomes the leader, they begin to
+///   last anew, and end later.
+/// - **Tokens are in order** as long as the cluster is not restored from a backup or replaced. Then
+///   a [floor](crate::LeaseRequest::floor) heals it.
+/// - The base is made by the clock of the first client, in microseconds since 1970: as the tokens
+///   of the other stores are. A program that moves to another store, or back, goes on with greater
+///   ones.
+///
+/// etcd counts in whole seconds, and grants one and a half of its election timeouts at least: two
+/// seconds, unless it is set up otherwise. It removes a lease up to a second after its end.
+///
+/// # Servers
+/// One is in use at a time. When it fails, or leaves a call without an answer that its caller gives
+/// up, the next is used. What has certainly not left is sent to the next at once; anything else is
+/// the caller's to repeat, which does no harm.
+///
+/// ```no_run
+/// use steadfast_lease::{EtcdConfig, EtcdStore, LeaseClient, LeaseClientConfig};
+///
+/// # async fn doc() -> Result<(), Box<dyn std::error::Error>> {
+/// let url = "etcd://10.0.0.1:2379,10.0.0.2:2379,10.0.0.3:2379";
+/// let store = EtcdStore::connect(EtcdConfig::new(), url).await?;
+/// let client = LeaseClient::new(LeaseClientConfig::new(), store)?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct EtcdStore {
+    shared: Arc<Shared>,
+}
+
+/// An acquisition that comes back without an answer has met another that was quicker. One that
+/// meets so many in a row is told that the store is busy.
+const MOST_TRIES: u32 = 16;
+/// A renewal is repeated when another server has become the leader in the middle of it.
+const MOST_RENEWALS: u32 = 4;
+/// Until a lease that has ended is looked at again.
+const SOON: Duration = Duration::from_millis(20);
+/// Before a watch that has failed is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
+
+impl EtcdStore {
+    /// Leases in the cluster of this URL: `etcd://user:password@host:port,host:port`, with one
+    /// server or several, each at port 2379 unless it says otherwise; `etcds://…` with TLS, by the
+    /// certificates that the system trusts (feature `etcd-tls`). The user and the password may have
+    /// escapes (`%40`).
+    ///
+    /// # Errors
+    /// [`Misconfigured`](crate::StoreErrorKind::Misconfigured) when a value of the config is
+    /// outside of what its setter names, when the URL cannot be read, or when the cluster does not
+    /// let the user in; otherwise as [`StoreErrorKind`](crate::StoreErrorKind) lists them.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn connect(config: EtcdConfig, url: &str) -> Result<Self, StoreError> {
+        config.check().map_err(|error| StoreError::misconfigured().because(error))?;
+        let servers = Servers::new(Address::parse(url)?)?;
+        let store = Self { shared: Arc::new(Shared::new(config, servers)) };
+        let first = within(store.shared.config.call_limit, store.shared.common()).await;
+        first.map_err(|error| error.executed_as(Executed::No))?;
+        Ok(store)
+    }
+
+    async fn look(&self, key: &[u8]) -> Result<(View, i64), StoreError> {
+        let (kept, api::Header { revision, .. }) = self.shared.find(key).await?;
+        let Some(kept) = kept else { return Ok((View::default(), revision)) };
+        // What has just ended is gone in a moment.
+        let Some(left) = self.shared.left(kept.lease).await? else {
+            return Ok((View::default(), revision));
+        };
+        let held = Some(HeldView { holder: kept.record.holder, left });
+        Ok((View { token: Some(kept.token), held }, revision))
+    }
+}
+
+impl Store for EtcdStore {
+    async fn acquire(
+        &self,
+        name: &LeaseName,
+        terms: &AcquireTerms,
+    ) -> Result<AcquireReply, StoreError> {
+        within(self.shared.config.call_limit, acquire(&self.shared, name, terms)).await
+    }
+
+    async fn renew(&self, name: &LeaseName, nonce: Nonce) -> Result<RenewReply, StoreError> {
+        within(self.shared.config.call_limit, renew(&self.shared, name, nonce)).await
+    }
+
+    async fn release(&self, name: &LeaseName, nonce: Nonce) -> Result<bool, StoreError> {
+        within(self.shared.config.call_limit, release(&self.shared, name, nonce)).await
+    }
+
+    async fn observe(&self, name: &LeaseName, seen: Option<&View>) -> Result<View, StoreError> {
+        let (key, config) = (self.shared.keys(name).lease, &self.shared.config);
+        loop {
+            let (view, revision) = within(config.call_limit, self.look(&key)).await?;
+            if seen.is_none_or(|seen| !seen.is_same(&view)) {
+                return Ok(view);
+            }
+            let changed = watch::changed(&self.shared.servers, &key, revision.saturating_add(1));
+            if let Ok(Err(_)) = timeout(config.look_every, changed).await {
+                // The next look says what is wrong, or uses another server.
+                sleep(AGAIN.min(config.look_every)).await;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for EtcdStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EtcdStore").field("config", &self.shared.config).finish_non_exhaustive()
+    }
+}
+
+async fn acquire(
+    shared: &Arc<Shared>,
+    name: &LeaseName,
+    terms: &AcquireTerms,
+) -> Result<AcquireReply, StoreError> {
+    let keys = shared.keys(name);
+    let mut bases = Bases::new(shared.common().await?);
+    for _ in 0..MOST_TRIES {
+        let fresh = shared.lease_for(name, terms.nonce, terms.ttl).await?;
+        let attempt = Attempt { shared, name, terms, keys: &keys, lease: Loose::of(shared, fresh) };
+        match attempt.run(bases).await? {
+            Tried::Answered(reply) => return Ok(reply),
+            Tried::Again(Some(learned)) => bases = learned,
+            Tried::Again(None) => {
+                bases = Bases::new(shared.make_common(bases.common().base).await?);
+            }
+        }
+        shared.see_common(bases.common());
+    }
+    Err(StoreError::timed_out().executed_as(Executed::No))
+}
+
+/// One transaction, and what it says.
+struct Attempt<'a> {
+    shared: &'a Arc<Shared>,
+    name: &'a LeaseName,
+    terms: &'a AcquireTerms,
+    keys: &'a Keys,
+    lease: Loose<'a>,
+}
+
+enum Tried {
+    Answered(AcquireReply),
+    /// By these bases; `None` if there is no common one any more.
+    Again(Option<Bases>),
+}
+
+impl Attempt<'_> {
+    async fn run(mut self, bases: Bases) -> Result<Tried, StoreError> {
+        let Self { shared, name, terms, keys, .. } = self;
+        let Fresh { term, revision, .. } = self.lease.fresh;
+        let raised = bases
+            .above(terms.floor, revision)
+            .map_err(|error| StoreError::full().because(error))?;
+        let record = Record { nonce: terms.nonce, base: raised.base, holder: terms.holder.clone() };
+        let mut success = vec![api::op_put(&keys.lease, &record.to_bytes(), term.id)];
+        if raised.is_raised {
+            success.push(api::op_put(&keys.own, raised.base.to_string().as_bytes(), 0));
+        }
+        let [is_common, is_own] = bases.are_these(keys);
+        let compare = [api::is_created_at(&keys.lease, 0), is_common, is_own];
+        let failure = [&keys.lease, &keys.common, &keys.own].map(|key| api::op_range(key));
+        let txn = api::txn(&compare, &success, &failure);
+        // Dropped from here on, it is in doubt, and a release by its nonce finds it.
+        self.lease.is_loose = false;
+        shared.keep(name, terms.nonce, Term { is_doubtful: true, ..term }, None);
+        let found: api::Txn = match shared.servers.call(api::TXN, txn).await {
+            Ok(found) => found,
+            Err(error) if error.is_no_lease() => {
+                shared.forget(name, terms.nonce);
+                return Ok(Tried::Again(Some(bases)));
+            }
+            Err(error) => {
+                let error = StoreError::from(error);
+                if error.executed() == Executed::No {
+                    shared.forget(name, terms.nonce);
+                    self.lease.is_loose = true;
+                }
+                return Err(error);
+            }
+        };
+        if !found.succeeded {
+            shared.forget(name, terms.nonce);
+            self.lease.is_loose = true;
+            return self.not_created(&found).await;
+        }
+        let revision = found.header.revision;
+        shared.keep(name, terms.nonce, term, Some(revision));
+        if !self.lease.fresh.is_proven_by(found.header) {
+            return Ok(Tried::Again(Some(bases)));
+        }
+        let token = record::token(raised.base, revision);
+        let token = token.ok_or_else(|| {
+            StoreError::corrupt().executed_as(Executed::Maybe).because("no token is left")
+        })?;
+        Ok(Tried::Answered(AcquireReply::Granted { token, ttl: ttl(term) }))
+    }
+
+    /// The key is there, or the bases are others.
+    async fn not_created(mut self, found: &api::Txn) -> Result<Tried, StoreError> {
+        let Self { shared, name, terms, keys, .. } = self;
+        let again = || Bases::learn(keys, found).map(Tried::Again);
+        let Some(kv) = found.of(&keys.lease) else { return again() };
+        let kept = Kept::of(kv)?;
+        if kept.record.nonce != terms.nonce {
+            return match shared.left(kept.lease).await? {
+                Some(left) => {
+                    let holder = kept.record.holder;
+                    Ok(Tried::Answered(AcquireReply::Held { left, holder }))
+                }
+                // It has just ended, and is removed in a moment.
+                None => {
+                    sleep(SOON).await;
+                    again()
+                }
+            };
+        }
+        // It was granted before, and its answer was lost.
+        let Fresh { term, .. } = self.lease.fresh;
+        if kept.lease == term.id {
+            self.lease.is_loose = false;
+            shared.keep(name, terms.nonce, term, Some(kept.revision));
+            if self.lease.fresh.is_proven_by(found.header) {
+                let reply = AcquireReply::Granted { token: kept.token, ttl: ttl(term) };
+                return Ok(Tried::Answered(reply));
+            }
+        } else {
+            // By another process: the next try renews the lease that it has.
+            let term = Term { id: kept.lease, is_doubtful: true, ..term };
+            shared.keep(name, terms.nonce, term, Some(kept.revision));
+        }
+        again()
+    }
+}
+
+/// A lease of etcd's to which no key is attached: to spare, once it is dropped.
+struct Loose<'a> {
+    shared: &'a Arc<Shared>,
+    fresh: Fresh,
+    is_loose: bool,
+}
+
+impl<'a> Loose<'a> {
+    fn of(shared: &'a Arc<Shared>, fresh: Fresh) -> Self {
+        Self { shared, fresh, is_loose: true }
+    }
+}
+
+impl Drop for Loose<'_> {
+    fn drop(&mut self) {
+        if self.is_loose {
+            self.shared.spare(self.fresh.term);
+        }
+    }
+}
+
+async fn renew(
+    shared: &Arc<Shared>,
+    name: &LeaseName,
+    nonce: Nonce,
+) -> Result<RenewReply, StoreError> {
+    let key = shared.keys(name).lease;
+    let known = shared.grant(name, nonce).filter(|grant| grant.revision.is_some());
+    let term = match known {
+        Some(grant) => grant.term,
+        // Granted by another process, or not at all.
+        None => match shared.find(&key).await?.0 {
+            None => return Ok(RenewReply::Gone),
+            Some(kept) if kept.record.nonce != nonce => return Ok(RenewReply::Taken),
+            Some(kept) => Term { id: kept.lease, asked: 0, ttl: 0, is_doubtful: true },
+        },
+    };
+    for _ in 0..MOST_RENEWALS {
+        // Side by side: that the lease lives does not say that the key is there.
+        let (renewed, found) = future::join(shared.renewed(term), shared.find(&key)).await;
+        let (found, header) = found.map_err(|error| error.executed_as(Executed::Maybe))?;
+        if !is_of(found.as_ref(), nonce) {
+            lose(shared, name, nonce);
+            return Ok(not_own(found.as_ref()));
+        }
+        if found.is_some_and(|kept| kept.lease != term.id) {
+            // Another process has acquired it by this nonce: the next renewal goes by that.
+            shared.forget(name, nonce);
+            break;
+        }
+        let Some(fresh) = renewed? else {
+            // It has ended meanwhile, and may have been taken.
+            lose(shared, name, nonce);
+            let after = shared.find(&key).await?.0.filter(|kept| kept.record.nonce != nonce);
+            return Ok(not_own(after.as_ref()));
+        };
+        if fresh.is_proven_by(header) {
+            if let Some(grant) = known {
+                shared.keep(name, nonce, fresh.term, grant.revision);
+            }
+            return Ok(RenewReply::Renewed { ttl: ttl(fresh.term) });
+        }
+    }
+    Err(StoreError::unavailable(Executed::Maybe))
+}
+
+fn is_of(kept: Option<&Kept>, nonce: Nonce) -> bool {
+    kept.is_some_and(|kept| kept.record.nonce == nonce)
+}
+
+const fn not_own(kept: Option<&Kept>) -> RenewReply {
+    if kept.is_some() { RenewReply::Taken } else { RenewReply::Gone }
+}
+
+/// The key of an acquisition has gone: its lease, if it still lives, is to spare.
+fn lose(shared: &Arc<Shared>, name: &LeaseName, nonce: Nonce) {
+    if let Some(grant) = shared.forget(name, nonce) {
+        shared.spare(grant.term);
+    }
+}
+
+async fn release(shared: &Arc<Shared>, name: &LeaseName, nonce: Nonce) -> Result<bool, StoreError> {
+    let key = shared.keys(name).lease;
+    let known = shared.grant(name, nonce);
+    let revision = match known {
+        Some(Grant { revision: Some(revision), .. }) => Some(revision),
+        _ => {
+            let kept = shared.find(&key).await?.0;
+            kept.filter(|kept| kept.record.nonce == nonce).map(|kept| kept.revision)
+        }
+    };
+    let was_held = match revision {
+        None => false,
+        Some(revision) => {
+            let is_own = api::is_created_at(&key, revision);
+            let txn = api::txn(&[is_own], &[api::op_delete(&key)], &[]);
+            let txn: api::Txn = shared.servers.call(api::TXN, txn).await?;
+            txn.succeeded
+        }
+    };
+    let Some(grant) = known else { return Ok(was_held) };
+    if grant.revision.is_none() {
+        // Its transaction may still come: it finds no lease then.
+        shared.revoke(grant.term.id).await?;
+        shared.forget(name, nonce);
+    } else {
+        lose(shared, name, nonce);
+    }
+    Ok(was_held)
+}
+
+const fn ttl(term: Term) -> Duration {
+    Duration::from_secs(term.ttl.unsigned_abs())
+}
