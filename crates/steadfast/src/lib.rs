@@ -34,6 +34,9 @@ pub use steadfast_clock as clock;
 #[cfg(feature = "idempotency")]
 #[doc(inline)]
 pub use steadfast_idempotency as idempotency;
+#[cfg(feature = "lease")]
+#[doc(inline)]
+pub use steadfast_lease as lease;
 #[cfg(feature = "phi")]
 #[doc(inline)]
 pub use steadfast_phi as phi;
@@ -43,7 +46,7 @@ pub use steadfast_quorum as quorum;
 #[cfg(feature = "retry")]
 #[doc(inline)]
 pub use steadfast_retry as retry;
-#[cfg(feature = "idempotency")]
+#[cfg(any(feature = "idempotency", feature = "lease"))]
 #[doc(inline)]
 pub use steadfast_store as store;
 #[cfg(feature = "timeout")]
@@ -73,4 +76,6 @@ mod documents {
     mod fault_injection {}
     #[doc = include_str!("../../../docs/idempotency.md")]
     mod idempotency {}
+    #[doc = include_str!("../../../docs/leases.md")]
+    mod leases {}
 }

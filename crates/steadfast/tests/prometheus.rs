@@ -20,6 +20,7 @@ use steadfast::{
     idempotency::{
         Fingerprint, Idempotency, IdempotencyConfig, MemoryConfig, MemoryStore, Outcome, RecordId,
     },
+    lease::{self, FenceConfig, LeaseClient, LeaseClientConfig, LeaseName},
     phi::{DetectorConfig, Margin, MarginConfig, Peer, Status},
     quorum::{CallConfig, QuorumCall, Threshold},
     retry::{RetryConfig, RetryLayer},
@@ -162,6 +163,17 @@ async fn use_keys() {
     keys.shutdown(Duration::from_secs(1)).await;
 }
 
+/// A lease that is granted and given back, and a call that passes a fence by its token.
+async fn lead() {
+    let store = lease::MemoryStore::new(lease::MemoryConfig::new()).unwrap();
+    let client = LeaseClient::new(LeaseClientConfig::new().named("stock"), store).unwrap();
+    let held = client.acquire(LeaseName::new("stock").unwrap(), None).await.unwrap();
+    let fence = lease::Fence::new(FenceConfig::new().named("stock")).unwrap();
+    drop(fence.enter(held.token()).await.unwrap());
+    assert!(held.release().await.unwrap());
+    assert!(client.shutdown(Duration::from_secs(1)).await);
+}
+
 fn sum(text: &str, metric: &str) -> u64 {
     let samples = text.lines().filter(|line| line.starts_with(&format!("{metric}{{")));
     samples.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap() as u64).sum()
@@ -175,6 +187,7 @@ async fn the_exporter_shows_what_the_documentation_lists_and_gauges_return_to_ze
     jump();
     exercise().await;
     use_keys().await;
+    lead().await;
     stand_still().await;
     let text = scrape(address).await;
     assert_eq!(scraped(&text), documented(), "\n{text}");
