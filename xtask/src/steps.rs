@@ -24,8 +24,10 @@ pub(crate) struct Step {
 const EXAMPLE_LIMIT: Duration = Duration::from_secs(300);
 
 /// How examples are run beside the run without arguments.
-const ARGUMENTS: [(&str, &[&str]); 1] =
-    [("payments", &["--store sqlite", "--store redis", "--store postgres"])];
+const ARGUMENTS: [(&str, &[&str]); 2] = [
+    ("payments", &["--store sqlite", "--store redis", "--store postgres"]),
+    ("leader", &["--store redis", "--store postgres"]),
+];
 
 /// What threads share in these crates is behind their feature `tokio`.
 const OF_TOKIO: [&str; 2] = ["steadfast-idempotency", "steadfast-phi"];
