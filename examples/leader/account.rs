@@ -40,10 +40,10 @@ return tonumber(redis.call('GET', KEYS[2]) or 0)";
 
 impl Account {
     /// The account that is kept beside the leases: in the same server, or with the stage where they
-    /// are in files.
+    /// are in files or in etcd.
     pub(crate) async fn reach(place: &str, act: Act, line: Line) -> Result<Self, Failure> {
         let books = match place.split_once(':') {
-            Some(("file", _)) => Books::Stage(line.into()),
+            Some(("file" | "etcd", _)) => Books::Stage(line.into()),
             Some(("redis", _)) => {
                 let script = match act {
                     Act::Unfenced => Script::new(SCRIPT),

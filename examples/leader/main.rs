@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! cargo run --release --example leader                          leases in files; 6 s
+//! cargo run --release --example leader -- --store etcd          leases in three nodes of etcd
 //! cargo run --release --example leader -- --store redis         leases and account in Redis
 //! cargo run --release --example leader -- --store postgres      leases and account in PostgreSQL
 //! ```
@@ -16,7 +17,7 @@
 //! the scripts that read and write it, in PostgreSQL in its transactions. A timeline of who led
 //! under which token is printed, and drawn into a file beside this program.
 //!
-//! PostgreSQL and Redis are started by this program, from what is installed, and end with it.
+//! etcd, PostgreSQL and Redis are started by this program, from what is installed, and end with it.
 
 mod account;
 mod act;
@@ -75,7 +76,7 @@ async fn main() -> ExitCode {
     }
 }
 
-const USAGE: &str = "usage: leader [--store file|redis|postgres]";
+const USAGE: &str = "usage: leader [--store file|etcd|redis|postgres]";
 
 async fn play(kind: Kind) -> Result<(), Failure> {
     println!("Three processes, a lease of {TTL:?}; {kind}.");

@@ -9,7 +9,7 @@ use steadfast::{
     lease::postgres::FenceTable,
     store::{connect, redis::connect as connect_redis},
 };
-use steadfast_testkit::servers::{PostgresServer, RedisServer};
+use steadfast_testkit::servers::{EtcdCluster, PostgresServer, RedisServer};
 use tokio::task::block_in_place;
 
 use crate::{Failure, act::Act, ledger::Ledger};
@@ -17,19 +17,21 @@ use crate::{Failure, act::Act, ledger::Ledger};
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     File,
+    Etcd,
     Redis,
     Postgres,
 }
 
 impl Kind {
     pub(crate) fn of(name: &str) -> Option<Self> {
-        let kinds = [Self::File, Self::Redis, Self::Postgres];
+        let kinds = [Self::File, Self::Etcd, Self::Redis, Self::Postgres];
         kinds.into_iter().find(|kind| kind.name() == name)
     }
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::File => "file",
+            Self::Etcd => "etcd",
             Self::Redis => "redis",
             Self::Postgres => "postgres",
         }
@@ -40,6 +42,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::File => "leases in files, the account behind an HTTP server",
+            Self::Etcd => "leases in three nodes of etcd, the account behind an HTTP server",
             Self::Redis => "leases and the account in Redis",
             Self::Postgres => "leases and the account in PostgreSQL",
         })
@@ -49,6 +52,7 @@ impl fmt::Display for Kind {
 /// What outlives the processes. It ends with this.
 pub(crate) enum Place {
     File(Directory, Ledger),
+    Etcd(Box<EtcdCluster>, Ledger),
     Redis(RedisServer, ConnectionManager),
     Postgres(PostgresServer, Pool),
 }
@@ -57,6 +61,7 @@ impl Place {
     pub(crate) async fn set(kind: Kind) -> Result<Self, Failure> {
         Ok(match kind {
             Kind::File => Self::File(Directory::new()?, Ledger::default()),
+            Kind::Etcd => Self::Etcd(block_in_place(EtcdCluster::start).into(), Ledger::default()),
             Kind::Redis => {
                 // Only what is on the disk is acknowledged.
                 let options = ["--appendfsync", "always"];
@@ -84,6 +89,7 @@ impl Place {
     pub(crate) fn url(&self) -> String {
         match self {
             Self::File(directory, _) => format!("file:{}", directory.0.display()),
+            Self::Etcd(cluster, _) => cluster.url(),
             Self::Redis(server, _) => server.url(),
             Self::Postgres(server, _) => server.url(),
         }
@@ -92,7 +98,7 @@ impl Place {
     /// What the stage serves.
     pub(crate) fn routes(&self) -> Result<Router, Failure> {
         match self {
-            Self::File(_, ledger) => ledger.routes(),
+            Self::File(_, ledger) | Self::Etcd(_, ledger) => ledger.routes(),
             Self::Redis(..) | Self::Postgres(..) => Ok(Router::new()),
         }
     }
@@ -100,7 +106,7 @@ impl Place {
     pub(crate) async fn balance(&self, act: Act) -> Result<i64, Failure> {
         let name = act.resource();
         Ok(match self {
-            Self::File(_, ledger) => ledger.balance(act),
+            Self::File(_, ledger) | Self::Etcd(_, ledger) => ledger.balance(act),
             Self::Redis(_, connection) => {
                 let balance: Option<i64> = connection.clone().get(key_of(name)).await?;
                 balance.unwrap_or(0)

@@ -26,7 +26,7 @@ const EXAMPLE_LIMIT: Duration = Duration::from_secs(300);
 /// How examples are run beside the run without arguments.
 const ARGUMENTS: [(&str, &[&str]); 2] = [
     ("payments", &["--store sqlite", "--store redis", "--store postgres"]),
-    ("leader", &["--store redis", "--store postgres"]),
+    ("leader", &["--store etcd", "--store redis", "--store postgres"]),
 ];
 
 /// What threads share in these crates is behind their feature `tokio`.
