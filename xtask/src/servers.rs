@@ -6,8 +6,8 @@ use crate::{Failure, workspace::Workspace};
 
 /// What the tests need, as Debian calls it. They start servers of their own, on free ports and in
 /// temporary directories: `steadfast_testkit::servers`.
-const INSTALL: &str =
-    "apt-get install -y --no-install-recommends redis-server postgresql etcd-server";
+const INSTALL: &str = "apt-get install -y --no-install-recommends \
+     redis-server postgresql etcd-server gcc libc6-dev";
 
 /// Where Debian has the versions of PostgreSQL, whose programs it keeps out of `PATH`.
 const VERSIONS: &str = "/usr/lib/postgresql";
@@ -26,8 +26,8 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 "#;
 
-/// Finds Redis, PostgreSQL and etcd, or installs them: on Debian and what descends from it, as root
-/// or by `sudo` without a password.
+/// Finds Redis, PostgreSQL, etcd and a C compiler, or installs them: on Debian and what descends
+/// from it, as root or by `sudo` without a password.
 pub(crate) fn install(workspace: &Workspace) -> Result<(), Failure> {
     let missing = missing();
     if missing.is_empty() {
@@ -56,6 +56,8 @@ fn missing() -> Vec<&'static str> {
         ("redis-server", is_here("redis-server")),
         ("postgres", has_postgres),
         ("etcd", is_here("etcd")),
+        // It compiles the servers' clocks.
+        ("cc", is_here("cc")),
     ];
     found.into_iter().filter(|(_, is_here)| !is_here).map(|(name, _)| name).collect()
 }

@@ -7,6 +7,7 @@
 //! A server that is not installed fails the test, which says how to install it. The functions
 //! block, for milliseconds, and for some seconds where PostgreSQL or a cluster is set up.
 
+mod clock;
 mod etcd;
 mod guardian;
 mod postgres;
@@ -21,7 +22,7 @@ pub use self::{
 };
 
 /// What installs all servers on Debian.
-const INSTALL: &str = "apt-get install -y --no-install-recommends redis-server postgresql etcd-server (or: cargo xtask test servers)";
+const INSTALL: &str = "apt-get install -y --no-install-recommends redis-server postgresql etcd-server gcc libc6-dev (or: cargo xtask test servers)";
 
 /// The Redis of this process, started by the first call.
 ///

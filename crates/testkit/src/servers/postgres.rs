@@ -7,7 +7,10 @@ use std::{
     process::{Command, Stdio},
 };
 
-use super::guardian::{self, Guardian, missing, mortal};
+use super::{
+    clock::Clock,
+    guardian::{self, Guardian, missing, mortal},
+};
 
 /// A PostgreSQL server with an empty database, which ends when it is dropped, and with this
 /// process.
@@ -18,6 +21,7 @@ use super::guardian::{self, Guardian, missing, mortal};
 #[derive(Debug)]
 pub struct PostgresServer {
     port: u16,
+    clock: Option<Clock>,
     programs: PathBuf,
     guardian: Guardian,
 }
@@ -34,32 +38,47 @@ impl PostgresServer {
     /// When PostgreSQL is not installed or does not start.
     #[must_use]
     pub fn start() -> Self {
+        Self::launch(|_| None)
+    }
+
+    /// The same, of a server whose wall clock [can be stepped](Self::step_clock).
+    ///
+    /// # Panics
+    /// As `start`, and when there is no C compiler.
+    #[must_use]
+    pub fn start_with_clock() -> Self {
+        Self::launch(|directory| Some(Clock::new(directory)))
+    }
+
+    fn launch(clock: impl Fn(&Path) -> Option<Clock>) -> Self {
         let programs = programs();
         let mut why = String::new();
         // Again when another process was quicker to take the port.
         for _ in 0..3 {
             let port = guardian::port();
             let directory = guardian::directory("postgres");
+            let clock = clock(&directory);
             let user = user(&directory);
             let program = |name: &str| programs.join(name).to_string_lossy().into_owned();
-            let as_user = |program: String, args: &[&str]| {
+            let as_user = |program: &[String], args: &[&str]| {
                 let args = args.iter().map(|arg| (*arg).to_owned());
                 // In this order: another user's process is not mortal any more.
-                let command = mortal([program].into_iter().chain(args));
+                let command = mortal(program.iter().cloned().chain(args));
                 user.iter().cloned().chain(command).collect::<Vec<_>>()
             };
             let data = directory.join("data").to_string_lossy().into_owned();
             let set_up = ["-D", &data, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "-N"];
-            guardian::run(&directory, &as_user(program("initdb"), &set_up));
+            guardian::run(&directory, &as_user(&[program("initdb")], &set_up));
             let port_word = port.to_string();
             let mut options = vec!["-D", &data, "-p", &port_word];
             for setting in SETTINGS {
                 options.extend(["-c", setting]);
             }
-            let command = as_user(program("postgres"), &options);
-            let guardian = Guardian::new(directory, "QUIT", &command);
+            let clocked = clock.iter().flat_map(Clock::words).cloned();
+            let server: Vec<_> = clocked.chain([program("postgres")]).collect();
+            let guardian = Guardian::new(directory, "QUIT", &as_user(&server, &options));
             match guardian.start(|| answers(&programs, port)) {
-                Ok(()) => return Self { port, programs, guardian },
+                Ok(()) => return Self { port, clock, programs, guardian },
                 Err(log) => why = log,
             }
         }
@@ -98,6 +117,15 @@ impl PostgresServer {
     /// Lets it go on.
     pub fn resume(&self) {
         self.guardian.tell("resume");
+    }
+
+    /// Sets its wall clock forward by so many seconds, or back. It keeps what it is off by over a
+    /// restart.
+    ///
+    /// # Panics
+    /// When it was started without a clock of its own.
+    pub fn step_clock(&self, seconds: i64) {
+        self.clock.as_ref().expect("it was started with a clock").step(seconds);
     }
 
     /// Kills it if it runs, and starts it with its data on its port.

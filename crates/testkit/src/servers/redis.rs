@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use super::guardian::{self, Guardian, missing, mortal};
+use super::{
+    clock::Clock,
+    guardian::{self, Guardian, missing, mortal},
+};
 
 /// A Redis server, which ends when it is dropped, and with this process.
 ///
@@ -16,6 +19,7 @@ use super::guardian::{self, Guardian, missing, mortal};
 #[derive(Debug)]
 pub struct RedisServer {
     port: u16,
+    clock: Option<Clock>,
     guardian: Guardian,
 }
 
@@ -29,6 +33,19 @@ impl RedisServer {
     /// When Redis is not installed or does not start.
     #[must_use]
     pub fn start(options: &[&str]) -> Self {
+        Self::launch(options, |_| None)
+    }
+
+    /// The same, of a server whose wall clock [can be stepped](Self::step_clock).
+    ///
+    /// # Panics
+    /// As `start`, and when there is no C compiler.
+    #[must_use]
+    pub fn start_with_clock(options: &[&str]) -> Self {
+        Self::launch(options, |directory| Some(Clock::new(directory)))
+    }
+
+    fn launch(options: &[&str], clock: impl Fn(&Path) -> Option<Clock>) -> Self {
         let found = env::split_paths(&env::var_os("PATH").unwrap_or_default())
             .any(|directory| directory.join("redis-server").exists());
         if !found {
@@ -39,10 +56,12 @@ impl RedisServer {
         for _ in 0..3 {
             let port = guardian::port();
             let directory = guardian::directory("redis");
+            let clock = clock(&directory);
             let command = command(port, &directory.to_string_lossy(), options);
-            let guardian = Guardian::new(directory, "KILL", &mortal(command));
+            let clocked = clock.iter().flat_map(Clock::words).cloned();
+            let guardian = Guardian::new(directory, "KILL", &mortal(clocked.chain(command)));
             match guardian.start(|| answers(port)) {
-                Ok(()) => return Self { port, guardian },
+                Ok(()) => return Self { port, clock, guardian },
                 Err(log) => why = log,
             }
         }
@@ -80,6 +99,15 @@ impl RedisServer {
     /// Lets it go on.
     pub fn resume(&self) {
         self.guardian.tell("resume");
+    }
+
+    /// Sets its wall clock forward by so many seconds, or back. It keeps what it is off by over a
+    /// restart.
+    ///
+    /// # Panics
+    /// When it was started without a clock of its own.
+    pub fn step_clock(&self, seconds: i64) {
+        self.clock.as_ref().expect("it was started with a clock").step(seconds);
     }
 
     /// Kills it if it runs, and starts it with its data on its port.

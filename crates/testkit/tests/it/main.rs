@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
+#[cfg(all(feature = "servers", unix))]
+mod clocks;
 mod faulty;
 mod honest;
 mod probe;

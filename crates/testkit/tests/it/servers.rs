@@ -17,7 +17,7 @@ const DOOMED: &str = "STEADFAST_DOOMED";
 
 /// One command to a Redis, and the line that it answers; none when it does not answer in a quarter
 /// of a second.
-fn say(port: u16, command: &str) -> Option<String> {
+pub(crate) fn say(port: u16, command: &str) -> Option<String> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
     stream.set_read_timeout(Some(Duration::from_millis(250))).unwrap();
     stream.write_all(command.as_bytes()).ok()?;
@@ -46,7 +46,7 @@ fn is_free(port: u16) -> bool {
 }
 
 /// Within ten seconds.
-fn soon(mut holds: impl FnMut() -> bool) -> bool {
+pub(crate) fn soon(mut holds: impl FnMut() -> bool) -> bool {
     (0..1000).any(|_| {
         thread::park_timeout(Duration::from_millis(10));
         holds()
@@ -233,7 +233,7 @@ fn a_server_that_is_not_installed_fails_the_test_with_the_line_that_installs_it(
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    let line = "apt-get install -y --no-install-recommends redis-server postgresql etcd-server";
+    let line = "apt-get install -y --no-install-recommends redis-server postgresql etcd-server gcc libc6-dev";
     assert!(!output.status.success() && said.contains(line), "{said}");
 }
 
