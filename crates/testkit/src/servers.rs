@@ -18,7 +18,7 @@ use std::sync::OnceLock;
 pub use self::{
     etcd::{EtcdCluster, EtcdServer},
     postgres::PostgresServer,
-    redis::RedisServer,
+    redis::{RedisCluster, RedisServer},
 };
 
 /// What installs all servers on Debian.

@@ -129,6 +129,17 @@ impl Drop for Guardian {
     }
 }
 
+/// Whether something comes to hold, in half a minute.
+pub(super) fn comes(mut holds: impl FnMut() -> bool) -> bool {
+    (0..LOOKS).any(|_| {
+        let does = holds();
+        if !does {
+            thread::park_timeout(LOOK);
+        }
+        does
+    })
+}
+
 /// An empty directory of its own.
 pub(super) fn directory(name: &str) -> PathBuf {
     let path = env::temp_dir().join(format!("steadfast-{name}-{:016x}", random()));

@@ -23,6 +23,8 @@ pub struct PostgresServer {
     port: u16,
     clock: Option<Clock>,
     programs: PathBuf,
+    /// What makes a command that of the user whom the data belong to.
+    user: Vec<String>,
     guardian: Guardian,
 }
 
@@ -38,7 +40,7 @@ impl PostgresServer {
     /// When PostgreSQL is not installed or does not start.
     #[must_use]
     pub fn start() -> Self {
-        Self::launch(|_| None)
+        Self::launch(None, false)
     }
 
     /// The same, of a server whose wall clock [can be stepped](Self::step_clock).
@@ -47,42 +49,67 @@ impl PostgresServer {
     /// As `start`, and when there is no C compiler.
     #[must_use]
     pub fn start_with_clock() -> Self {
-        Self::launch(|directory| Some(Clock::new(directory)))
+        Self::launch(None, true)
     }
 
-    fn launch(clock: impl Fn(&Path) -> Option<Clock>) -> Self {
+    /// With the data of the server of that port, or without data.
+    fn launch(primary: Option<u16>, has_clock: bool) -> Self {
         let programs = programs();
+        let program = |name: &str| programs.join(name).to_string_lossy().into_owned();
+        let (initdb, copy, postgres) =
+            (program("initdb"), program("pg_basebackup"), program("postgres"));
         let mut why = String::new();
         // Again when another process was quicker to take the port.
         for _ in 0..3 {
             let port = guardian::port();
             let directory = guardian::directory("postgres");
-            let clock = clock(&directory);
+            let clock = has_clock.then(|| Clock::new(&directory));
             let user = user(&directory);
-            let program = |name: &str| programs.join(name).to_string_lossy().into_owned();
-            let as_user = |program: &[String], args: &[&str]| {
-                let args = args.iter().map(|arg| (*arg).to_owned());
-                // In this order: another user's process is not mortal any more.
-                let command = mortal(program.iter().cloned().chain(args));
-                user.iter().cloned().chain(command).collect::<Vec<_>>()
-            };
             let data = directory.join("data").to_string_lossy().into_owned();
-            let set_up = ["-D", &data, "-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "-N"];
-            guardian::run(&directory, &as_user(&[program("initdb")], &set_up));
+            let source = primary.map(|port| port.to_string());
+            let set_up = match &source {
+                None => [&[&*initdb, "-D", &data], NEW].concat(),
+                Some(port) => [&[&*copy, "-D", &data, "-p", port], COPY].concat(),
+            };
+            guardian::run(&directory, &as_user(&user, &set_up));
             let port_word = port.to_string();
-            let mut options = vec!["-D", &data, "-p", &port_word];
+            let clocked = clock.iter().flat_map(Clock::words).map(String::as_str);
+            let mut command: Vec<_> = clocked.collect();
+            command.extend([&postgres, "-D", &data, "-p", &port_word]);
             for setting in SETTINGS {
-                options.extend(["-c", setting]);
+                command.extend(["-c", setting]);
             }
-            let clocked = clock.iter().flat_map(Clock::words).cloned();
-            let server: Vec<_> = clocked.chain([program("postgres")]).collect();
-            let guardian = Guardian::new(directory, "QUIT", &as_user(&server, &options));
+            let guardian = Guardian::new(directory, "QUIT", &as_user(&user, &command));
             match guardian.start(|| answers(&programs, port)) {
-                Ok(()) => return Self { port, clock, programs, guardian },
+                Ok(()) => return Self { port, clock, programs, user, guardian },
                 Err(log) => why = log,
             }
         }
         panic!("postgres has ended:\n{why}");
+    }
+
+    /// Copies this server, and starts the copy as its asynchronous standby, which can be read and
+    /// follows it. It has a clock of its own if this one has.
+    ///
+    /// What is committed here while the standby is down is not there, and is lost when it is
+    /// promoted: kill the standby, commit, kill this one, restart the standby, promote it.
+    ///
+    /// # Panics
+    /// When it does not start, or cannot reach this server.
+    #[must_use]
+    pub fn standby(&self) -> Self {
+        Self::launch(Some(self.port), self.clock.is_some())
+    }
+
+    /// Makes a standby a server of its own, with what it has received, also over restarts.
+    ///
+    /// # Panics
+    /// When it is none, or does not run.
+    pub fn promote(&self) {
+        let program = self.programs.join("pg_ctl").to_string_lossy().into_owned();
+        let data = self.directory().join("data").to_string_lossy().into_owned();
+        let promote = [&*program, "promote", "-w", "-s", "-D", &data];
+        guardian::run(self.directory(), &as_user(&self.user, &promote));
     }
 
     /// Where its database is, as clients take it.
@@ -153,6 +180,19 @@ const SETTINGS: [&str; 4] = [
     "max_connections=200",
     "logging_collector=off",
 ];
+
+/// A server without data.
+const NEW: &[&str] = &["-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C", "-N"];
+/// A standby: at once, with all that it needs to start, and with whom to follow.
+const COPY: &[&str] =
+    &["-h", "127.0.0.1", "-U", USER, "-c", "fast", "-X", "stream", "-R", "--no-sync"];
+
+/// A command of that user's that ends with its parent. In this order: another user's process is not
+/// mortal any more.
+fn as_user(user: &[String], command: &[&str]) -> Vec<String> {
+    let command = command.iter().map(|word| (*word).to_owned());
+    user.iter().cloned().chain(mortal(command)).collect()
+}
 
 /// The newest of those that are installed, and otherwise that in `PATH`.
 fn programs() -> PathBuf {

@@ -9,5 +9,7 @@ mod faulty;
 mod honest;
 mod probe;
 #[cfg(all(feature = "servers", unix))]
+mod replicas;
+#[cfg(all(feature = "servers", unix))]
 mod servers;
 mod verdicts;
