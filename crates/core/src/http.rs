@@ -26,7 +26,8 @@ pub use self::{
         IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED, IdempotencyKey, IdempotencyKeyError, is_replayed,
     },
     respond::{
-        Problem, Render, Respond, RespondFuture, RespondLayer, respond, response_to, response_with,
+        Problem, Render, Respond, RespondBody, RespondFuture, RespondLayer, respond, response_to,
+        response_with,
     },
     retry_after::parse_retry_after,
     seal::{SealResponse, SealResponseFuture, SealResponseLayer},

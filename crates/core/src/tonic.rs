@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, Response};
 use tonic::{Code, Status};
 
@@ -168,8 +169,8 @@ pub const fn respond<L>(stack: L) -> RespondLayer<L, GrpcStatus> {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GrpcStatus;
 
-impl<B: Default> Render<B> for GrpcStatus {
-    fn render(&self, refusal: &dyn Refusal) -> Response<B> {
+impl Render for GrpcStatus {
+    fn render(&self, refusal: &dyn Refusal) -> Response<Bytes> {
         status_of(refusal).into_http()
     }
 }
@@ -326,7 +327,7 @@ mod tests {
     fn a_refusal_over_the_wire_is_judged_as_it_is_in_the_process() {
         let verdict = |kind, retry_after| {
             let grounds = Grounds::maybe_executed(kind).with_retry_after(retry_after);
-            let response: Response<()> = GrpcStatus.render(&Refused { grounds });
+            let response = GrpcStatus.render(&Refused { grounds });
             let over_the_wire = Status::from_header_map(response.headers()).unwrap();
             let judged = GrpcClassifier.classify(Err::<&Response<()>, _>(&over_the_wire));
             // For the others a status has no word on when to come back.

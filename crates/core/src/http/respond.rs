@@ -1,5 +1,7 @@
 //! Refusals as HTTP responses.
 
+mod body;
+
 use std::{
     future::Future,
     pin::Pin,
@@ -12,11 +14,12 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
+pub use self::body::RespondBody;
 use crate::{Error, Guard, MapErr, Refusal, RefusalKind, guard};
 
 /// Wraps a stack of layers round an HTTP service and turns every refusal into a response. **The
 /// error type stays what it was**, `Infallible` on axum, so the stack mounts in `Router::layer` as
-/// it is.
+/// it is. The response's body becomes a [`RespondBody`], whatever the service's own is.
 ///
 /// The refusal's [`Grounds`](crate::Grounds) stand in the response's extensions, so that a layer
 /// further out knows a refusal from an answer. A handler that passes on such a response has worked
@@ -30,17 +33,18 @@ pub const fn respond<L>(stack: L) -> RespondLayer<L> {
 }
 
 /// Renders a refusal as a response: [`Problem`], `tonic::GrpcStatus`, or a type of your own.
-pub trait Render<B> {
-    /// The response for `refusal`.
-    fn render(&self, refusal: &dyn Refusal) -> Response<B>;
+pub trait Render {
+    /// The response for `refusal`. One without bytes is at its end at once, so gRPC and HTTP/2 send
+    /// its head alone.
+    fn render(&self, refusal: &dyn Refusal) -> Response<Bytes>;
 }
 
 /// Renders a status by the refusal's kind, `Retry-After`, and a problem document (RFC 9457).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Problem;
 
-impl<B: From<Bytes>> Render<B> for Problem {
-    fn render(&self, refusal: &dyn Refusal) -> Response<B> {
+impl Render for Problem {
+    fn render(&self, refusal: &dyn Refusal) -> Response<Bytes> {
         response_to(refusal)
     }
 }
@@ -110,9 +114,9 @@ impl<S: Clone, R: Clone> Clone for Respond<S, R> {
 impl<S, R, E, ReqBody, ResBody> Service<Request<ReqBody>> for Respond<S, R>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>, Error = Error<E>>,
-    R: Render<ResBody> + Clone,
+    R: Render + Clone,
 {
-    type Response = Response<ResBody>;
+    type Response = Response<RespondBody<ResBody>>;
     type Error = E;
     type Future = RespondFuture<S::Future, R>;
 
@@ -162,9 +166,9 @@ pin_project! {
 impl<F, R, B, E> Future for RespondFuture<F, R>
 where
     F: Future<Output = Result<Response<B>, Error<E>>>,
-    R: Render<B>,
+    R: Render,
 {
-    type Output = Result<Response<B>, E>;
+    type Output = Result<Response<RespondBody<B>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
@@ -175,7 +179,7 @@ where
             }
         };
         Poll::Ready(match outcome {
-            Ok(response) => Ok(response),
+            Ok(response) => Ok(response.map(RespondBody::own)),
             Err(Error::Service(error)) => Err(error),
             Err(Error::Refused(refusal)) => Ok(rendered(this.render, &*refusal)),
         })
@@ -183,8 +187,8 @@ where
 }
 
 /// The response of a refusal, with its grounds in the extensions.
-fn rendered<B>(render: &impl Render<B>, refusal: &dyn Refusal) -> Response<B> {
-    let mut response = render.render(refusal);
+fn rendered<B>(render: &impl Render, refusal: &dyn Refusal) -> Response<RespondBody<B>> {
+    let mut response = render.render(refusal).map(RespondBody::from);
     response.extensions_mut().insert(refusal.grounds());
     response
 }

@@ -153,17 +153,17 @@ mod tests {
     use super::*;
     use crate::{
         Classify, Error, Pushback, Verdict,
-        http::{HttpClassifier, respond},
+        http::{HttpClassifier, RespondBody, respond},
         refusal::tests::Refused,
     };
 
-    type Answer = Response<Full<Bytes>>;
+    type Answer = Response<RespondBody<Full<Bytes>>>;
 
     /// What [`respond`] makes of a refusal.
     async fn refused(grounds: Grounds) -> Answer {
         let refuses = layer_fn(move |_| {
             service_fn(move |_: Request<()>| {
-                ready(Err::<Answer, Error<Infallible>>(Refused { grounds }.into()))
+                ready(Err::<Response<Full<Bytes>>, Error<Infallible>>(Refused { grounds }.into()))
             })
         });
         let Ok(response) = respond(refuses).layer(()).oneshot(Request::new(())).await;

@@ -44,8 +44,8 @@ impl Statuses {
     }
 }
 
-impl<B: From<Bytes>> Render<B> for Statuses {
-    fn render(&self, refusal: &dyn Refusal) -> Response<B> {
+impl Render for Statuses {
+    fn render(&self, refusal: &dyn Refusal) -> Response<Bytes> {
         let error: &(dyn Error + 'static) = refusal;
         let reason = error.downcast_ref::<Refused>().map(|refused| refused.reason);
         match self.0.iter().find(|(other, _)| Some(*other) == reason) {

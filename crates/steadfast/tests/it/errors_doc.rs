@@ -2,9 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::Response;
-use http_body_util::Full;
 use steadfast::{
     Grounds, Refusal, RefusalKind, Verdict,
     http::{Problem, Render},
@@ -63,7 +60,7 @@ fn every_kind_of_refusal_is_in_the_table_as_it_is_in_the_code() {
     for (row, kind) in rows.iter().zip(RefusalKind::ALL) {
         let grounds = Grounds::maybe_executed(*kind);
         let refused = Refused { grounds };
-        let response: Response<Full<Bytes>> = Problem.render(&refused);
+        let response = Problem.render(&refused);
         let verdict = name(Verdict::from(grounds));
         let soon = grounds.with_retry_after(Some(Duration::from_secs(1)));
         let verdict = match name(Verdict::from(soon)) {

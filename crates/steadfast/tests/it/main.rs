@@ -10,6 +10,7 @@ mod collect;
 mod convention;
 mod errors_doc;
 mod foreign;
+mod foreign_bodies;
 mod gone;
 mod grpc;
 mod grpc_retry;

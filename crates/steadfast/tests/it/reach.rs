@@ -41,8 +41,8 @@ fn the_types_of_core_are_named_without_core() {
     assert_eq!(size_of::<Handler<()>>(), size_of::<Respond<Collect<()>>>());
     assert_eq!(size_of::<Futures<()>>(), 0);
     let _ = (SealLayer::new(), SealResponseLayer::new(), CollectLayer::new(1));
-    fn renders<B, R: Render<B>>(_: R) {}
-    renders::<bytes::Bytes, _>(steadfast::http::Problem);
+    fn renders<R: Render>(_: R) {}
+    renders(steadfast::http::Problem);
     let token: Result<FencingToken, FencingTokenError> = "34".parse();
     let key: Result<IdempotencyKey<'_>, IdempotencyKeyError> = IdempotencyKey::new("key");
     let mut headers = http::HeaderMap::new();
