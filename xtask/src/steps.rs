@@ -24,9 +24,11 @@ pub(crate) struct Step {
 const EXAMPLE_LIMIT: Duration = Duration::from_secs(300);
 
 /// How examples are run beside the run without arguments.
-const ARGUMENTS: [(&str, &[&str]); 2] = [
+const ARGUMENTS: [(&str, &[&str]); 3] = [
     ("payments", &["--store sqlite", "--store redis", "--store postgres"]),
     ("leader", &["--store etcd", "--store redis", "--store postgres"]),
+    // One after the other: each keeps two cores busy. Half a minute each.
+    ("torture", &["--store etcd", "--store redis", "--store postgres"]),
 ];
 
 /// What threads share in these crates is behind their feature `tokio`.
