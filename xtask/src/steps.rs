@@ -74,6 +74,7 @@ const WITHOUT_RUNTIME: [(&str, &[&str]); 5] = [
             "tls",
             "etcd",
             "etcd-tls",
+            "object-store",
             "http",
             "metrics",
             "tracing",

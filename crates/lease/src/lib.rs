@@ -14,11 +14,18 @@ mod record;
 mod store;
 mod terms;
 
+#[cfg(feature = "object-store")]
+mod bucket;
 #[cfg(feature = "etcd")]
 mod etcd;
 #[cfg(all(feature = "file", target_os = "linux"))]
 mod file;
-#[cfg(any(all(feature = "file", target_os = "linux"), feature = "redis", feature = "postgres"))]
+#[cfg(any(
+    all(feature = "file", target_os = "linux"),
+    feature = "redis",
+    feature = "postgres",
+    feature = "object-store"
+))]
 mod polled;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -42,6 +49,8 @@ mod race;
 #[cfg(feature = "tokio")]
 mod retention;
 
+#[cfg(feature = "object-store")]
+pub use crate::bucket::{BucketConfig, BucketStore};
 #[cfg(feature = "etcd")]
 pub use crate::etcd::{EtcdConfig, EtcdStore};
 #[cfg(feature = "tokio")]

@@ -6,6 +6,8 @@
 
 #[cfg(feature = "tokio")]
 mod asking;
+#[cfg(all(feature = "contract", feature = "object-store"))]
+mod bucket;
 #[cfg(all(
     feature = "contract",
     feature = "file",
@@ -51,6 +53,7 @@ mod redis;
     any(
         feature = "redis",
         feature = "etcd",
+        feature = "object-store",
         all(feature = "tokio-postgres", feature = "deadpool", feature = "sqlx"),
         all(feature = "file", target_os = "linux")
     )
