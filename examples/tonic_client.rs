@@ -18,7 +18,7 @@ use bytes::{Buf, BufMut, Bytes};
 use steadfast::{
     breaker::{BreakerLayer, Circuit, CircuitConfig, State},
     guard,
-    retry::{RetryConfig, RetryLayer, http::HttpReplay},
+    retry::{RetryConfig, RetryLayer},
     timeout::TimeoutLayer,
 };
 use tonic::{
@@ -44,9 +44,8 @@ async fn main() -> Result<(), BoxError> {
     // An open circuit says when to come back. A caller who would have to wait longer than this
     // hears so at once.
     let patience = Duration::from_millis(500);
-    let retry = RetryLayer::new(RetryConfig::new().retry_after_limit(patience))
-        .grpc()
-        .replay(HttpReplay::new(reads));
+    let retry =
+        RetryLayer::new(RetryConfig::new().retry_after_limit(patience)).grpc().idempotent_if(reads);
     let stack = ServiceBuilder::new()
         .layer(retry)
         .layer(BreakerLayer::new(circuit.clone()).grpc())

@@ -1,5 +1,6 @@
 //! Replaying HTTP requests with their bodies.
 
+mod attempt_header;
 mod body;
 mod error;
 mod replay;

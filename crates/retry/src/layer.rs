@@ -116,9 +116,10 @@ impl<C, X, P> RetryLayer<C, X, P> {
             .replay(HttpReplay::default())
     }
 
-    /// As [`http`](Self::http), but judges gRPC calls by their status. A gRPC call is a POST: it is
-    /// idempotent by its `Idempotency-Key`, or by the caller's word given to
-    /// [`replay`](Self::replay).
+    /// As [`http`](Self::http), but judges gRPC calls by their status, and tells the server how
+    /// many attempts were made before, in `grpc-previous-rpc-attempts` (gRFC A6). A gRPC call is a
+    /// POST: it is idempotent by its `Idempotency-Key`, or by the caller's word, given to
+    /// [`idempotent_if`](RetryLayer::idempotent_if).
     #[cfg(feature = "tonic")]
     pub fn grpc(
         self,
@@ -127,7 +128,9 @@ impl<C, X, P> RetryLayer<C, X, P> {
         steadfast_core::http::HttpContext,
         HttpReplay,
     > {
-        self.http().classify(steadfast_core::tonic::GrpcClassifier)
+        self.http()
+            .classify(steadfast_core::tonic::GrpcClassifier)
+            .map_replay(HttpReplay::with_grpc_attempts)
     }
 }
 
@@ -157,6 +160,26 @@ impl<C, X, I, M> RetryLayer<C, X, CloneReplay<I, M>> {
 
 #[cfg(feature = "http")]
 impl<C, X, I, W> RetryLayer<C, X, HttpReplay<I, W>> {
+    /// The caller's word that every request may be executed twice, whatever its method.
+    pub fn idempotent(self) -> RetryLayer<C, X, HttpReplay<AlwaysIdempotent, W>> {
+        self.map_replay(|replay| replay.with_idempotency(AlwaysIdempotent))
+    }
+
+    /// The caller's word on which requests may be executed twice, by their heads. It takes the
+    /// place of method and `Idempotency-Key`.
+    pub fn idempotent_if<F: Fn(&http::request::Parts) -> bool>(
+        self,
+        is_idempotent: F,
+    ) -> RetryLayer<C, X, HttpReplay<F, W>> {
+        self.map_replay(|replay| replay.with_idempotency(is_idempotent))
+    }
+
+    /// Tells the server which attempt a request is: see
+    /// [`with_attempt_header`](HttpReplay::with_attempt_header).
+    pub fn attempt_header(self, name: http::HeaderName) -> Self {
+        self.map_replay(|replay| replay.with_attempt_header(name))
+    }
+
     /// Calls the inner service with the body type that it takes, made by `wrap` from the
     /// [`ReplayBody`] of each attempt: `.body_as(tonic::body::Body::new)`,
     /// `.body_as(reqwest::Body::wrap)`, `.body_as(axum::body::Body::new)`.

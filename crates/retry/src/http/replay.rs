@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use http::{Method, Request, request::Parts};
+use http::{HeaderName, Method, Request, request::Parts};
 use http_body::Body;
 use steadfast_core::{Attempt, http::IdempotencyKey};
 
 use super::{
+    attempt_header::AttemptHeader,
     body::{ReplayBody, SavedBody},
     error::BoxError,
 };
@@ -23,11 +24,12 @@ use crate::{
 /// A body beyond the limit is still sent, in full, but the request can then not be sent again. What
 /// was not read does not count: after a refused connection a body of any size is sent to the next
 /// attempt.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct HttpReplay<I = MethodOrKey, W = AsIs> {
     idempotency: I,
     limit: usize,
     wrap: W,
+    header: AttemptHeader,
 }
 
 /// Room for most API calls, and little enough to be kept for thousands of requests at once; the
@@ -39,7 +41,7 @@ impl<I> HttpReplay<I> {
     /// twice.
     #[must_use]
     pub const fn new(idempotency: I) -> Self {
-        Self { idempotency, limit: DEFAULT_LIMIT, wrap: AsIs }
+        Self { idempotency, limit: DEFAULT_LIMIT, wrap: AsIs, header: AttemptHeader::Unsaid }
     }
 }
 
@@ -53,7 +55,28 @@ impl<I, W> HttpReplay<I, W> {
     /// Calls the inner service with the body type that it takes, made by `wrap` from the
     /// [`ReplayBody`] of each attempt.
     pub fn body_as<W2>(self, wrap: W2) -> HttpReplay<I, W2> {
-        HttpReplay { idempotency: self.idempotency, limit: self.limit, wrap }
+        let Self { idempotency, limit, header, .. } = self;
+        HttpReplay { idempotency, limit, wrap, header }
+    }
+
+    /// Writes the attempt's number into this header of each request, 1 on the first: Envoy's
+    /// `x-envoy-attempt-count`, or a name of the API's own. What the caller wrote there is
+    /// replaced.
+    #[must_use]
+    pub fn with_attempt_header(self, name: HeaderName) -> Self {
+        Self { header: AttemptHeader::Number(name), ..self }
+    }
+
+    /// Writes `grpc-previous-rpc-attempts` (gRFC A6): how many attempts were made before, absent on
+    /// the first. What the caller wrote there is removed.
+    #[must_use]
+    pub fn with_grpc_attempts(self) -> Self {
+        Self { header: AttemptHeader::Previous, ..self }
+    }
+
+    pub(crate) fn with_idempotency<I2>(self, idempotency: I2) -> HttpReplay<I2, W> {
+        let Self { limit, wrap, header, .. } = self;
+        HttpReplay { idempotency, limit, wrap, header }
     }
 }
 
@@ -134,12 +157,14 @@ where
     type Saved = SavedRequest<B>;
 
     fn first(&self, request: Request<B>) -> (Self::Request, Self::Saved) {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
+        self.header.tell(&mut head.headers, Attempt::FIRST);
         let (body, saved) = ReplayBody::new(body, self.limit);
         (Request::from_parts(head.clone(), self.wrap.wrap(body)), SavedRequest(Some((head, saved))))
     }
 
-    fn only(&self, request: Request<B>) -> (Self::Request, Self::Saved) {
+    fn only(&self, mut request: Request<B>) -> (Self::Request, Self::Saved) {
+        self.header.tell(request.headers_mut(), Attempt::FIRST);
         (request.map(|body| self.wrap.wrap(ReplayBody::once(body))), SavedRequest(None))
     }
 
@@ -156,6 +181,7 @@ where
         let (head, body) = saved.0.as_ref().ok_or(CannotReplay::NotKept)?;
         let mut head = head.clone();
         head.extensions.insert(attempt);
+        self.header.tell(&mut head.headers, attempt);
         Ok(Request::from_parts(head, self.wrap.wrap(body.again(ended)?)))
     }
 }

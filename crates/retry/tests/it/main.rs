@@ -12,6 +12,8 @@ mod traps;
 mod waits;
 
 #[cfg(feature = "http")]
+mod attempt_header;
+#[cfg(feature = "http")]
 mod body;
 #[cfg(feature = "http")]
 mod http;
