@@ -23,6 +23,9 @@ pub(crate) struct Step {
 /// The gateway, the longest, takes a minute and a half.
 const EXAMPLE_LIMIT: Duration = Duration::from_secs(300);
 
+/// Half a minute on two idle cores.
+const MODEL_LIMIT: Duration = Duration::from_secs(300);
+
 /// How examples are run beside the run without arguments.
 const ARGUMENTS: [(&str, &[&str]); 3] = [
     ("payments", &["--store sqlite", "--store redis", "--store postgres"]),
@@ -32,7 +35,7 @@ const ARGUMENTS: [(&str, &[&str]); 3] = [
 ];
 
 /// What threads share in these crates is behind their feature `tokio`.
-const OF_TOKIO: [&str; 2] = ["steadfast-idempotency", "steadfast-phi"];
+const OF_TOKIO: [&str; 3] = ["steadfast-idempotency", "steadfast-lease", "steadfast-phi"];
 
 /// The crates that need no runtime, and their features that do.
 const WITHOUT_RUNTIME: [(&str, &[&str]); 5] = [
@@ -94,6 +97,7 @@ pub(crate) fn test() -> Vec<Step> {
         Step { name: "tests", what: "unit and integration tests, all features", run: tests },
         Step { name: "doctests", what: "every example in the documentation", run: doctests },
         Step { name: "loom", what: "every interleaving of the atomics", run: loom },
+        Step { name: "model", what: "every course of a lease and of its fence", run: model },
         Step {
             name: "examples",
             what: "every example program, which asserts what it shows",
@@ -270,6 +274,14 @@ fn loom(workspace: &Workspace) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// Of the size that a debug build has no time for. Where the models of the atomics are built: the
+/// dependencies are there already.
+fn model(workspace: &Workspace) -> Result<(), Failure> {
+    let words = "test --release -p steadfast-lease --test model";
+    with_loom(workspace, &format!("{words} --no-run")).run()?;
+    with_loom(workspace, words).limit(MODEL_LIMIT).run()
 }
 
 /// Release, because a model visits thousands of interleavings; a directory of its own, because the

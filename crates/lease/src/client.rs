@@ -19,6 +19,7 @@ use crate::{
 mod asking;
 pub(crate) mod config;
 mod connect;
+pub(crate) mod desk;
 mod error;
 pub(crate) mod shared;
 mod telemetry;
@@ -170,7 +171,7 @@ impl LeaseClient {
         let unreleased = self.shared.telemetry.count(Event::Unreleased);
         let in_time = timeout(limit, self.shared.shut_down()).await.is_ok();
         if !in_time {
-            self.shared.stop();
+            self.shared.desk.stop();
         }
         in_time && self.shared.telemetry.count(Event::Unreleased) == unreleased
     }
@@ -185,7 +186,7 @@ impl Snapshot for LeaseClient {
         let lost =
             [Event::LostUnanswered, Event::LostNotRenewed, Event::LostTaken, Event::LostRevoked];
         LeaseClientSnapshot {
-            held: self.shared.held(),
+            held: self.shared.desk.held(),
             granted: count(Event::Granted),
             refused: count(Event::Held),
             renewed: count(Event::Renewed),

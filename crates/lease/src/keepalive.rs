@@ -22,7 +22,8 @@ use crate::{
     client::{
         Event,
         config::is_sane,
-        shared::{News, Release, Running, Shared, jittered},
+        desk::{News, Release},
+        shared::{Running, Shared, jittered},
     },
     lease::Held,
     protocol::End,
@@ -83,7 +84,7 @@ pub(crate) async fn keep(running: Running) {
     let mut keeper = Keeper::new(Arc::clone(&shared));
     let mut timer = pin!(clock.wait_until(BootInstant::MAX));
     let mut rings_at = BootInstant::MAX;
-    while let Some(news) = shared.take_news(!keeper.calls.is_empty()) {
+    while let Some(news) = shared.desk.take_news(!keeper.calls.is_empty()) {
         news.into_iter().for_each(|news| keeper.hear(news));
         let now = clock.now();
         while let Some((at, id)) = keeper.schedule.pop(now) {
@@ -96,7 +97,7 @@ pub(crate) async fn keep(running: Running) {
             timer.set(clock.wait_until(first));
         }
         let done = poll_fn(|cx| {
-            if shared.poll_news(cx).is_ready() {
+            if shared.desk.poll_news(cx).is_ready() {
                 return Poll::Ready(None);
             }
             if let Poll::Ready(Some(done)) = keeper.calls.poll_next_unpin(cx) {
@@ -122,7 +123,7 @@ impl Keeper {
     fn new(shared: Arc<Shared>) -> Self {
         let mut schedule = Schedule::default();
         // Those that an earlier task has left.
-        for id in shared.members() {
+        for id in shared.desk.members() {
             schedule.set(id, BootInstant::ZERO);
         }
         Self { shared, schedule, calls: FuturesUnordered::new(), asking: HashSet::new() }
@@ -131,7 +132,7 @@ impl Keeper {
     fn hear(&mut self, news: News) {
         match news {
             News::Joined(id) => {
-                if let Some(held) = self.shared.member(id) {
+                if let Some(held) = self.shared.desk.member(id) {
                     self.plan(&held, jittered(held.pace().renew_after()));
                 }
             }
@@ -152,7 +153,7 @@ impl Keeper {
 
     /// A lease that is due since `at`.
     fn look(&mut self, id: u64, at: BootInstant) {
-        let Some(held) = self.shared.member(id) else { return };
+        let Some(held) = self.shared.desk.member(id) else { return };
         if let Some(end) = held.end() {
             return self.finish(&held, end);
         }
@@ -211,7 +212,7 @@ impl Keeper {
     /// it is held.
     fn finish(&mut self, held: &Held, end: End) {
         self.schedule.remove(held.id);
-        if !self.shared.forget(held.id) {
+        if !self.shared.desk.forget(held.id) {
             return;
         }
         if let End::Lost(loss) = end {

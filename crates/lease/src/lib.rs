@@ -48,6 +48,8 @@ mod memory;
 mod race;
 #[cfg(feature = "tokio")]
 mod retention;
+#[cfg(feature = "tokio")]
+mod sync;
 
 #[cfg(feature = "object-store")]
 pub use crate::bucket::{BucketConfig, BucketStore};

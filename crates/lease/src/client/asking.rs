@@ -8,8 +8,9 @@ use tokio::time::sleep;
 
 use super::{
     config::{LeaseRequest, Wanted, call_limit, is_sane},
+    desk::Release,
     error::AcquireError,
-    shared::{Release, Shared, jittered},
+    shared::{Shared, jittered},
     telemetry::Event,
 };
 use crate::{
@@ -69,7 +70,7 @@ impl Asking {
 
     async fn once(&mut self) -> Result<Lease, AcquireError> {
         let shared = Arc::clone(&self.shared);
-        if shared.is_shut_down() {
+        if shared.desk.is_shut_down() {
             return Err(AcquireError::ShutDown);
         }
         if self.place.is_none() {
@@ -120,7 +121,7 @@ impl Asking {
         }
         let Wanted { name, terms, max_hold, is_by_hand } = &self.wanted;
         let grant = Grant {
-            id: shared.next_id(),
+            id: shared.desk.next_id(),
             name: name.clone(),
             nonce: terms.nonce,
             token,

@@ -1,19 +1,15 @@
 //! What the clones of a client, its leases and its one task share.
 
 use std::{
-    collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    sync::{Arc, Mutex},
-    task::{Context, Poll, Waker},
+    sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
 use rand::RngExt;
-use steadfast_core::{
-    BootClock, Detach, Executed,
-    parts::{Waiters, lock},
-};
+use steadfast_core::{BootClock, Detach, Executed};
 use tokio::{
     runtime::Handle,
     sync::oneshot,
@@ -22,12 +18,10 @@ use tokio::{
 
 use super::{
     config::{Settings, call_limit},
+    desk::{Desk, Release},
     telemetry::{Event, Telemetry},
 };
-use crate::{
-    HolderName, LeaseName, Nonce, Pace, StoreError, erased::Erased, keepalive::keep, lease::Held,
-    protocol::End,
-};
+use crate::{HolderName, Pace, StoreError, erased::Erased, keepalive::keep, lease::Held};
 
 pub(crate) struct Shared {
     pub(crate) store: Box<dyn Erased>,
@@ -36,46 +30,7 @@ pub(crate) struct Shared {
     pub(crate) telemetry: Telemetry,
     /// A place for each call that asks for a lease: by it the grant is undone if the caller goes.
     pub(crate) detach: Detach,
-    /// No panic leaves it half changed: nothing foreign runs under it, and wakers are woken
-    /// outside.
-    desk: Mutex<Desk>,
-    /// Woken when the task has ended.
-    idle: Waiters,
-}
-
-/// What the keep-alive task has to do.
-#[derive(Default)]
-struct Desk {
-    /// The leases that are held. Here and not with the task: it may go with its runtime, and the
-    /// next one takes over.
-    members: BTreeMap<u64, Arc<Held>>,
-    next_id: u64,
-    /// What the task has not seen.
-    news: Vec<News>,
-    /// Of the task, while it waits.
-    waker: Option<Waker>,
-    is_running: bool,
-    /// How many tasks have begun: one that has ended does not speak for the next.
-    tasks: u64,
-    is_shut_down: bool,
-    /// The shutdown waits no longer.
-    is_stopped: bool,
-}
-
-pub(crate) enum News {
-    /// A lease to keep.
-    Joined(u64),
-    /// A grant to give back.
-    Release(Release),
-}
-
-/// A grant to give back by its nonce.
-pub(crate) struct Release {
-    pub(crate) name: LeaseName,
-    pub(crate) nonce: Nonce,
-    pub(crate) ttl: Duration,
-    /// Told the first answer, or the last error.
-    pub(crate) tell: Option<oneshot::Sender<Result<bool, StoreError>>>,
+    pub(crate) desk: Desk,
 }
 
 impl Shared {
@@ -86,39 +41,20 @@ impl Shared {
         telemetry: Telemetry,
         detach: Detach,
     ) -> Self {
-        let (desk, idle) = Default::default();
-        Self { store, settings, holder, telemetry, detach, desk, idle }
+        Self { store, settings, holder, telemetry, detach, desk: Desk::default() }
     }
 
     pub(crate) const fn clock(&self) -> &BootClock {
         &self.settings.clock
     }
 
-    pub(crate) fn held(&self) -> usize {
-        lock(&self.desk).members.len()
-    }
-
-    pub(crate) fn is_shut_down(&self) -> bool {
-        lock(&self.desk).is_shut_down
-    }
-
-    pub(crate) fn next_id(&self) -> u64 {
-        let mut desk = lock(&self.desk);
-        desk.next_id += 1;
-        desk.next_id
-    }
-
     /// Takes a lease in, unless the client was shut down.
     pub(crate) fn join(self: &Arc<Self>, held: &Arc<Held>) -> bool {
-        let mut desk = lock(&self.desk);
-        if desk.is_shut_down {
-            return false;
+        let is_in = self.desk.join(held);
+        if is_in {
+            self.rouse();
         }
-        desk.members.insert(held.id, Arc::clone(held));
-        desk.news.push(News::Joined(held.id));
-        drop(desk);
-        self.rouse();
-        true
+        is_in
     }
 
     /// Ends a lease for its holder, and has it given back. Needs no runtime; where the task has
@@ -128,107 +64,28 @@ impl Shared {
         held: &Held,
         tell: Option<oneshot::Sender<Result<bool, StoreError>>>,
     ) {
-        // Before all else: no renewal that is under way counts any more.
-        let before = held.finish(End::Released);
-        let mut desk = lock(&self.desk);
-        let was_member = desk.members.remove(&held.id);
-        // The store knows that it is lost, or is told by the task.
-        let is_lost = matches!(before, Some(End::Lost(_)));
-        if was_member.is_some() || !is_lost || tell.is_some() {
-            let (name, ttl) = (held.name.clone(), held.ttl());
-            desk.news.push(News::Release(Release { name, nonce: held.nonce, ttl, tell }));
-        }
-        drop(desk);
-        drop(was_member);
+        self.desk.leave(held, tell);
         self.rouse();
-    }
-
-    /// A lease that has ended by itself.
-    pub(crate) fn forget(&self, id: u64) -> bool {
-        let forgotten = lock(&self.desk).members.remove(&id);
-        forgotten.is_some()
-    }
-
-    pub(crate) fn member(&self, id: u64) -> Option<Arc<Held>> {
-        lock(&self.desk).members.get(&id).cloned()
-    }
-
-    /// All leases, for a task that begins.
-    pub(crate) fn members(&self) -> Vec<u64> {
-        lock(&self.desk).members.keys().copied().collect()
-    }
-
-    /// What is new to the task. `None` ends it: nothing is held, and it has no call out. A lease
-    /// that joins after that starts the next task, for both happen under one lock.
-    pub(crate) fn take_news(&self, has_calls: bool) -> Option<Vec<News>> {
-        let mut desk = lock(&self.desk);
-        let is_done = desk.members.is_empty() && desk.news.is_empty() && !has_calls;
-        if is_done || desk.is_stopped {
-            desk.is_running = false;
-            return None;
-        }
-        Some(std::mem::take(&mut desk.news))
-    }
-
-    /// Whether there is something new, or the task is woken when there is.
-    pub(crate) fn poll_news(&self, cx: &Context<'_>) -> Poll<()> {
-        let waker = cx.waker().clone();
-        let mut desk = lock(&self.desk);
-        if !desk.news.is_empty() || desk.is_stopped {
-            return Poll::Ready(());
-        }
-        let before = desk.waker.replace(waker);
-        drop(desk);
-        drop(before);
-        Poll::Pending
     }
 
     /// Wakes the task, or starts it.
     fn rouse(self: &Arc<Self>) {
         let runtime = Handle::try_current();
-        let mut desk = lock(&self.desk);
-        if desk.is_running {
-            let waker = desk.waker.take();
-            drop(desk);
-            if let Some(waker) = waker {
-                waker.wake();
-            }
-            return;
+        let Some(task) = self.desk.rouse(runtime.is_ok()) else { return };
+        let running = Running { shared: Arc::clone(self), task };
+        if let Ok(runtime) = runtime {
+            // A runtime that is shutting down drops it here.
+            runtime.spawn(keep(running));
         }
-        let Ok(runtime) = runtime else { return };
-        desk.is_running = true;
-        desk.tasks += 1;
-        let running = Running { shared: Arc::clone(self), task: desk.tasks };
-        // A runtime that is shutting down drops it here.
-        drop(desk);
-        runtime.spawn(keep(running));
     }
 
     /// Gives back all that is held, and waits for that.
     pub(crate) async fn shut_down(self: &Arc<Self>) {
-        let members = {
-            let mut desk = lock(&self.desk);
-            desk.is_shut_down = true;
-            desk.members.values().cloned().collect::<Vec<_>>()
-        };
-        for held in members {
+        for held in self.desk.shut_down() {
             self.leave(&held, None);
         }
         self.detach.shutdown().await;
-        let waiter = self.idle.join();
-        std::future::poll_fn(|cx| waiter.poll(cx, || (!lock(&self.desk).is_running).then_some(())))
-            .await;
-    }
-
-    /// Ends the task: the shutdown has waited for long enough.
-    pub(crate) fn stop(&self) {
-        let mut desk = lock(&self.desk);
-        desk.is_stopped = true;
-        let waker = desk.waker.take();
-        drop(desk);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.desk.idle().await;
     }
 
     /// One call of the store's.
@@ -278,18 +135,7 @@ pub(crate) struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let waker = {
-            let mut desk = lock(&self.shared.desk);
-            // Gone with its runtime. What it leaves undone the next task does.
-            if desk.tasks == self.task {
-                desk.is_running = false;
-                desk.waker.take()
-            } else {
-                None
-            }
-        };
-        drop(waker);
-        self.shared.idle.wake();
+        self.shared.desk.ended(self.task);
     }
 }
 

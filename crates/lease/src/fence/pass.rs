@@ -3,7 +3,7 @@
 use std::{
     fmt,
     future::poll_fn,
-    sync::{Arc, Mutex},
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -21,6 +21,7 @@ use super::{
     refused::Fenced,
     telemetry::Telemetry,
 };
+use crate::sync::Mutex;
 
 /// What fences of one configuration share.
 #[derive(Debug)]
@@ -219,5 +220,89 @@ impl Drop for Pass {
 impl fmt::Debug for Pass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pass").field("mark", &self.mark).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, steadfast_loom))]
+mod loom {
+    use ::loom::{model, thread};
+
+    use super::*;
+    use crate::{FenceConfig, sync::Flag};
+
+    fn mark(token: u64) -> FenceMark {
+        FenceMark::new(FencingToken::try_from(token).unwrap())
+    }
+
+    fn resource(older: OlderCalls) -> Arc<Resource> {
+        let (name, rules) = FenceConfig::new().older(older).check().unwrap();
+        let common = Common { rules, telemetry: Telemetry::new(name), marks: None };
+        Arc::new(Resource::new(Arc::new(common), "a".into(), None))
+    }
+
+    /// An older call ends while a newer one comes and waits for it: the newer one sees that, or is
+    /// woken. The newer one never runs beside the older one.
+    #[test]
+    fn a_newer_call_sees_the_end_of_an_older_one_or_is_woken() {
+        model(|| {
+            let resource = resource(OlderCalls::Wait);
+            let (older, _) = resource.begin(mark(1)).unwrap();
+            let thread = thread::spawn(move || drop(older));
+            let (newer, standing) = resource.begin(mark(2)).unwrap();
+            let woken = Flag::new();
+            let waker = Arc::clone(&woken).into();
+            let cx = Context::from_waker(&waker);
+            let watch = newer.watch();
+            let runs = || (newer.standing() == Standing::Runs).then_some(());
+            let seen = standing == Standing::Runs || watch.poll(&cx, runs).is_ready();
+            if seen {
+                assert_eq!(resource.counts(), (1, 0));
+            }
+            thread.join().unwrap();
+            assert!(seen || woken.is_raised());
+            assert_eq!(newer.standing(), Standing::Runs);
+        });
+    }
+
+    /// A newer call comes while an older one runs that it cancels: the older one sees that, or is
+    /// woken.
+    #[test]
+    fn an_older_call_sees_a_newer_one_or_is_woken() {
+        model(|| {
+            let resource = resource(OlderCalls::Cancel);
+            let (older, _) = resource.begin(mark(1)).unwrap();
+            let other = Arc::clone(&resource);
+            let thread = thread::spawn(move || drop(other.begin(mark(2)).unwrap()));
+            let woken = Flag::new();
+            let waker = Arc::clone(&woken).into();
+            let cx = Context::from_waker(&waker);
+            let watch = older.watch_if_cancelled().unwrap();
+            let seen = older.poll_cancelled(&watch, &cx).is_ready();
+            thread.join().unwrap();
+            assert!(seen || woken.is_raised());
+            assert!(older.poll_cancelled(&watch, &cx).is_ready());
+        });
+    }
+
+    /// Two calls come at once: the older one is refused, or was let in first and is waited for.
+    #[test]
+    fn of_two_calls_at_once_the_newer_one_never_runs_beside_the_older_one() {
+        model(|| {
+            let resource = resource(OlderCalls::Wait);
+            let other = Arc::clone(&resource);
+            let thread = thread::spawn(move || other.begin(mark(1)));
+            let (newer, standing) = resource.begin(mark(2)).unwrap();
+            match thread.join().unwrap() {
+                Ok((older, stood)) => {
+                    assert_eq!((stood, newer.standing()), (Standing::Runs, Standing::Waits));
+                    drop(older);
+                }
+                Err(fenced) => {
+                    assert_eq!(fenced.highest(), Some(newer.token()));
+                    assert_eq!(standing, Standing::Runs);
+                }
+            }
+            assert_eq!((newer.standing(), resource.counts()), (Standing::Runs, (1, 0)));
+        });
     }
 }

@@ -1,10 +1,6 @@
 //! One lease, as its holder's threads and the keep-alive task share it.
 
-use std::{
-    future::poll_fn,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
-    time::Duration,
-};
+use std::{future::poll_fn, time::Duration};
 
 use steadfast_core::{
     BootClock, BootInstant,
@@ -15,6 +11,7 @@ use crate::{
     FencingToken, LeaseName, Loss, Margin, Nonce, Pace, Status,
     protocol::{End, Word, deadline},
     race::{Raced, race},
+    sync::{AtomicBool, AtomicU64, Ordering},
 };
 
 #[derive(Debug)]
@@ -121,7 +118,11 @@ impl Held {
 
     /// Takes in that a renewal sent at `sent` was granted; says whether the lease is held.
     pub(crate) fn renewed(&self, ttl: Duration, sent: BootInstant) -> bool {
-        let (now, until) = (self.clock.now(), deadline(ttl, sent.since_zero(), self.margin));
+        self.renewed_at(self.clock.now(), ttl, sent)
+    }
+
+    fn renewed_at(&self, now: BootInstant, ttl: Duration, sent: BootInstant) -> bool {
+        let until = deadline(ttl, sent.since_zero(), self.margin);
         let mut is_later = false;
         let word = self.change(|word| {
             let looked = word.at(now.as_nanos(), self.overdue());
@@ -309,5 +310,101 @@ mod tests {
         // An older answer changes neither.
         assert!(held.renewed(TTL, BootInstant::from_nanos(1_000)));
         assert_eq!((held.ttl(), held.counted_from()), (2 * TTL, manual.now()));
+    }
+}
+
+#[cfg(all(test, steadfast_loom))]
+mod loom {
+    use std::{sync::Arc, task::Context};
+
+    use ::loom::{model, thread};
+    use steadfast_core::ManualBootClock;
+
+    use super::*;
+    use crate::sync::Flag;
+
+    const TTL: Duration = Duration::from_secs(12);
+
+    fn held() -> (ManualBootClock, Arc<Held>) {
+        let manual = ManualBootClock::new(BootInstant::from_nanos(1_000));
+        let grant = Grant {
+            id: 1,
+            name: LeaseName::new("a").unwrap(),
+            nonce: Nonce::from_bytes([7; 16]),
+            token: 7_u64.try_into().unwrap(),
+            ttl: TTL,
+            sent: manual.now(),
+            margin: Margin::new(),
+            grace: None,
+            max_hold: None,
+            is_renewed: true,
+        };
+        (manual.clone(), Arc::new(Held::new(grant, manual.clock())))
+    }
+
+    /// The task takes in a renewal that is good by its own send, and has looked at the clock before
+    /// the deadline: a thread that has seen the lease lost never sees it held again.
+    #[test]
+    fn what_was_seen_lost_is_not_revived_by_a_renewal() {
+        model(|| {
+            let (manual, held) = held();
+            let other = Arc::clone(&held);
+            let sent = manual.now().saturating_add(Duration::from_secs(4));
+            let thread = thread::spawn(move || other.renewed_at(sent, TTL, sent));
+            manual.advance(Margin::new().validity(TTL));
+            let is_valid = held.is_valid();
+            assert!(is_valid || !held.is_valid());
+            let is_renewed = thread.join().unwrap();
+            assert!(is_valid || !held.is_valid());
+            assert_eq!(is_renewed, held.is_valid());
+        });
+    }
+
+    /// Of two renewals whose answers come at once the later deadline stays.
+    #[test]
+    fn of_two_renewals_at_once_the_later_deadline_stays() {
+        model(|| {
+            let (manual, held) = held();
+            let sent = |seconds| manual.now().saturating_add(Duration::from_secs(seconds));
+            let (early, late, other) = (sent(3), sent(4), Arc::clone(&held));
+            let thread = thread::spawn(move || other.renewed(TTL, early));
+            assert!(held.renewed(TTL, late) && thread.join().unwrap());
+            assert_eq!(held.counted_from(), late);
+        });
+    }
+
+    /// A release and the store's word that the lease is lost come at once: one of them is the end,
+    /// and both are told which.
+    #[test]
+    fn of_two_ends_at_once_the_first_is_the_one_that_counts() {
+        model(|| {
+            let (_manual, held) = held();
+            let other = Arc::clone(&held);
+            let thread = thread::spawn(move || other.finish(End::Lost(Loss::Taken)));
+            let before = held.finish(End::Released);
+            match (before, thread.join().unwrap()) {
+                (None, Some(End::Released)) => assert_eq!(held.end(), Some(End::Released)),
+                (Some(lost), None) => assert_eq!(held.end(), Some(lost)),
+                both => panic!("{both:?}"),
+            }
+        });
+    }
+
+    /// The lease ends while a task begins to wait for that: it sees the end, or is woken.
+    #[test]
+    fn an_end_is_seen_or_wakes() {
+        model(|| {
+            let (_manual, held) = held();
+            let other = Arc::clone(&held);
+            let thread = thread::spawn(move || other.finish(End::Lost(Loss::Revoked)));
+            let woken = Flag::new();
+            let waker = Arc::clone(&woken).into();
+            let cx = Context::from_waker(&waker);
+            let waiter = held.when_ended();
+            let seen = waiter.poll(&cx, || held.end()).is_ready();
+            thread.join().unwrap();
+            assert!(seen || woken.is_raised());
+            assert!(waiter.poll(&cx, || held.end()).is_ready());
+        });
     }
 }

@@ -35,10 +35,12 @@ pub(crate) struct Found<M: Model> {
 
 impl<M: Model> Found<M> {
     /// # Panics
-    /// When a promise is broken: with the steps that lead there.
-    pub(crate) fn holds(&self, name: &str) {
+    /// When a promise is broken: with the steps that lead there. When there are fewer states than
+    /// `least`: a world in which hardly anything can happen keeps every promise.
+    pub(crate) fn holds(&self, name: &str, least: usize) {
         println!("{name}: {self}");
         assert!(self.broken.is_none(), "{name}: {self}");
+        assert!(self.states >= least, "{name}: {self}");
     }
 
     /// # Panics
