@@ -35,6 +35,8 @@ mod tests;
 pub(crate) struct Verdict {
     /// None, if all is well.
     pub(crate) violations: Vec<Violation>,
+    /// How many grants came while the holder of before a breach claimed its own still.
+    pub(crate) excused: usize,
     /// How many acknowledged updates each register has lost.
     pub(crate) lost: [usize; 3],
 }
@@ -71,7 +73,7 @@ pub(crate) fn check(history: &History, validity: Duration) -> Verdict {
     let mut grants = history.grants.clone();
     grants.sort_by_key(|grant| grant.received);
     tokens(&grants, found);
-    overlaps(history, &grants, found);
+    verdict.excused = overlaps(history, &grants, found);
     claims(history, validity, found);
     for way in Way::ALL {
         verdict.lost[way as usize] = register(history, way, found);
@@ -96,8 +98,8 @@ fn tokens(grants: &[Grant], found: &mut Vec<Violation>) {
     }
 }
 
-/// A grant of before a breach and one of after it may overlap.
-fn overlaps(history: &History, grants: &[Grant], found: &mut Vec<Violation>) {
+/// A grant of before a breach and one of after it may overlap: how many did.
+fn overlaps(history: &History, grants: &[Grant], found: &mut Vec<Violation>) -> usize {
     let mut until = HashMap::<u64, BootInstant>::new();
     for claim in &history.claims {
         let last = until.entry(claim.token).or_default();
@@ -110,10 +112,13 @@ fn overlaps(history: &History, grants: &[Grant], found: &mut Vec<Violation>) {
     let mut breaches = history.breaches.iter().peekable();
     // Of those since the last breach: when each was asked for, its token, and its end.
     let mut former: Vec<(BootInstant, u64, BootInstant)> = Vec::new();
+    let (mut before, mut excused) = (Vec::new(), 0);
     for grant in grants {
         while let Some(breach) = breaches.next_if(|breach| breach.from <= grant.received) {
-            former.retain(|(sent, ..)| *sent > breach.to);
+            before.extend(former.extract_if(.., |(sent, ..)| *sent <= breach.to));
         }
+        excused += usize::from(before.iter().any(|(.., end)| *end > grant.received));
+        before.retain(|(.., end)| *end > grant.received);
         let last = former.iter().max_by_key(|(.., end)| *end).copied();
         if let Some((_, token, end)) = last.filter(|(.., end)| *end > grant.received) {
             let by = end.saturating_duration_since(grant.received);
@@ -123,6 +128,7 @@ fn overlaps(history: &History, grants: &[Grant], found: &mut Vec<Violation>) {
         former.retain(|(.., end)| *end > grant.received);
         former.extend(end_of(grant.token).map(|end| (grant.sent, grant.token, end)));
     }
+    excused
 }
 
 fn claims(history: &History, validity: Duration, found: &mut Vec<Violation>) {

@@ -1,5 +1,6 @@
 //! Torture: four processes compete for a lease of one second and write three registers under it,
-//! while they, their servers and their links are killed, stopped, cut and delayed.
+//! while they, their servers and their links are killed, stopped, cut and delayed, clocks are set,
+//! and replicas that have missed something take over.
 //!
 //! ```text
 //! cargo run --release --example torture                                 leases in files; 30 s

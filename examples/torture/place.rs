@@ -7,6 +7,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     process,
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -64,12 +65,19 @@ pub(crate) struct Place {
 enum Leases {
     Files(PathBuf),
     Etcd(Box<EtcdCluster>),
-    Redis(RedisServer),
-    Postgres(PostgresServer),
+    /// Until another takes its place.
+    Redis(Mutex<RedisServer>),
+    Postgres(Mutex<PostgresServer>),
 }
 
 enum Registers {
     Ledger(LedgerServer),
+    Redis(RedisServer),
+    Postgres(PostgresServer),
+}
+
+/// A replica or a standby, which is down and has missed what came since.
+pub(crate) enum Replica {
     Redis(RedisServer),
     Postgres(PostgresServer),
 }
@@ -90,8 +98,8 @@ impl Place {
         let leases = block_in_place(|| match kind {
             Kind::File => Leases::Files(directory.0.join("leases")),
             Kind::Etcd => Leases::Etcd(EtcdCluster::start().into()),
-            Kind::Redis => Leases::Redis(RedisServer::start(&ALWAYS)),
-            Kind::Postgres => Leases::Postgres(PostgresServer::start()),
+            Kind::Redis => Leases::Redis(RedisServer::start_with_clock(&ALWAYS).into()),
+            Kind::Postgres => Leases::Postgres(PostgresServer::start_with_clock().into()),
         });
         let registers = match kind {
             Kind::File | Kind::Etcd => {
@@ -117,8 +125,8 @@ impl Place {
         let ports = match &self.leases {
             Leases::Files(_) => vec![],
             Leases::Etcd(cluster) => cluster.nodes().iter().map(|node| node.port()).collect(),
-            Leases::Redis(server) => vec![server.port()],
-            Leases::Postgres(server) => vec![server.port()],
+            Leases::Redis(server) => vec![lock(server).port()],
+            Leases::Postgres(server) => vec![lock(server).port()],
         };
         ports.into_iter().map(|port| (Ipv4Addr::LOCALHOST, port).into()).collect()
     }
@@ -171,19 +179,63 @@ impl Place {
                     Act::Resume => node.resume(),
                 }
             }
-            Leases::Redis(server) => to_redis(server, act),
-            Leases::Postgres(server) => to_postgres(server, act),
+            Leases::Redis(server) => to_redis(&lock(server), act),
+            Leases::Postgres(server) => to_postgres(&lock(server), act),
         });
     }
 
-    /// Removes what the server of the leases has on its disk, while it is down.
-    pub(crate) fn forget(&self) -> Result<(), Failure> {
-        match &self.leases {
-            Leases::Redis(server) => Ok(fs::remove_dir_all(server.directory().join(LOG))?),
-            Leases::Files(_) | Leases::Etcd(_) | Leases::Postgres(_) => {
-                Err("no other store's word is that it may forget".into())
-            }
+    /// The server of the leases starts again with nothing.
+    pub(crate) fn forget(&self) {
+        if let Leases::Redis(server) = &self.leases {
+            block_in_place(|| lock(server).restart_empty());
         }
+    }
+
+    /// Sets the clock of the leases' server.
+    pub(crate) fn step(&self, seconds: i64) {
+        match &self.leases {
+            Leases::Files(_) | Leases::Etcd(_) => {}
+            Leases::Redis(server) => lock(server).step_clock(seconds),
+            Leases::Postgres(server) => lock(server).step_clock(seconds),
+        }
+    }
+
+    /// Copies the server of the leases, and takes the copy off: it misses what comes.
+    pub(crate) fn replica(&self) -> Option<Replica> {
+        block_in_place(|| match &self.leases {
+            Leases::Files(_) | Leases::Etcd(_) => None,
+            Leases::Redis(server) => {
+                let replica = lock(server).replica();
+                replica.kill();
+                Some(Replica::Redis(replica))
+            }
+            Leases::Postgres(server) => {
+                let standby = lock(server).standby();
+                standby.kill();
+                Some(Replica::Postgres(standby))
+            }
+        })
+    }
+
+    /// The server of the leases is killed, and the copy takes its place, at another address.
+    pub(crate) fn promote(&self, replica: Replica) {
+        block_in_place(|| match (&self.leases, replica) {
+            (Leases::Redis(server), Replica::Redis(replica)) => {
+                let mut server = lock(server);
+                server.kill();
+                replica.restart();
+                replica.promote();
+                *server = replica;
+            }
+            (Leases::Postgres(server), Replica::Postgres(standby)) => {
+                let mut server = lock(server);
+                server.kill();
+                standby.restart();
+                standby.promote();
+                *server = standby;
+            }
+            _ => {}
+        });
     }
 
     pub(crate) fn to_registers(&self, act: Act) -> Result<(), Failure> {
@@ -206,6 +258,10 @@ impl Place {
     }
 }
 
+fn lock<T>(server: &Mutex<T>) -> MutexGuard<'_, T> {
+    server.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn to_redis(server: &RedisServer, act: Act) {
     match act {
         Act::Kill => server.kill(),
@@ -226,9 +282,6 @@ fn to_postgres(server: &PostgresServer, act: Act) {
 
 /// Only what is on the disk is acknowledged.
 const ALWAYS: [&str; 2] = ["--appendfsync", "always"];
-
-/// The append-only file of Redis, and what belongs to it.
-const LOG: &str = "appendonlydir";
 
 /// In Redis. The mark of its fence is in the same slot of a cluster.
 pub(crate) fn key_of(way: Way) -> String {

@@ -10,6 +10,7 @@ use crate::place::Kind;
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) faults: Vec<Planned>,
+    pub(crate) span: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,6 +39,10 @@ pub(crate) enum Fault {
     /// Requests arrive late, and answers do not.
     NoWayThere(Far),
     NoWayBack(Far),
+    /// The wall clock of the leases' server is set by so many seconds, and set back.
+    Step(i64),
+    /// A replica that has missed the last grants takes the place of the leases' server.
+    Promote,
     /// The server of the leases starts again without its file.
     Forget,
 }
@@ -52,17 +57,26 @@ pub(crate) enum Far {
 /// In milliseconds: up to one and a half times as long as a lease.
 const LASTS_MS: std::ops::Range<u64> = 200..1_500;
 const GAP_MS: std::ops::Range<u64> = 200..700;
+/// One of so many is of those that a half has for itself: a promotion of PostgreSQL takes seconds.
+const RARE: [usize; 2] = [4, 2];
+/// Of clocks, in seconds.
+const STEPS: [i64; 4] = [60, -60, 3_600, -3_600];
 
 impl Plan {
     /// All faults of this store, over and over, in an order that is drawn.
+    ///
+    /// What loses the record of leases comes in the first half, and what sets clocks in the second:
+    /// a token is above the record or the clock, so either is enough, and both together, a record
+    /// that is lost and a clock that was set back, are what no token outlives.
     pub(crate) fn draw(kind: Kind, span: Duration, seed: u64) -> Self {
         let mut rng = SmallRng::seed_from_u64(seed);
         let (mut faults, mut at) = (Vec::new(), Duration::ZERO);
         let mut often = Deck::new(common(kind));
-        let mut rare = Deck::new(losses(kind));
+        let mut rare = [Deck::new(losses(kind)), Deck::new(steps(kind))];
         loop {
-            let is_rare = faults.len() % 4 == 1;
-            let fault = is_rare.then(|| rare.draw(&mut rng)).flatten();
+            let half = usize::from(at > span / 2);
+            let is_rare = faults.len() % RARE[half] == 1;
+            let fault = is_rare.then(|| rare[half].draw(&mut rng)).flatten();
             let Some(fault) = fault.or_else(|| often.draw(&mut rng)) else { break };
             let [gap, lasts] =
                 [GAP_MS, LASTS_MS].map(|range| Duration::from_millis(rng.random_range(range)));
@@ -72,9 +86,9 @@ impl Plan {
                 break;
             }
             faults.push(Planned { at, lasts, fault, which });
-            at += lasts;
+            at += lasts + beyond(kind, fault);
         }
-        Self { faults }
+        Self { faults, span }
     }
 }
 
@@ -115,8 +129,26 @@ fn common(kind: Kind) -> Vec<Fault> {
 /// What may lose the record of the leases.
 fn losses(kind: Kind) -> Vec<Fault> {
     match kind {
-        Kind::Redis => vec![Fault::Forget],
-        Kind::File | Kind::Etcd | Kind::Postgres => vec![],
+        Kind::Redis => vec![Fault::Forget, Fault::Promote],
+        Kind::Postgres => vec![Fault::Promote],
+        Kind::File | Kind::Etcd => vec![],
+    }
+}
+
+/// What it takes to make it so, on a busy machine.
+fn beyond(kind: Kind, fault: Fault) -> Duration {
+    match (kind, fault) {
+        // A copy of the data, and a start.
+        (Kind::Postgres, Fault::Promote) => Duration::from_secs(4),
+        _ => Duration::ZERO,
+    }
+}
+
+/// Of stores that expire leases by a server's wall clock.
+fn steps(kind: Kind) -> Vec<Fault> {
+    match kind {
+        Kind::Redis | Kind::Postgres => STEPS.map(Fault::Step).to_vec(),
+        Kind::File | Kind::Etcd => vec![],
     }
 }
 
@@ -133,6 +165,8 @@ impl fmt::Display for Fault {
             Self::Delay(far) => write!(f, "link to {far} delayed"),
             Self::NoWayThere(far) => write!(f, "no way to {far}"),
             Self::NoWayBack(far) => write!(f, "no way back from {far}"),
+            Self::Step(by) => write!(f, "clock set by {by:+} s"),
+            Self::Promote => f.write_str("replica promoted"),
             Self::Forget => f.write_str("restarted without its file"),
         }
     }
@@ -175,7 +209,17 @@ mod tests {
         for kind in Kind::ALL {
             let faults = Plan::draw(kind, SPAN, 7).faults;
             let has = |fault| faults.iter().any(|planned| planned.fault == fault);
-            assert!([common(kind), losses(kind)].concat().into_iter().all(has));
+            assert!([common(kind), losses(kind), steps(kind)].concat().into_iter().all(has));
+        }
+    }
+
+    #[test]
+    fn no_record_is_lost_behind_a_step_of_the_clock_that_its_tokens_came_from() {
+        for (kind, seed) in Kind::ALL.into_iter().flat_map(|kind| (0..50).map(move |n| (kind, n))) {
+            let faults = Plan::draw(kind, SPAN, seed).faults;
+            let step = faults.iter().position(|planned| matches!(planned.fault, Fault::Step(_)));
+            let then = &faults[step.unwrap_or(faults.len())..];
+            assert!(then.iter().all(|planned| !losses(kind).contains(&planned.fault)));
         }
     }
 }

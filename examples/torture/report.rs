@@ -29,6 +29,11 @@ pub(crate) fn print(options: &Options, seen: &Seen) {
     );
     println!("  grants    {}, tokens {}", history.grants.len(), tokens(seen));
     println!("  claims    {} that the lease was valid", history.claims.len());
+    println!(
+        "  breaches  {} by which the store may grant what is held, and {} grants that did",
+        history.breaches.len(),
+        verdict.excused
+    );
     println!("  failures  {}", often(failures));
     if let Some((after, stops)) = bite {
         println!("  bites     after {:.1} s and {stops} directed stops", after.as_secs_f64());
@@ -52,7 +57,10 @@ fn often(failures: &Failures) -> String {
     let number: u64 = failures.iter().map(|(_, count)| **count).sum();
     let said = failures.iter().take(KINDS).map(|(why, count)| format!("{count} × {why}"));
     let said: Vec<_> = said.collect();
-    format!("{number} calls, which were made again; of them {}", said.join(", "))
+    if said.is_empty() {
+        return "none".to_owned();
+    }
+    format!("{number}; of them {}", said.join(", "))
 }
 
 fn tokens(seen: &Seen) -> String {
