@@ -73,8 +73,7 @@ impl<S, C, X, P, V> Call<S, C, X, P, V> {
     /// What follows an attempt that ended with `verdict`: another one, or the reason why there is
     /// none.
     ///
-    /// The budget comes last of all questions, so that nothing is charged for a retry that is not
-    /// made; and the request is prepared before the wait, so that nothing can go wrong after it.
+    /// The request is prepared before the wait, so that nothing can go wrong after it.
     pub(crate) fn after_failure<Req>(
         &mut self,
         verdict: Verdict,
@@ -84,25 +83,10 @@ impl<S, C, X, P, V> Call<S, C, X, P, V> {
         P: Replay<Req, Saved = V>,
     {
         let RetryLayer { shared, budget, replay, .. } = &self.lane.layer;
-        let Shared { policy, splitter, .. } = &**shared;
-        let given_up = |outcome| (outcome, None);
-        let cost = policy
-            .permits(verdict, self.attempt, || replay.is_idempotent(&self.saved))
-            .map_err(given_up)?;
-        // Split at each failure: a generator kept in the call would be moved with every call that
-        // succeeds.
-        let delay = policy.wait(
-            verdict.retry_after(),
-            self.attempt,
-            &mut self.previous,
-            &mut splitter.split(),
-        );
-        let delay = delay.map_err(given_up)?;
-        if !self.is_in_time(delay) {
-            return Err(given_up(Outcome::Deadline));
-        }
-        let withdrawal =
-            budget.try_withdraw(cost).map_err(|_| given_up(Outcome::BudgetExhausted))?;
+        let is_idempotent = || replay.is_idempotent(&self.saved);
+        let (delay, withdrawal) = shared
+            .next(budget, (verdict, self.attempt), &mut self.previous, self.deadline, is_idempotent)
+            .map_err(|outcome| (outcome, None))?;
         let again = replay.again(&mut self.saved, self.attempt.next(), ended);
         // On an error the withdrawal is dropped, and so refunded.
         let request = again.map_err(|why| (Outcome::NotRepeatable, Some(why)))?;

@@ -1,14 +1,20 @@
 //! The layer.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
-use steadfast_core::{Attempt, DefaultClassifier, NoContext, parts::Splitter};
+use steadfast_core::{
+    Attempt, Deadline, DefaultClassifier, NoContext, TimeSource, Verdict, parts::Splitter,
+};
 
 #[cfg(feature = "http")]
 use crate::http::{HttpReplay, ReplayBody};
 use crate::{
-    budget::Budget, config::RetryConfig, idempotency::AlwaysIdempotent, policy::Policy,
-    replay::CloneReplay, telemetry::Telemetry,
+    budget::{Budget, Withdrawal},
+    config::RetryConfig,
+    idempotency::AlwaysIdempotent,
+    policy::{Outcome, Policy, is_in_time},
+    replay::CloneReplay,
+    telemetry::Telemetry,
 };
 
 /// Sends failed requests again, where that is safe, within a budget that all services of one layer
@@ -37,6 +43,34 @@ pub(crate) struct Shared {
     pub(crate) policy: Policy,
     pub(crate) splitter: Splitter,
     pub(crate) telemetry: Telemetry,
+}
+
+impl Shared {
+    /// What follows an attempt that ended with this verdict: the wait before the next, and what
+    /// that takes from the budget; or why there is none.
+    ///
+    /// The budget comes last of all questions, so that nothing is charged for a retry that is not
+    /// made.
+    pub(crate) fn next(
+        &self,
+        budget: &Budget,
+        (verdict, attempt): (Verdict, Attempt),
+        previous: &mut Duration,
+        deadline: Option<Deadline>,
+        is_idempotent: impl FnOnce() -> bool,
+    ) -> Result<(Duration, Withdrawal), Outcome> {
+        let cost = self.policy.permits(verdict, attempt, is_idempotent)?;
+        // Split at each failure: a generator kept in the call would be moved with every call that
+        // succeeds.
+        let mut rng = self.splitter.split();
+        let delay = self.policy.wait(verdict.retry_after(), attempt, previous, &mut rng)?;
+        // Reads no clock when there is no deadline.
+        if deadline.is_some() && !is_in_time(deadline, TimeSource::Tokio.now(), delay) {
+            return Err(Outcome::Deadline);
+        }
+        let withdrawal = budget.try_withdraw(cost).map_err(|_| Outcome::BudgetExhausted)?;
+        Ok((delay, withdrawal))
+    }
 }
 
 impl RetryLayer {

@@ -12,6 +12,7 @@ mod layer;
 mod ledger;
 mod policy;
 mod replay;
+mod run;
 mod service;
 mod snapshot;
 mod sync;

@@ -92,6 +92,10 @@ impl<I, M> CloneReplay<I, M> {
         CloneReplay { idempotency: self.idempotency, mark }
     }
 
+    pub(crate) const fn idempotency(&self) -> &I {
+        &self.idempotency
+    }
+
     pub(crate) fn with_idempotency<I2>(self, idempotency: I2) -> CloneReplay<I2, M> {
         CloneReplay { idempotency, mark: self.mark }
     }

@@ -5,6 +5,7 @@ mod attempts;
 mod budget;
 mod cancel;
 mod contract;
+mod run;
 mod shape;
 mod support;
 mod templates;
