@@ -65,3 +65,11 @@ mod shape;
 mod support;
 #[cfg(feature = "tokio")]
 mod telemetry;
+#[cfg(all(
+    feature = "contract",
+    any(
+        feature = "redis",
+        all(feature = "tokio-postgres", feature = "deadpool", feature = "sqlx"),
+    )
+))]
+mod wall;

@@ -10,6 +10,7 @@ mod fence;
 mod rows;
 mod server;
 mod setup;
+mod wall;
 
 type Pool = deadpool_postgres::Pool;
 const MS: Duration = Duration::from_millis(1);

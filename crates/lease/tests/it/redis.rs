@@ -10,10 +10,12 @@ use redis::{
 use steadfast_lease::{LeaseName, RedisConfig, RedisStore, StoreErrorKind};
 use steadfast_testkit::servers::{self, RedisServer};
 
+mod cluster;
 mod corrupt;
 mod faults;
 mod fence;
 mod records;
+mod wall;
 
 /// The contract of stores on each connection.
 mod contract {
@@ -25,6 +27,15 @@ mod contract {
         steadfast_lease::lease_contract! {
             #[tokio::test(flavor = "multi_thread")]
             async || connect(servers::redis()).await
+        }
+    }
+
+    mod cluster_of_three {
+        use super::*;
+
+        steadfast_lease::lease_contract! {
+            #[tokio::test(flavor = "multi_thread")]
+            async || cluster::store(cluster::shared()).await
         }
     }
 
