@@ -1,16 +1,22 @@
 //! The servers that tests run against: found, or installed.
 
-use std::{env, fs, path::PathBuf};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 use crate::{Failure, workspace::Workspace};
 
 /// What the tests need, as Debian calls it. They start servers of their own, on free ports and in
 /// temporary directories: `steadfast_testkit::servers`.
 const INSTALL: &str = "apt-get install -y --no-install-recommends \
-     redis-server postgresql etcd-server gcc libc6-dev";
+     redis-server postgresql pgbouncer etcd-server gcc libc6-dev";
 
 /// Where Debian has the versions of PostgreSQL, whose programs it keeps out of `PATH`.
 const VERSIONS: &str = "/usr/lib/postgresql";
+
+/// Where Debian has the pooler: not in every user's `PATH`.
+const POOLER: &str = "/usr/sbin/pgbouncer";
 
 /// Debian starts what it installs, unless this program says no. What stood there before stays; what
 /// is put there goes when the script ends, however it ends.
@@ -26,8 +32,8 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 "#;
 
-/// Finds Redis, PostgreSQL, etcd and a C compiler, or installs them: on Debian and what descends
-/// from it, as root or by `sudo` without a password.
+/// Finds Redis, PostgreSQL, its pooler, etcd and a C compiler, or installs them: on Debian and what
+/// descends from it, as root or by `sudo` without a password.
 pub(crate) fn install(workspace: &Workspace) -> Result<(), Failure> {
     let missing = missing();
     if missing.is_empty() {
@@ -55,6 +61,7 @@ fn missing() -> Vec<&'static str> {
     let found = [
         ("redis-server", is_here("redis-server")),
         ("postgres", has_postgres),
+        ("pgbouncer", is_here("pgbouncer") || Path::new(POOLER).exists()),
         ("etcd", is_here("etcd")),
         // It compiles the servers' clocks.
         ("cc", is_here("cc")),

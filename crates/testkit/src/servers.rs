@@ -10,6 +10,7 @@
 mod clock;
 mod etcd;
 mod guardian;
+mod pgbouncer;
 mod postgres;
 mod redis;
 
@@ -17,12 +18,13 @@ use std::sync::OnceLock;
 
 pub use self::{
     etcd::{EtcdCluster, EtcdServer},
+    pgbouncer::PgBouncer,
     postgres::PostgresServer,
     redis::{RedisCluster, RedisServer},
 };
 
 /// What installs all servers on Debian.
-const INSTALL: &str = "apt-get install -y --no-install-recommends redis-server postgresql etcd-server gcc libc6-dev (or: cargo xtask test servers)";
+const INSTALL: &str = "apt-get install -y --no-install-recommends redis-server postgresql pgbouncer etcd-server gcc libc6-dev (or: cargo xtask test servers)";
 
 /// The Redis of this process, started by the first call.
 ///

@@ -31,7 +31,7 @@ pub struct PostgresServer {
 /// Where Debian has its versions.
 const VERSIONS: &str = "/usr/lib/postgresql";
 /// The system's user, by the package.
-const USER: &str = "postgres";
+pub(super) const USER: &str = "postgres";
 
 impl PostgresServer {
     /// Sets up a server and starts it.
@@ -130,6 +130,11 @@ impl PostgresServer {
         self.guardian.directory()
     }
 
+    /// What asks whether it is up, and others of its protocol.
+    pub(super) fn programs(&self) -> &Path {
+        &self.programs
+    }
+
     /// Kills all its processes. Its data stay.
     pub fn kill(&self) {
         self.guardian.tell("kill");
@@ -189,7 +194,7 @@ const COPY: &[&str] =
 
 /// A command of that user's that ends with its parent. In this order: another user's process is not
 /// mortal any more.
-fn as_user(user: &[String], command: &[&str]) -> Vec<String> {
+pub(super) fn as_user(user: &[String], command: &[&str]) -> Vec<String> {
     let command = command.iter().map(|word| (*word).to_owned());
     user.iter().cloned().chain(mortal(command)).collect()
 }
@@ -213,7 +218,7 @@ fn version(programs: &Path) -> u32 {
 }
 
 /// What makes a command the system's user's, if this is root; the directory becomes that user's.
-fn user(directory: &Path) -> Vec<String> {
+pub(super) fn user(directory: &Path) -> Vec<String> {
     if !guardian::is_root(directory).expect("it was made a moment ago") {
         return Vec::new();
     }
@@ -229,7 +234,7 @@ fn user(directory: &Path) -> Vec<String> {
     words.into_iter().chain(["--clear-groups".to_owned(), "--".to_owned()]).collect()
 }
 
-fn answers(programs: &Path, port: u16) -> bool {
+pub(super) fn answers(programs: &Path, port: u16) -> bool {
     Command::new(programs.join("pg_isready"))
         .args(["-q", "-h", "127.0.0.1", "-p", &port.to_string()])
         .stdout(Stdio::null())

@@ -31,6 +31,9 @@ pub struct RedisCluster {
 
 /// What changes while it runs stands in a file.
 const CONFIG: &str = "redis.conf";
+/// Otherwise a write may be missing that was acknowledged up to two seconds before a kill: while
+/// the file is synced, the server does not write to it.
+const ALWAYS: [&str; 2] = ["--appendfsync", "always"];
 /// Of a cluster.
 const SLOTS: u32 = 16_384;
 /// How long a server that has accepted a connection may take to answer while it starts.
@@ -79,8 +82,8 @@ impl RedisServer {
         panic!("redis-server has ended:\n{why}");
     }
 
-    /// Starts a replica of this server, and waits until it has what this one has. It has the
-    /// defaults of [`start`](Self::start), and a clock of its own if this one has.
+    /// Starts a replica of this server, and waits until it has what this one has. It syncs its
+    /// file at every write, and has a clock of its own if this one has.
     ///
     /// What is acknowledged here while the replica is down is not there, and is lost when it is
     /// promoted: kill the replica, write, kill this one, restart the replica, promote it.
@@ -90,7 +93,7 @@ impl RedisServer {
     #[must_use]
     pub fn replica(&self) -> Self {
         let config = format!("replicaof 127.0.0.1 {}\n", self.port);
-        let replica = Self::launch(&[], &config, self.clock.is_some());
+        let replica = Self::launch(&ALWAYS, &config, self.clock.is_some());
         let has_all = || {
             let told = replica.ask("INFO everything");
             // What it was sent at first is in its file when that was rewritten.
@@ -186,7 +189,7 @@ impl RedisServer {
 }
 
 impl RedisCluster {
-    /// Starts three masters, each with a third of the slots.
+    /// Starts three masters, each with a third of the slots. They sync their files at every write.
     ///
     /// # Panics
     /// When Redis is not installed or does not start.
@@ -196,7 +199,8 @@ impl RedisCluster {
         let nodes = buses.each_mut().map(|bus| {
             *bus = guardian::port();
             let port = bus.to_string();
-            RedisServer::start(&["--cluster-enabled", "yes", "--cluster-port", &port])
+            let clustered = ["--cluster-enabled", "yes", "--cluster-port", &port];
+            RedisServer::start(&[&clustered[..], &ALWAYS].concat())
         });
         let third = SLOTS / 3;
         for (n, node) in (0..).zip(&nodes) {

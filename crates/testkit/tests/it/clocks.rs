@@ -31,7 +31,11 @@ fn redis_time(server: &RedisServer) -> i64 {
 
 /// The answer to a statement.
 pub(crate) fn ask(server: &PostgresServer, statement: &str) -> String {
-    let output = Command::new("psql").args(["-XAtqc", statement, &server.url()]).output().unwrap();
+    ask_at(&server.url(), statement)
+}
+
+pub(crate) fn ask_at(url: &str, statement: &str) -> String {
+    let output = Command::new("psql").args(["-XAtqc", statement, url]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }

@@ -1,15 +1,22 @@
 //! Servers that follow others, take over from them, forget, or share the data.
 
-use steadfast_testkit::servers::{PostgresServer, RedisCluster, RedisServer};
+use std::{
+    io::{BufRead, BufReader, Write},
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use steadfast_testkit::servers::{PgBouncer, PostgresServer, RedisCluster, RedisServer};
 
 use crate::{
-    clocks::ask,
+    clocks::{ask, ask_at},
     servers::{say, soon},
 };
 
 #[test]
 fn a_replica_of_a_redis_follows_it_and_loses_what_it_missed_when_it_is_promoted() {
-    let master = RedisServer::start(&[]);
+    let master = RedisServer::start(&["--appendfsync", "always"]);
     let says = |server: &RedisServer, command: &str| say(server.port(), command).unwrap();
     assert_eq!(says(&master, "SET before 1"), "+OK");
     let replica = master.replica();
@@ -107,4 +114,36 @@ fn a_standby_of_a_postgres_follows_it_and_loses_what_it_missed_when_it_is_promot
     let time = |server| ask(server, "SELECT extract(epoch FROM clock_timestamp())::bigint");
     let times = [&primary, &standby].map(|server| time(server).parse::<i64>().unwrap());
     assert!((3500..3700).contains(&(times[1] - times[0])), "{times:?}");
+}
+
+#[test]
+fn a_pooler_gives_a_client_a_connection_for_as_long_as_a_transaction() {
+    let server = PostgresServer::start();
+    let pooler = PgBouncer::start(&server, &["default_pool_size = 1"]);
+    // One that waits for its next statement holds nothing: another is served meanwhile.
+    let mut waits = Command::new("psql")
+        .args(["-XAtq", &pooler.url()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut words = waits.stdin.take().unwrap();
+    let mut answers = BufReader::new(waits.stdout.take().unwrap()).lines();
+    let mut say = |statement: &str| {
+        writeln!(words, "{statement}").unwrap();
+        answers.next().unwrap().unwrap()
+    };
+    let session = say("SELECT pg_backend_pid();");
+    assert_eq!(ask_at(&pooler.url(), "SELECT pg_backend_pid()"), session, "the same of the server");
+    assert_eq!(say("BEGIN; SELECT pg_backend_pid();"), session);
+    let url = pooler.url();
+    let other = thread::spawn(move || ask_at(&url, "SELECT pg_backend_pid()"));
+    thread::park_timeout(Duration::from_millis(300));
+    assert!(!other.is_finished(), "the one connection is in a transaction");
+    assert_eq!(say("COMMIT; SELECT pg_backend_pid();"), session);
+    assert_eq!(other.join().unwrap(), session);
+    drop(words);
+    waits.wait().unwrap();
+    pooler.kill();
+    assert_eq!(ask(&server, "SELECT 1"), "1");
 }

@@ -233,7 +233,8 @@ fn a_server_that_is_not_installed_fails_the_test_with_the_line_that_installs_it(
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    let line = "apt-get install -y --no-install-recommends redis-server postgresql etcd-server gcc libc6-dev";
+    let line = "apt-get install -y --no-install-recommends \
+                redis-server postgresql pgbouncer etcd-server gcc libc6-dev";
     assert!(!output.status.success() && said.contains(line), "{said}");
 }
 

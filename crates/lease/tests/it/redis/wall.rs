@@ -93,7 +93,10 @@ async fn a_promoted_replica_whose_clock_is_behind_sends_tokens_back_and_a_floor_
     let (store, name, owner) = (connect(&master).await, some_name(), terms());
     granted(&store, &name, &owner).await;
     assert!(store.release(&name, owner.nonce).await.unwrap());
-    has(&replica, &name).await;
+    // What the master does later comes later.
+    let later = some_name();
+    granted(&store, &later, &owner).await;
+    has(&replica, &later).await;
     replica.kill();
     let lost = granted(&store, &name, &terms()).await;
     assert!(store.observe(&name, None).await.unwrap().held.is_some());
