@@ -1,6 +1,6 @@
 //! The handle.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 #[cfg(feature = "keyed")]
 use steadfast_core::PerKey;
@@ -134,6 +134,13 @@ impl Circuit {
     /// Refuses every call until [`reset`](Self::reset).
     pub fn force_open(&self) {
         self.shared.command(State::ForcedOpen, false);
+    }
+
+    /// Refuses every call for this long, then lets probes decide as after any open time: for a
+    /// service that is known to come back then. Whatever the state was, a dry run included. The
+    /// next open time that the rules draw stays what it was.
+    pub fn force_open_for(&self, time: Duration) {
+        self.shared.open_for(time);
     }
 
     /// Lets every call pass uncounted until [`reset`](Self::reset).

@@ -21,7 +21,7 @@ use crate::{
     closed::{Closed, time::TimeSuccesses},
     config::Settings,
     probes::Round,
-    state::{CircuitSnapshot, State, Transition},
+    state::{Cause, CircuitSnapshot, State, Transition},
     sync::Mutex,
     telemetry::Telemetry,
     word::{Published, Word},
@@ -49,6 +49,10 @@ pub(crate) struct Shared {
 struct Guarded {
     closed: Closed,
     trips: u32,
+    /// Of the latest transition.
+    last_cause: Option<Cause>,
+    /// What the window held as it last opened the circuit.
+    counts_at_trip: Option<Counts>,
     round: Option<Round>,
     /// To be told once the lock is free: transitions, and that a call may be let in again.
     /// Two at most: a round that was lost a while ago opens the circuit and starts another.
@@ -66,8 +70,15 @@ impl Shared {
         let (mut closed, successes) = Closed::new(settings.window, lanes);
         let published = Published::new(Word::new(0, State::Closed, false));
         published.change_state(closed.restart(&published, &settings.rules, 0, false));
-        let guarded =
-            Guarded { closed, trips: 0, round: None, unreported: Vec::new(), wake_waiters: false };
+        let guarded = Guarded {
+            closed,
+            trips: 0,
+            last_cause: None,
+            counts_at_trip: None,
+            round: None,
+            unreported: Vec::new(),
+            wake_waiters: false,
+        };
         Self {
             published,
             successes,
@@ -156,6 +167,8 @@ impl Shared {
             consecutive_failures,
             open_for: (word.state() == State::Open).then(left),
             trips: guarded.trips,
+            last_cause: guarded.last_cause,
+            counts_at_trip: guarded.counts_at_trip,
             probes_in_flight: guarded
                 .round
                 .as_ref()

@@ -95,6 +95,11 @@ pub struct CircuitSnapshot {
     pub open_for: Option<Duration>,
     /// How often the circuit has opened since it was last closed.
     pub trips: u32,
+    /// Why it changed its state last; `None` before the first time.
+    pub last_cause: Option<Cause>,
+    /// What the window held as the rules last opened a closed circuit, the failure that did it
+    /// included. It stays when the circuit closes.
+    pub counts_at_trip: Option<Counts>,
     /// Probes under way and not overdue, when half-open.
     pub probes_in_flight: u32,
     /// How many transitions the circuit has made.

@@ -1,5 +1,7 @@
 //! Changing the state. Always under the lock.
 
+use std::time::Duration;
+
 use super::{Guarded, Shared};
 use crate::{
     config::nanos,
@@ -11,6 +13,10 @@ use crate::{
 impl Shared {
     pub(super) fn open(&self, guarded: &mut Guarded, word: Word, now: u64, cause: Cause) {
         let delay = self.settings.open_time.draw(guarded.trips, &self.splitter);
+        if word.is_closed() {
+            // The word as it is now: the entry that opens has published another.
+            guarded.counts_at_trip = Some(guarded.closed.counts(self.word(), now).0);
+        }
         guarded.trips = guarded.trips.saturating_add(1);
         self.published.set_open_until(now.saturating_add(nanos(delay)));
         self.change_state(guarded, word, State::Open, word.is_dry_run(), cause);
@@ -38,6 +44,16 @@ impl Shared {
         });
     }
 
+    /// Opens by hand, for as long as is said; then probes decide. It is no trip of the rules: the
+    /// open time that they would draw next stays what it was.
+    pub(crate) fn open_for(&self, time: Duration) {
+        let now = self.now();
+        self.locked(|guarded| {
+            self.published.set_open_until(now.saturating_add(nanos(time)));
+            self.change_state(guarded, self.word(), State::Open, false, Cause::Commanded);
+        });
+    }
+
     fn change_state(
         &self,
         guarded: &mut Guarded,
@@ -59,6 +75,7 @@ impl Shared {
         if from != to {
             let transition =
                 Transition { from, to, cause, sequence: self.transitions.sequence() + 1 };
+            guarded.last_cause = Some(cause);
             // Under the lock, which keeps transitions in order.
             guarded.unreported.push((transition, self.transitions.publish(transition)));
         }
