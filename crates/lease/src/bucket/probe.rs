@@ -1,6 +1,8 @@
 //! Whether a bucket does what leases stand on.
 
+use object_store::{UpdateVersion, path::Path};
 use rand::RngExt;
+use steadfast_core::Executed;
 
 use super::objects::{Objects, Written};
 use crate::StoreError;
@@ -18,27 +20,34 @@ pub(super) async fn check(objects: &Objects) -> Result<(), StoreError> {
         return Err(StoreError::misconfigured().because("the bucket finds what was never written"));
     }
     let probe = objects.beside(PROBE);
-    // Made by this process, or there already; so this cannot succeed twice.
-    objects.write(&probe, None, content()).await?;
-    if let Written::Done(_) = objects.write(&probe, None, content()).await? {
-        return Err(ignores_conditions());
-    }
-    let found = objects.read(&probe, LONGEST).await?.ok_or_else(|| {
-        StoreError::misconfigured().because("the bucket does not find what is there")
+    // Made by this process, by another, or there already: but not twice by this one.
+    let made = twice(objects, &probe, None).await?;
+    let found = objects.read(&probe, LONGEST).await?.ok_or_else(|| match made {
+        // Another process is about to.
+        0 => StoreError::unavailable(Executed::No),
+        _ => StoreError::misconfigured().because("the bucket does not find what is there"),
     })?;
     // Replaced by this process, or by another: after that this version is there no more.
-    objects.write(&probe, Some(found.version.clone()), content()).await?;
-    if let Written::Done(_) = objects.write(&probe, Some(found.version), content()).await? {
-        return Err(ignores_conditions());
-    }
+    twice(objects, &probe, Some(found.version)).await?;
     Ok(())
 }
 
-fn ignores_conditions() -> StoreError {
-    StoreError::misconfigured().because("the bucket writes whatever the condition is")
-}
-
-/// Another each time, for an ETag may be a hash.
-fn content() -> Vec<u8> {
-    format!("{:032x}\n", rand::rng().random::<u128>()).into_bytes()
+/// Writes on the same condition twice, and says how often that was done: twice it cannot be.
+async fn twice(
+    objects: &Objects,
+    path: &Path,
+    replaced: Option<UpdateVersion>,
+) -> Result<u32, StoreError> {
+    let mut done = 0;
+    for _ in 0..2 {
+        // Another each time, for an ETag may be a hash.
+        let content = format!("{:032x}\n", rand::rng().random::<u128>()).into_bytes();
+        let written = objects.write(path, replaced.clone(), content).await?;
+        done += u32::from(matches!(written, Written::Done(_)));
+    }
+    if done > 1 {
+        let why = "the bucket writes whatever the condition is";
+        return Err(StoreError::misconfigured().because(why));
+    }
+    Ok(done)
 }

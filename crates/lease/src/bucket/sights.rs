@@ -66,12 +66,16 @@ impl Sights {
         seen
     }
 
-    /// A record that a write can replace unread. It can once: what becomes of the write is not
-    /// certain until it is noted.
-    pub(super) fn take(&mut self, name: &LeaseName) -> Option<Sight> {
-        let known = self.of.get_mut(name)?;
-        let version = known.version.take()?;
-        Some(Sight { version: Some(version), ..known.clone() })
+    /// A record that a write can replace unread.
+    pub(super) fn known(&self, name: &LeaseName) -> Option<Sight> {
+        self.of.get(name).filter(|known| known.version.is_some()).cloned()
+    }
+
+    /// A write is under way: what stands there is not certain until that is noted.
+    pub(super) fn doubt(&mut self, name: &LeaseName) {
+        if let Some(known) = self.of.get_mut(name) {
+            known.version = None;
+        }
     }
 
     /// Nothing stands there.
@@ -87,6 +91,86 @@ impl Sights {
                 stays = !stays;
                 stays && self.most.get() > 1
             });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FencingToken, HolderName, Nonce, Owner};
+
+    const TTL: Duration = Duration::from_secs(10);
+
+    fn name(n: usize) -> LeaseName {
+        LeaseName::new(n.to_string()).unwrap()
+    }
+
+    fn sight(id: u8, version: Option<&str>, now: Duration) -> Sight {
+        let owner = Owner {
+            nonce: Nonce::from_bytes([7; 16]),
+            holder: HolderName::new("a").unwrap(),
+            ttl: TTL,
+            until: Duration::ZERO,
+        };
+        let (id, replaced) = (WriteId([id; 16]), WriteId([0; 16]));
+        let record = Record { id, replaced, last: FencingToken::MAX, owner: Some(owner) };
+        let e_tag = version.map(str::to_owned);
+        let version = version.map(|_| UpdateVersion { e_tag, version: None });
+        Sight::new(record, version, now)
+    }
+
+    fn sights(most: usize) -> Sights {
+        Sights::new(NonZeroUsize::new(most).unwrap())
+    }
+
+    fn left(sight: &mut Sight, now: Duration) -> Duration {
+        sight.slot(now).held(now).map_or(Duration::ZERO, |owner| owner.until - now)
+    }
+
+    #[test]
+    fn a_version_that_is_seen_again_has_been_watched_since_and_another_has_not() {
+        let (mut sights, whole) = (sights(10), Margin::new().vigil(TTL));
+        let mut first = sights.note(&name(1), sight(1, Some("1"), TTL));
+        assert_eq!(left(&mut first, TTL), whole);
+        let mut again = sights.note(&name(1), sight(1, Some("1"), TTL * 3 / 2));
+        assert_eq!(left(&mut again, TTL * 3 / 2), whole - TTL / 2);
+        let mut other = sights.note(&name(1), sight(2, Some("2"), TTL * 3 / 2));
+        assert_eq!(left(&mut other, TTL * 3 / 2), whole);
+        assert_eq!(left(&mut other, TTL * 3 / 2 + whole), Duration::ZERO);
+        // The former, from a cache: what was watched of the later is not known any more.
+        let mut former = sights.note(&name(1), sight(1, Some("1"), TTL * 3));
+        assert_eq!(left(&mut former, TTL * 3), whole);
+    }
+
+    #[test]
+    fn a_version_in_doubt_is_read_before_it_is_replaced() {
+        let mut sights = sights(10);
+        assert!(sights.known(&name(1)).is_none());
+        sights.note(&name(1), sight(1, Some("1"), TTL));
+        assert!(sights.known(&name(1)).is_some());
+        sights.doubt(&name(1));
+        assert!(sights.known(&name(1)).is_none());
+        // A store that does not tell the version of what it has written.
+        sights.note(&name(1), sight(2, None, TTL));
+        assert!(sights.known(&name(1)).is_none());
+        let read = sights.note(&name(1), sight(2, Some("2"), TTL));
+        assert!(read.version.is_some() && sights.known(&name(1)).is_some());
+        sights.forget(&name(1));
+        assert!(sights.known(&name(1)).is_none());
+    }
+
+    #[test]
+    fn no_more_names_are_kept_than_may_be_and_the_newest_is_among_them() {
+        for most in [1, 2, 3, 100] {
+            let mut sights = sights(most);
+            for n in 0..1000 {
+                sights.note(&name(n), sight(1, Some("1"), TTL));
+                assert!(sights.known(&name(n)).is_some());
+                assert!(sights.of.len() <= most, "{} of {most}", sights.of.len());
+            }
+            // Half of them go at a time, and not all.
+            assert!(sights.of.len() > most / 2 || most == 1);
         }
     }
 }

@@ -172,7 +172,7 @@ impl Shared {
         let path = self.objects.path(name);
         // What is known may be old. A write by it proves that it is not, and no other answer is
         // given by it.
-        let mut known = lock(&self.sights).take(name);
+        let mut known = lock(&self.sights).known(name);
         let mut sent: Vec<Sent<T>> = vec![];
         for _ in 0..MOST_TRIES {
             let is_read = known.is_none();
@@ -196,6 +196,7 @@ impl Shared {
                 }
                 continue;
             };
+            lock(&self.sights).doubt(name);
             match self.objects.write(&path, version.flatten(), record.to_bytes()).await? {
                 Written::Done(version) => {
                     // After the answer, as above.

@@ -4,7 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use object_store::{ObjectStore, local::LocalFileSystem, memory::InMemory};
 use steadfast_core::{BootClock, Executed};
-use steadfast_lease::{BucketConfig, BucketStore, StoreErrorKind};
+use steadfast_lease::{BucketConfig, BucketStore, LeaseName, StoreError, StoreErrorKind};
+
+use self::faulty::{Bucket, Kind};
+
+mod chance;
+mod faulty;
+mod lost;
+mod takers;
 
 mod contract {
     use super::*;
@@ -21,6 +28,33 @@ mod contract {
         }
     }
 
+    mod where_an_etag_is_a_hash {
+        use super::*;
+
+        steadfast_lease::lease_contract! {
+            #[tokio::test(start_paused = true)]
+            async || store(&Bucket::of(Kind::Hashed)).await
+        }
+    }
+
+    mod where_versions_are_numbers {
+        use super::*;
+
+        steadfast_lease::lease_contract! {
+            #[tokio::test(start_paused = true)]
+            async || store(&Bucket::of(Kind::Numbered)).await
+        }
+    }
+
+    mod where_a_write_is_not_told_its_version {
+        use super::*;
+
+        steadfast_lease::lease_contract! {
+            #[tokio::test(start_paused = true)]
+            async || store(&Bucket::of(Kind::Silent)).await
+        }
+    }
+
     mod on_real_time {
         use super::*;
 
@@ -34,6 +68,19 @@ mod contract {
 /// A busy machine is no broken promise.
 fn config() -> BucketConfig {
     BucketConfig::new().call_limit(Duration::from_secs(20)).look_every(Duration::from_millis(50))
+}
+
+fn name() -> LeaseName {
+    LeaseName::new("orders/settlement").unwrap()
+}
+
+async fn open(bucket: &Bucket) -> Result<BucketStore, StoreError> {
+    BucketStore::open(config().clock(BootClock::tokio()), Arc::new(bucket.clone())).await
+}
+
+/// As another process would open it.
+async fn store(bucket: &Bucket) -> BucketStore {
+    open(bucket).await.unwrap()
 }
 
 /// It can make an object that is not there, but replace none by its version.
