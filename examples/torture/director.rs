@@ -17,6 +17,7 @@ pub(crate) struct Director {
     troupe: Arc<Troupe>,
     rng: SmallRng,
     scene: Scene,
+    is_next_late: bool,
     pub(crate) done: Done,
 }
 
@@ -64,7 +65,7 @@ const WRITE: Duration = Duration::from_millis(800);
 impl Director {
     pub(crate) fn new(troupe: Arc<Troupe>, seed: u64) -> Self {
         let rng = SmallRng::seed_from_u64(seed ^ 0x5ce7e);
-        Self { troupe, rng, scene: Scene::None, done: Done::default() }
+        Self { troupe, rng, scene: Scene::None, is_next_late: false, done: Done::default() }
     }
 
     /// Hears what a worker says before it is answered: one that is stopped here goes on when it
@@ -97,7 +98,9 @@ impl Director {
         if !self.troupe.stop(former) {
             return;
         }
-        self.scene = if self.rng.random_bool(0.5) {
+        // In turns: a short run on a slow machine has few of them.
+        self.is_next_late = !self.is_next_late;
+        self.scene = if self.is_next_late {
             self.done.late += 1;
             let late = Duration::from_millis(self.rng.random_range(LATE_MS));
             Scene::Late { former, until: after(late) }

@@ -57,8 +57,6 @@ pub(crate) enum Far {
 /// In milliseconds: up to one and a half times as long as a lease.
 const LASTS_MS: std::ops::Range<u64> = 200..1_500;
 const GAP_MS: std::ops::Range<u64> = 200..700;
-/// One of so many is of those that a half has for itself: a promotion of PostgreSQL takes seconds.
-const RARE: [usize; 2] = [4, 2];
 /// Of clocks, in seconds.
 const STEPS: [i64; 4] = [60, -60, 3_600, -3_600];
 
@@ -75,7 +73,7 @@ impl Plan {
         let mut rare = [Deck::new(losses(kind)), Deck::new(steps(kind))];
         loop {
             let half = usize::from(at > span / 2);
-            let is_rare = faults.len() % RARE[half] == 1;
+            let is_rare = faults.len() % rarity(kind)[half] == 1;
             let fault = is_rare.then(|| rare[half].draw(&mut rng)).flatten();
             let Some(fault) = fault.or_else(|| often.draw(&mut rng)) else { break };
             let [gap, lasts] =
@@ -133,6 +131,13 @@ fn losses(kind: Kind) -> Vec<Fault> {
         Kind::Postgres => vec![Fault::Promote],
         Kind::File | Kind::Etcd => vec![],
     }
+}
+
+/// One of so many faults is of those that each half has for itself.
+const fn rarity(kind: Kind) -> [usize; 2] {
+    // A promotion of PostgreSQL takes seconds, and little else happens meanwhile.
+    let losses = if matches!(kind, Kind::Postgres) { 16 } else { 4 };
+    [losses, 2]
 }
 
 /// What it takes to make it so, on a busy machine.
