@@ -22,10 +22,21 @@ mod sync;
 mod telemetry;
 
 #[cfg(feature = "http")]
+mod body;
+#[cfg(feature = "http")]
 mod deadline;
 #[cfg(feature = "http")]
 mod propagate;
 
+#[cfg(feature = "http")]
+pub use crate::{
+    body::{
+        BodyTimeout, BodyTimeoutConfig, BodyTimeoutFuture, BodyTimeoutLayer, RequestBodyTimeout,
+        RequestBodyTimeoutFuture, RequestBodyTimeoutLayer, Stalled, TimedBody,
+    },
+    deadline::{DeadlineConfig, DeadlineLayer, DeadlineService},
+    propagate::{PropagateDeadline, PropagateDeadlineLayer},
+};
 pub use crate::{
     config::{Ewma, LimitConfig, MultipleOf, Quantile, Rfc6298},
     error::Elapsed,
@@ -34,9 +45,4 @@ pub use crate::{
     limit::TimeLimit,
     service::Timeout,
     snapshot::LimitSnapshot,
-};
-#[cfg(feature = "http")]
-pub use crate::{
-    deadline::{DeadlineConfig, DeadlineLayer, DeadlineService},
-    propagate::{PropagateDeadline, PropagateDeadlineLayer},
 };

@@ -22,6 +22,7 @@ mod phi;
 mod quorum;
 mod reach;
 mod retried;
+mod slow_bodies;
 mod support;
 mod uploads;
 mod without_tower;

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod adaptive;
+#[cfg(feature = "http")]
+mod bodies;
 mod cancel;
 mod contract;
 mod cuts;

@@ -1,0 +1,61 @@
+//! What a body ends with that took too long.
+
+use std::time::Duration;
+
+use steadfast_core::{Grounds, Refusal, RefusalKind};
+
+/// A body was given up: no frame came in the time between two of them, or its whole time was over.
+///
+/// Whatever the request asked for may have been executed. Of a response (HTTP 504, gRPC
+/// `DEADLINE_EXCEEDED`) the service is to blame; of a request (HTTP 408) the client is, and nothing
+/// counts against the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.words())]
+#[non_exhaustive]
+pub struct Stalled {
+    /// The limit that was reached.
+    pub limit: Duration,
+    /// Whether it is that of the whole body, or that between two frames.
+    pub whole: bool,
+    /// The facts, as any layer further out reads them.
+    #[source]
+    pub grounds: Grounds,
+}
+
+impl Stalled {
+    /// A response whose next frame did not come within `limit`.
+    #[must_use]
+    pub const fn response(limit: Duration) -> Self {
+        Self { limit, whole: false, grounds: Grounds::maybe_executed(RefusalKind::TimedOut) }
+    }
+
+    /// A request whose next frame did not come within `limit`.
+    #[must_use]
+    pub const fn request(limit: Duration) -> Self {
+        Self { limit, whole: false, grounds: Grounds::maybe_executed(RefusalKind::RequestTimeout) }
+    }
+
+    /// The same for the whole body.
+    #[must_use]
+    pub const fn of_the_whole(mut self) -> Self {
+        self.whole = true;
+        self
+    }
+
+    fn words(&self) -> String {
+        let Self { limit, whole, grounds } = self;
+        let whose =
+            if grounds.kind == RefusalKind::RequestTimeout { "request" } else { "response" };
+        if *whole {
+            format!("the body of the {whose} did not end within {limit:?}")
+        } else {
+            format!("no frame of the {whose}'s body within {limit:?}")
+        }
+    }
+}
+
+impl Refusal for Stalled {
+    fn grounds(&self) -> Grounds {
+        self.grounds
+    }
+}
