@@ -37,6 +37,51 @@ impl FencingToken {
     pub fn next(self) -> Option<Self> {
         Self::try_from(self.0 + 1).ok()
     }
+
+    /// 1 to 20 digits and nothing else.
+    #[inline]
+    pub(crate) fn from_digits(text: &[u8]) -> Option<Self> {
+        let is_long_enough = (1..=MAX_DIGITS).contains(&text.len());
+        let number = is_long_enough.then(|| number(text)).flatten()?;
+        Self::try_from(number).ok()
+    }
+}
+
+/// Digits, eight at a time: each request to a fenced resource has 16 of them, and one after the
+/// other they would wait for one another.
+#[inline]
+fn number(text: &[u8]) -> Option<u64> {
+    let (eights, rest) = text.as_chunks();
+    let mut number = 0_u64;
+    for &eight in eights {
+        number = number.checked_mul(100_000_000)?.checked_add(eight_digits(eight)?)?;
+    }
+    for &byte in rest {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        number = number.checked_mul(10)?.checked_add(digit.into())?;
+    }
+    Some(number)
+}
+
+/// In one word: its neighbours are added up to pairs, to fours, to eight. (Lemire, "Quickly parsing
+/// eight digits", 2018.)
+#[inline]
+fn eight_digits(text: [u8; 8]) -> Option<u64> {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let word = u64::from_le_bytes(text);
+    // A digit's upper half is 3, and six more do not carry into it.
+    let is_three = |word: u64| word & (EACH * 0xf0) == EACH * 0x30;
+    if !(is_three(word) && is_three(word.wrapping_add(EACH * 6))) {
+        return None;
+    }
+    let digits = word & (EACH * 0x0f);
+    // What leaves a word at its upper end is of no number.
+    let pairs = digits.wrapping_mul(10 << 8 | 1) >> 8 & 0x00ff_00ff_00ff_00ff;
+    let fours = pairs.wrapping_mul(100 << 16 | 1) >> 16 & 0x0000_ffff_0000_ffff;
+    Some(fours.wrapping_mul(10_000 << 32 | 1) >> 32)
 }
 
 impl TryFrom<u64> for FencingToken {
@@ -72,11 +117,7 @@ impl FromStr for FencingToken {
 
     /// 1 to 20 digits and nothing else: no sign, no space, no separator.
     fn from_str(text: &str) -> Result<Self, FencingTokenError> {
-        // The sign is the one thing that the number's own parser takes besides digits.
-        let is_plain = text.len() <= MAX_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
-        let number: u64 =
-            is_plain.then(|| text.parse().ok()).flatten().ok_or(FencingTokenError::MALFORMED)?;
-        Self::try_from(number)
+        Self::from_digits(text.as_bytes()).ok_or(FencingTokenError::MALFORMED)
     }
 }
 
@@ -122,6 +163,7 @@ mod tests {
         assert_eq!(number("0"), Some(0));
         assert_eq!(number("007"), Some(7));
         assert_eq!(number("00000000000000000042"), Some(42), "twenty digits");
+        assert_eq!(number("1790123456789012"), Some(1_790_123_456_789_012), "sixteen");
         assert_eq!(number("9223372036854775807"), Some(FencingToken::MAX.get()));
         for nonsense in [
             "",
@@ -139,6 +181,11 @@ mod tests {
             "18446744073709551615",
             "18446744073709551616",
             "000000000000000000042",
+            // One after the other is wrong, of those that are read together too.
+            "/234567812345678",
+            "123456781234567:",
+            "1234:67812345678",
+            "123456781234/678",
         ] {
             assert_eq!(number(nonsense), None, "{nonsense:?}");
         }

@@ -7,6 +7,9 @@ use crate::{FencingToken, FencingTokenError};
 /// `Fencing-Token`: the [`FencingToken`] under which a request speaks, as plain digits.
 pub const FENCING_TOKEN: HeaderName = HeaderName::from_static("fencing-token");
 
+/// To look it up by, without making it.
+static NAME: HeaderName = FENCING_TOKEN;
+
 /// Reads the fencing token of a request; none when it has no such header.
 ///
 /// 1 to 20 digits, bare or quoted. A structured-field integer ends at 15 digits, and tokens made
@@ -14,8 +17,9 @@ pub const FENCING_TOKEN: HeaderName = HeaderName::from_static("fencing-token");
 ///
 /// # Errors
 /// When there are several lines of it, or the one is anything else.
+#[inline]
 pub fn parse_fencing_token(headers: &HeaderMap) -> Result<Option<FencingToken>, FencingTokenError> {
-    let mut lines = headers.get_all(FENCING_TOKEN).iter();
+    let mut lines = headers.get_all(&NAME).iter();
     match (lines.next(), lines.next()) {
         (None, _) => Ok(None),
         (Some(line), None) => parse(line).map(Some),
@@ -23,7 +27,17 @@ pub fn parse_fencing_token(headers: &HeaderMap) -> Result<Option<FencingToken>, 
     }
 }
 
+#[inline]
 fn parse(value: &HeaderValue) -> Result<FencingToken, FencingTokenError> {
+    match FencingToken::from_digits(value.as_bytes()) {
+        Some(token) => Ok(token),
+        None => parse_dressed(value),
+    }
+}
+
+/// With blanks or quotation marks round it, or nonsense.
+#[cold]
+fn parse_dressed(value: &HeaderValue) -> Result<FencingToken, FencingTokenError> {
     let text = value.to_str().map_err(|_| FencingTokenError::MALFORMED)?.trim_matches([' ', '\t']);
     let quoted = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
     quoted.unwrap_or(text).parse()
