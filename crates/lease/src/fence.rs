@@ -15,6 +15,8 @@ mod marks;
 mod pass;
 mod refused;
 #[cfg(feature = "tokio")]
+mod table;
+#[cfg(feature = "tokio")]
 mod telemetry;
 
 #[cfg(feature = "http")]

@@ -7,7 +7,6 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use papaya::HashMap;
 use steadfast_core::{ConfigError, FencingToken, Snapshot, parts::lock};
 
 use super::{
@@ -18,6 +17,7 @@ use super::{
     marks::{Marks, MarksError},
     pass::{Common, Pass, Resource},
     refused::Fenced,
+    table::Table,
     telemetry::Telemetry,
 };
 
@@ -57,7 +57,7 @@ pub struct Fences {
 struct Shared {
     common: Arc<Common>,
     /// Added to under the lock of `taken`, and never taken from.
-    resources: HashMap<Box<str>, Arc<Resource>>,
+    resources: Table,
     taken: Mutex<usize>,
     most: usize,
 }
@@ -114,14 +114,13 @@ impl Fences {
         let Shared { common, resources, taken, .. } = &*fences.shared;
         *lock(taken) = stored.len();
         for (name, mark) in stored {
-            let resource = Resource::new(Arc::clone(common), name.clone(), Some(mark));
-            resources.pin().insert(name, Arc::new(resource));
+            resources.add(Resource::new(Arc::clone(common), name, Some(mark)));
         }
         Ok(fences)
     }
 
     fn with(common: Common, most: NonZeroUsize) -> Self {
-        let (resources, taken, most) = (HashMap::new(), Mutex::new(0), most.get());
+        let (resources, taken, most) = (Table::new(most.get()), Mutex::new(0), most.get());
         Self { shared: Arc::new(Shared { common: Arc::new(common), resources, taken, most }) }
     }
 
@@ -139,7 +138,7 @@ impl Fences {
     /// The fence of a resource that is remembered.
     #[must_use]
     pub fn fence(&self, resource: &str) -> Option<Fence> {
-        self.shared.resources.pin().get(resource).cloned().map(Fence::from)
+        self.shared.resources.get(resource).cloned().map(Fence::from)
     }
 
     /// The highest token that a resource has seen. `None` where it is not remembered.
@@ -150,22 +149,39 @@ impl Fences {
 
     #[inline]
     pub(crate) fn begin(&self, name: &str, call: FenceMark) -> Result<(Pass, Standing), Fenced> {
-        // No reference is counted on the way to the resource.
-        match self.shared.resources.pin().get(name) {
+        match self.shared.resources.get(name) {
             Some(resource) => resource.begin(call),
             None => self.shared.begin_anew(name, call),
         }
     }
 
-    /// Counts a refusal that came before the fence, and passes it on.
+    /// Lets a call in that is one more under the highest token of its resource and may run, as
+    /// nearly all are. Otherwise nothing is changed.
     #[cfg(feature = "http")]
-    pub(crate) fn refused(&self, fenced: Fenced) -> Fenced {
-        self.shared.common.telemetry.refused(fenced)
+    #[inline(always)]
+    pub(crate) fn pass_at_once(&self, name: &str, token: FencingToken) -> Option<Pass> {
+        self.shared.resources.get(name)?.pass_at_once(token)
+    }
+
+    /// The same as [`begin`](Self::begin) for what a request presents; no mark is a refusal.
+    #[cfg(feature = "http")]
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn begin_as(
+        &self,
+        name: &str,
+        presented: impl FnOnce() -> Result<FenceMark, Fenced>,
+    ) -> Result<(Pass, Standing), Fenced> {
+        match presented() {
+            Ok(mark) => self.begin(name, mark),
+            Err(fenced) => Err(self.shared.common.telemetry.refused(fenced)),
+        }
     }
 }
 
 impl Shared {
     #[cold]
+    #[inline(never)]
     fn begin_anew(&self, name: &str, call: FenceMark) -> Result<(Pass, Standing), Fenced> {
         let Common { rules, telemetry, .. } = &*self.common;
         let is_named = !name.is_empty() && name.len() <= Fences::MAX_NAME_BYTES;
@@ -179,19 +195,16 @@ impl Shared {
         resource.begin(call)
     }
 
-    fn add(&self, name: &str) -> Result<Arc<Resource>, Fenced> {
-        let resources = self.resources.pin();
+    fn add(&self, name: &str) -> Result<&Arc<Resource>, Fenced> {
         let mut taken = lock(&self.taken);
-        if let Some(added) = resources.get(name) {
-            return Ok(Arc::clone(added));
+        if let Some(added) = self.resources.get(name) {
+            return Ok(added);
         }
         if *taken >= self.most {
             return Err(Fenced::full());
         }
-        let resource = Arc::new(Resource::new(Arc::clone(&self.common), name.into(), None));
-        resources.insert(name.into(), Arc::clone(&resource));
         *taken += 1;
-        Ok(resource)
+        Ok(self.resources.add(Resource::new(Arc::clone(&self.common), name.into(), None)))
     }
 }
 

@@ -19,6 +19,7 @@ use super::{
     mark::FenceMark,
     marks::Marks,
     refused::Fenced,
+    table::Link,
     telemetry::Telemetry,
 };
 use crate::sync::Mutex;
@@ -41,15 +42,16 @@ pub(crate) struct Resource {
     /// Calls that wait for older ones, and calls that would be cancelled.
     waiters: Waiters,
     pub(crate) common: Arc<Common>,
-    /// What its marks are stored under.
-    name: Box<str>,
+    /// What its marks are stored under, and what it is found by.
+    pub(super) name: Box<str>,
+    pub(super) link: Link,
 }
 
 impl Resource {
     /// A resource that is fenced under `name`, with the mark that is stored for it.
     pub(crate) fn new(common: Arc<Common>, name: Box<str>, stored: Option<FenceMark>) -> Self {
         let gate = Mutex::new(Gate::new(stored.max(common.rules.floor()), stored));
-        Self { gate, waiters: Waiters::new(), common, name }
+        Self { gate, waiters: Waiters::new(), common, name, link: Link::default() }
     }
 
     /// Checks the call and counts it, in one step.
@@ -64,12 +66,37 @@ impl Resource {
         let standing = gate.standing(presented, self.is_durable());
         drop(gate);
         let is_new = entered.map_err(|fenced| self.common.telemetry.refused(fenced))?;
-        let pass = Pass { resource: Arc::clone(self), mark: presented };
+        let pass = self.pass(presented);
         if is_new {
             // Those under older marks look again.
             self.waiters.wake();
         }
         Ok((pass, standing))
+    }
+
+    /// Does so for a call that may run at once and changes nothing but the count. Otherwise it does
+    /// nothing.
+    #[cfg(feature = "http")]
+    #[inline]
+    pub(crate) fn pass_at_once(self: &Arc<Self>, token: FencingToken) -> Option<Pass> {
+        let mark = FenceMark::new(token);
+        let runs = lock(&self.gate).enter_at_once(mark, self.is_durable());
+        if !runs {
+            return None;
+        }
+        self.common.telemetry.passed();
+        Some(self.pass(mark))
+    }
+
+    fn pass(self: &Arc<Self>, mark: FenceMark) -> Pass {
+        Pass { resource: Arc::clone(self), mark }
+    }
+
+    /// Those that wait for older calls look again.
+    #[cold]
+    fn none_is_older(&self) {
+        // A waker that panics must not do so here: this may be unwinding already.
+        drop(self.waiters.take());
     }
 
     fn is_durable(&self) -> bool {
@@ -130,8 +157,13 @@ impl Pass {
     }
 
     pub(crate) fn passed(self) -> Self {
-        self.resource.common.telemetry.passed();
+        self.count();
         self
+    }
+
+    /// Counts it in metrics: it runs from now on.
+    pub(crate) fn count(&self) {
+        self.resource.common.telemetry.passed();
     }
 
     /// Waits until the mark outlasts the process. No call runs before that.
@@ -162,6 +194,7 @@ impl Pass {
     }
 
     /// The same as [`watch`](Self::watch), only where a newer call cancels this one.
+    #[inline]
     pub(crate) fn watch_if_cancelled(&self) -> Option<Waiter> {
         match self.resource.common.rules.settings.older {
             OlderCalls::Wait => None,
@@ -211,8 +244,7 @@ impl Drop for Pass {
     fn drop(&mut self) {
         let was_last = lock(&self.resource.gate).leave(self.mark);
         if was_last {
-            // A waker that panics must not do so here: this may be unwinding already.
-            drop(self.resource.waiters.take());
+            self.resource.none_is_older();
         }
     }
 }

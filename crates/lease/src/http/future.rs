@@ -53,13 +53,14 @@ struct Waiting<S, B> {
 type Admitted = Pin<Box<dyn Future<Output = Result<Pass, Fenced>> + Send>>;
 
 impl<S: Service<Request<B>>, B> FenceFuture<S, B> {
-    pub(crate) const fn unfenced(inner: S::Future) -> Self {
-        Self { state: State::Running { inner, pass: None, watch: None } }
-    }
-
+    /// Without a pass it is not fenced; a newer call ends it where there is a watch.
     #[inline(always)]
-    pub(crate) fn running(inner: S::Future, pass: Pass) -> Self {
-        Self { state: State::running(inner, pass) }
+    pub(crate) const fn running(
+        inner: S::Future,
+        pass: Option<Pass>,
+        watch: Option<Waiter>,
+    ) -> Self {
+        Self { state: State::Running { inner, pass, watch } }
     }
 
     #[cold]
@@ -82,14 +83,6 @@ impl<S: Service<Request<B>>, B> FenceFuture<S, B> {
     }
 }
 
-impl<S: Service<Request<B>>, B> State<S, B> {
-    #[inline(always)]
-    fn running(inner: S::Future, pass: Pass) -> Self {
-        let watch = pass.watch_if_cancelled();
-        Self::Running { inner, pass: Some(pass), watch }
-    }
-}
-
 impl<S, B> Future for FenceFuture<S, B>
 where
     S: Service<Request<B>>,
@@ -101,14 +94,16 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         loop {
-            let outcome = match state.as_mut().project() {
+            let polled = match state.as_mut().project() {
                 StateProjection::Running { inner, pass, watch } => {
-                    match (inner.poll(cx), &*pass, &*watch) {
-                        (Poll::Ready(outcome), ..) => outcome,
-                        (Poll::Pending, Some(pass), Some(watch)) => {
-                            Err(ready!(pass.poll_cancelled(watch, cx)).into())
-                        }
-                        (Poll::Pending, ..) => return Poll::Pending,
+                    let polled = inner.poll(cx);
+                    if polled.is_pending() {
+                        let (Some(pass), Some(watch)) = (pass, watch) else {
+                            return Poll::Pending;
+                        };
+                        Poll::Ready(Err(ready!(pass.poll_cancelled(watch, cx)).into()))
+                    } else {
+                        polled
                     }
                 }
                 StateProjection::Waiting { waiting } => {
@@ -120,20 +115,21 @@ where
                             if *hands_pass {
                                 request.extensions_mut().insert(pass.clone());
                             }
+                            let watch = pass.watch_if_cancelled();
                             let inner = ready.call(request);
-                            state.set(State::running(inner, pass));
+                            state.set(State::Running { inner, pass: Some(pass), watch });
                             continue;
                         }
-                        Err(fenced) => Err(fenced.into()),
+                        Err(fenced) => Poll::Ready(Err(fenced.into())),
                     }
                 }
-                StateProjection::Refused { fenced } => Err((*fenced).into()),
+                StateProjection::Refused { fenced } => Poll::Ready(Err((*fenced).into())),
                 StateProjection::Done => panic!("polled after it was done"),
             };
             // What was overtaken is gone before the newer call runs, however long its caller keeps
             // this future.
             state.set(State::Done);
-            return Poll::Ready(outcome);
+            return polled;
         }
     }
 }

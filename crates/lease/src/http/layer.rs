@@ -10,8 +10,11 @@ use http::Request;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::{future::FenceFuture, sequence::presented};
-use crate::{Fenced, Fences, fence::Standing};
+use super::{
+    future::FenceFuture,
+    sequence::{plain_token, presented},
+};
+use crate::{Fenced, Fences, Pass, fence::Standing};
 
 /// Puts an HTTP or gRPC service behind the fences of its resources: a request whose
 /// `Fencing-Token` is below the highest that its resource has seen is refused.
@@ -158,27 +161,64 @@ where
     #[inline(always)]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let FenceLayer { fences, resource, hands_passes } = &self.layer;
-        let Some(name) = resource(&request) else {
-            return FenceFuture::unfenced(self.inner.call(request));
+        let pass = match resource(&request) {
+            None => None,
+            Some(name) => {
+                // As nearly all do. What is known of the others is not carried about here.
+                let pass = plain_token(request.headers())
+                    .and_then(|token| fences.pass_at_once(&name, token));
+                if pass.is_none() {
+                    let begun = fences.begin_as(&name, || presented(request.headers()));
+                    drop(name);
+                    return self.call_begun(request, begun);
+                }
+                pass
+            }
         };
-        let begun = presented(request.headers())
-            .map_err(|fenced| fences.refused(fenced))
-            .and_then(|mark| fences.begin(&name, mark));
-        drop(name);
+        let watch = pass.as_ref().and_then(Pass::watch_if_cancelled);
+        if *hands_passes {
+            hand_on(&mut request, pass.as_ref());
+        }
+        // Last: a future that is there while something may panic is moved once more.
+        FenceFuture::running(self.inner.call(request), pass, watch)
+    }
+}
+
+impl<S, R> FenceService<S, FenceLayer<R>> {
+    /// A request that is refused, that waits, or that was only looked at more closely.
+    #[cold]
+    #[inline(never)]
+    fn call_begun<B>(
+        &mut self,
+        mut request: Request<B>,
+        begun: Result<(Pass, Standing), Fenced>,
+    ) -> FenceFuture<S, B>
+    where
+        S: Service<Request<B>> + Clone,
+    {
+        let hands_pass = self.layer.hands_passes;
         match begun {
             Ok((pass, Standing::Runs)) => {
-                let pass = pass.passed();
-                if *hands_passes {
-                    request.extensions_mut().insert(pass.clone());
+                pass.count();
+                let watch = pass.watch_if_cancelled();
+                if hands_pass {
+                    hand_on(&mut request, Some(&pass));
                 }
-                FenceFuture::running(self.inner.call(request), pass)
+                FenceFuture::running(self.inner.call(request), Some(pass), watch)
             }
             Ok((pass, standing)) => {
-                let (another, hands_pass) = (self.inner.clone(), *hands_passes);
+                let another = self.inner.clone();
                 let ready = mem::replace(&mut self.inner, another);
                 FenceFuture::waiting(pass.admitted(standing), ready, request, hands_pass)
             }
             Err(fenced) => FenceFuture::refused(fenced),
         }
+    }
+}
+
+#[inline(never)]
+fn hand_on<B>(request: &mut Request<B>, pass: Option<&Pass>) {
+    if let Some(pass) = pass {
+        request.extensions_mut().insert(pass.clone());
     }
 }

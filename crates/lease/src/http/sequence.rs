@@ -1,7 +1,7 @@
 //! The headers of a call.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use steadfast_core::http::parse_fencing_token;
+use steadfast_core::{FencingToken, http::parse_fencing_token};
 
 use crate::{FenceMark, Fenced};
 
@@ -9,15 +9,24 @@ use crate::{FenceMark, Fenced};
 /// digits.
 pub const FENCING_SEQUENCE: HeaderName = HeaderName::from_static("fencing-sequence");
 
+/// To look it up by, without making it.
+static NAME: HeaderName = FENCING_SEQUENCE;
+
 /// As many as the greatest number of 64 bits has.
 const MAX_DIGITS: usize = 20;
 
+/// The token of a request that presents one, and no number.
+#[inline(always)]
+pub(crate) fn plain_token(headers: &HeaderMap) -> Option<FencingToken> {
+    let token = parse_fencing_token(headers).ok().flatten()?;
+    (!headers.contains_key(&NAME)).then_some(token)
+}
+
 /// What a request presents.
-#[inline]
 pub(crate) fn presented(headers: &HeaderMap) -> Result<FenceMark, Fenced> {
     let token = parse_fencing_token(headers).map_err(|_| Fenced::malformed())?;
     let mark = FenceMark::new(token.ok_or(Fenced::missing())?);
-    let mut lines = headers.get_all(FENCING_SEQUENCE).iter();
+    let mut lines = headers.get_all(&NAME).iter();
     match (lines.next(), lines.next()) {
         (None, _) => Ok(mark),
         (Some(line), None) => Ok(mark.numbered(number(line).ok_or(Fenced::malformed())?)),
@@ -50,8 +59,11 @@ mod tests {
     fn a_request_presents_a_token_and_perhaps_a_number() {
         let mark = FenceMark::new(FencingToken::try_from(1_790_000_000_000_000_u64).unwrap());
         let token = (FENCING_TOKEN, "1790000000000000");
+        let plain = |headers: &HeaderMap| plain_token(headers).map(FenceMark::new);
+        assert_eq!(plain(&headers(std::slice::from_ref(&token))), Some(mark));
         assert_eq!(presented(&headers(std::slice::from_ref(&token))), Ok(mark));
         let number = |text| headers(&[token.clone(), (FENCING_SEQUENCE, text)]);
+        assert_eq!(plain(&number("7")), None);
         assert_eq!(presented(&number("7")), Ok(mark.numbered(7)));
         assert_eq!(presented(&number("\"18446744073709551615\"")), Ok(mark.numbered(u64::MAX)));
         for nonsense in ["", "\"\"", "-1", "+1", "1.0", "18446744073709551616", "7, 8", "seven"] {
