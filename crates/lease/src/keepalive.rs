@@ -16,6 +16,7 @@ use std::{
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use steadfast_core::BootInstant;
+use tokio::task::yield_now;
 
 use crate::{
     Loss, RenewReply, StoreError,
@@ -219,7 +220,15 @@ impl Keeper {
             self.shared.telemetry.lost(&held.name, held.token, loss);
             if matches!(loss, Loss::Unanswered | Loss::NotRenewed) {
                 let (name, ttl) = (held.name.clone(), held.ttl());
-                self.give_back(Release { name, nonce: held.nonce, ttl, tell: None });
+                let release = Release { name, nonce: held.nonce, ttl, tell: None };
+                let shared = Arc::clone(&self.shared);
+                self.calls.push(Box::pin(async move {
+                    // First those that wait for the loss, on a thread that all of them share: a
+                    // thousand calls to a store that hangs are some milliseconds.
+                    yield_now().await;
+                    shared.give_back(release).await;
+                    None
+                }));
             }
         }
     }

@@ -12,7 +12,7 @@ use std::{
 use steadfast_core::parts::{Waiters, lock};
 use tokio::sync::oneshot;
 
-use crate::{LeaseName, Nonce, StoreError, lease::Held, protocol::End, sync::Mutex};
+use crate::{LeaseName, Loss, Nonce, StoreError, lease::Held, protocol::End, sync::Mutex};
 
 /// Threads lay down here what the task has to do, and the task takes it. Whether it ends and
 /// whether another begins is decided under the lock of what is laid down: so nothing is laid down
@@ -88,12 +88,13 @@ impl Desk {
         true
     }
 
-    /// Ends a lease for its holder, and has it given back. Then [`rouse`](Self::rouse).
+    /// Ends a lease for its holder, and has it given back. Then [`rouse`](Self::rouse). If it was
+    /// lost, and the task has not said so, it does not any more: the loss.
     pub(crate) fn leave(
         &self,
         held: &Held,
         tell: Option<oneshot::Sender<Result<bool, StoreError>>>,
-    ) {
+    ) -> Option<Loss> {
         // Before all else: no renewal that is under way counts any more.
         let before = held.finish(End::Released);
         let mut state = lock(&self.state);
@@ -105,7 +106,10 @@ impl Desk {
             state.news.push(News::Release(Release { name, nonce: held.nonce, ttl, tell }));
         }
         drop(state);
-        drop(was_member);
+        match before {
+            Some(End::Lost(loss)) => was_member.map(|_| loss),
+            _ => None,
+        }
     }
 
     /// A lease that has ended by itself.

@@ -64,7 +64,10 @@ impl Shared {
         held: &Held,
         tell: Option<oneshot::Sender<Result<bool, StoreError>>>,
     ) {
-        self.desk.leave(held, tell);
+        // Its holder was quicker to drop it than the task to say so.
+        if let Some(loss) = self.desk.leave(held, tell) {
+            self.telemetry.lost(&held.name, held.token, loss);
+        }
         self.rouse();
     }
 

@@ -196,6 +196,26 @@ async fn a_lease_that_is_lost_is_given_back_and_frees_no_successor() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_loss_is_counted_once_though_its_holder_drops_the_lease_before_the_task_has_looked() {
+    for is_dropped in [false, true] {
+        let manual = ManualBootClock::new(BootInstant::from_nanos(1000));
+        let config = config().clock(manual.clock());
+        let client = LeaseClient::new(config, Faulty::new()).unwrap();
+        let lease = client.try_acquire(&name()).await.unwrap();
+        settle().await;
+        manual.advance(TTL);
+        assert!(!lease.is_valid());
+        if is_dropped {
+            drop(lease);
+        }
+        settle().await;
+        sleep(SEC).await;
+        let seen = client.snapshot();
+        assert_eq!((seen.lost, seen.held), (1, 0), "{is_dropped}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_release_stops_renewals_first_and_frees_the_lease() {
     let store = Faulty::new();
     let client = client(&store);
