@@ -1,8 +1,8 @@
 //! The rows of the layers, and of all tables.
 
 use crate::{
-    chaos::chaos, clocks::clocks, detectors::detectors, keys::keys, ours, peers, quorums::quorums,
-    references, row::Row, shapes::shapes,
+    chaos::chaos, clocks::clocks, detectors::detectors, keys::keys, leases::leases, ours, peers,
+    quorums::quorums, references, row::Row, shapes::shapes,
 };
 
 /// The rows of the layers, warm: those without a layer, ours, the peers'. Needs
@@ -25,6 +25,7 @@ pub fn all() -> Vec<Row> {
         .chain(detectors())
         .chain(chaos())
         .chain(keys())
+        .chain(leases())
         .collect()
 }
 

@@ -11,6 +11,7 @@ mod chaos;
 mod clocks;
 mod detectors;
 mod keys;
+mod leases;
 mod ours;
 mod peers;
 mod quorums;
@@ -29,6 +30,7 @@ pub use crate::{
     clocks::{READING, clocks},
     detectors::{CLOCK, INSTANTS, Memory, PEERS, QUESTIONS, detectors, memory},
     keys::{UNKEYED, keys},
+    leases::{BOOT_CLOCK, TOKENED, TOKENLESS, leases},
     quorums::{VOTES, quorums},
     race::{Line, Rendezvous, alone, together},
     row::{BARE, FAILING, Family, Group, Row, Shape},

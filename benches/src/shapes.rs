@@ -55,6 +55,7 @@ macro_rules! in_every_shape {
     }};
 }
 
+pub(crate) mod fenced;
 pub(crate) mod injected;
 mod ours;
 mod peers;

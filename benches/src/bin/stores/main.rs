@@ -3,10 +3,17 @@
 //! their ratio means anything.
 //!
 //! `stores [redis] [sqlite] [postgres] [rounds] [redis://…] [postgres://…]`
+//! `stores leases [file] [redis] [postgres] [etcd] [rounds] [redis://…] [postgres://…] [etcd://…]`
 //!
-//! All stores unless some are named. Without a URL it starts a server of its own; with one it
+//! `stores lateness`
+//!
+//! Those of idempotency keys, or of leases; all of them unless some are named. Or how late the loss
+//! of leases is told. Without a URL it starts a server of its own; with one it
 //! writes keys and tables there whose names begin with `bench`.
 
+mod directory;
+mod lateness;
+mod leases;
 mod options;
 mod pair;
 mod postgres;
@@ -41,18 +48,28 @@ trait Bare {
     }
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), BoxError> {
+fn main() -> Result<(), BoxError> {
+    if std::env::args().nth(1).as_deref() == Some("lateness") {
+        return lateness::measure();
+    }
     let options = Options::read(std::env::args().skip(1))?;
+    // What is compared runs on one thread, with the tasks of its connections.
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(run(&options))
+}
+
+async fn run(options: &Options) -> Result<(), BoxError> {
     println!("µs at the median of {} rounds, in turns: bare, store, ratio", options.rounds);
+    if options.is_of_leases {
+        return Box::pin(leases::measure(options)).await;
+    }
     if options.takes("redis") {
-        redis::measure(&options).await?;
+        redis::measure(options).await?;
     }
     if options.takes("sqlite") {
-        sqlite::measure(&options).await?;
+        sqlite::measure(options).await?;
     }
     if options.takes("postgres") {
-        Box::pin(postgres::measure(&options)).await?;
+        Box::pin(postgres::measure(options)).await?;
     }
     Ok(())
 }

@@ -4,22 +4,36 @@ use crate::BoxError;
 
 pub(crate) struct Options {
     stores: Vec<String>,
+    pub(crate) is_of_leases: bool,
     pub(crate) rounds: usize,
+    pub(crate) etcd: Option<String>,
     pub(crate) redis: Option<String>,
     pub(crate) postgres: Option<String>,
 }
 
 const STORES: [&str; 3] = ["redis", "sqlite", "postgres"];
+const OF_LEASES: [&str; 4] = ["file", "redis", "postgres", "etcd"];
 
 impl Options {
     pub(crate) fn read(words: impl Iterator<Item = String>) -> Result<Self, BoxError> {
-        let mut options = Self { stores: Vec::new(), rounds: 3000, redis: None, postgres: None };
+        let mut options = Self {
+            stores: Vec::new(),
+            is_of_leases: false,
+            rounds: 3000,
+            etcd: None,
+            redis: None,
+            postgres: None,
+        };
         for word in words {
             if word.starts_with("redis://") {
                 options.redis = Some(word);
             } else if word.starts_with("postgres://") {
                 options.postgres = Some(word);
-            } else if STORES.contains(&&*word) {
+            } else if word.starts_with("etcd://") {
+                options.etcd = Some(word);
+            } else if word == "leases" {
+                options.is_of_leases = true;
+            } else if options.stores().contains(&&*word) {
                 options.stores.push(word);
             } else {
                 let rounds = word.parse();
@@ -28,6 +42,11 @@ impl Options {
             }
         }
         Ok(options)
+    }
+
+    /// Those that there are.
+    const fn stores(&self) -> &'static [&'static str] {
+        if self.is_of_leases { &OF_LEASES } else { &STORES }
     }
 
     pub(crate) fn takes(&self, store: &str) -> bool {

@@ -1,46 +1,23 @@
 //! SQLite: one `INSERT`, `UPDATE` or `SELECT`, in a file with a write-ahead log that is synced at
 //! each commit.
 
-use std::{
-    env, fs,
-    path::PathBuf,
-    process,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, TransactionBehavior::Immediate, params};
 use steadfast_idempotency::{ClaimTerms, RecordId, SqliteConfig, SqliteStore};
 use tokio::task::spawn_blocking;
 
-use crate::{BoxError, REPLY, options::Options};
+use crate::{BoxError, REPLY, directory::Directory, options::Options};
 
 pub(crate) async fn measure(options: &Options) -> Result<(), BoxError> {
     let directory = Directory::new()?;
-    let store = SqliteStore::open(SqliteConfig::new(), directory.0.join("store.db")).await?;
+    let store = SqliteStore::open(SqliteConfig::new(), directory.path().join("store.db")).await?;
     for (what, is_here) in [("SQLite", false), ("SQLite, bare without another thread", true)] {
-        let connection = open(&directory.0.join("bare.db"))?;
+        let connection = open(&directory.path().join("bare.db"))?;
         let bare = Bare { connection: Arc::new(Mutex::new(connection)), is_here };
         crate::measure(what, &store, &bare, options.rounds).await?;
     }
     Ok(())
-}
-
-/// Gone at the end, with the files.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Result<Self, BoxError> {
-        let path = env::temp_dir().join(format!("steadfast-bench-{}", process::id()));
-        fs::create_dir(&path)?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        // What is left there is temporary.
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 fn open(path: &std::path::Path) -> Result<Connection, BoxError> {

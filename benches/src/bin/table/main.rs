@@ -11,6 +11,7 @@ mod counts;
 mod detectors;
 mod gates;
 mod keys;
+mod leases;
 mod profile;
 mod quorums;
 mod report;
@@ -21,7 +22,8 @@ mod single;
 use std::{collections::HashMap, env, error::Error};
 
 use steadfast_benches::{
-    BARE, CLOCK, READING, Row, UNFAULTED, UNKEYED, VOTES, abort_on_panic, catalogue, enter,
+    BARE, BOOT_CLOCK, CLOCK, READING, Row, UNFAULTED, UNKEYED, VOTES, abort_on_panic, catalogue,
+    enter,
 };
 
 use crate::{counts::Count, report::Entry};
@@ -37,7 +39,7 @@ struct Section {
     gates: fn(&[Entry]) -> String,
 }
 
-const SECTIONS: [Section; 7] = [
+const SECTIONS: [Section; 8] = [
     Section {
         name: "layers",
         title: "Layers",
@@ -93,6 +95,14 @@ const SECTIONS: [Section; 7] = [
         unshared: UNKEYED,
         table: keys::markdown,
         gates: keys::gates,
+    },
+    Section {
+        name: "leases",
+        title: "Leases",
+        rows: steadfast_benches::leases,
+        unshared: BOOT_CLOCK,
+        table: leases::markdown,
+        gates: leases::gates,
     },
 ];
 
