@@ -110,13 +110,16 @@ fn overlaps(history: &History, grants: &[Grant], found: &mut Vec<Violation>) -> 
         claimed.map(|claimed| ended.map_or(claimed, |ended| claimed.min(ended)))
     };
     let mut breaches = history.breaches.iter().peekable();
-    // Of those since the last breach: when each was asked for, its token, and its end.
+    let mut last_breach = None;
+    // Of those that claim still: when each was asked for, its token, and its end.
     let mut former: Vec<(BootInstant, u64, BootInstant)> = Vec::new();
     let (mut before, mut excused) = (Vec::new(), 0);
     for grant in grants {
         while let Some(breach) = breaches.next_if(|breach| breach.from <= grant.received) {
-            before.extend(former.extract_if(.., |(sent, ..)| *sent <= breach.to));
+            last_breach = Some(breach.to);
         }
+        let is_before = |sent: BootInstant| last_breach.is_some_and(|breach| sent <= breach);
+        before.extend(former.extract_if(.., |(sent, ..)| is_before(*sent)));
         excused += usize::from(before.iter().any(|(.., end)| *end > grant.received));
         before.retain(|(.., end)| *end > grant.received);
         let last = former.iter().max_by_key(|(.., end)| *end).copied();

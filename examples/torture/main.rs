@@ -126,6 +126,9 @@ async fn play(options: Options) -> Result<(), Failure> {
         }
     };
     report::print(&options, &seen);
+    if !seen.verdict.violations.is_empty() {
+        println!("\nThe history is in {}", report::write_down(&options, &seen.history)?.display());
+    }
     report::judge(&seen)?;
     println!(
         "\nAcknowledged updates were lost where nothing is fenced and where writes alone are, and \

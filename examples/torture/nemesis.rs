@@ -65,6 +65,7 @@ async fn strike(troupe: &Troupe, planned: Planned) -> Result<bool, Failure> {
         }
         Fault::KillServer | Fault::StopServer => {
             let is_kill = fault == Fault::KillServer;
+            let before = now();
             place.to_leases(if is_kill { Act::Kill } else { Act::Stop }, which);
             let from = now();
             sleep(lasts).await;
@@ -73,6 +74,9 @@ async fn strike(troupe: &Troupe, planned: Planned) -> Result<bool, Failure> {
                 troupe.history().outages.push(Span { from, to });
             }
             place.to_leases(if is_kill { Act::Restart } else { Act::Resume }, which);
+            if is_kill && place.is_lax() {
+                troupe.history().breaches.push(Span { from: before, to: now() });
+            }
         }
         Fault::KillRegisters => {
             place.to_registers(Act::Kill)?;

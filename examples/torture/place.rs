@@ -7,7 +7,10 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     process,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -57,6 +60,8 @@ impl fmt::Display for Kind {
 
 pub(crate) struct Place {
     leases: Leases,
+    /// A replica of Redis that has taken over syncs its file each second, and may lose as much.
+    is_lax: AtomicBool,
     registers: Registers,
     // Behind the servers that have files in there.
     _directory: Directory,
@@ -117,7 +122,7 @@ impl Place {
         if let Leases::Files(path) = &leases {
             fs::create_dir(path)?;
         }
-        Ok(Self { leases, registers, _directory: directory })
+        Ok(Self { leases, is_lax: AtomicBool::new(false), registers, _directory: directory })
     }
 
     /// Of the servers of the leases.
@@ -164,6 +169,11 @@ impl Place {
     /// Whether the leases are without a server while one of them is down.
     pub(crate) fn has_one_server(&self) -> bool {
         matches!(self.leases, Leases::Redis(_) | Leases::Postgres(_))
+    }
+
+    /// Whether a server of the leases that is killed may forget what it has granted last.
+    pub(crate) fn is_lax(&self) -> bool {
+        self.is_lax.load(Ordering::Relaxed)
     }
 
     /// To one of the servers of the leases.
@@ -225,6 +235,7 @@ impl Place {
                 server.kill();
                 replica.restart();
                 replica.promote();
+                self.is_lax.store(true, Ordering::Relaxed);
                 *server = replica;
             }
             (Leases::Postgres(server), Replica::Postgres(standby)) => {

@@ -1,10 +1,11 @@
 //! What is printed, and whether the run has shown what it should.
 
-use std::{cmp::Reverse, time::Duration};
+use std::{cmp::Reverse, env, fs, path::PathBuf, time::Duration};
 
 use crate::{
     Failure,
     checker::Violation,
+    history::History,
     run::{Failures, MORE, Options, Seen},
     way::Way,
 };
@@ -69,6 +70,14 @@ fn tokens(seen: &Seen) -> String {
         (Some(least), Some(most)) => format!("{least} to {most}"),
         _ => "none".to_owned(),
     }
+}
+
+/// Writes down what the checker was given, beside this program.
+pub(crate) fn write_down(options: &Options, history: &History) -> Result<PathBuf, Failure> {
+    let name = format!("torture-{}-{}.txt", options.kind.name(), options.seed);
+    let path = env::current_exe()?.with_file_name(name);
+    fs::write(&path, format!("{history:#?}"))?;
+    Ok(path)
 }
 
 /// The run must have found nothing, and the twins of the fenced register must have lost something:

@@ -117,6 +117,18 @@ fn claims_may_overlap_across_a_breach_and_not_on_one_side_of_it() {
     assert!(matches!(found[..], [Violation::Overlap { former: 11, latter: 12, .. }]), "{found:?}");
 }
 
+/// Its answer was on its way when the server was killed.
+#[test]
+fn a_grant_that_is_answered_within_a_breach_counts_as_one_of_before() {
+    let mut tale = Tale::default();
+    tale.granted(297, 1, 10).granted(900, 2, 11).0.breaches.push(span(300, 400));
+    assert_eq!((tale.verdict().violations, tale.verdict().excused), (vec![], 1));
+    // One that was asked for behind it does not.
+    tale.0 = History::default();
+    tale.granted(401, 1, 10).granted(900, 2, 11).0.breaches.push(span(300, 400));
+    assert_eq!((tale.violations().len(), tale.verdict().excused), (1, 0));
+}
+
 #[test]
 fn a_lease_that_outlives_a_stop_of_its_process_is_found() {
     let mut tale = Tale::default();
