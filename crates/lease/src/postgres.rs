@@ -3,6 +3,8 @@
 
 mod config;
 mod fence;
+#[cfg(feature = "tokio-postgres")]
+mod listener;
 pub(crate) mod store;
 mod texts;
 

@@ -7,7 +7,15 @@ use steadfast_store::{
     Cell, Row, Sql, SqlError, Statement, StoreError, Value, run_repeatedly, within,
 };
 
+#[cfg(feature = "tokio-postgres")]
+use tokio_postgres::{
+    Socket,
+    tls::{MakeTlsConnect, TlsConnect},
+};
+
 pub use super::config::PostgresConfig;
+#[cfg(feature = "tokio-postgres")]
+use super::texts::channel;
 use super::{config::TABLE, texts::Texts};
 use crate::{
     AcquireReply, AcquireTerms, FencingToken, HeldView, HolderName, LeaseName, NoTokenLeft, Nonce,
@@ -18,8 +26,12 @@ use crate::{
 ///
 /// It runs on what the program has: a pool of deadpool or sqlx, or a client of tokio-postgres as a
 /// [`SharedClient`](steadfast_store::SharedClient). Each operation is one statement in one round
-/// trip, at the server's time, with no state of a session: poolers in transaction mode do no harm.
-/// An acquisition that is not granted writes nothing. A server that is in recovery grants nothing.
+/// trip, at the server's time, with no state of a session: behind a pooler in transaction mode it
+/// works too, with [unnamed statements](PostgresConfig::unnamed_statements). An acquisition that is
+/// not granted writes nothing. A server that is in recovery grants nothing.
+///
+/// A release is seen by those that wait when they look, twice a second; or at once, where stores
+/// are [notifying](PostgresConfig::notifying) and `listening`.
 ///
 /// # What it promises
 /// - What a statement has done is **on the server's disk** when it answers, also where the database
@@ -53,6 +65,8 @@ pub struct PostgresStore<D> {
     config: PostgresConfig,
     table: steadfast_store::Table,
     texts: Texts,
+    #[cfg(feature = "tokio-postgres")]
+    listener: Option<super::listener::Listener>,
 }
 
 /// An acquisition that comes back without an answer has met another that was quicker. One that
@@ -73,7 +87,54 @@ impl<D: Sql + Clone + Sync + 'static> PostgresStore<D> {
     /// When a value is outside of what its setter names.
     pub fn new(config: PostgresConfig, db: D) -> Result<Self, ConfigError> {
         let table = config.check()?;
-        Ok(Self { db, texts: Texts::new(&table, &config), table, config })
+        Ok(Self {
+            db,
+            texts: Texts::new(&table, &config),
+            table,
+            config,
+            #[cfg(feature = "tokio-postgres")]
+            listener: None,
+        })
+    }
+
+    /// Has observers, and acquisitions that wait, woken by what releases tell: those of stores
+    /// whose config is [`notifying`](PostgresConfig::notifying), which is set in every process.
+    ///
+    /// One connection is made for it as `config` says, when something is first waited for, and ends
+    /// a second after nothing is any more. It must lead **to the server itself**: a pooler in
+    /// transaction mode takes a LISTEN and delivers nothing. Where nothing is heard, because the
+    /// connection is lost, cannot be made or leads to a pooler, a lease is seen as before, by a
+    /// look each [`look_every`](PostgresConfig::look_every); a connection that was lost is made
+    /// anew within seconds, and what was told meanwhile is looked for then.
+    ///
+    /// What none tells is looked for still: grants, a clock that was set, what an operator does. A
+    /// lease that expires is waited for by its time. Where neither matters, `look_every` may be as
+    /// long as a minute, and a release is seen in milliseconds all the same.
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "deadpool")]
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use steadfast_lease::{PostgresConfig, PostgresStore};
+    ///
+    /// // Statements go through a pooler, and the listener past it.
+    /// let pool = steadfast_store::connect("postgres://app@pooler:6432/shop").await?;
+    /// let direct = "postgres://app@db:5432/shop".parse()?;
+    /// let config = PostgresConfig::new().unnamed_statements().notifying();
+    /// let store = PostgresStore::new(config, pool)?.listening(direct, tokio_postgres::NoTls);
+    /// # Ok(()) }
+    /// ```
+    #[cfg(feature = "tokio-postgres")]
+    #[must_use]
+    pub fn listening<T>(self, config: tokio_postgres::Config, tls: T) -> Self
+    where
+        T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
+        T::Stream: Send,
+        T::TlsConnect: Send,
+        <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+    {
+        let (channel, limit) = (channel(&self.table), self.config.call_limit);
+        let listener = super::listener::Listener::new(config, tls, &channel, limit);
+        Self { listener: Some(listener), ..self }
     }
 
     /// [`SCHEMA`](PostgresConfig::SCHEMA) for the table of this store.
@@ -204,7 +265,13 @@ impl<D: Sql + Clone + Sync + 'static> Store for PostgresStore<D> {
     }
 
     async fn observe(&self, name: &LeaseName, seen: Option<&View>) -> Result<View, StoreError> {
-        polled::observe(seen, self.config.look_every, || self.look(name)).await
+        let (interval, look) = (self.config.look_every, || self.look(name));
+        // What is seen for the first time is not waited for.
+        #[cfg(feature = "tokio-postgres")]
+        if let Some(listener) = self.listener.as_ref().filter(|_| seen.is_some()) {
+            return polled::observe_told(seen, interval, listener.wait_for(name), look).await;
+        }
+        polled::observe(seen, interval, look).await
     }
 }
 

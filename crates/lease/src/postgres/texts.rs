@@ -28,6 +28,7 @@ pub(super) struct Texts {
 
 impl Texts {
     pub(super) fn new(table: &Table, config: &PostgresConfig) -> Self {
+        let told = &config.is_notifying.then(|| channel(table));
         let table = &table.quoted();
         let alone = &settings(config.lock_wait);
         let with = &format!("WITH settings AS MATERIALIZED (SELECT {alone})");
@@ -38,11 +39,16 @@ impl Texts {
         Self {
             acquire: statement(acquire(table, alone)),
             renew: statement(renew(table, with)),
-            release: statement(release(table, with)),
+            release: statement(release(table, with, told)),
             observe: statement(observe(table)),
             purge: statement(purge(table)),
         }
     }
+}
+
+/// Where releases of this table are told: a channel of the database, of up to 58 bytes.
+pub(super) fn channel(table: &Table) -> String {
+    format!("lease:{}", table.quoted().replace('"', ""))
 }
 
 fn micros(parameter: &str) -> String {
@@ -116,15 +122,23 @@ fn renew(table: &str, with: &str) -> String {
     )
 }
 
-/// `$1` name, `$2` nonce. The row stays, for the sake of its token.
-fn release(table: &str, with: &str) -> String {
-    format!(
-        "{with}
-        UPDATE {table} AS r SET nonce = NULL, expires_at = clock_timestamp()
+/// `$1` name, `$2` nonce. The row stays, for the sake of its token. What is `told` is told when the
+/// release is committed, and not if it is rolled back.
+fn release(table: &str, with: &str, told: &Option<String>) -> String {
+    let released = format!(
+        "UPDATE {table} AS r SET nonce = NULL, expires_at = clock_timestamp()
         FROM settings
-        WHERE r.name = $1 AND r.nonce = $2 AND r.expires_at > clock_timestamp()
-        RETURNING 1"
-    )
+        WHERE r.name = $1 AND r.nonce = $2 AND r.expires_at > clock_timestamp()"
+    );
+    match told {
+        None => format!("{with} {released} RETURNING 1"),
+        // A void is not null; and no driver reads one.
+        Some(channel) => format!(
+            "{with}, released AS ({released} RETURNING r.name)
+            SELECT 1 FROM released
+            WHERE pg_notify('{channel}', encode(released.name, 'hex')) IS NOT NULL"
+        ),
+    }
 }
 
 /// `$1` name. The token; and what is left of the lease, and its holder, where it is held.

@@ -7,6 +7,8 @@ use steadfast_store::{Row, SharedClient, Sql, Statement, Value};
 use steadfast_testkit::servers;
 
 mod fence;
+mod listen;
+mod pooler;
 mod rows;
 mod server;
 mod setup;
@@ -34,6 +36,39 @@ mod contract {
         steadfast_lease::lease_contract! {
             #[tokio::test(flavor = "multi_thread")]
             async || store(config().unnamed_statements(), pool().await).await
+        }
+    }
+
+    mod listening {
+        use super::*;
+
+        steadfast_lease::lease_contract! {
+            #[tokio::test(flavor = "multi_thread")]
+            async || listen::listening(config().notifying()).await.0
+        }
+    }
+
+    mod pooled {
+        use super::*;
+
+        steadfast_lease::lease_contract! {
+            #[tokio::test(flavor = "multi_thread")]
+            async || {
+                let pool = pooler::pool(pooler::shared()).await;
+                store(config().unnamed_statements(), pool).await
+            }
+        }
+    }
+
+    mod pooled_sqlx {
+        use super::*;
+
+        steadfast_lease::lease_contract! {
+            #[tokio::test(flavor = "multi_thread")]
+            async || {
+                let pool = pooler::sqlx_pool(pooler::shared()).await;
+                store(config().unnamed_statements(), pool).await
+            }
         }
     }
 
