@@ -134,20 +134,22 @@ impl Keeper {
         match news {
             News::Joined(id) => {
                 if let Some(held) = self.shared.desk.member(id) {
-                    self.plan(&held, jittered(held.pace().renew_after()));
+                    self.plan(&held, Duration::ZERO);
                 }
             }
             News::Release(release) => self.give_back(release),
         }
     }
 
-    /// The next try of a lease that has no call out, so long after what its deadline counts from;
-    /// its deadline if it is not renewed.
-    fn plan(&mut self, held: &Held, after: Duration) {
+    /// The next try of a lease that has no call out, a third of the TTL after what its deadline
+    /// counts from, and not `sooner` than that from now: a store that renews for less than is left
+    /// moves no deadline. Its deadline if it is not renewed.
+    fn plan(&mut self, held: &Held, sooner: Duration) {
         let Some(deadline) = held.deadline() else {
             return self.schedule.set(held.id, BootInstant::ZERO);
         };
-        let next = held.counted_from().saturating_add(after);
+        let next = held.counted_from().saturating_add(jittered(held.pace().renew_after()));
+        let next = next.max(self.shared.clock().now().saturating_add(sooner));
         let at = if held.is_renewed() { next.min(deadline) } else { deadline };
         self.schedule.set(held.id, at);
     }
@@ -196,7 +198,7 @@ impl Keeper {
         }
         match held.end() {
             Some(end) => self.finish(&held, end),
-            None => self.plan(&held, jittered(held.pace().renew_after())),
+            None => self.plan(&held, jittered(held.pace().retry_after())),
         }
     }
 

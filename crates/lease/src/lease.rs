@@ -150,7 +150,7 @@ impl Lease {
                 }
                 RenewReply::Renewed { .. } => {
                     failed();
-                    return Err(StoreError::corrupt());
+                    return Err(StoreError::corrupt().executed_as(Executed::Maybe));
                 }
                 // The task says so to metrics and events when the lease is due.
                 RenewReply::Taken => {

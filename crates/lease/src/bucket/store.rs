@@ -197,7 +197,8 @@ impl Shared {
                 continue;
             };
             lock(&self.sights).doubt(name);
-            match self.objects.write(&path, version.flatten(), record.to_bytes()).await? {
+            let written = self.objects.write(&path, version.flatten(), record.to_bytes()).await;
+            match written.map_err(|error| in_doubt(error, &sent))? {
                 Written::Done(version) => {
                     // After the answer, as above.
                     let seen = Sight::new(record, version, self.now());

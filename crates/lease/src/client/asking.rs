@@ -139,11 +139,12 @@ impl Asking {
         if !shared.join(&held) {
             return Err(AcquireError::ShutDown);
         }
-        // From here on the lease gives the grant back.
-        shared.telemetry.granted(name, token);
+        // From here on the lease gives the grant back, also when an observer of events panics.
+        let lease = Lease::new(held, Arc::clone(shared));
         self.is_in_doubt = false;
         self.place = None;
-        Ok(Lease::new(held, Arc::clone(shared)))
+        self.shared.telemetry.granted(&self.wanted.name, token);
+        Ok(lease)
     }
 
     /// Waits until the lease is released, or should have expired, as far as can be seen. A TTL of

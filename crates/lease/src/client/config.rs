@@ -177,7 +177,8 @@ impl LeaseRequest {
         Self { name, ttl: None, floor: None, max_hold: None, is_by_hand: false }
     }
 
-    /// How long it lasts unless it is renewed: as for the client.
+    /// How long it lasts unless it is renewed: as for the client, and more than twice the client's
+    /// [`grace`](LeaseClientConfig::grace) if it has one.
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
@@ -214,6 +215,9 @@ impl LeaseRequest {
         let max_hold = max_hold.or(settings.max_hold);
         check_ttl(ttl, settings.margin)?;
         check_hold(max_hold)?;
+        // Under a shorter one nothing could be run.
+        let is_longer = settings.grace.is_none_or(|grace| grace < ttl / 2);
+        ConfigError::require(is_longer, "ttl", ttl, "more than twice the client's grace")?;
         let terms = AcquireTerms { nonce, holder, ttl, floor };
         Ok(Wanted { name, terms, max_hold, is_by_hand })
     }

@@ -12,7 +12,12 @@ use std::{
 use steadfast_core::parts::{Waiters, lock};
 use tokio::sync::oneshot;
 
-use crate::{LeaseName, Loss, Nonce, StoreError, lease::Held, protocol::End, sync::Mutex};
+use crate::{
+    LeaseName, Loss, Nonce, StoreError,
+    lease::Held,
+    protocol::End,
+    sync::{Mutex, MutexGuard},
+};
 
 /// Threads lay down here what the task has to do, and the task takes it. Whether it ends and
 /// whether another begins is decided under the lock of what is laid down: so nothing is laid down
@@ -50,6 +55,15 @@ pub(crate) enum News {
     Joined(u64),
     /// A grant to give back.
     Release(Release),
+}
+
+impl News {
+    fn take_tell(&mut self) -> Option<oneshot::Sender<Result<bool, StoreError>>> {
+        match self {
+            Self::Joined(_) => None,
+            Self::Release(release) => release.tell.take(),
+        }
+    }
 }
 
 /// A grant to give back by its nonce.
@@ -140,11 +154,20 @@ impl Desk {
             return None;
         }
         if !can_start {
+            Self::hang_up(state);
             return None;
         }
         state.is_running = true;
         state.tasks += 1;
         Some(state.tasks)
+    }
+
+    /// No task takes what is laid down now: those that wait for an answer are told by the end of
+    /// their channels. What they gave back is left for a task to come.
+    fn hang_up(mut state: MutexGuard<'_, State>) {
+        let tells: Vec<_> = state.news.iter_mut().filter_map(News::take_tell).collect();
+        drop(state);
+        drop(tells);
     }
 
     /// What is new to the task. `None` ends it: nothing is held, and it has no call out. A lease
@@ -154,6 +177,7 @@ impl Desk {
         let is_done = state.members.is_empty() && state.news.is_empty() && !has_calls;
         if is_done || state.is_stopped {
             state.is_running = false;
+            Self::hang_up(state);
             return None;
         }
         Some(mem::take(&mut state.news))
@@ -177,8 +201,12 @@ impl Desk {
         let waker = {
             let mut state = lock(&self.state);
             if state.tasks == task {
-                state.is_running = false;
-                state.waker.take()
+                let waker = state.waker.take();
+                // Not by its own decision: it has gone with its runtime.
+                if mem::take(&mut state.is_running) {
+                    Self::hang_up(state);
+                }
+                waker
             } else {
                 None
             }

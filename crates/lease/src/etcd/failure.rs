@@ -75,12 +75,12 @@ impl From<Failure> for StoreError {
             Code::ResourceExhausted if failure.message.contains("space exceeded") => Self::full(),
             Code::ResourceExhausted => Self::unavailable(Executed::No),
             Code::DeadlineExceeded => Self::timed_out(),
-            Code::DataLoss => Self::corrupt().executed_as(Executed::Maybe),
+            // By the client's end, of an answer that is too long.
+            Code::DataLoss | Code::OutOfRange => Self::corrupt().executed_as(Executed::Maybe),
             Code::Unauthenticated
             | Code::PermissionDenied
             | Code::InvalidArgument
             | Code::FailedPrecondition
-            | Code::OutOfRange
             | Code::NotFound
             | Code::Unimplemented => Self::misconfigured(),
             _ => Self::unavailable(Executed::Maybe),
@@ -92,7 +92,7 @@ impl From<Failure> for StoreError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::StoreErrorKind::{Full, Misconfigured, TimedOut, Unavailable};
+    use crate::StoreErrorKind::{Corrupt, Full, Misconfigured, TimedOut, Unavailable};
 
     #[test]
     fn an_error_says_what_is_wrong_and_whether_the_call_may_have_been_executed() {
@@ -106,6 +106,7 @@ mod tests {
             (Status::resource_exhausted("etcdserver: too many requests"), Unavailable, No),
             (Status::resource_exhausted("etcdserver: mvcc: database space exceeded"), Full, No),
             (Status::deadline_exceeded(""), TimedOut, Maybe),
+            (Status::out_of_range("decoded message length too large"), Corrupt, Maybe),
             (Status::permission_denied("etcdserver: permission denied"), Misconfigured, No),
             (Status::invalid_argument("etcdserver: user name is empty"), Misconfigured, No),
         ] {

@@ -70,6 +70,15 @@ impl Grants {
         self.by_nonce.insert((name.clone(), nonce), Grant { term, revision, until });
     }
 
+    /// Takes in a renewal, unless the acquisition was released meanwhile: its lease is to spare
+    /// then, and may be another's.
+    pub(super) fn refresh(&mut self, name: &LeaseName, nonce: Nonce, term: Term, now: Instant) {
+        let known = self.get(name, nonce).filter(|known| known.term.id == term.id);
+        if let Some(Grant { revision, .. }) = known {
+            self.set(name, nonce, term, revision, now);
+        }
+    }
+
     pub(super) fn remove(&mut self, name: &LeaseName, nonce: Nonce) -> Option<Grant> {
         self.by_nonce.remove(&(name.clone(), nonce))
     }

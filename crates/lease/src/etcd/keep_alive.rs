@@ -55,7 +55,7 @@ impl KeepAlive {
             let turn = way.turn;
             let mut out = servers.out(turn);
             let (tell, told) = oneshot::channel();
-            self.send(way, Ask { lease, tell });
+            self.send(way.clone(), Ask { lease, tell });
             // A line that ends drops what it has not sent.
             let answer = told.await.unwrap_or_else(|_| Err(Failure::unanswered()));
             out.is_answered = true;
@@ -65,7 +65,7 @@ impl KeepAlive {
                         && (failure.is_of_server() || failure.is_stale_token()) =>
                 {
                     if failure.is_stale_token() {
-                        servers.forget_token();
+                        servers.forget_token(&way);
                     }
                     // The next try has a line of its own.
                     servers.leave(turn);

@@ -70,7 +70,9 @@ impl Kept {
 
 /// The token of a key that was created at this revision.
 pub(super) fn token(base: u64, revision: i64) -> Option<FencingToken> {
-    FencingToken::try_from(base.checked_add(u64::try_from(revision).ok()?)?).ok()
+    // The first revision is 1: without one an answer is garbage, and would be the token of another.
+    let revision = u64::try_from(revision).ok().filter(|revision| *revision > 0)?;
+    FencingToken::try_from(base.checked_add(revision)?).ok()
 }
 
 /// A base by itself: digits, so that it can be read by hand.
@@ -122,6 +124,7 @@ mod tests {
         for kv in [
             KeyValue { lease: 0, ..kv.clone() },
             KeyValue { mod_revision: 8, ..kv.clone() },
+            KeyValue { create_revision: 0, mod_revision: 0, ..kv.clone() },
             KeyValue { create_revision: -7, mod_revision: -7, ..kv },
         ] {
             assert!(Kept::of(&kv).is_err());

@@ -8,7 +8,7 @@ use std::{
 use bytes::{Buf, BufMut, Bytes};
 use http::uri::PathAndQuery;
 use steadfast_core::{Executed, parts::lock};
-use tokio::time::Instant;
+use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 use tonic::{
     Request, Status, Streaming,
     client::Grpc,
@@ -49,6 +49,8 @@ struct State {
     /// None before the first call of a turn.
     channel: Option<Channel>,
     token: Option<MetadataValue<Ascii>>,
+    /// Held by the one caller that asks the server of this turn for a token.
+    entering: Arc<AsyncMutex<()>>,
 }
 
 /// The way to the server in use.
@@ -90,7 +92,7 @@ impl Servers {
                     if self.user.is_some() && !has_new_token && failure.is_stale_token() =>
                 {
                     has_new_token = true;
-                    self.forget_token();
+                    self.forget_token(&way);
                 }
                 Err(failure) => {
                     if failure.is_of_server() {
@@ -115,17 +117,24 @@ impl Servers {
 
     /// The way to the server in use, with a token if there is a user.
     pub(super) async fn way(&self) -> Result<Way, Failure> {
-        let way = {
-            let mut state = lock(&self.state);
-            let turn = state.turn;
-            let endpoint = &self.endpoints[turn % self.endpoints.len()];
-            let channel = state.channel.get_or_insert_with(|| endpoint.connect_lazy()).clone();
-            Way { turn, channel, token: state.token.clone() }
-        };
-        match &self.user {
-            Some(user) if way.token.is_none() => self.let_in(way, user).await,
-            _ => Ok(way),
-        }
+        let way = self.known_way();
+        let Some(user) = self.user.as_ref().filter(|_| way.token.is_none()) else { return Ok(way) };
+        // One caller asks, and the others wait for what it is told: a server works for a tenth of a
+        // second on each password, and a token that is forgotten is so for all leases at once.
+        let entering = Arc::clone(&lock(&self.state).entering);
+        let mut out = self.out(way.turn);
+        let _entering = entering.lock().await;
+        out.is_answered = true;
+        let way = self.known_way();
+        if way.token.is_some() { Ok(way) } else { self.let_in(way, user).await }
+    }
+
+    fn known_way(&self) -> Way {
+        let mut state = lock(&self.state);
+        let turn = state.turn;
+        let endpoint = &self.endpoints[turn % self.endpoints.len()];
+        let channel = state.channel.get_or_insert_with(|| endpoint.connect_lazy()).clone();
+        Way { turn, channel, token: state.token.clone() }
     }
 
     async fn let_in(&self, way: Way, user: &User) -> Result<Way, Failure> {
@@ -144,9 +153,12 @@ impl Servers {
         Ok(Way { token: Some(token), ..way })
     }
 
-    /// Has the next call get a token.
-    pub(super) fn forget_token(&self) {
-        lock(&self.state).token = None;
+    /// Has the next call get a token, unless another has got one since.
+    pub(super) fn forget_token(&self, way: &Way) {
+        let mut state = lock(&self.state);
+        if state.token == way.token {
+            state.token = None;
+        }
     }
 
     /// Uses the next server, if the one of this turn is still in use. With one server its
@@ -157,6 +169,7 @@ impl Servers {
             state.turn = turn.wrapping_add(1);
             // Dropped outside of the lock.
             let channel = state.channel.take();
+            state.entering = Arc::default();
             drop(state);
             drop(channel);
         }

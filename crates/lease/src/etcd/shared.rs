@@ -6,6 +6,7 @@ use std::{
 };
 
 use steadfast_core::{SystemWallClock, WallClock, parts::lock};
+use steadfast_store::within;
 use tokio::{runtime::Handle, time::sleep_until};
 
 use super::{
@@ -17,7 +18,7 @@ use super::{
     record::{HIGHEST_BASE, Kept},
     servers::{CallError, Servers, now},
 };
-use crate::{LeaseName, Nonce, StoreError};
+use crate::{LeaseName, Nonce, StoreError, StoreErrorKind};
 
 pub(super) struct Shared {
     pub(super) config: EtcdConfig,
@@ -98,6 +99,21 @@ impl Shared {
         }
     }
 
+    /// The base, for the first time: each server has its share of the limit, so that one which says
+    /// nothing leaves time for the others.
+    pub(super) async fn first(&self) -> Result<Common, StoreError> {
+        let servers = u32::try_from(self.servers.count()).unwrap_or(u32::MAX).max(1);
+        let (share, mut tries) = (self.config.call_limit / servers, 1);
+        loop {
+            match within(share, self.common()).await {
+                Err(error) if error.kind() == StoreErrorKind::TimedOut && tries < servers => {
+                    tries += 1;
+                }
+                first => return first,
+            }
+        }
+    }
+
     pub(super) fn see_common(&self, common: Common) {
         *lock(&self.common) = Some(common);
     }
@@ -173,6 +189,10 @@ impl Shared {
         lock(&self.grants).set(name, nonce, term, revision, now());
     }
 
+    pub(super) fn refresh(&self, name: &LeaseName, nonce: Nonce, term: Term) {
+        lock(&self.grants).refresh(name, nonce, term, now());
+    }
+
     pub(super) fn forget(&self, name: &LeaseName, nonce: Nonce) -> Option<Grant> {
         lock(&self.grants).remove(name, nonce)
     }
@@ -196,8 +216,14 @@ impl Shared {
         };
         if let Some(term) = surplus {
             let shared = Arc::clone(self);
-            runtime.spawn(async move { shared.revoke(term.id).await });
+            runtime.spawn(async move { shared.let_go(term.id).await });
         }
+    }
+
+    /// Ends a lease of etcd's in the background: what fails ends by itself after its TTL.
+    async fn let_go(&self, lease: i64) {
+        let revoked = async { self.revoke(lease).await.map_err(StoreError::from) };
+        let _ = within(self.config.call_limit, revoked).await;
     }
 
     /// Ends a lease of etcd's, with the key that is attached to it.
@@ -207,6 +233,27 @@ impl Shared {
         match answer {
             Err(error) if !error.is_no_lease() => Err(error),
             _ => Ok(()),
+        }
+    }
+}
+
+/// A lease of etcd's to which no key is attached: to spare, once it is dropped.
+pub(super) struct Loose<'a> {
+    shared: &'a Arc<Shared>,
+    pub(super) fresh: Fresh,
+    pub(super) is_loose: bool,
+}
+
+impl<'a> Loose<'a> {
+    pub(super) fn of(shared: &'a Arc<Shared>, fresh: Fresh) -> Self {
+        Self { shared, fresh, is_loose: true }
+    }
+}
+
+impl Drop for Loose<'_> {
+    fn drop(&mut self) {
+        if self.is_loose {
+            self.shared.spare(self.fresh.term);
         }
     }
 }
@@ -228,8 +275,7 @@ async fn sweep(shared: Arc<Shared>) {
             (old, next)
         };
         if let Some(term) = old {
-            // What fails ends by itself after its TTL.
-            let _ = shared.revoke(term.id).await;
+            shared.let_go(term.id).await;
         } else if let Some(next) = next {
             sleep_until(next).await;
         }

@@ -15,7 +15,7 @@ use super::{
     grants::{Grant, Term},
     record::{self, Kept, Record},
     servers::Servers,
-    shared::{Fresh, Shared},
+    shared::{Fresh, Loose, Shared},
     watch,
 };
 use crate::{
@@ -93,7 +93,7 @@ impl EtcdStore {
         config.check().map_err(|error| StoreError::misconfigured().because(error))?;
         let servers = Servers::new(Address::parse(url)?)?;
         let store = Self { shared: Arc::new(Shared::new(config, servers)) };
-        let first = within(store.shared.config.call_limit, store.shared.common()).await;
+        let first = store.shared.first().await;
         first.map_err(|error| error.executed_as(Executed::No))?;
         Ok(store)
     }
@@ -116,7 +116,11 @@ impl Store for EtcdStore {
         name: &LeaseName,
         terms: &AcquireTerms,
     ) -> Result<AcquireReply, StoreError> {
-        within(self.shared.config.call_limit, acquire(&self.shared, name, terms)).await
+        let granted =
+            within(self.shared.config.call_limit, acquire(&self.shared, name, terms)).await;
+        // The last call may not have left; one before it may have created the key.
+        let is_known = || self.shared.grant(name, terms.nonce).is_some();
+        granted.map_err(|error| if is_known() { error.executed_as(Executed::Maybe) } else { error })
     }
 
     async fn renew(&self, name: &LeaseName, nonce: Nonce) -> Result<RenewReply, StoreError> {
@@ -204,6 +208,7 @@ impl Attempt<'_> {
         let txn = api::txn(&compare, &success, &failure);
         // Dropped from here on, it is in doubt, and a release by its nonce finds it.
         self.lease.is_loose = false;
+        let before = shared.grant(name, terms.nonce).filter(|before| before.term.id == term.id);
         shared.keep(name, terms.nonce, Term { is_doubtful: true, ..term }, None);
         let found: api::Txn = match shared.servers.call(api::TXN, txn).await {
             Ok(found) => found,
@@ -213,9 +218,16 @@ impl Attempt<'_> {
             }
             Err(error) => {
                 let error = StoreError::from(error);
-                if error.executed() == Executed::No {
-                    shared.forget(name, terms.nonce);
-                    self.lease.is_loose = true;
+                match before {
+                    _ if error.executed() != Executed::No => {}
+                    // Its key may be attached to it.
+                    Some(Grant { term, revision, .. }) => {
+                        shared.keep(name, terms.nonce, term, revision);
+                    }
+                    None => {
+                        shared.forget(name, terms.nonce);
+                        self.lease.is_loose = true;
+                    }
                 }
                 return Err(error);
             }
@@ -274,27 +286,6 @@ impl Attempt<'_> {
     }
 }
 
-/// A lease of etcd's to which no key is attached: to spare, once it is dropped.
-struct Loose<'a> {
-    shared: &'a Arc<Shared>,
-    fresh: Fresh,
-    is_loose: bool,
-}
-
-impl<'a> Loose<'a> {
-    fn of(shared: &'a Arc<Shared>, fresh: Fresh) -> Self {
-        Self { shared, fresh, is_loose: true }
-    }
-}
-
-impl Drop for Loose<'_> {
-    fn drop(&mut self) {
-        if self.is_loose {
-            self.shared.spare(self.fresh.term);
-        }
-    }
-}
-
 async fn renew(
     shared: &Arc<Shared>,
     name: &LeaseName,
@@ -331,9 +322,7 @@ async fn renew(
             return Ok(not_own(after.as_ref()));
         };
         if fresh.is_proven_by(header) {
-            if let Some(grant) = known {
-                shared.keep(name, nonce, fresh.term, grant.revision);
-            }
+            shared.refresh(name, nonce, fresh.term);
             return Ok(RenewReply::Renewed { ttl: ttl(fresh.term) });
         }
     }
@@ -358,23 +347,29 @@ fn lose(shared: &Arc<Shared>, name: &LeaseName, nonce: Nonce) {
 async fn release(shared: &Arc<Shared>, name: &LeaseName, nonce: Nonce) -> Result<bool, StoreError> {
     let key = shared.keys(name).lease;
     let known = shared.grant(name, nonce);
-    let revision = match known {
-        Some(Grant { revision: Some(revision), .. }) => Some(revision),
+    let found = match known {
+        Some(Grant { term, revision: Some(revision), .. }) => Some((revision, term.id)),
         _ => {
             let kept = shared.find(&key).await?.0;
-            kept.filter(|kept| kept.record.nonce == nonce).map(|kept| kept.revision)
+            kept.filter(|kept| kept.record.nonce == nonce).map(|kept| (kept.revision, kept.lease))
         }
     };
-    let was_held = match revision {
+    let was_held = match found {
         None => false,
-        Some(revision) => {
+        Some((revision, _)) => {
             let is_own = api::is_created_at(&key, revision);
             let txn = api::txn(&[is_own], &[api::op_delete(&key)], &[]);
             let txn: api::Txn = shared.servers.call(api::TXN, txn).await?;
             txn.succeeded
         }
     };
-    let Some(grant) = known else { return Ok(was_held) };
+    let Some(grant) = known else {
+        if let Some((_, id)) = found.filter(|_| was_held) {
+            // Another process has acquired it: its lease of etcd's has no key any more.
+            shared.spare(Term { id, asked: 0, ttl: 0, is_doubtful: true });
+        }
+        return Ok(was_held);
+    };
     if grant.revision.is_none() {
         // Its transaction may still come: it finds no lease then.
         shared.revoke(grant.term.id).await?;

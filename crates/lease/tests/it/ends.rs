@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_core::Snapshot;
+use steadfast_core::{Executed, Snapshot};
 use steadfast_lease::{
     AcquireError, LeaseClient, LeaseClientConfig, MemoryConfig, MemoryStore, Status,
 };
@@ -158,4 +158,29 @@ async fn the_task_ends_with_the_last_lease_and_begins_with_the_next() {
         settle().await;
     }
     assert_eq!(Duration::ZERO, client.snapshot().lateness.saturating_sub(2 * MS));
+}
+
+/// The limit of the shutdown has passed, and there is no task any more.
+#[tokio::test(start_paused = true)]
+async fn a_release_after_a_shutdown_that_was_cut_short_is_answered() {
+    let store = Faulty::new();
+    let client = client(&store);
+    let lease = client.try_acquire(&name()).await.unwrap();
+    store.silence(&name());
+    assert!(!client.shutdown(3 * SEC).await);
+    let answer = tokio::time::timeout(100 * TTL, lease.release()).await;
+    let error = answer.expect("it does not wait for ever").unwrap_err();
+    assert_eq!(error.executed(), Executed::Maybe);
+}
+
+#[test]
+fn a_release_outside_of_a_runtime_after_the_task_has_gone_is_answered() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let store = MemoryStore::new(MemoryConfig::new()).unwrap();
+    let client = LeaseClient::new(LeaseClientConfig::new(), store).unwrap();
+    let lease = runtime.block_on(client.try_acquire(&name())).unwrap();
+    drop(runtime);
+    let released = futures::FutureExt::now_or_never(lease.release());
+    let error = released.expect("no task will ever answer").unwrap_err();
+    assert_eq!(error.executed(), Executed::Maybe);
 }

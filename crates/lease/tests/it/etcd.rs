@@ -13,6 +13,7 @@ use steadfast_testkit::servers::{self, EtcdServer};
 
 mod cluster;
 mod faults;
+mod hostile;
 mod keys;
 
 mod contract {

@@ -3,7 +3,9 @@
 use std::{future::pending, time::Duration};
 
 use steadfast_core::{BootClock, BootInstant, ManualBootClock, Snapshot};
-use steadfast_lease::{LeaseClient, LeaseRequest, Loss, RenewReply, Status};
+use steadfast_lease::{
+    AcquireError, LeaseClient, LeaseLost, LeaseRequest, Loss, RenewReply, Status,
+};
 use tokio::time::{Instant, advance, sleep, timeout};
 
 use crate::support::{
@@ -419,4 +421,28 @@ fn the_next_runtime_takes_over_the_leases_of_one_that_has_ended() {
 /// The store in real time.
 fn real(_: &Faulty) -> steadfast_lease::MemoryStore {
     steadfast_lease::MemoryStore::new(steadfast_lease::MemoryConfig::new()).unwrap()
+}
+
+/// What it was granted before still counts, and no deadline moves.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_renews_for_less_than_is_left_is_not_asked_in_a_tight_loop() {
+    let store = Faulty::new();
+    let client = client(&store);
+    let lease = client.try_acquire(&name()).await.unwrap();
+    store.next("renew", Fault::Renewed(RenewReply::Renewed { ttl: SEC }), 1000);
+    sleep(VALID - MS).await;
+    assert!(lease.is_valid());
+    // From a third on, a twelfth after each other.
+    assert!((2..=12).contains(&store.calls("renew")), "{}", store.calls("renew"));
+}
+
+/// Nothing could be run under it.
+#[tokio::test(start_paused = true)]
+async fn a_request_whose_ttl_is_within_the_grace_is_unacceptable() {
+    let client = LeaseClient::new(config().grace(2 * SEC), Faulty::new()).unwrap();
+    let short = |ttl| LeaseRequest::new(name()).ttl(ttl);
+    let error = client.try_acquire(short(4 * SEC)).await.unwrap_err();
+    assert!(matches!(error, AcquireError::Unacceptable(error) if error.field == "ttl"));
+    let lease = client.try_acquire(short(4 * SEC + MS)).await.unwrap();
+    lease.run(async { Ok::<_, LeaseLost>(()) }).await.unwrap();
 }
