@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use bytes::Bytes;
 use steadfast_core::ConfigError;
 use steadfast_store::{
-    Cell, Row, Sql, SqlError, Statement, StoreError, Table, Value, run_repeatedly, within,
+    Cell, Row, Sql, SqlError, Statement, StoreError, Table, Value, reap, run_repeatedly, within,
 };
 
 use self::{row::record, texts::Texts};
@@ -107,12 +107,7 @@ impl<D: Sql + Clone + Sync + 'static> PostgresStore<D> {
     /// # Errors
     /// It returns when the store is misconfigured, which no waiting mends.
     pub async fn reap(&self, every: Duration) -> StoreError {
-        loop {
-            match self.purge_expired(usize::MAX).await {
-                Err(error) if error.kind() == crate::StoreErrorKind::Misconfigured => return error,
-                _ => tokio::time::sleep(every).await,
-            }
-        }
+        reap(every, || self.purge_expired(usize::MAX)).await
     }
 
     /// One statement, again if the server has rolled it back for the sake of others.

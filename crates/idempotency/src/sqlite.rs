@@ -4,7 +4,7 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use rusqlite::Connection;
-use steadfast_store::within;
+use steadfast_store::{reap, within};
 use tokio::task::spawn_blocking;
 
 use self::{connections::Connections, records::Records};
@@ -97,12 +97,7 @@ impl SqliteStore {
     /// # Errors
     /// It returns when the store is misconfigured, which no waiting mends.
     pub async fn reap(&self, every: Duration) -> StoreError {
-        loop {
-            match self.purge_expired(usize::MAX).await {
-                Err(error) if error.kind() == crate::StoreErrorKind::Misconfigured => return error,
-                _ => tokio::time::sleep(every).await,
-            }
-        }
+        reap(every, || self.purge_expired(usize::MAX)).await
     }
 
     /// Reads something.

@@ -2,6 +2,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod error;
+#[cfg(feature = "tokio")]
+mod reap;
 #[cfg(feature = "redis")]
 pub mod redis;
 #[cfg(feature = "sql")]
@@ -17,4 +19,4 @@ pub use crate::sql::{Cell, Row, Sql, SqlError, Statement, Table, Value, run_repe
 #[cfg(feature = "deadpool")]
 pub use crate::sql::{connect, connect_with};
 #[cfg(feature = "tokio")]
-pub use crate::within::within;
+pub use crate::{reap::reap, within::within};

@@ -29,7 +29,10 @@ mod connect;
 mod error;
 mod eviction;
 
-pub use self::{answer::Answer, connect::connect};
+pub use self::{
+    answer::{Answer, CORRUPT, unexpected, unlike},
+    connect::connect,
+};
 
 /// A connection that [`Scripts`] run over: redis' multiplexed connection, its connection manager,
 /// its connection to a cluster, and any other that is shared by cloning it.

@@ -3,14 +3,13 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use redis::Value;
-use steadfast_store::redis::Answer;
+use steadfast_store::redis::{Answer, unexpected, unlike};
 
 use crate::{Change, ClaimReply, Fingerprint, StoreError, View, ViewState};
 
 // As `record.lua` and `claim.lua` have them.
 const LOST: i64 = 0;
 const APPLIED: i64 = 1;
-const CORRUPT: i64 = 2;
 const CLAIMED: i64 = 3;
 const HELD: i64 = 4;
 const REPLY: i64 = 5;
@@ -45,7 +44,7 @@ pub(super) fn look(answer: Value) -> Result<Option<View>, StoreError> {
         code => return Err(unexpected(code)),
     }
     let attempt = attempt(&mut answer)?;
-    let fingerprint = answer.bytes()?.try_into().map_err(|_| corrupt("a fingerprint"))?;
+    let fingerprint = answer.bytes()?.try_into().map_err(|_| unlike("a fingerprint"))?;
     let (age, expires_in) = (answer.micros()?, answer.micros()?);
     let state = match &answer.bytes()?[..] {
         b"d" => ViewState::Done { reply: answer.bytes()?.into() },
@@ -54,7 +53,7 @@ pub(super) fn look(answer: Value) -> Result<Option<View>, StoreError> {
             left => ViewState::InFlight { left },
         },
         b"a" => ViewState::Abandoned,
-        _ => return Err(corrupt("a state")),
+        _ => return Err(unlike("a state")),
     };
     let fingerprint = Fingerprint::from_bytes(fingerprint);
     Ok(Some(View { state, attempt, fingerprint, age, expires_in }))
@@ -62,18 +61,7 @@ pub(super) fn look(answer: Value) -> Result<Option<View>, StoreError> {
 
 fn attempt(answer: &mut Answer) -> Result<NonZeroU32, StoreError> {
     let attempt = u32::try_from(answer.number()?).ok().and_then(NonZeroU32::new);
-    attempt.ok_or_else(|| corrupt("an attempt"))
-}
-
-fn unexpected(code: i64) -> StoreError {
-    match code {
-        CORRUPT => corrupt("a record"),
-        _ => corrupt("an answer"),
-    }
-}
-
-fn corrupt(what: &str) -> StoreError {
-    StoreError::corrupt().because(format!("Redis keeps or answers what is not {what}"))
+    attempt.ok_or_else(|| unlike("an attempt"))
 }
 
 #[cfg(test)]

@@ -53,8 +53,9 @@ use crate::{
 /// # The bucket
 /// It must be able to write on a condition. [`open`](Self::open) tries that, with one object that
 /// stays: some stores that speak the protocol of S3 pass over the condition, and
-/// `object_store::local::LocalFileSystem` cannot replace by version at all. The credentials need
-/// leave to read, to write and to list; S3 does not say without the last that an object is not
+/// `object_store::local::LocalFileSystem` cannot replace by version at all. Whether it compares and
+/// writes in one step cannot be tried: S3, Google and Azure do, emulators may not. The credentials
+/// need leave to read, to write and to list; S3 does not say without the last that an object is not
 /// there.
 ///
 /// Requests are paid for: a lease of 60 s costs three writes a minute, a waiter a read at each

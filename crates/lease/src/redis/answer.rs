@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use redis::Value;
-use steadfast_store::redis::Answer;
+use steadfast_store::redis::{Answer, unexpected, unlike};
 
 use crate::{
     AcquireReply, FencingToken, HeldView, HolderName, NoTokenLeft, RenewReply, StoreError, View,
@@ -12,7 +12,6 @@ use crate::{
 // As `record.lua` has them.
 const GONE: i64 = 0;
 const DONE: i64 = 1;
-const CORRUPT: i64 = 2;
 const HELD: i64 = 3;
 const TAKEN: i64 = 4;
 const FREE: i64 = 5;
@@ -66,25 +65,14 @@ pub(super) fn view(answer: Value) -> Result<View, StoreError> {
 }
 
 fn token(answer: &mut Answer) -> Result<FencingToken, StoreError> {
-    FencingToken::try_from(answer.number()?).map_err(|_| corrupt("a token"))
+    FencingToken::try_from(answer.number()?).map_err(|_| unlike("a token"))
 }
 
 fn held(answer: &mut Answer) -> Result<HeldView, StoreError> {
     let left: Duration = answer.micros()?;
-    let holder = String::from_utf8(answer.bytes()?).map_err(|_| corrupt("a holder's name"))?;
-    let holder = HolderName::new(holder).map_err(|_| corrupt("a holder's name"))?;
+    let holder = String::from_utf8(answer.bytes()?).map_err(|_| unlike("a holder's name"))?;
+    let holder = HolderName::new(holder).map_err(|_| unlike("a holder's name"))?;
     Ok(HeldView { left, holder })
-}
-
-fn unexpected(code: i64) -> StoreError {
-    match code {
-        CORRUPT => corrupt("a record"),
-        _ => corrupt("an answer"),
-    }
-}
-
-fn corrupt(what: &str) -> StoreError {
-    StoreError::corrupt().because(format!("Redis keeps or answers what is not {what}"))
 }
 
 #[cfg(test)]

@@ -3,9 +3,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use steadfast_lease::{FileConfig, FileStore, LeaseClient, LeaseClientConfig, Store};
-use tokio::time::{sleep, timeout};
 
-use crate::servers::{LONG, granted, is_held, some_name, terms};
+use crate::servers::{LONG, a_release_wakes_one_that_waits, granted, is_held, some_name, terms};
 
 steadfast_lease::lease_contract! {
     #[tokio::test(flavor = "multi_thread")]
@@ -38,17 +37,6 @@ async fn a_client_keeps_its_lease_and_a_release_wakes_one_that_waits() {
     let config = || LeaseClientConfig::new().ttl(Duration::from_millis(1500));
     let holder = LeaseClient::new(config(), store().await).unwrap();
     let waiter = LeaseClient::new(config().ttl(LONG), store().await).unwrap();
-    let name = some_name();
-    let lease = holder.try_acquire(&name).await.unwrap();
-    let waits = tokio::spawn({
-        let name = name.clone();
-        async move { waiter.acquire(&name, None).await.map(|lease| lease.token()) }
-    });
     // Twice as long as it lasts unless it is renewed.
-    sleep(Duration::from_secs(3)).await;
-    assert!(lease.is_valid() && !waits.is_finished());
-    let before = lease.token();
-    lease.release().await.unwrap();
-    let token = timeout(Duration::from_secs(5), waits).await.expect("it is woken");
-    assert!(token.unwrap().unwrap() > before);
+    a_release_wakes_one_that_waits(&holder, waiter, Duration::from_secs(3)).await;
 }

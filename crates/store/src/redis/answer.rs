@@ -68,6 +68,21 @@ impl Answer {
     }
 }
 
-fn unlike(what: &str) -> StoreError {
-    StoreError::corrupt().because(format!("Redis answers what is not {what}"))
+/// What scripts answer first that have found what is no record, by a convention of all of them.
+pub const CORRUPT: i64 = 2;
+
+/// The error for a script whose first part is not among those that its caller knows: that it has
+/// found [no record](CORRUPT), or anything else.
+#[must_use]
+pub fn unexpected(code: i64) -> StoreError {
+    match code {
+        CORRUPT => unlike("a record"),
+        _ => unlike("an answer"),
+    }
+}
+
+/// The error for what is not `what` should be there: a noun with its article. It changed nothing.
+#[must_use]
+pub fn unlike(what: &str) -> StoreError {
+    StoreError::corrupt().because(format!("Redis keeps or answers what is not {what}"))
 }

@@ -3,8 +3,7 @@
 use steadfast_chaos::{Direction, FaultProxy, ProxyConfig};
 use steadfast_core::Executed;
 use steadfast_lease::{
-    AcquireError, LeaseClient, LeaseClientConfig, LeaseName, Loss, RenewReply, Store,
-    StoreErrorKind,
+    AcquireError, LeaseClient, LeaseClientConfig, Loss, RenewReply, Store, StoreErrorKind,
 };
 use steadfast_testkit::servers::PostgresServer;
 use tokio::time::{Instant, sleep, timeout};
@@ -158,16 +157,5 @@ async fn an_operation_whose_answer_was_lost_is_the_same_operation_when_it_is_rep
 async fn a_release_wakes_one_that_waits() {
     let server = servers::postgres();
     let (holder, waiter) = (leases(server, LONG).await, leases(server, LONG).await);
-    let name: LeaseName = some_name();
-    let lease = holder.try_acquire(&name).await.unwrap();
-    let waits = tokio::spawn({
-        let name = name.clone();
-        async move { waiter.acquire(&name, None).await.map(|lease| lease.token()) }
-    });
-    sleep(300 * MS).await;
-    assert!(!waits.is_finished());
-    let before = lease.token();
-    lease.release().await.unwrap();
-    let token = timeout(5 * SEC, waits).await.expect("it is woken").unwrap().unwrap();
-    assert!(token > before);
+    crate::servers::a_release_wakes_one_that_waits(&holder, waiter, 300 * MS).await;
 }

@@ -165,16 +165,5 @@ async fn a_server_that_is_down_is_refused_at_once_and_was_told_nothing() {
 async fn a_release_wakes_one_that_waits() {
     let server = servers::redis();
     let (holder, waiter) = (client(server, LONG).await, client(server, LONG).await);
-    let name = some_name();
-    let lease = holder.try_acquire(&name).await.unwrap();
-    let waits = tokio::spawn({
-        let name = name.clone();
-        async move { waiter.acquire(&name, None).await.map(|lease| lease.token()) }
-    });
-    sleep(300 * MS).await;
-    assert!(!waits.is_finished());
-    let before = lease.token();
-    lease.release().await.unwrap();
-    let token = timeout(5 * SEC, waits).await.expect("it is woken").unwrap().unwrap();
-    assert!(token > before);
+    crate::servers::a_release_wakes_one_that_waits(&holder, waiter, 300 * MS).await;
 }
