@@ -36,8 +36,19 @@ pub enum FenceError {
 /// not hold up the next holder, it ends when it has been idle for 5 s
 /// (`idle_in_transaction_session_timeout`, for this transaction; what is shorter stays).
 ///
+/// One that is at work is waited for, however long it takes: until the caller's own `lock_timeout`
+/// or `statement_timeout`, of which neither is set here.
+///
 /// What has passed may commit after the lease was lost; but then no newer holder has passed yet,
 /// and each that does sees what was committed.
+///
+/// A mark that is forgotten lets a former holder in again, between a read of the newer one and its
+/// write in a later transaction. So what has passed is on the server's disk when it is committed,
+/// also where the database has `synchronous_commit = off`. A standby that is promoted and is behind
+/// has forgotten marks all the same: what was read before is void then, so read it again.
+///
+/// `transaction` is one that was begun. On a pool or a connection outside of one this compiles, and
+/// fences nothing: the row is free again before the next statement.
 ///
 /// A [`FenceTable`] has another table, and another limit. The mark's table is made by
 /// [`FenceTable::migrate`].
@@ -179,7 +190,9 @@ fn pass(table: &str, idle_limit: Duration) -> String {
         "WITH settings AS MATERIALIZED (
             SELECT CASE WHEN current_setting('{setting}')::interval
                 BETWEEN interval '1 microsecond' AND interval '{limit} milliseconds'
-                THEN NULL ELSE set_config('{setting}', '{limit}', true) END
+                THEN NULL ELSE set_config('{setting}', '{limit}', true) END,
+                CASE current_setting('synchronous_commit')
+                WHEN 'off' THEN set_config('synchronous_commit', 'on', true) END
         )
         INSERT INTO {table} AS f (resource, token, sequence)
         SELECT $1, $2::bigint, $3::bigint FROM settings

@@ -12,6 +12,13 @@ use crate::{FenceMark, Fenced, FencingToken};
 /// and its arguments are the two of [`fence_args`]. What the script itself takes comes behind:
 /// `KEYS[2]`, `ARGV[3]` and so on. The mark never expires, and it must not be evicted.
 ///
+/// **A server that forgets the mark lets a former holder in again**, between a read of the newer
+/// one and its write: one that syncs its append-only file not `always` and dies, and a replica that
+/// is promoted and is behind. It forgets the data of that moment too, but not what was read. Where
+/// that is too much, fence what is in PostgreSQL, or read again behind a failover before writing.
+/// Run the script on the master: one that raises no mark runs on a replica too, which may be
+/// behind.
+///
 /// A shebang in `source` stays in front; what declares `no-writes` cannot raise a mark.
 ///
 /// A refusal is an error of the server's, which [`fenced`] reads.

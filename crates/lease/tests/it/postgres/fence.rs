@@ -4,6 +4,7 @@ use steadfast_lease::{
     FenceMark, FencedReason, FencingToken,
     postgres::{FenceError, FenceTable, fence},
 };
+use steadfast_testkit::servers::PostgresServer;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
@@ -144,6 +145,35 @@ async fn a_newer_token_waits_for_the_older_transaction_and_a_stale_one_never_pas
     newer.await.unwrap().unwrap();
     let stale = pass(&pool, name.as_str(), at(1)).await;
     assert!(matches!(reason(stale), FencedReason::Stale { .. }));
+}
+
+/// The newcomer has read in one transaction and writes in another. If a server that dies forgot the
+/// mark in between, the predecessor's late write would land there, and be undone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mark_outlives_a_server_that_is_killed_also_where_commits_are_not_synchronous() {
+    let server = PostgresServer::start();
+    let connect = async || steadfast_store::connect(&server.url()).await.unwrap();
+    let admin = connect().await;
+    marks(&admin).await;
+    for text in [
+        "ALTER SYSTEM SET synchronous_commit = off",
+        // Nothing is flushed by the way.
+        "ALTER SYSTEM SET wal_writer_delay = '10s'",
+        "SELECT pg_reload_conf()",
+    ] {
+        run(admin.clone(), text, &[]).await;
+    }
+    sleep(200 * MS).await;
+    for _ in 0..3 {
+        let (pool, name) = (connect().await, some_name());
+        let setting = run(pool.clone(), "SELECT current_setting('synchronous_commit')", &[]).await;
+        assert_eq!(setting.unwrap().text(0).unwrap(), "off");
+        pass(&pool, name.as_str(), at(1)).await.unwrap();
+        pass(&pool, name.as_str(), at(2)).await.unwrap();
+        server.restart();
+        let late = pass(&connect().await, name.as_str(), at(1)).await;
+        assert!(matches!(reason(late), FencedReason::Stale { .. }));
+    }
 }
 
 /// A snapshot from before the newer holder came would not see its mark.
