@@ -14,8 +14,8 @@ use std::{
 use axum::{
     Router,
     body::Body,
-    extract::{self, State},
-    http::{Method, Request, StatusCode},
+    extract::State,
+    http::{Method, Request, StatusCode, Uri},
     routing::get,
 };
 use rand::RngExt;
@@ -84,6 +84,13 @@ pub(crate) async fn serve(args: &[&str]) -> Result<(), Failure> {
         return Err("a ledger needs a directory and a port".into());
     };
     let (directory, port) = (Path::new(directory), port.parse()?);
+    let routes = routes(directory)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    process::announce_ready(port)?;
+    Ok(axum::serve(listener, routes).await?)
+}
+
+fn routes(directory: &Path) -> Result<Router, Failure> {
     let ledger = Arc::new(Mutex::new(Ledger::open(&directory.join("registers"))?));
     // A mark is on the disk before its call runs.
     let config = FenceConfig::new().named("registers");
@@ -91,19 +98,21 @@ pub(crate) async fn serve(args: &[&str]) -> Result<(), Failure> {
     let layer = FenceLayer::new(fences, resource);
     let fenced =
         Router::new().route("/registers/{name}", get(read).put(write)).layer(respond(layer));
-    let routes = fenced.route("/peek/{name}", get(read)).with_state(ledger);
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    process::announce_ready(port)?;
-    Ok(axum::serve(listener, routes).await?)
+    Ok(fenced.route("/peek/{name}", get(read)).with_state(ledger))
 }
 
 /// What the server calls the register, where this request must pass its fence.
 fn resource(asked: &Request<Body>) -> Option<Cow<'_, str>> {
-    let name = asked.uri().path().rsplit('/').next()?;
-    let way = Way::of(name)?;
+    let way = register(asked.uri())?;
     let is_write = asked.method() == Method::PUT;
     let is_fenced = if is_write { way.fences_writes() } else { way.fences_reads() };
-    is_fenced.then_some(Cow::Borrowed(name))
+    is_fenced.then_some(Cow::Borrowed(way.name()))
+}
+
+/// The register of a request, for the fence and for the handlers alike: what decodes the path would
+/// find one for a handler where the fence has found none.
+fn register(uri: &Uri) -> Option<Way> {
+    uri.path().rsplit('/').next().and_then(Way::of)
 }
 
 /// The last write of each register.
@@ -133,23 +142,41 @@ impl Ledger {
     }
 }
 
-async fn read(
-    State(ledger): State<Shared>,
-    extract::Path(name): extract::Path<String>,
-) -> Result<String, StatusCode> {
-    let way = Way::of(&name).ok_or(StatusCode::NOT_FOUND)?;
+async fn read(State(ledger): State<Shared>, uri: Uri) -> Result<String, StatusCode> {
+    let way = register(&uri).ok_or(StatusCode::NOT_FOUND)?;
     let ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(ledger.ids[way as usize].to_string())
 }
 
-async fn write(
-    State(ledger): State<Shared>,
-    extract::Path(name): extract::Path<String>,
-    id: String,
-) -> Result<String, StatusCode> {
-    let way = Way::of(&name).ok_or(StatusCode::NOT_FOUND)?;
+async fn write(State(ledger): State<Shared>, uri: Uri, id: String) -> Result<String, StatusCode> {
+    let way = register(&uri).ok_or(StatusCode::NOT_FOUND)?;
     let number = id.parse().map_err(|_| StatusCode::BAD_REQUEST)?;
     let mut ledger = ledger.lock().unwrap_or_else(PoisonError::into_inner);
     ledger.write(way, number).map_err(|_| StatusCode::INSUFFICIENT_STORAGE)?;
     Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::place::Directory;
+
+    #[tokio::test]
+    async fn no_spelling_of_a_path_comes_past_the_fence() {
+        let directory = Directory::new().unwrap();
+        let routes = routes(&directory.0).unwrap();
+        for path in ["/registers/fenced", "/registers/fence%64", "/registers/writes%2donly"] {
+            let request = Request::put(path).body(Body::from("7")).unwrap();
+            let status = routes.clone().oneshot(request).await.unwrap().status();
+            assert!(status.is_client_error(), "{path}: {status}");
+        }
+        for way in Way::ALL {
+            let peek = Request::get(format!("/peek/{}", way.name())).body(Body::empty()).unwrap();
+            let answer = routes.clone().oneshot(peek).await.unwrap();
+            let body = axum::body::to_bytes(answer.into_body(), 10).await.unwrap();
+            assert_eq!(body, "0", "{}", way.name());
+        }
+    }
 }

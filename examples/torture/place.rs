@@ -316,10 +316,10 @@ async fn make_tables(url: &str) -> Result<(), Failure> {
 }
 
 /// A directory that is removed with this.
-struct Directory(PathBuf);
+pub(crate) struct Directory(pub(crate) PathBuf);
 
 impl Directory {
-    fn new() -> Result<Self, Failure> {
+    pub(crate) fn new() -> Result<Self, Failure> {
         let path = env::temp_dir().join(format!("torture-{}", process::id()));
         fs::create_dir(&path)?;
         Ok(Self(path))

@@ -26,17 +26,24 @@ use crate::{Fenced, Fences, Pass, fence::Standing};
 /// | has several, or one that is none | 400 | `INVALID_ARGUMENT` |
 /// | has one too far ahead; or its resource's name is empty or too long | 422 | `INVALID_ARGUMENT` |
 /// | meets older ones that do not end in time | 409 with `Retry-After` | `ABORTED` with a pushback |
-/// | is for one more resource than can be remembered | 503 | `UNAVAILABLE` |
+/// | is for one more resource than can be remembered; or its mark cannot be written down | 503 | `UNAVAILABLE` |
 ///
-/// None of these was executed, and all but the last two are final. The service's error type takes
+/// None of these was executed, and all but the last two are final. Where newer requests cancel
+/// older ones ([`OlderCalls::Cancel`](crate::OlderCalls::Cancel)), one that was cancelled is
+/// answered with 412 as well, and it may have been executed. The service's error type takes
 /// [`Fenced`], by [`guard`](steadfast_core::guard) or
 /// [`http::respond`](steadfast_core::http::respond), which answers with the status and a problem
 /// document.
 ///
 /// **The resource is what the server derives from the request**, by the function that the layer is
 /// made with, from its path and from what authentication found: a client that names the resource
-/// can name another. One resource, one lease. The layer stands inside authentication, or a
-/// stranger could raise the marks. A request that the function finds no resource for passes.
+/// can name another. **It is the name by which the handler finds what it writes, in one spelling**:
+/// to an extractor that decodes paths `/accounts/7` and `/accounts/%37` are one account, while as
+/// they stand they would pass two fences. So let handlers take the name from the same function, or
+/// from an extension that stands there before. A path that `nest` has cut may be another's.
+/// One resource, one lease. The layer stands inside authentication, or a stranger could raise the
+/// marks. A request that the function finds no resource for passes: let it find one for whatever
+/// may write.
 ///
 /// **Reads that a write depends on pass the fence too**, with the token of their reader: a fence on
 /// writes alone loses updates.
@@ -61,7 +68,7 @@ use crate::{Fenced, Fences, Pass, fence::Standing};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), BoxError> {
 /// let accounts = Fences::new(FenceConfig::new(), NonZeroUsize::new(10_000).unwrap())?;
-/// // What the server calls the account, not what a header does.
+/// // What the handler, too, takes for the account, and no header of a client's.
 /// let layer = FenceLayer::new(accounts, |asked: &Request<()>| Some(asked.uri().path().into()));
 /// let service = layer.layer(service_fn(async |_| Ok::<_, BoxError>(Response::new("written"))));
 ///
