@@ -73,7 +73,7 @@ pub(crate) fn check(history: &History, validity: Duration) -> Verdict {
     let mut grants = history.grants.clone();
     grants.sort_by_key(|grant| grant.received);
     tokens(&grants, found);
-    verdict.excused = overlaps(history, &grants, found);
+    verdict.excused = overlaps(history, &grants, validity, found);
     claims(history, validity, found);
     for way in Way::ALL {
         verdict.lost[way as usize] = register(history, way, found);
@@ -98,8 +98,21 @@ fn tokens(grants: &[Grant], found: &mut Vec<Violation>) {
     }
 }
 
-/// A grant of before a breach and one of after it may overlap: how many did.
-fn overlaps(history: &History, grants: &[Grant], found: &mut Vec<Violation>) -> usize {
+/// As far as overlaps go, a lease that was granted.
+struct Term {
+    token: u64,
+    sent: BootInstant,
+    end: BootInstant,
+}
+
+/// A grant of before a breach and one of after it may overlap: how many did. Not for ever: what is
+/// valid a whole validity behind the breach was renewed since, by the store as it is then.
+fn overlaps(
+    history: &History,
+    grants: &[Grant],
+    validity: Duration,
+    found: &mut Vec<Violation>,
+) -> usize {
     let mut until = HashMap::<u64, BootInstant>::new();
     for claim in &history.claims {
         let last = until.entry(claim.token).or_default();
@@ -110,26 +123,25 @@ fn overlaps(history: &History, grants: &[Grant], found: &mut Vec<Violation>) -> 
         claimed.map(|claimed| ended.map_or(claimed, |ended| claimed.min(ended)))
     };
     let mut breaches = history.breaches.iter().peekable();
-    let mut last_breach = None;
-    // Of those that claim still: when each was asked for, its token, and its end.
-    let mut former: Vec<(BootInstant, u64, BootInstant)> = Vec::new();
-    let (mut before, mut excused) = (Vec::new(), 0);
-    for grant in grants {
-        while let Some(breach) = breaches.next_if(|breach| breach.from <= grant.received) {
+    let (mut last_breach, mut former, mut excused) = (None, Vec::<Term>::new(), 0);
+    for Grant { token, sent, received, .. } in grants {
+        while let Some(breach) = breaches.next_if(|breach| breach.from <= *received) {
             last_breach = Some(breach.to);
         }
-        let is_before = |sent: BootInstant| last_breach.is_some_and(|breach| sent <= breach);
-        before.extend(former.extract_if(.., |(sent, ..)| is_before(*sent)));
-        excused += usize::from(before.iter().any(|(.., end)| *end > grant.received));
-        before.retain(|(.., end)| *end > grant.received);
-        let last = former.iter().max_by_key(|(.., end)| *end).copied();
-        if let Some((_, token, end)) = last.filter(|(.., end)| *end > grant.received) {
-            let by = end.saturating_duration_since(grant.received);
-            found.push(Violation::Overlap { former: token, latter: grant.token, by });
-        }
+        let is_excused = |term: &&Term| {
+            last_breach.is_some_and(|breach: BootInstant| {
+                term.sent <= breach && *received <= breach.saturating_add(validity)
+            })
+        };
         // Only the last end counts: what is over stays over.
-        former.retain(|(.., end)| *end > grant.received);
-        former.extend(end_of(grant.token).map(|end| (grant.sent, grant.token, end)));
+        former.retain(|term| term.end > *received);
+        excused += usize::from(former.iter().any(|term| is_excused(&term)));
+        let counted = former.iter().filter(|term| !is_excused(term));
+        if let Some(last) = counted.max_by_key(|term| term.end) {
+            let by = last.end.saturating_duration_since(*received);
+            found.push(Violation::Overlap { former: last.token, latter: *token, by });
+        }
+        former.extend(end_of(*token).map(|end| Term { token: *token, sent: *sent, end }));
     }
     excused
 }

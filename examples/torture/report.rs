@@ -80,10 +80,11 @@ pub(crate) fn write_down(options: &Options, history: &History) -> Result<PathBuf
     Ok(path)
 }
 
-/// The run must have found nothing, and the twins of the fenced register must have lost something:
-/// otherwise it shows nothing.
+/// The run must have found nothing, and the twins of the fenced register must have lost something,
+/// and that one must have taken something and kept something away: otherwise it shows nothing. A
+/// fence that takes nothing loses nothing.
 pub(crate) fn judge(seen: &Seen) -> Result<(), Failure> {
-    let Seen { verdict, failures, .. } = seen;
+    let Seen { history, verdict, failures, .. } = seen;
     if !verdict.violations.is_empty() {
         let found: Vec<_> = verdict.violations.iter().take(MOST).map(said).collect();
         let number = verdict.violations.len();
@@ -100,7 +101,19 @@ pub(crate) fn judge(seen: &Seen) -> Result<(), Failure> {
             .into());
         }
     }
-    Ok(())
+    let fenced = Way::Fenced as usize;
+    let shown = [
+        (history.acknowledged(fenced) > 0, "has taken no write"),
+        (history.refused[fenced] > 0, "has refused nothing"),
+    ];
+    match shown.iter().find(|(is_shown, _)| !is_shown) {
+        None => Ok(()),
+        Some((_, what)) => Err(format!(
+            "the fenced register {what}: the run shows nothing. What failed: {}",
+            often(failures)
+        )
+        .into()),
+    }
 }
 
 fn said(violation: &Violation) -> String {
@@ -134,6 +147,59 @@ fn said(violation: &Violation) -> String {
         }
         Violation::Stale { id, token } => {
             format!("the fenced register took the write {id} under {token} behind a later holder")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        checker::Verdict,
+        director::Done,
+        history::{History, Write},
+        nemesis::Counts,
+        word::Outcome,
+    };
+
+    /// A run in which nothing is wrong and the twins have lost something.
+    fn seen(outcome: Outcome, refused: u64) -> Seen {
+        let mut history = History::default();
+        history.writes[2].push(Write { id: 1, base: 0, token: 10, outcome });
+        history.refused[2] = refused;
+        Seen {
+            history,
+            verdict: Verdict { lost: [1, 1, 0], ..Verdict::default() },
+            faults: Counts::new(),
+            stops: Done::default(),
+            took: Duration::from_secs(30),
+            bite: None,
+            failures: Failures::new(),
+        }
+    }
+
+    #[test]
+    fn a_run_in_which_the_fenced_register_took_nothing_or_refused_nothing_fails() {
+        judge(&seen(Outcome::Acknowledged, 1)).unwrap();
+        for (outcome, refused, what) in [
+            (Outcome::Refused, 1, "has taken no write"),
+            (Outcome::Unknown, 1, "has taken no write"),
+            (Outcome::Acknowledged, 0, "has refused nothing"),
+        ] {
+            let failure = judge(&seen(outcome, refused)).unwrap_err().to_string();
+            assert!(failure.contains(what), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_found_something_or_did_not_bite_fails() {
+        let mut found = seen(Outcome::Acknowledged, 1);
+        found.verdict.violations.push(Violation::TokenTwice { token: 10 });
+        judge(&found).unwrap_err();
+        for twin in 0..2 {
+            let mut tame = seen(Outcome::Acknowledged, 1);
+            tame.verdict.lost[twin] = 0;
+            judge(&tame).unwrap_err();
         }
     }
 }

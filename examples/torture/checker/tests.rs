@@ -130,6 +130,18 @@ fn a_grant_that_is_answered_within_a_breach_counts_as_one_of_before() {
 }
 
 #[test]
+fn a_breach_is_no_excuse_for_a_lease_that_was_renewed_behind_it() {
+    let mut tale = Tale::default();
+    tale.granted(0, 1, 10).0.breaches.push(span(300, 310));
+    // It was renewed at 362 or later, and is granted to another all the same.
+    tale.about(1_350, 1, 10, 1, [0; 3]).granted(1_355, 2, 11);
+    let by = Duration::from_millis(1_450 - 1_360);
+    let found = tale.verdict();
+    assert_eq!(found.violations, [Violation::Overlap { former: 10, latter: 11, by }]);
+    assert_eq!(found.excused, 0);
+}
+
+#[test]
 fn a_lease_that_outlives_a_stop_of_its_process_is_found() {
     let mut tale = Tale::default();
     tale.granted(0, 1, 10);
