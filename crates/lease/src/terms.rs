@@ -137,6 +137,10 @@ mod tests {
         assert_eq!(Margin::new().vigil(15 * SEC), 15 * SEC + 152 * MS);
         assert_eq!(Margin::new().validity(2 * MS), Duration::ZERO);
         assert_eq!(Margin::new().validity(Duration::ZERO), Duration::ZERO);
+        // A nanosecond too much rather than one too little.
+        let one_ppm = Margin::new().drift_ppm(1).slack(Duration::ZERO);
+        let ttl = Duration::from_nanos(1_000_001);
+        assert_eq!(one_ppm.validity(ttl), Duration::from_nanos(999_999));
     }
 
     #[test]

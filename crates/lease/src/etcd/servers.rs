@@ -36,10 +36,34 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// One server after the other is used: the next when the one before fails, or leaves a call
 /// without an answer. A server that stands still never ends a call by itself.
 pub(super) struct Servers {
-    endpoints: Vec<Endpoint>,
+    reached: Reached,
     user: Option<User>,
     /// No panic leaves it half changed: nothing foreign runs under it.
     state: Mutex<State>,
+}
+
+/// By what servers are reached.
+enum Reached {
+    /// Each by connections of the store's own.
+    Servers(Vec<Endpoint>),
+    /// By the program's channel, whose business it is which server that is.
+    Channel(Channel),
+}
+
+impl Reached {
+    fn count(&self) -> usize {
+        match self {
+            Self::Servers(endpoints) => endpoints.len(),
+            Self::Channel(_) => 1,
+        }
+    }
+
+    fn channel(&self, turn: usize) -> Channel {
+        match self {
+            Self::Servers(endpoints) => endpoints[turn % endpoints.len()].connect_lazy(),
+            Self::Channel(channel) => channel.clone(),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -65,12 +89,17 @@ impl Servers {
     pub(super) fn new(address: Address) -> Result<Arc<Self>, StoreError> {
         let Address { servers, user, is_secure } = address;
         let endpoints = servers.into_iter().map(|server| address::endpoint(server, is_secure));
-        let endpoints = endpoints.collect::<Result<_, _>>()?;
-        Ok(Arc::new(Self { endpoints, user, state: Mutex::default() }))
+        let reached = Reached::Servers(endpoints.collect::<Result<_, _>>()?);
+        Ok(Arc::new(Self { reached, user, state: Mutex::default() }))
+    }
+
+    pub(super) fn by(channel: Channel) -> Arc<Self> {
+        let (reached, state) = (Reached::Channel(channel), Mutex::default());
+        Arc::new(Self { reached, user: None, state })
     }
 
     pub(super) fn count(&self) -> usize {
-        self.endpoints.len()
+        self.reached.count()
     }
 
     /// One call, and again on the other servers as long as it has not left.
@@ -132,8 +161,7 @@ impl Servers {
     fn known_way(&self) -> Way {
         let mut state = lock(&self.state);
         let turn = state.turn;
-        let endpoint = &self.endpoints[turn % self.endpoints.len()];
-        let channel = state.channel.get_or_insert_with(|| endpoint.connect_lazy()).clone();
+        let channel = state.channel.get_or_insert_with(|| self.reached.channel(turn)).clone();
         Way { turn, channel, token: state.token.clone() }
     }
 
@@ -162,7 +190,7 @@ impl Servers {
     }
 
     /// Uses the next server, if the one of this turn is still in use. With one server its
-    /// connection is made anew.
+    /// connection is made anew; a channel of the program's is used again.
     pub(super) fn leave(&self, turn: usize) {
         let mut state = lock(&self.state);
         if state.turn == turn {

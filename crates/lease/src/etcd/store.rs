@@ -90,8 +90,46 @@ impl EtcdStore {
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn connect(config: EtcdConfig, url: &str) -> Result<Self, StoreError> {
+        Self::over(config, Servers::new(Address::parse(url)?)?).await
+    }
+
+    /// The same over a channel of the program's, with the TLS and the balancing between servers that
+    /// it has: for a cluster that knows its clients by their
+    /// certificates, or trusts all. One that asks for a password is reached by
+    /// [`connect`](Self::connect).
+    ///
+    /// A channel to one server leads nowhere else while that one is away. A server that stands
+    /// still leaves calls without an answer, and says nothing: give the channel a
+    /// [`http2_keep_alive_interval`](tonic::transport::Endpoint::http2_keep_alive_interval) and a
+    /// `keep_alive_timeout` well below the TTL.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use steadfast_lease::{EtcdConfig, EtcdStore};
+    /// use tonic::transport::Channel;
+    ///
+    /// # async fn doc() -> Result<(), Box<dyn std::error::Error>> {
+    /// let channel = Channel::from_static("http://10.0.0.1:2379")
+    ///     .http2_keep_alive_interval(Duration::from_secs(5))
+    ///     .keep_alive_timeout(Duration::from_secs(2))
+    ///     .connect_lazy();
+    /// let store = EtcdStore::new(EtcdConfig::new(), channel).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Misconfigured`](crate::StoreErrorKind::Misconfigured) when a value of the config is
+    /// outside of what its setter names, or when the cluster does not let the program in;
+    /// otherwise as [`StoreErrorKind`](crate::StoreErrorKind) lists them.
+    pub async fn new(
+        config: EtcdConfig,
+        channel: tonic::transport::Channel,
+    ) -> Result<Self, StoreError> {
+        Self::over(config, Servers::by(channel)).await
+    }
+
+    async fn over(config: EtcdConfig, servers: Arc<Servers>) -> Result<Self, StoreError> {
         config.check().map_err(|error| StoreError::misconfigured().because(error))?;
-        let servers = Servers::new(Address::parse(url)?)?;
         let store = Self { shared: Arc::new(Shared::new(config, servers)) };
         let first = store.shared.first().await;
         first.map_err(|error| error.executed_as(Executed::No))?;

@@ -221,3 +221,47 @@ impl fmt::Debug for Fences {
         f.debug_tuple("Fences").field(&self.snapshot()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::FencedReason;
+
+    fn token(number: u64) -> FencingToken {
+        FencingToken::try_from(number).unwrap()
+    }
+
+    /// It would run before its mark outlasts the process, and a restart would let an older one in.
+    #[tokio::test]
+    async fn a_call_whose_mark_could_not_be_stored_does_not_run_and_older_ones_are_shut_out() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("marks");
+        let most = NonZeroUsize::new(10).unwrap();
+        let fences = Fences::open(FenceConfig::new(), most, &path).unwrap();
+        fences.enter("a", token(1)).await.unwrap();
+        fences.shared.common.marks.as_ref().unwrap().fail_once();
+        let refused = fences.enter("a", token(2)).await.unwrap_err();
+        assert_eq!(refused.reason, FencedReason::NotStored);
+        assert_eq!(
+            fences.enter("a", token(1)).await.unwrap_err(),
+            Fenced::stale(token(1), token(2))
+        );
+        // The same call again finds the disk well.
+        let pass = fences.enter("a", token(2)).await.unwrap();
+        drop((pass, fences));
+        let again = Fences::open(FenceConfig::new(), most, &path).unwrap();
+        assert_eq!(again.highest("a"), Some(token(2)));
+    }
+
+    #[tokio::test]
+    async fn a_name_is_1_to_255_bytes_and_one_that_is_none_takes_no_place() {
+        let fences = Fences::new(FenceConfig::new(), NonZeroUsize::new(2).unwrap()).unwrap();
+        for name in [String::new(), "x".repeat(256)] {
+            let refused = fences.enter(&name, token(1)).await.unwrap_err();
+            assert_eq!(refused.reason, FencedReason::Unnamed);
+        }
+        for name in ["x".to_owned(), "x".repeat(255)] {
+            fences.enter(&name, token(1)).await.unwrap();
+        }
+    }
+}

@@ -121,6 +121,15 @@ impl Marks {
     }
 }
 
+#[cfg(test)]
+impl Marks {
+    /// Has the next write fail: what can only be read refuses it.
+    pub(super) fn fail_once(&self) {
+        let mut log = lock(&self.shared.log);
+        log.file = Some(File::open(&log.path).expect("it is there"));
+    }
+}
+
 impl Drop for Marks {
     /// The file is free for others after that. A write that is under way is waited for, and one
     /// whose call has gone is not begun.
@@ -299,8 +308,7 @@ mod tests {
         let path = directory.path().join("marks");
         let (marks, _) = Marks::open(&path).unwrap();
         marks.store("a", mark(1)).await.unwrap();
-        // What can only be read refuses what is written to it.
-        lock(&marks.shared.log).file = Some(File::open(&path).unwrap());
+        marks.fail_once();
         marks.store("a", mark(2)).await.unwrap_err();
         marks.store("b", mark(1)).await.unwrap();
         drop(marks);
@@ -308,6 +316,37 @@ mod tests {
         found.sort();
         // Higher than any call that ran, which refuses too much and nothing too little.
         assert_eq!(found, [("a".into(), mark(2)), ("b".into(), mark(1))]);
+    }
+
+    /// Calls let in one after the other may be stored in another order.
+    #[tokio::test]
+    async fn a_mark_that_is_stored_late_does_not_lower_a_greater_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("marks");
+        let (marks, _) = Marks::open(&path).unwrap();
+        marks.store("a", mark(5)).await.unwrap();
+        marks.store("a", mark(3)).await.unwrap();
+        drop(marks);
+        // As it was appended, and as it was written anew by the first reading.
+        for _ in 0..2 {
+            let (_, found) = Marks::open(&path).unwrap();
+            assert_eq!(found, [("a".into(), mark(5))]);
+        }
+    }
+
+    /// Another may have opened the file by then.
+    #[tokio::test]
+    async fn a_call_that_comes_to_be_stored_after_the_end_is_refused_and_writes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("marks");
+        let (marks, _) = Marks::open(&path).unwrap();
+        let (stored, result) = oneshot::channel();
+        lock(&marks.shared.waiting).push(Waiting { name: "a".into(), mark: mark(1), stored });
+        let shared = Arc::clone(&marks.shared);
+        drop(marks);
+        shared.flush();
+        assert_eq!(result.await.unwrap(), Err(io::ErrorKind::BrokenPipe));
+        assert!(Marks::open(&path).unwrap().1.is_empty());
     }
 
     #[test]

@@ -299,6 +299,16 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_comes_after_the_deadline_is_too_late_though_none_has_looked() {
+        let manual = ManualBootClock::new(BootInstant::from_nanos(1_000));
+        let held = held(&manual);
+        let sent = manual.now().saturating_add(TTL / 2);
+        manual.advance(Margin::new().validity(TTL));
+        assert!(!held.renewed(TTL, sent), "good by its own send");
+        assert!(!held.is_valid() && held.end() == Some(End::Lost(Loss::Unanswered)));
+    }
+
+    #[test]
     fn a_ttl_that_the_store_has_changed_sets_the_pace() {
         let manual = ManualBootClock::new(BootInstant::from_nanos(1_000));
         let held = held(&manual);

@@ -45,7 +45,7 @@ fn a_grant_that_the_margin_uses_up_is_over_at_once() {
     assert!(!none.status(ASKED).is_held());
     // At the beginning of a clock too.
     let none = Holder::granted(token(1), SEC, Duration::ZERO, margin());
-    assert!(!none.status(Duration::ZERO).is_held());
+    assert_eq!(none.status(Duration::ZERO), Status::Lost(Loss::Unanswered));
 }
 
 #[test]

@@ -63,6 +63,19 @@ fn a_taker_obeys_the_ttl_of_the_holder_and_not_its_own() {
     assert_eq!(slot.acquire(&hasty, 90 * SEC, 0), Ok(held(11 * SEC, 1)));
 }
 
+/// The holder may count on what it was granted first, whatever it has asked for since.
+#[test]
+fn a_grant_that_was_repeated_for_less_is_not_shortened_by_its_renewal() {
+    let mut slot = Slot::default();
+    acquire(&mut slot, 1, SEC);
+    let less = AcquireTerms { ttl: 2 * SEC, ..terms(1) };
+    let (token, ttl) = (token(0), 2 * SEC);
+    let again = slot.acquire(&less, 2 * SEC, 0);
+    assert_eq!(again, Ok(AcquireReply::Granted { token, ttl }));
+    assert_eq!(slot.renew(nonce(1), 3 * SEC), RenewReply::Renewed { ttl });
+    assert_eq!(acquire(&mut slot, 2, 6 * SEC), held(5 * SEC, 1));
+}
+
 #[test]
 fn a_release_keeps_the_last_token_and_needs_the_nonce() {
     let mut slot = Slot::default();

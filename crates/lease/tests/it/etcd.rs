@@ -6,15 +6,20 @@ use std::{
     time::Duration,
 };
 
+use steadfast_core::Executed;
 use steadfast_lease::{
-    EtcdConfig, EtcdStore, LeaseClient, LeaseClientConfig, LeaseName, Store, StoreErrorKind,
+    EtcdConfig, EtcdStore, LeaseClient, LeaseClientConfig, LeaseName, RenewReply, Store,
+    StoreErrorKind,
 };
 use steadfast_testkit::servers::{self, EtcdServer};
+use tonic::transport::Channel;
 
 mod cluster;
 mod faults;
 mod hostile;
 mod keys;
+#[cfg(feature = "etcd-tls")]
+mod tls;
 
 mod contract {
     use super::*;
@@ -97,6 +102,26 @@ async fn a_config_or_a_url_that_cannot_work_is_misconfigured() {
         let refused = EtcdStore::connect(config, url).await.unwrap_err();
         assert_eq!(refused.kind(), StoreErrorKind::Misconfigured, "{url}");
     }
+}
+
+/// Of a channel that the program has made.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_programs_own_channel_will_do_and_competes_with_the_others() {
+    let server = servers::etcd();
+    let address = format!("http://127.0.0.1:{}", server.port());
+    let channel = Channel::from_shared(address).unwrap().connect_lazy();
+    let store = EtcdStore::new(config(), channel.clone()).await.unwrap();
+    let (name, owner) = (crate::servers::some_name(), crate::servers::terms());
+    crate::servers::granted(&store, &name, &owner).await;
+    assert!(crate::servers::is_held(&connect(&server.url()).await, &name).await);
+    assert!(matches!(store.renew(&name, owner.nonce).await, Ok(RenewReply::Renewed { .. })));
+    assert!(store.release(&name, owner.nonce).await.unwrap());
+    let refused = EtcdStore::new(config().call_limit(Duration::ZERO), channel).await;
+    assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Misconfigured);
+    // Where nothing listens.
+    let nowhere = Channel::from_static("http://127.0.0.1:1").connect_lazy();
+    let away = EtcdStore::new(config(), nowhere).await.unwrap_err();
+    assert_eq!((away.kind(), away.executed()), (StoreErrorKind::Unavailable, Executed::No));
 }
 
 /// Two programs that share a cluster.

@@ -33,6 +33,8 @@ mod file;
 mod grpc;
 #[cfg(feature = "tokio")]
 mod holding;
+#[cfg(feature = "tokio")]
+mod hostile;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "tokio")]

@@ -1,10 +1,11 @@
-//! Processes that are killed while they write the file of a lease, and that are stopped in a
-//! transaction that has passed the fence. The executable starts itself again as a worker.
+//! Processes that are killed while they write the file of a lease, that are stopped while they hold
+//! one, and that are stopped in a transaction that has passed the fence. The executable starts itself again as a worker.
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
 mod fenced;
 mod files;
+mod stopped;
 
 use std::env;
 
@@ -12,6 +13,7 @@ fn main() {
     let args: Vec<_> = env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["compete", directory, log] => files::compete(directory, log),
+        ["hold", directory, log] => stopped::hold(directory, log),
         ["write", url, limit_ms, token] => fenced::write(url, limit_ms, token),
         _ => run(args.iter().find(|arg| !arg.starts_with('-'))),
     }
@@ -19,8 +21,9 @@ fn main() {
 
 /// The tests whose names contain the filter, one after the other.
 fn run(filter: Option<&String>) {
-    let tests: [(&str, fn()); 3] = [
+    let tests: [(&str, fn()); 4] = [
         ("tokens_grow_and_no_lease_is_stuck_while_processes_are_killed", files::killed),
+        ("a_holder_that_is_stopped_finds_its_lease_lost_at_its_first_look", stopped::stopped),
         (
             "a_holder_stopped_in_its_transaction_holds_up_its_successor_for_the_limit_only",
             fenced::stopped,

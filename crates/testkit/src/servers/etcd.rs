@@ -32,7 +32,7 @@ const ANSWER: Duration = Duration::from_secs(1);
 
 impl EtcdServer {
     /// Starts a cluster of one node, with these options of its command line as well, such as
-    /// `["--quota-backend-bytes", "2097152"]`.
+    /// `["--quota-backend-bytes", "2097152"]`. In them `{port}` is its port for clients.
     ///
     /// # Panics
     /// When etcd is not installed or does not start.
@@ -174,7 +174,10 @@ impl Place {
         let peers = ["--listen-peer-urls", &for_peers, "--initial-advertise-peer-urls", &for_peers];
         let cluster = ["--initial-cluster", members, "--initial-cluster-state", "new"];
         let pace = ["--heartbeat-interval", "50", "--election-timeout", "500"];
-        let words = [&named[..], &clients, &peers, &cluster, &pace, options].concat();
+        let port = self.ports[0].to_string();
+        let options: Vec<_> = options.iter().map(|word| word.replace("{port}", &port)).collect();
+        let options: Vec<_> = options.iter().map(String::as_str).collect();
+        let words = [&named[..], &clients, &peers, &cluster, &pace, &options].concat();
         let command = mortal(words.into_iter().map(str::to_owned));
         let guardian = Guardian::new(directory, "KILL", &command);
         EtcdServer { port: self.ports[0], guardian }
