@@ -157,3 +157,17 @@ async fn unpanicked<T>(call: impl Future<Output = Result<T, StoreError>>) -> Res
 pub(crate) fn jittered(span: Duration) -> Duration {
     span.mul_f64(rand::rng().random_range(0.9..1.0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_takes_a_tenth_at_most_and_is_not_always_the_same() {
+        let all: Vec<_> = (0..100).map(|_| jittered(Duration::from_secs(10))).collect();
+        let bounds = Duration::from_secs(9)..=Duration::from_secs(10);
+        assert!(all.iter().all(|span| bounds.contains(span)));
+        let spread = all.iter().max().unwrap().saturating_sub(*all.iter().min().unwrap());
+        assert!(spread > Duration::from_millis(300), "{spread:?}");
+    }
+}

@@ -93,10 +93,9 @@ impl EtcdStore {
         Self::over(config, Servers::new(Address::parse(url)?)?).await
     }
 
-    /// The same over a channel of the program's, with the TLS and the balancing between servers that
-    /// it has: for a cluster that knows its clients by their
-    /// certificates, or trusts all. One that asks for a password is reached by
-    /// [`connect`](Self::connect).
+    /// The same over a channel of the program's, with the TLS and the balancing between servers
+    /// that it has: for a cluster that knows its clients by their certificates, or trusts all. One
+    /// that asks for a password is reached by [`connect`](Self::connect).
     ///
     /// A channel to one server leads nowhere else while that one is away. A server that stands
     /// still leaves calls without an answer, and says nothing: give the channel a

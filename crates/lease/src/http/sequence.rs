@@ -66,7 +66,8 @@ mod tests {
         assert_eq!(plain(&number("7")), None);
         assert_eq!(presented(&number("7")), Ok(mark.numbered(7)));
         assert_eq!(presented(&number("\"18446744073709551615\"")), Ok(mark.numbered(u64::MAX)));
-        for nonsense in ["", "\"\"", "-1", "+1", "1.0", "18446744073709551616", "7, 8", "seven"] {
+        let long = "000000000000000000007";
+        for nonsense in ["", "\"\"", "-1", "+1", "1.0", "18446744073709551616", long, "7, 8", "x"] {
             assert_eq!(presented(&number(nonsense)), Err(Fenced::malformed()), "{nonsense:?}");
         }
     }

@@ -5,13 +5,13 @@ use std::{task::Poll, time::Duration};
 use futures::poll;
 use steadfast_core::{Executed, Snapshot};
 use steadfast_lease::{
-    AcquireError, Election, LeaseClient, LeaseClientConfig, LeaseLost, LeaseRequest, Loss,
-    MemoryConfig, MemoryStore, RenewReply, Status, StoreErrorKind,
+    AcquireError, AcquireReply, Election, HolderName, LeaseClient, LeaseClientConfig, LeaseLost,
+    LeaseRequest, Loss, MemoryConfig, MemoryStore, RenewReply, Status, StoreErrorKind,
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, advance, sleep, timeout};
 
 use crate::support::{
-    Fault, Faulty, MS, SEC, TTL, VALID, client, is_free, name, numbered, settle, tasks,
+    Fault, Faulty, MS, SEC, TTL, VALID, client, config, is_free, name, numbered, settle, tasks,
 };
 
 /// Polls a future so many times, with some time between, and drops it. `Some` if it was ready.
@@ -256,4 +256,144 @@ fn a_wait_for_the_loss_is_ready_at_the_deadline_without_any_task() {
     let lease = runtime().block_on(client.try_acquire(&name())).unwrap();
     let lost = runtime().block_on(async { timeout(20 * SEC, lease.lost()).await });
     assert_eq!(lost, Ok(Some(Loss::Unanswered)));
+}
+
+/// The first runtime's task has taken everything in that was new to it.
+#[test]
+fn a_lease_whose_task_went_with_its_runtime_is_renewed_by_the_next() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let store = MemoryStore::new(MemoryConfig::new()).unwrap();
+    let client = LeaseClient::new(LeaseClientConfig::new().ttl(2 * SEC), store).unwrap();
+    let lease = runtime().block_on(async {
+        let lease = client.try_acquire(&name()).await.unwrap();
+        settle().await;
+        lease
+    });
+    runtime().block_on(async {
+        let _other = client.try_acquire(&numbered(1)).await.unwrap();
+        sleep(4 * SEC).await;
+        assert!(lease.is_valid());
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_of_the_task_counts_from_its_own_send() {
+    let store = Faulty::new();
+    let client = client(&store);
+    let lease = client.try_acquire(&name()).await.unwrap();
+    store.next("renew", Fault::SlowThere(SEC), 1);
+    while client.snapshot().renewed == 0 {
+        sleep(MS).await;
+    }
+    let left = lease.remaining();
+    assert!(left <= VALID - SEC && left >= VALID - SEC - 10 * MS, "{left:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_begins_late_is_seen_in_the_snapshot() {
+    let client = client(&Faulty::new());
+    let _lease = client.try_acquire(&name()).await.unwrap();
+    settle().await;
+    // The runtime does something else meanwhile. It was due between 3.6 and 4 s.
+    advance(5 * SEC).await;
+    settle().await;
+    let lateness = client.snapshot().lateness;
+    assert!(lateness >= SEC && lateness <= 1500 * MS, "{lateness:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn work_ends_in_the_moment_in_which_its_lease_is_taken_or_released() {
+    let store = Faulty::new();
+    let client = client(&store);
+    let start = Instant::now();
+    let lease = client.try_acquire(&name()).await.unwrap();
+    store.next("renew", Fault::Renewed(RenewReply::Taken), 1);
+    assert!(lease.run(std::future::pending::<Result<(), LeaseLost>>()).await.is_err());
+    assert!(Instant::now() - start <= TTL / 3);
+    let lease = client.try_acquire(&numbered(1)).await.unwrap();
+    let run = tokio::spawn(lease.run(std::future::pending::<Result<(), LeaseLost>>()));
+    settle().await;
+    let start = Instant::now();
+    assert!(lease.release().await.unwrap());
+    assert!(run.await.unwrap().is_err());
+    assert_eq!(Instant::now(), start);
+}
+
+/// Its holder is woken by a timer of its own, and may be quicker than the task.
+#[tokio::test(start_paused = true)]
+async fn a_loss_is_counted_once_though_the_lease_is_dropped_at_once_or_late() {
+    for is_kept in [false, true] {
+        let store = Faulty::new();
+        let client = client(&store);
+        let lease = client.try_acquire(&name()).await.unwrap();
+        store.silence(&name());
+        assert_eq!(lease.lost().await, Some(Loss::Unanswered));
+        if is_kept {
+            sleep(3 * TTL).await;
+        }
+        let releases = store.calls("release");
+        drop(lease);
+        sleep(3 * TTL).await;
+        assert_eq!((client.snapshot().lost, tasks()), (1, 0), "{is_kept}");
+        assert_eq!(is_kept, store.calls("release") == releases, "given back by the one or other");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_was_held_counts_as_given_back() {
+    let store = Faulty::new();
+    let client = client(&store);
+    store.next("acquire", Fault::SlowThere(SEC), 1);
+    assert!(timeout(100 * MS, client.try_acquire(&name())).await.is_err());
+    settle().await;
+    assert_eq!((store.calls("release"), client.snapshot().released), (1, 0));
+}
+
+/// The first call was granted, and its answer lost; the second is told that another holds it.
+#[tokio::test(start_paused = true)]
+async fn a_doubt_about_an_earlier_call_stays_whatever_a_later_one_is_told() {
+    let store = Faulty::new();
+    let client = client(&store);
+    let held = AcquireReply::Held { left: TTL, holder: HolderName::new("another").unwrap() };
+    store.next("acquire", Fault::AnswerLost, 1);
+    store.next("acquire", Fault::Acquired(held), 1);
+    let error = client.try_acquire(&name()).await.unwrap_err();
+    assert!(matches!(error, AcquireError::Held { .. }), "{error}");
+    settle().await;
+    assert!(is_free(&store, &name()).await && tasks() == 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_says_at_once_that_all_was_given_back_or_in_the_end_that_it_was_not() {
+    let store = Faulty::new();
+    let client = client(&store);
+    let _lease = client.try_acquire(&name()).await.unwrap();
+    let start = Instant::now();
+    assert!(client.shutdown(60 * SEC).await);
+    assert!(Instant::now() - start <= 10 * MS);
+    let client = self::client(&store);
+    let _lease = client.try_acquire(&name()).await.unwrap();
+    store.next("release", Fault::Unreached, 1000);
+    assert!(!client.shutdown(60 * SEC).await, "it gave up before the limit");
+    assert!(Instant::now() - start <= TTL + 2 * SEC);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_is_not_told_the_same_twice() {
+    let store = Faulty::new();
+    let client = client(&store);
+    let _lease = client.try_acquire(&name()).await.unwrap();
+    let mut observer = client.observe(name());
+    assert!(observer.next().await.unwrap().held.is_some());
+    // A watch that has died: the look behind it finds what was seen.
+    store.next("observe", Fault::Silence, 1);
+    assert!(timeout(3 * TTL, observer.next()).await.is_err());
+}
+
+#[test]
+fn a_grace_of_half_of_the_ttl_is_too_long() {
+    let store = || MemoryStore::new(MemoryConfig::new()).unwrap();
+    let error = LeaseClient::new(config().grace(TTL / 2), store()).unwrap_err();
+    assert_eq!(error.field, "grace");
+    assert!(LeaseClient::new(config().grace(TTL / 2 - MS), store()).is_ok());
 }

@@ -362,3 +362,77 @@ async fn the_error_type_of_a_service_that_cannot_fail_stays() {
     let Ok(response) = response;
     assert_eq!(response.status(), StatusCode::PRECONDITION_REQUIRED);
 }
+
+/// Ready once for each time that it was asked, and not when it is cloned.
+struct Instance {
+    is_ready: bool,
+}
+
+impl Clone for Instance {
+    fn clone(&self) -> Self {
+        Self { is_ready: false }
+    }
+}
+
+impl Service<Request<()>> for Instance {
+    type Response = Response<()>;
+    type Error = BoxError;
+    type Future = std::future::Ready<Result<Response<()>, BoxError>>;
+
+    fn poll_ready(
+        &mut self,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), BoxError>> {
+        self.is_ready = true;
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        assert!(std::mem::take(&mut self.is_ready), "this instance was not made ready");
+        std::future::ready(Ok(Response::new(())))
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_waits_is_called_on_the_instance_that_was_made_ready_for_it() {
+    let fences = fences(FenceConfig::new());
+    let older = fences.enter("/a", token(33)).await.unwrap();
+    let mut service = FenceLayer::new(fences, by_path).layer(Instance { is_ready: false });
+    let write = |number: u64| {
+        Request::post("/a").header("fencing-token", number.to_string()).body(()).unwrap()
+    };
+    let mut waits = service.ready().await.unwrap().call(write(34)).boxed();
+    assert!(poll!(&mut waits).is_pending());
+    drop(older);
+    assert!(waits.await.is_ok());
+    // The clone that was left is made ready anew.
+    assert!(service.ready().await.unwrap().call(write(34)).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_number_that_a_request_has_already_is_replaced() {
+    let server = service_fn(async |request: Request<()>| {
+        let numbers = request.headers().get_all("fencing-sequence").iter();
+        let numbers = numbers.map(|number| number.to_str().unwrap().to_owned());
+        Ok::<_, BoxError>(Response::new(numbers.collect::<Vec<_>>()))
+    });
+    let lease = || Some(Held { token: token(34), remaining: MS });
+    let client = FencedClientLayer::new(lease, MS).numbered().layer(server);
+    let request = || Request::post("/a").header("fencing-sequence", "99").body(()).unwrap();
+    let first = client.clone().oneshot(request()).await.unwrap();
+    let second = client.oneshot(request()).await.unwrap();
+    assert_eq!((first.into_body(), second.into_body()), (vec!["0".into()], vec!["1".into()]));
+}
+
+#[tokio::test]
+async fn a_lease_that_was_released_is_nothing_to_attach() {
+    use steadfast_lease::{
+        LeaseClient, LeaseClientConfig, LeaseName, MemoryConfig, MemoryStore, http::Holding,
+    };
+    let store = MemoryStore::new(MemoryConfig::new()).unwrap();
+    let client = LeaseClient::new(LeaseClientConfig::new(), store).unwrap();
+    let lease = client.try_acquire(LeaseName::new("a").unwrap()).await.unwrap();
+    assert_eq!(Holding::held(&lease).unwrap().token, lease.token());
+    lease.release().await.unwrap();
+    assert_eq!(Holding::held(&lease), None);
+}

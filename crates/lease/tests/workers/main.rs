@@ -1,5 +1,6 @@
 //! Processes that are killed while they write the file of a lease, that are stopped while they hold
-//! one, and that are stopped in a transaction that has passed the fence. The executable starts itself again as a worker.
+//! one, and that are stopped in a transaction that has passed the fence. The executable starts
+//! itself again as a worker.
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
