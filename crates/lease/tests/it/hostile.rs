@@ -254,8 +254,12 @@ fn a_wait_for_the_loss_is_ready_at_the_deadline_without_any_task() {
     let config = LeaseClientConfig::new().ttl(300 * MS);
     let client = LeaseClient::new(config, store).unwrap();
     let lease = runtime().block_on(client.try_acquire(&name())).unwrap();
-    let lost = runtime().block_on(async { timeout(20 * SEC, lease.lost()).await });
+    let (lost, waited) = runtime().block_on(async {
+        let start = Instant::now();
+        (timeout(20 * SEC, lease.lost()).await, Instant::now() - start)
+    });
     assert_eq!(lost, Ok(Some(Loss::Unanswered)));
+    assert!(waited < 10 * SEC, "{waited:?}");
 }
 
 /// The first runtime's task has taken everything in that was new to it.
@@ -337,6 +341,33 @@ async fn a_loss_is_counted_once_though_the_lease_is_dropped_at_once_or_late() {
         assert_eq!((client.snapshot().lost, tasks()), (1, 0), "{is_kept}");
         assert_eq!(is_kept, store.calls("release") == releases, "given back by the one or other");
     }
+}
+
+/// A renewal of the task is out while one by hand is told that the lease is another's.
+#[tokio::test(start_paused = true)]
+async fn a_loss_is_counted_once_though_a_renewal_is_out_when_the_lease_is_dropped() {
+    let store = Faulty::new();
+    let client = client(&store);
+    let lease = client.try_acquire(&name()).await.unwrap();
+    store.next("renew", Fault::Silence, 1);
+    store.next("renew", Fault::Renewed(RenewReply::Taken), 1);
+    sleep(TTL / 3 + MS).await;
+    assert!(lease.renew().await.unwrap().is_err());
+    drop(lease);
+    sleep(2 * TTL).await;
+    assert_eq!((client.snapshot().lost, tasks()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_by_hand_that_runs_out_is_counted_and_given_back_by_the_task() {
+    let store = Faulty::new();
+    let client = client(&store);
+    let _lease = client.try_acquire(LeaseRequest::new(name()).by_hand()).await.unwrap();
+    settle().await;
+    sleep(2 * TTL).await;
+    let snapshot = client.snapshot();
+    assert_eq!((snapshot.held, snapshot.lost, tasks()), (0, 1, 0));
+    assert_eq!(store.calls("release"), 1);
 }
 
 #[tokio::test(start_paused = true)]
