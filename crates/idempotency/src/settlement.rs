@@ -201,7 +201,7 @@ impl Refusal for CompleteError {
 #[cfg(feature = "postgres")]
 mod sql {
     use bytes::Bytes;
-    use steadfast_store::{Sql, Value, within};
+    use steadfast_store::{InTransaction, Value, within};
 
     use super::{CompleteError, Completion};
     use crate::{Claim, postgres::micros};
@@ -241,7 +241,7 @@ mod sql {
         ///
         /// # Panics
         /// Outside of a tokio runtime with a timer.
-        pub async fn complete<T: Sql>(
+        pub async fn complete<T: InTransaction>(
             &self,
             transaction: &mut T,
             reply: Bytes,
@@ -253,7 +253,7 @@ mod sql {
 
     impl Completion<'_> {
         /// Writes it in a transaction of PostgreSQL.
-        pub(crate) async fn write_in<T: Sql>(
+        pub(crate) async fn write_in<T: InTransaction>(
             self,
             transaction: &mut T,
         ) -> Result<(), CompleteError> {

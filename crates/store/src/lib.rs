@@ -15,7 +15,9 @@ pub use crate::error::{StoreError, StoreErrorKind};
 #[cfg(feature = "tokio-postgres")]
 pub use crate::sql::SharedClient;
 #[cfg(feature = "sql")]
-pub use crate::sql::{Cell, Row, Sql, SqlError, Statement, Table, Value, run_repeatedly, settings};
+pub use crate::sql::{
+    Cell, InTransaction, Row, Sql, SqlError, Statement, Table, Value, run_repeatedly, settings,
+};
 #[cfg(feature = "deadpool")]
 pub use crate::sql::{connect, connect_with};
 #[cfg(feature = "tokio")]

@@ -70,6 +70,20 @@ pub trait Sql: Send {
     ) -> impl Future<Output = Result<Option<Row>, SqlError>> + Send;
 }
 
+/// Runs all its statements in one transaction, as a fence and a completion need: over a pool each
+/// statement would be a transaction of its own, and what follows would not be bound to it.
+///
+/// It is implemented for the transactions of tokio-postgres, deadpool and sqlx, and for sqlx's
+/// `PgConnection`, which a transaction there lends as: whether that one has begun a transaction its
+/// type does not tell.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` runs each statement in a transaction of its own",
+    note = "begin a transaction and pass `&mut transaction`"
+)]
+pub trait InTransaction: Sql {}
+
+impl<S: InTransaction> InTransaction for &mut S {}
+
 impl<S: Sql> Sql for &mut S {
     async fn run_statement(
         &mut self,

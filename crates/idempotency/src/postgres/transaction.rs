@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use steadfast_store::{Sql, StoreError, Value, within};
+use steadfast_store::{InTransaction, Sql, StoreError, Value, within};
 
 use super::{MOST_CLAIMS, PostgresStore, claim_values, micros, reply};
 use crate::{Change, ClaimReply, ClaimTerms, ClaimToken, RecordId};
@@ -52,7 +52,7 @@ impl<D: Sql + Clone + Sync + 'static> PostgresStore<D> {
     /// As [`StoreErrorKind`](crate::StoreErrorKind) lists them. After one the transaction can only
     /// be rolled back: such as after a wait in vain, and in one that is stricter than READ
     /// COMMITTED when another was quicker.
-    pub async fn claim_in<T: Sql>(
+    pub async fn claim_in<T: InTransaction>(
         &self,
         transaction: &mut T,
         id: &RecordId,
@@ -81,7 +81,7 @@ impl<D: Sql + Clone + Sync + 'static> PostgresStore<D> {
     /// # Errors
     /// As [`StoreErrorKind`](crate::StoreErrorKind) lists them. After one the transaction can only
     /// be rolled back.
-    pub async fn complete_in<T: Sql>(
+    pub async fn complete_in<T: InTransaction>(
         &self,
         transaction: &mut T,
         id: &RecordId,

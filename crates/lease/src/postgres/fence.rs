@@ -6,7 +6,9 @@ use std::{
 };
 
 use steadfast_core::ConfigError;
-use steadfast_store::{Cell, Row, Sql, SqlError, Statement, StoreError, Table, Value};
+use steadfast_store::{
+    Cell, InTransaction, Row, Sql, SqlError, Statement, StoreError, Table, Value,
+};
 
 use crate::{FenceMark, Fenced, FencingToken};
 
@@ -47,8 +49,8 @@ pub enum FenceError {
 /// also where the database has `synchronous_commit = off`. A standby that is promoted and is behind
 /// has forgotten marks all the same: what was read before is void then, so read it again.
 ///
-/// `transaction` is one that was begun. On a pool or a connection outside of one this compiles, and
-/// fences nothing: the row is free again before the next statement.
+/// A pool is refused by the compiler: outside of a transaction the row is free again before the next
+/// statement. A `PgConnection` of sqlx must have begun one, which its type does not tell.
 ///
 /// A [`FenceTable`] has another table, and another limit. The mark's table is made by
 /// [`FenceTable::migrate`].
@@ -73,12 +75,22 @@ pub enum FenceError {
 /// # Ok(()) }
 /// ```
 ///
+/// ```compile_fail,E0277
+/// # #[cfg(feature = "deadpool")]
+/// # async fn settle(mut pool: deadpool_postgres::Pool, lease: steadfast_lease::Lease) {
+/// // No transaction: it does not compile.
+/// steadfast_lease::postgres::fence(&mut pool, "accounts/7", lease.token()).await.unwrap();
+/// # }
+/// # #[cfg(not(feature = "deadpool"))]
+/// # steadfast_lease::postgres::fence(&mut 7, "accounts/7", unreachable!());
+/// ```
+///
 /// # Errors
 /// As [`FenceError`] lists them.
 ///
 /// # Cancellation
 /// As that of any statement in a transaction, which is rolled back then.
-pub async fn fence<T: Sql>(
+pub async fn fence<T: InTransaction>(
     transaction: &mut T,
     resource: &str,
     token: impl Into<FenceMark>,
@@ -152,7 +164,7 @@ impl FenceTable {
     ///
     /// # Errors
     /// As [`FenceError`] lists them.
-    pub async fn pass<T: Sql>(
+    pub async fn pass<T: InTransaction>(
         &self,
         transaction: &mut T,
         resource: &str,

@@ -4,7 +4,7 @@ use deadpool_postgres::{Object, Pool, PoolError, Transaction};
 use steadfast_core::Executed;
 
 use super::{
-    Row, Sql, SqlError, Statement, Value,
+    InTransaction, Row, Sql, SqlError, Statement, Value,
     tokio_postgres::{before, not_connected, run_prepared, run_unnamed, types},
 };
 use crate::StoreError;
@@ -36,6 +36,8 @@ impl Sql for Object {
         run_prepared(self, &prepared.map_err(before)?, values).await
     }
 }
+
+impl InTransaction for Transaction<'_> {}
 
 impl Sql for Transaction<'_> {
     async fn run_statement(

@@ -8,7 +8,7 @@ use sqlx::{
 };
 use steadfast_core::Executed;
 
-use super::{Cell, Row, Sql, SqlError, Statement, Value, foreign_type};
+use super::{Cell, InTransaction, Row, Sql, SqlError, Statement, Value, foreign_type};
 use crate::StoreError;
 
 impl Sql for PgPool {
@@ -31,6 +31,8 @@ impl Sql for PgPool {
     }
 }
 
+impl InTransaction for Transaction<'_, Postgres> {}
+
 impl Sql for Transaction<'_, Postgres> {
     async fn run_statement(
         &mut self,
@@ -42,6 +44,8 @@ impl Sql for Transaction<'_, Postgres> {
 }
 
 /// Behind a pooler an unnamed statement must be run in a transaction.
+impl InTransaction for PgConnection {}
+
 impl Sql for PgConnection {
     async fn run_statement(
         &mut self,

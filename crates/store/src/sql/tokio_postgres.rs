@@ -15,7 +15,7 @@ use tokio_postgres::{
     types::{FromSql, IsNull, ToSql, Type, to_sql_checked},
 };
 
-use super::{Cell, Row, Sql, SqlError, Statement, Value, foreign_type};
+use super::{Cell, InTransaction, Row, Sql, SqlError, Statement, Value, foreign_type};
 use crate::StoreError;
 
 /// A client of tokio-postgres that all clones share, with the statements it has prepared.
@@ -90,6 +90,8 @@ impl Sql for SharedClient {
         }
     }
 }
+
+impl InTransaction for Transaction<'_> {}
 
 /// A transaction has no place for prepared statements: it runs them unnamed, in one round trip.
 impl Sql for Transaction<'_> {

@@ -54,7 +54,7 @@ impl HttpClaim {
         response: Response<B>,
     ) -> Result<Response<ReplyBody<B>>, CompleteError>
     where
-        T: steadfast_store::Sql,
+        T: steadfast_store::InTransaction,
         B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
     {
         let kept = reply::keep(response, &self.options.terms).await;
