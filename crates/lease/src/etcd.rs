@@ -1,5 +1,6 @@
 //! Leases in etcd.
 
+mod acquire;
 mod address;
 mod api;
 mod bases;

@@ -20,6 +20,12 @@ pub(super) struct Term {
     pub(super) is_doubtful: bool,
 }
 
+impl Term {
+    pub(super) const fn length(self) -> Duration {
+        Duration::from_secs(self.ttl.unsigned_abs())
+    }
+}
+
 /// An acquisition of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Grant {
@@ -119,7 +125,7 @@ impl Spares {
         is_young.then(|| self.kept.remove(at).1)
     }
 
-    /// One that nobody has taken for a while.
+    /// One that no call has taken for a while.
     pub(super) fn take_old(&mut self, now: Instant) -> Option<Term> {
         let (since, _) = self.kept.first()?;
         (now.duration_since(*since) >= KEPT_FOR).then(|| self.kept.remove(0).1)

@@ -49,8 +49,8 @@ pub enum FenceError {
 /// also where the database has `synchronous_commit = off`. A standby that is promoted and is behind
 /// has forgotten marks all the same: what was read before is void then, so read it again.
 ///
-/// A pool is refused by the compiler: outside of a transaction the row is free again before the next
-/// statement. A `PgConnection` of sqlx must have begun one, which its type does not tell.
+/// A pool is refused by the compiler: outside of a transaction the row is free again before the
+/// next statement. A `PgConnection` of sqlx must have begun one, which its type does not tell.
 ///
 /// A [`FenceTable`] has another table, and another limit. The mark's table is made by
 /// [`FenceTable::migrate`].
