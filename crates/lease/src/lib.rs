@@ -50,6 +50,14 @@ mod race;
 mod retention;
 #[cfg(feature = "tokio")]
 mod sync;
+#[cfg(any(
+    all(feature = "file", target_os = "linux"),
+    feature = "redis",
+    feature = "postgres",
+    feature = "etcd",
+    feature = "object-store"
+))]
+mod waits;
 
 #[cfg(feature = "object-store")]
 pub use crate::bucket::{BucketConfig, BucketStore};

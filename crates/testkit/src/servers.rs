@@ -7,6 +7,7 @@
 //! A server that is not installed fails the test, which says how to install it. The functions
 //! block, for milliseconds, and for some seconds where PostgreSQL or a cluster is set up.
 
+mod authority;
 mod clock;
 mod etcd;
 mod guardian;
@@ -17,6 +18,7 @@ mod redis;
 use std::sync::OnceLock;
 
 pub use self::{
+    authority::Authority,
     etcd::{EtcdCluster, EtcdServer},
     pgbouncer::PgBouncer,
     postgres::PostgresServer,

@@ -5,6 +5,8 @@ use std::{fmt, num::NonZeroUsize, sync::Arc, time::Duration};
 use object_store::path::Path;
 use steadfast_core::{BootClock, ConfigError, SystemWallClock, WallClock};
 
+use crate::waits;
+
 /// Where a [`BucketStore`](crate::BucketStore) keeps its leases, and by which clocks.
 ///
 /// | | default | why |
@@ -28,7 +30,6 @@ pub struct BucketConfig {
 
 /// Paths have 1,024 bytes at most, in all three clouds; a name, encoded, up to 771 of them.
 const LONGEST_PREFIX: usize = 200;
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 impl BucketConfig {
     /// The defaults.
@@ -89,10 +90,8 @@ impl BucketConfig {
         let path = Path::parse(prefix).ok().filter(|_| prefix.len() <= LONGEST_PREFIX);
         let expected = "a path of up to 200 bytes";
         ConfigError::require(path.is_some(), "prefix", prefix, expected)?;
-        let is_wait = |wait: &Duration| !wait.is_zero() && *wait <= LONGEST_WAIT;
-        let expected = "above zero and up to 1 min";
-        ConfigError::require(is_wait(look_every), "look_every", *look_every, expected)?;
-        ConfigError::require(is_wait(call_limit), "call_limit", *call_limit, expected)?;
+        waits::check("look_every", *look_every)?;
+        waits::check("call_limit", *call_limit)?;
         Ok(path.unwrap_or_default())
     }
 }

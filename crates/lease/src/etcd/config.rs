@@ -4,6 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use steadfast_core::ConfigError;
 
+use crate::waits;
+
 /// Where an [`EtcdStore`](crate::EtcdStore) keeps its leases.
 ///
 /// | | default | why |
@@ -20,7 +22,6 @@ pub struct EtcdConfig {
 }
 
 const LONGEST_PREFIX: usize = 256;
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 impl EtcdConfig {
     /// The defaults.
@@ -55,10 +56,8 @@ impl EtcdConfig {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let Self { prefix, look_every, call_limit } = self;
         ConfigError::require(prefix.len() <= LONGEST_PREFIX, "prefix", prefix, "up to 256 bytes")?;
-        let is_wait = |wait: &Duration| !wait.is_zero() && *wait <= LONGEST_WAIT;
-        let expected = "above zero and up to 1 min";
-        ConfigError::require(is_wait(look_every), "look_every", *look_every, expected)?;
-        ConfigError::require(is_wait(call_limit), "call_limit", *call_limit, expected)
+        waits::check("look_every", *look_every)?;
+        waits::check("call_limit", *call_limit)
     }
 }
 

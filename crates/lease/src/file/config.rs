@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use steadfast_core::ConfigError;
 
+use crate::waits;
+
 /// How a [`FileStore`](crate::FileStore) waits.
 ///
 /// | | default | why |
@@ -16,8 +18,6 @@ pub struct FileConfig {
     pub(super) lock_wait: Duration,
     pub(super) look_every: Duration,
 }
-
-const LONGEST: Duration = Duration::from_secs(60);
 
 impl FileConfig {
     /// The defaults.
@@ -40,8 +40,7 @@ impl FileConfig {
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         for (field, wait) in [("lock_wait", self.lock_wait), ("look_every", self.look_every)] {
-            let is_wait = !wait.is_zero() && wait <= LONGEST;
-            ConfigError::require(is_wait, field, wait, "above zero and up to 1 min")?;
+            waits::check(field, wait)?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use steadfast_core::ConfigError;
 use steadfast_store::Table;
 
-use crate::retention;
+use crate::{retention, waits};
 
 /// Where a [`PostgresStore`](crate::PostgresStore) keeps its leases, and how it runs its
 /// statements.
@@ -33,7 +33,6 @@ pub struct PostgresConfig {
 
 /// The table of [`PostgresConfig::SCHEMA`].
 pub(super) const TABLE: &str = "leases";
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 impl PostgresConfig {
     /// The table and its index, as [`PostgresStore::migrate`](crate::PostgresStore::migrate) makes
@@ -123,9 +122,8 @@ impl PostgresConfig {
         retention::check(*retention)?;
         let is_wait = (Duration::from_millis(1)..*call_limit).contains(lock_wait);
         ConfigError::require(is_wait, "lock_wait", *lock_wait, "1 ms to below `call_limit`")?;
-        let is_look = !look_every.is_zero() && *look_every <= LONGEST_WAIT;
-        ConfigError::require(is_look, "look_every", *look_every, "above zero and up to 1 min")?;
-        let is_limit = *call_limit <= LONGEST_WAIT;
+        waits::check("look_every", *look_every)?;
+        let is_limit = *call_limit <= waits::LONGEST;
         ConfigError::require(is_limit, "call_limit", *call_limit, "up to 1 min")?;
         Ok(table)
     }

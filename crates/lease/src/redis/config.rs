@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use steadfast_core::ConfigError;
 
-use crate::retention;
+use crate::{retention, waits};
 
 /// Where a [`RedisStore`](crate::RedisStore) keeps its leases, and for how long.
 ///
@@ -24,7 +24,6 @@ pub struct RedisConfig {
 }
 
 const LONGEST_PREFIX: usize = 256;
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 impl RedisConfig {
     /// The defaults.
@@ -68,10 +67,8 @@ impl RedisConfig {
         let fits = prefix.len() <= LONGEST_PREFIX && !prefix.contains(['{', '}']);
         ConfigError::require(fits, "prefix", prefix, "up to 256 bytes, and without braces")?;
         retention::check(*retention)?;
-        let is_wait = |wait: &Duration| !wait.is_zero() && *wait <= LONGEST_WAIT;
-        let expected = "above zero and up to 1 min";
-        ConfigError::require(is_wait(look_every), "look_every", *look_every, expected)?;
-        ConfigError::require(is_wait(call_limit), "call_limit", *call_limit, expected)
+        waits::check("look_every", *look_every)?;
+        waits::check("call_limit", *call_limit)
     }
 }
 
