@@ -21,6 +21,7 @@ mod executed;
 mod failure;
 mod fencing_token;
 mod guard;
+mod handle_name;
 mod kind;
 mod labels;
 mod latency;
@@ -30,8 +31,10 @@ mod pieces;
 mod pushback;
 mod quantile_config;
 mod ratio;
+mod reconfigure;
 mod refusal;
 mod rng;
+mod rounded;
 mod seal;
 mod select;
 mod snapshot;
@@ -90,9 +93,11 @@ pub use crate::{
     failure::Failure,
     fencing_token::{FencingToken, FencingTokenError},
     guard::{Guard, MapErr, MapErrFuture, guard},
+    handle_name::HandleName,
     kind::RefusalKind,
     pushback::Pushback,
     ratio::Ratio,
+    reconfigure::Reconfigure,
     refusal::{Grounds, Refusal},
     seal::{Seal, SealFuture, SealLayer, Sealed},
     select::{Select, Selected},
@@ -136,6 +141,7 @@ pub mod parts {
         lock::lock,
         quantile_config::{Bounds, EstimateConfig, QuantileConfig},
         rng::Splitter,
+        rounded::Rounded,
         striped::{Lane, Striped, lane_count},
         thread_count::ThreadCount,
         thread_number::thread_number,

@@ -1,10 +1,19 @@
 //! One handle for each key, bounded.
 
-use std::{convert::Infallible, fmt, hash::Hash, num::NonZeroUsize, sync::Arc};
+use std::{
+    convert::Infallible,
+    fmt,
+    hash::Hash,
+    num::NonZeroUsize,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use quick_cache::sync::Cache;
 
-use crate::{Select, Selected};
+use crate::{ConfigError, Reconfigure, Select, Selected, lock::lock};
 
 /// Puts each request behind the handle of its key: a circuit for each host, a limit for each route
 /// or tenant.
@@ -44,6 +53,20 @@ pub struct PerKey<K, V, F> {
 struct Handles<K, V> {
     map: Cache<K, V>,
     make: Box<dyn Fn() -> V + Send + Sync>,
+    pattern: Option<Pattern<V>>,
+}
+
+/// What the handle of a new key is made from, where handles can be changed while they run.
+struct Pattern<V> {
+    /// It belongs to no key, and sees no calls.
+    handle: V,
+    /// [`Reconfigure::follow`], where that is known of the type.
+    follow: fn(&V, &V),
+    /// How often the pattern was changed.
+    changes: AtomicU64,
+    /// Held while handles are made to follow, so that the latest change is the last for each. It
+    /// guards no state: the handles have their own.
+    following: Mutex<()>,
 }
 
 impl<K, V, F> PerKey<K, V, F>
@@ -62,20 +85,88 @@ where
         make: impl Fn() -> V + Send + Sync + 'static,
         key: F,
     ) -> Self {
-        Self {
-            handles: Arc::new(Handles { map: Cache::new(capacity.get()), make: Box::new(make) }),
-            key,
-        }
+        let map = Cache::new(capacity.get());
+        Self { handles: Arc::new(Handles { map, make: Box::new(make), pattern: None }), key }
+    }
+
+    /// No handles yet, at most about `capacity` of them, each [another](Reconfigure::another) like
+    /// `pattern`, which itself belongs to no key. They can be
+    /// [changed while they run](Self::reconfigure).
+    #[must_use]
+    pub fn of(capacity: NonZeroUsize, pattern: V, key: F) -> Self
+    where
+        V: Reconfigure + Send + Sync + 'static,
+    {
+        let map = Cache::new(capacity.get());
+        let like = pattern.clone();
+        let make = Box::new(move || like.another());
+        let pattern = Pattern {
+            handle: pattern,
+            follow: V::follow,
+            changes: AtomicU64::new(0),
+            following: Mutex::new(()),
+        };
+        Self { handles: Arc::new(Handles { map, make, pattern: Some(pattern) }), key }
     }
 
     /// The handle of `key`, made if there is none.
     #[must_use]
     pub fn handle(&self, key: &K) -> V {
-        let Handles { map, make } = &*self.handles;
-        match map.get_or_insert_with(key, || Ok::<_, Infallible>(make())) {
+        let Handles { map, make, pattern } = &*self.handles;
+        // Of the call that makes the handle: how often the pattern had been changed.
+        let mut made_at = None;
+        let made = map.get_or_insert_with(key, || {
+            made_at = pattern.as_ref().map(|pattern| pattern.changes.load(Ordering::Acquire));
+            Ok::<_, Infallible>(make())
+        });
+        let handle = match made {
             Ok(handle) => handle,
             Err(never) => match never {},
+        };
+        if let (Some(pattern), Some(made_at)) = (pattern, made_at) {
+            pattern.catch_up(&handle, made_at);
         }
+        handle
+    }
+
+    /// Changes the configuration of all handles: of those that are held and of those that will be
+    /// made. It is checked before any is changed. A handle that was changed by itself is like the
+    /// others afterwards. Those that calls in flight hold of a key that is forgotten stay as they
+    /// are.
+    ///
+    /// Handles are changed one after the other: meanwhile some have the new configuration and some
+    /// the old.
+    ///
+    /// # Errors
+    /// What the handle's own `reconfigure` refuses, and any change of handles that are made by a
+    /// function of the caller's ([`new`](Self::new)). Then nothing has changed.
+    pub fn reconfigure(&self, config: V::Config) -> Result<(), ConfigError>
+    where
+        V: Reconfigure,
+    {
+        let Handles { map, pattern, .. } = &*self.handles;
+        let Some(pattern) = pattern else {
+            let rule = "the pattern of `PerKey::of`, for handles to be changed while they run";
+            return Err(ConfigError::new("make", "a function", rule));
+        };
+        let _following = lock(&pattern.following);
+        pattern.handle.reconfigure(config)?;
+        // Pairs with the load after a handle was put into the map: either the iteration below finds
+        // that handle, or its maker, who took the same shard's lock later, finds the change.
+        pattern.changes.fetch_add(1, Ordering::AcqRel);
+        for (_, handle) in map.iter() {
+            (pattern.follow)(&handle, &pattern.handle);
+        }
+        Ok(())
+    }
+
+    /// The configuration of the handles of new keys; `None` where a function makes them.
+    #[must_use]
+    pub fn config(&self) -> Option<V::Config>
+    where
+        V: Reconfigure,
+    {
+        self.handles.pattern.as_ref().map(|pattern| pattern.handle.config())
     }
 
     /// The keys held and their handles, in no order.
@@ -94,6 +185,16 @@ where
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.handles.map.is_empty()
+    }
+}
+
+impl<V> Pattern<V> {
+    /// Changes a handle that was made while the pattern changed, and missed it.
+    fn catch_up(&self, handle: &V, made_at: u64) {
+        if self.changes.load(Ordering::Acquire) != made_at {
+            let _following = lock(&self.following);
+            (self.follow)(handle, &self.handle);
+        }
     }
 }
 
@@ -237,6 +338,105 @@ mod tests {
         });
         assert_eq!(made.iter().filter(|&&made| made).count(), 1);
         assert_eq!(*per_key.handle(&1), 1);
+    }
+
+    /// A handle that is changed while it runs: its configuration, and how often it was told.
+    #[derive(Clone)]
+    struct Changeable(Arc<(AtomicU32, AtomicU32)>);
+
+    impl Changeable {
+        fn new(config: u32) -> Self {
+            Self(Arc::new((AtomicU32::new(config), AtomicU32::new(0))))
+        }
+
+        fn told(&self) -> u32 {
+            self.0.1.load(Ordering::Relaxed)
+        }
+    }
+
+    impl Reconfigure for Changeable {
+        type Config = u32;
+
+        fn reconfigure(&self, config: u32) -> Result<(), ConfigError> {
+            ConfigError::require(config != 0, "number", config, "above zero")?;
+            self.0.0.store(config, Ordering::Relaxed);
+            self.0.1.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+
+        fn config(&self) -> u32 {
+            self.0.0.load(Ordering::Relaxed)
+        }
+
+        /// Slowly, so that changes come while it is made.
+        fn another(&self) -> Self {
+            let another = Self::new(self.config());
+            (0..3).for_each(|_| thread::yield_now());
+            another
+        }
+
+        fn follow(&self, pattern: &Self) {
+            self.0.0.store(pattern.config(), Ordering::Relaxed);
+        }
+    }
+
+    type Key = fn(&u32) -> u32;
+
+    fn changeable(capacity: usize) -> PerKey<u32, Changeable, Key> {
+        let key: Key = |request| *request;
+        PerKey::of(NonZeroUsize::new(capacity).unwrap(), Changeable::new(1), key)
+    }
+
+    #[test]
+    fn handles_that_are_held_and_those_of_later_keys_are_changed_and_one_tells_of_it() {
+        let per_key = changeable(10);
+        let held = [per_key.handle(&1), per_key.handle(&2)];
+        held[1].reconfigure(7).unwrap();
+        per_key.clone().reconfigure(2).unwrap();
+        assert!(held.iter().all(|handle| handle.config() == 2), "also the one changed by itself");
+        assert_eq!(held.map(|handle| handle.told()), [0, 1]);
+        assert_eq!((per_key.handle(&3).config(), per_key.config()), (2, Some(2)));
+    }
+
+    #[test]
+    fn a_configuration_that_is_refused_changes_no_handle() {
+        let per_key = changeable(10);
+        let held = per_key.handle(&1);
+        assert_eq!(per_key.reconfigure(0).unwrap_err().field, "number");
+        assert_eq!((held.config(), per_key.handle(&2).config(), per_key.config()), (1, 1, Some(1)));
+    }
+
+    #[test]
+    fn handles_that_a_function_makes_are_not_changed() {
+        let key: Key = |request| *request;
+        let made = || Changeable::new(1);
+        let per_key = PerKey::new(NonZeroUsize::new(10).unwrap(), made, key);
+        let held = per_key.handle(&1);
+        assert_eq!(per_key.reconfigure(2).unwrap_err().field, "make");
+        assert_eq!((held.config(), per_key.config()), (1, None));
+    }
+
+    /// The handle of a key that is first seen during a change must not keep the old configuration.
+    #[test]
+    fn no_handle_misses_a_change_that_comes_while_it_is_made() {
+        for round in 0..300 {
+            let per_key = changeable(64);
+            let start = Barrier::new(3);
+            thread::scope(|scope| {
+                for offset in [0, 16] {
+                    let (per_key, start) = (&per_key, &start);
+                    scope.spawn(move || {
+                        start.wait();
+                        (offset..offset + 16).for_each(|key| drop(per_key.handle(&key)));
+                    });
+                }
+                start.wait();
+                (2..6).for_each(|config| per_key.reconfigure(config).unwrap());
+            });
+            for (key, handle) in per_key.entries() {
+                assert_eq!(handle.config(), 5, "key {key}, round {round}");
+            }
+        }
     }
 
     #[test]

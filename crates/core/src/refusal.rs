@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, time::Duration};
 
-use crate::{executed::Executed, kind::RefusalKind};
+use crate::{executed::Executed, handle_name::HandleName, kind::RefusalKind, rounded::Rounded};
 
 /// A layer's own "no": why it refused a request, when to come back, and whether the request may
 /// have run.
@@ -32,6 +32,16 @@ pub trait Refusal: Error + Send + Sync + 'static {
     fn executed(&self) -> Executed {
         self.grounds().executed
     }
+
+    /// The refusal in words for the caller at the other end: the `detail` of a problem document,
+    /// the message of a gRPC status.
+    ///
+    /// Its [`Display`](fmt::Display) is for logs, and names the [handle](Grounds::handle) that
+    /// refused. What is behind this process is no business of strangers, so here the name is left
+    /// out. A refusal of your own that names something overrides this as well.
+    fn detail(&self) -> String {
+        self.to_string()
+    }
 }
 
 /// The facts behind a refusal: the end of a refusal's source chain, found again with
@@ -48,19 +58,21 @@ pub struct Grounds {
     pub retry_after: Option<Duration>,
     /// Whether the request may have been executed.
     pub executed: Executed,
+    /// The name of the handle that refused, if it was given one: for logs, not for strangers.
+    pub handle: Option<HandleName>,
 }
 
 impl Grounds {
     /// Grounds of a refusal made before the request went anywhere.
     #[must_use]
     pub const fn not_executed(kind: RefusalKind) -> Self {
-        Self { kind, retry_after: None, executed: Executed::No }
+        Self { kind, retry_after: None, executed: Executed::No, handle: None }
     }
 
     /// Grounds of a refusal made after the request was sent on.
     #[must_use]
     pub const fn maybe_executed(kind: RefusalKind) -> Self {
-        Self { kind, retry_after: None, executed: Executed::Maybe }
+        Self { kind, retry_after: None, executed: Executed::Maybe, handle: None }
     }
 
     /// The same grounds, with the time after which it makes sense to come back.
@@ -69,12 +81,19 @@ impl Grounds {
         Self { retry_after, ..self }
     }
 
+    /// The same grounds, with the name of the handle that refused, or without one.
+    #[must_use]
+    pub const fn with_handle(self, handle: Option<HandleName>) -> Self {
+        Self { handle, ..self }
+    }
+
     /// Whether the time of the caller was over: the one fact that passes a seal.
     pub(crate) fn is_callers_deadline(&self) -> bool {
         self.kind == RefusalKind::DeadlineExceeded
     }
 }
 
+/// Without the handle, which the refusal's own words name.
 impl fmt::Display for Grounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let executed = match self.executed {
@@ -83,7 +102,7 @@ impl fmt::Display for Grounds {
         };
         write!(f, "{}, {executed}", self.kind)?;
         match self.retry_after {
-            Some(after) => write!(f, ", retry after {after:?}"),
+            Some(after) => write!(f, ", retry after {}", Rounded(after)),
             None => Ok(()),
         }
     }
@@ -122,7 +141,7 @@ pub(crate) mod tests {
     fn grounds_read_as_a_sentence() {
         let grounds = Grounds::not_executed(RefusalKind::Unavailable)
             .with_retry_after(Some(Duration::from_secs(2)));
-        assert_eq!(grounds.to_string(), "unavailable, not executed, retry after 2s");
+        assert_eq!(grounds.to_string(), "unavailable, not executed, retry after 2 s");
         assert_eq!(
             Grounds::maybe_executed(RefusalKind::TimedOut).to_string(),
             "timed out, may have been executed"

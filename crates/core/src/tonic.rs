@@ -19,14 +19,14 @@ const DETAILS: &str = "grpc-status-details-bin";
 /// What a server says about when to come back (gRFC A6).
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
 
-/// The status a refusal becomes: its kind's code, and its own words.
+/// The status a refusal becomes: its kind's code, and its own words but for the handle's name.
 ///
 /// A conflict that passes and a request that took too long to arrive say when to come back, in
 /// `grpc-retry-pushback-ms`: `ABORTED` without it is final to the caller. The status in a refusal's
 /// source chain has its code only.
 #[must_use]
 pub fn status_of(refusal: &dyn Refusal) -> Status {
-    let mut status = Status::new(static_status(refusal.kind()).code(), refusal.to_string());
+    let mut status = Status::new(static_status(refusal.kind()).code(), refusal.detail());
     if let Verdict::Repeatable { retry_after, .. } = refusal.grounds().into() {
         // Rounded up: a client that obeys must not be early.
         let after_ms = retry_after.unwrap_or_default().as_nanos().div_ceil(1_000_000);

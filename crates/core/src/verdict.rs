@@ -73,7 +73,7 @@ impl Verdict {
 impl From<Grounds> for Verdict {
     /// A refusal seen from further out: what an inner layer's "no" says about the call.
     fn from(grounds: Grounds) -> Self {
-        let Grounds { kind, retry_after, executed } = grounds;
+        let Grounds { kind, retry_after, executed, handle: _ } = grounds;
         match kind {
             RefusalKind::Unavailable | RefusalKind::TimedOut => {
                 Self::Transient { executed, pushback: retry_after.into() }
@@ -104,7 +104,10 @@ mod tests {
         let soon = Some(Duration::from_secs(1));
         for executed in [Executed::No, Executed::Maybe] {
             for retry_after in [None, soon] {
-                let verdict = |kind| Verdict::from(Grounds { kind, retry_after, executed });
+                let verdict = |kind| {
+                    let grounds = Grounds::not_executed(kind).with_retry_after(retry_after);
+                    Verdict::from(Grounds { executed, ..grounds })
+                };
                 let pushback = Pushback::from(retry_after);
                 let transient = Verdict::Transient { executed, pushback };
                 let repeatable = Verdict::Repeatable { executed, retry_after };

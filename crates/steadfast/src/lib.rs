@@ -13,10 +13,11 @@ pub use steadfast_core::tonic;
 #[doc(inline)]
 pub use steadfast_core::{
     Attempt, Backoff, Classify, ConfigError, Counts, Deadline, DefaultClassifier, Error,
-    EveryError, Executed, Failure, FencingToken, FencingTokenError, Grounds, Guard, Jitter,
-    ManualWallClock, MapErr, MapErrFuture, NoContext, Pushback, Ratio, Refusal, RefusalKind,
-    RequestContext, Seal, SealFuture, SealLayer, Sealed, Select, Selected, Snapshot,
-    SystemWallClock, TimeSource, Verdict, WallClock, cause, causes, guard, parts::Splitter,
+    EveryError, Executed, Failure, FencingToken, FencingTokenError, Grounds, Guard, HandleName,
+    Jitter, ManualWallClock, MapErr, MapErrFuture, NoContext, Pushback, Ratio, Reconfigure,
+    Refusal, RefusalKind, RequestContext, Seal, SealFuture, SealLayer, Sealed, Select, Selected,
+    Snapshot, SystemWallClock, TimeSource, Verdict, WallClock, cause, causes, guard,
+    parts::Splitter,
 };
 #[cfg(feature = "boot")]
 #[doc(inline)]

@@ -27,7 +27,7 @@ use crate::{Error, Guard, MapErr, Refusal, RefusalKind, guard};
 ///
 /// A refusal becomes the status of its [kind](RefusalKind), with `Retry-After` in whole seconds
 /// (rounded up) where it knows when to come back, and an `application/problem+json` body (RFC 9457)
-/// that says what was refused.
+/// that says what was refused, and not which [handle](crate::Grounds::handle) did.
 pub const fn respond<L>(stack: L) -> RespondLayer<L> {
     RespondLayer::new(stack, Problem)
 }
@@ -204,7 +204,7 @@ pub fn response_with<B: From<Bytes>>(status: StatusCode, refusal: &dyn Refusal) 
     let problem = serde_json::json!({
         "title": status.canonical_reason(),
         "status": status.as_u16(),
-        "detail": refusal.to_string(),
+        "detail": refusal.detail(),
     });
     let mut response = Response::new(B::from(Bytes::from(problem.to_string())));
     *response.status_mut() = status;
