@@ -54,29 +54,19 @@ pub use steadfast_store as store;
 #[doc(inline)]
 pub use steadfast_timeout as timeout;
 
-/// The documents of the repository, compiled so that none of their examples can rot.
+// With all that its examples use.
+#[cfg(all(
+    any(doc, doctest),
+    feature = "full",
+    feature = "axum",
+    feature = "deadpool",
+    feature = "object-store",
+    feature = "sqlite",
+    feature = "tonic",
+))]
+pub mod guide;
+
+/// The README of the repository, compiled so that its examples cannot rot.
 #[cfg(all(doctest, feature = "full", feature = "tonic"))]
-mod documents {
-    #[doc = include_str!("../../../README.md")]
-    mod readme {}
-    #[doc = include_str!("../../../docs/choosing-numbers.md")]
-    mod choosing_numbers {}
-    #[doc = include_str!("../../../docs/composition.md")]
-    mod composition {}
-    #[doc = include_str!("../../../docs/errors.md")]
-    mod errors {}
-    #[doc = include_str!("../../../docs/observability.md")]
-    mod observability {}
-    #[doc = include_str!("../../../docs/clocks.md")]
-    mod clocks {}
-    #[doc = include_str!("../../../docs/quorums.md")]
-    mod quorums {}
-    #[doc = include_str!("../../../docs/failure-detection.md")]
-    mod failure_detection {}
-    #[doc = include_str!("../../../docs/fault-injection.md")]
-    mod fault_injection {}
-    #[doc = include_str!("../../../docs/idempotency.md")]
-    mod idempotency {}
-    #[doc = include_str!("../../../docs/leases.md")]
-    mod leases {}
-}
+#[doc = include_str!("../guide/repository/README.md")]
+mod readme {}

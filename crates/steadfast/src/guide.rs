@@ -1,0 +1,31 @@
+//! The guide: how to compose the layers, which numbers to give them, and what to watch.
+//!
+//! The same pages stand in the repository's directory `docs`, and each of their examples is
+//! compiled and run. This module is in the documentation only: a program does not compile it.
+//!
+//! Begin with [`composition`] and [`choosing_numbers`]; the others are there when a question is.
+
+/// A module for each page. Before the page stand the links that differ here from those at its end:
+/// of two definitions of a link the first one holds.
+macro_rules! pages {
+    ($($page:ident: $file:literal,)*) => {$(
+        #[doc = include_str!("../guide/links.md")]
+        #[doc = include_str!("../guide/pictures.md")]
+        #[doc = include_str!(concat!("../guide/", $file))]
+        pub mod $page {}
+    )*};
+}
+
+pages! {
+    choosing_numbers: "choosing-numbers.md",
+    clocks: "clocks.md",
+    composition: "composition.md",
+    errors: "errors.md",
+    failure_detection: "failure-detection.md",
+    fault_injection: "fault-injection.md",
+    idempotency: "idempotency.md",
+    leases: "leases.md",
+    observability: "observability.md",
+    performance: "performance.md",
+    quorums: "quorums.md",
+}
