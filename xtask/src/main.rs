@@ -1,6 +1,9 @@
-//! Project tasks: `cargo xtask test` and `cargo xtask ci`, or single steps of them.
+//! Project tasks: `cargo xtask test` and `cargo xtask ci`, or single steps of them; `pictures` and
+//! `publish`.
 
 mod command;
+mod links;
+mod publish;
 mod rusqlite;
 mod servers;
 mod steps;
@@ -16,7 +19,9 @@ use crate::{command::timed, steps::Step, workspace::Workspace};
 type Failure = Box<dyn std::error::Error>;
 
 const USAGE: &str = "usage: cargo xtask test [step …]    all set-up and all tests
-       cargo xtask ci [step …]      everything that must hold before a merge";
+       cargo xtask ci [step …]      everything that must hold before a merge
+       cargo xtask pictures         the pictures of docs/ for the guide's modules
+       cargo xtask publish          uploads all published crates to the registry";
 
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).collect();
@@ -34,6 +39,8 @@ fn run(args: &[String]) -> Result<(), Failure> {
     let steps = match task.as_str() {
         "test" => steps::test(),
         "ci" => steps::ci(),
+        "pictures" if wanted.is_empty() => return links::write_pictures(&Workspace::load()?),
+        "publish" if wanted.is_empty() => return publish::publish(&Workspace::load()?),
         _ => return Err(usage()),
     };
     let steps = choose(steps, wanted)?;

@@ -1,15 +1,11 @@
 //! The steps of each task, in order: the quick ones that fail most often come first.
 
-use std::{
-    fs,
-    hash::{BuildHasher, Hasher, RandomState},
-    time::Duration,
-};
+use std::time::Duration;
 
 use crate::{
     Failure,
     command::Cmd,
-    rusqlite, servers, tools, width,
+    links, publish, rusqlite, servers, tools, width,
     workspace::{LOOM_CFG, Workspace},
 };
 
@@ -116,6 +112,11 @@ pub(crate) fn ci() -> Vec<Step> {
             run: width::check,
         },
         Step {
+            name: "links",
+            what: "every link between files leads somewhere, wherever its page is read",
+            run: links::check,
+        },
+        Step {
             name: "tokio",
             what: "clocks, detectors, plans and records bring no tokio but with the features that say so",
             run: tokio,
@@ -137,7 +138,7 @@ pub(crate) fn ci() -> Vec<Step> {
         Step {
             name: "publish",
             what: "each published crate builds from its package alone",
-            run: publish,
+            run: publish::rehearse,
         },
     ];
     before.into_iter().chain(test()).collect()
@@ -227,19 +228,6 @@ fn features(workspace: &Workspace) -> Result<(), Failure> {
 fn doc(workspace: &Workspace) -> Result<(), Failure> {
     let doc = workspace.cargo("doc --no-deps --all-features").args(workspace.libraries());
     doc.env("RUSTDOCFLAGS", "-D warnings").run()
-}
-
-/// Up to the upload. Also of what is not committed yet: before a merge all of it is.
-///
-/// In a directory that no run has had before. Cargo unpacks a packaged dependency into its home by
-/// the name of that directory and by version, and takes it for what it unpacked the last time.
-fn publish(workspace: &Workspace) -> Result<(), Failure> {
-    let once = format!("publish-{:x}", RandomState::new().build_hasher().finish());
-    let target = workspace.target().join(once);
-    let words = "publish --workspace --dry-run --allow-dirty --target-dir";
-    let published = workspace.cargo(words).args([&target]).run();
-    fs::remove_dir_all(&target)?;
-    published
 }
 
 fn tests(workspace: &Workspace) -> Result<(), Failure> {

@@ -72,6 +72,22 @@ impl Workspace {
         self.packages.iter().filter(|package| !is_published(package)).map(name).collect()
     }
 
+    /// The names of the published packages that do not say where their source is.
+    pub(crate) fn without_repository(&self) -> Vec<String> {
+        let published = self.packages.iter().filter(|package| is_published(package));
+        published.filter(|package| package["repository"].is_null()).map(name).collect()
+    }
+
+    /// The READMEs that the registry shows.
+    pub(crate) fn readmes(&self) -> Vec<PathBuf> {
+        let published = self.packages.iter().filter(|package| is_published(package));
+        let shown = published.filter_map(|package| {
+            let directory = Path::new(package["manifest_path"].as_str()?).parent()?;
+            Some(directory.join(package["readme"].as_str()?))
+        });
+        shown.collect()
+    }
+
     /// The packages with a library, as `-p` arguments.
     pub(crate) fn libraries(&self) -> Vec<String> {
         select(self.packages.iter().filter(|package| targets(package, "lib").next().is_some()))
