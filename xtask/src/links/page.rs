@@ -34,8 +34,10 @@ impl Page {
     pub(super) fn parse(text: &str) -> Self {
         let broken = RefCell::new(Vec::new());
         let keep = |link: BrokenLink<'_>| {
-            // `[text]` alone may be anything: an array, a range.
-            if !matches!(link.link_type, LinkType::Shortcut | LinkType::ShortcutUnknown) {
+            // `[text]` alone may be anything: an array, a range. With code in it, it was meant for
+            // rustdoc, which is not the only one that shows this page.
+            let is_alone = matches!(link.link_type, LinkType::Shortcut | LinkType::ShortcutUnknown);
+            if !is_alone || link.reference.starts_with('`') {
                 broken.borrow_mut().push((line(text, link.span.start), link.reference.to_string()));
             }
             None
@@ -101,8 +103,9 @@ mod tests {
 
     #[test]
     fn a_label_without_a_definition_is_broken_and_brackets_alone_are_not() {
-        let page = Page::parse("One [a][b],\ntwo [c][], three [d], `x[e][f]`.\n");
-        assert_eq!(page.broken, [(1, "b".to_owned()), (2, "c".to_owned())]);
+        let page = Page::parse("One [a][b],\ntwo [c][], three [d], `x[e][f]`.\n[`G`]\n");
+        let broken = [(1, "b".to_owned()), (2, "c".to_owned()), (3, "`G`".to_owned())];
+        assert_eq!(page.broken, broken);
     }
 
     #[test]
