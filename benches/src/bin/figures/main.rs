@@ -1,16 +1,20 @@
 //! Draws the figures of docs/, from simulations that read no clock:
-//! `cargo run -p steadfast-benches --bin figures`.
+//! `cargo run -p steadfast-benches --features figures --bin figures`.
 //!
 //! Each is the same on every machine. A test compares what is drawn with what is committed.
 
 mod hlc;
+mod layers;
 mod phi;
 mod quorum;
 
 use std::{error::Error, fs, path::PathBuf};
 
 /// The file of each figure, and what draws it.
-const FIGURES: [(&str, Draw); 5] = [
+const FIGURES: [(&str, Draw); 8] = [
+    ("request.svg", layers::request),
+    ("circuit.svg", layers::minute),
+    ("limit.svg", layers::limit_after_a_step),
     ("hlc.svg", hlc::draw),
     ("quorum.svg", quorum::draw),
     ("phi-curves.svg", phi::curves),
