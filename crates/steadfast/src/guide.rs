@@ -20,6 +20,7 @@ pages! {
     choosing_numbers: "choosing-numbers.md",
     clocks: "clocks.md",
     composition: "composition.md",
+    defaults: "defaults.md",
     errors: "errors.md",
     failure_detection: "failure-detection.md",
     fault_injection: "fault-injection.md",
