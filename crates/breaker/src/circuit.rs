@@ -125,6 +125,12 @@ impl Circuit {
         self.shared.word().state()
     }
 
+    /// The state as plain data, for dashboards, tests and logs. It takes the circuit's lock.
+    #[must_use]
+    pub fn snapshot(&self) -> CircuitSnapshot {
+        self.shared.snapshot()
+    }
+
     /// The transitions from now on.
     #[must_use]
     pub fn subscribe(&self) -> Transitions {

@@ -49,7 +49,7 @@ impl<F, C> ResponseFuture<F, C> {
         match Permit::admit(lane) {
             Ok(mut permit) => {
                 let inner = Some(permit.run(|| service.call(request)));
-                Self { inner, permit, refused: Refused::UNTIL_CHANGED, classifier }
+                Self { inner, permit, refused: Refused::NONE, classifier }
             }
             Err(refused) => Self { inner: None, permit: Permit::settled(), refused, classifier },
         }

@@ -28,6 +28,6 @@ pub use crate::{
     open_time::OpenTime,
     permit::Permit,
     service::Breaker,
-    state::{Cause, CircuitSnapshot, State, Transition},
+    state::{Cause, CircuitSnapshot, Refusals, State, Transition},
     transitions::Transitions,
 };

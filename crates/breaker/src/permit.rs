@@ -36,7 +36,7 @@ pub struct Permit {
 impl Permit {
     #[inline(always)]
     pub(crate) fn admit(lane: &Arc<Lane<Shared>>) -> Result<Self, Refused> {
-        let admission = lane.admit()?;
+        let admission = lane.admit(lane)?;
         Ok(Self { lane: Some(Arc::clone(lane)), admission, panicked: false })
     }
 

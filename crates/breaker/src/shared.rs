@@ -6,6 +6,7 @@
 //! state does; outside it a success may only count down.
 
 mod admit;
+mod refusals;
 mod settle;
 mod transit;
 
@@ -17,6 +18,7 @@ use steadfast_core::{
 };
 
 pub(crate) use self::admit::{Admission, Refused};
+use self::refusals::RefusalLanes;
 use crate::{
     closed::{Closed, time::TimeSuccesses},
     config::Settings,
@@ -37,6 +39,7 @@ pub(crate) struct Shared {
     clock: Stopwatch,
     splitter: Splitter,
     pub(crate) telemetry: Telemetry,
+    refusals: RefusalLanes,
     pub(crate) transitions: Changes<Transition>,
     /// Services that are not ready.
     pub(crate) waiters: Waiters,
@@ -86,6 +89,7 @@ impl Shared {
             clock: Stopwatch::start(settings.time_source),
             splitter,
             telemetry,
+            refusals: RefusalLanes::new(lanes),
             transitions: Changes::new(),
             waiters: Waiters::new(),
             guarded: Mutex::new(guarded),
@@ -173,6 +177,7 @@ impl Shared {
                 .round
                 .as_ref()
                 .map_or(0, |round| round.in_flight(now, self.settings.probe_limit)),
+            refusals: self.refusals.sum(),
             transitions: self.transitions.sequence(),
         }
     }

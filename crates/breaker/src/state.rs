@@ -79,6 +79,26 @@ pub struct Transition {
     pub sequence: u64,
 }
 
+/// How many calls a circuit has refused since it was made, by its state at that.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusals {
+    /// While it was open.
+    pub open: u64,
+    /// While it was half-open, and no place among the probes was free.
+    pub half_open: u64,
+    /// While it was forced open.
+    pub forced_open: u64,
+}
+
+impl Refusals {
+    /// All of them.
+    #[must_use]
+    pub const fn total(self) -> u64 {
+        self.open + self.half_open + self.forced_open
+    }
+}
+
 /// The state of a circuit as plain data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -102,6 +122,9 @@ pub struct CircuitSnapshot {
     pub counts_at_trip: Option<Counts>,
     /// Probes under way and not overdue, when half-open.
     pub probes_in_flight: u32,
+    /// How many calls it has refused. Each thread counts for itself, so those of this moment may be
+    /// missing. A call that a dry run would have refused is none.
+    pub refusals: Refusals,
     /// How many transitions the circuit has made.
     pub transitions: u64,
 }

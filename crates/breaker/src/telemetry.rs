@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use steadfast_core::parts::Labels;
 #[cfg(not(feature = "metrics"))]
 use steadfast_core::parts::silent::{Counters, StateGauges};
 #[cfg(feature = "metrics")]
 use steadfast_core::parts::{Counters, StateGauges};
+use steadfast_core::{HandleName, parts::Labels};
 
 use crate::{
     outcome::Outcome,
@@ -25,6 +25,8 @@ pub(crate) struct Telemetry {
 #[derive(Debug)]
 pub(crate) struct Counted {
     name: Arc<str>,
+    /// The same, for refusals.
+    handle: Option<HandleName>,
     calls: Counters<Outcome>,
     transitions: Counters<To>,
 }
@@ -34,7 +36,7 @@ impl Counted {
         let calls = Counters::new("steadfast_breaker_calls_total", "breaker", Arc::clone(&name));
         let transitions =
             Counters::new("steadfast_breaker_transitions_total", "breaker", Arc::clone(&name));
-        Arc::new(Self { name, calls, transitions })
+        Arc::new(Self { handle: HandleName::new(&name), name, calls, transitions })
     }
 }
 
@@ -83,6 +85,10 @@ impl Telemetry {
 
     pub(crate) fn name(&self) -> &str {
         &self.counted.name
+    }
+
+    pub(crate) fn handle(&self) -> Option<HandleName> {
+        self.counted.handle
     }
 
     /// Counts one call. The first shows the circuit in its first state.

@@ -13,7 +13,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use loom::thread;
 use steadfast_breaker::{Circuit, CircuitConfig, OpenTime, State};
-use steadfast_core::{Executed, Ratio, Snapshot, Verdict};
+use steadfast_core::{Executed, Ratio, Verdict};
 
 const FAILED: Verdict = Verdict::transient(Executed::Maybe);
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use steadfast_core::{HandleName, parts::Lane};
+
 use super::{Guarded, Shared};
 use crate::{
     config::Settings,
@@ -41,33 +43,41 @@ impl Admission {
     }
 }
 
-/// How a call was refused: the nanoseconds after which it makes sense to come back, and the largest
-/// number where that is not known. One word, so that a refusal is not carried through memory until
-/// it is asked for as an error.
+/// How a call was refused. Two words, so that a refusal is not carried through memory until it is
+/// asked for as an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refused(u64);
+pub(crate) struct Refused {
+    /// The nanoseconds after which it makes sense to come back, and the largest number where that
+    /// is not known.
+    left: u64,
+    handle: Option<HandleName>,
+}
 
 impl Refused {
-    pub(crate) const UNTIL_CHANGED: Self = Self(u64::MAX);
+    const UNKNOWN: u64 = u64::MAX;
+
+    /// Of a call that was let in.
+    pub(crate) const NONE: Self = Self { left: Self::UNKNOWN, handle: None };
 }
 
 impl From<Refused> for CircuitOpen {
     fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::UNTIL_CHANGED => Self::until_changed(),
-            Refused(nanos) => Self::after(Duration::from_nanos(nanos)),
-        }
+        let open = match refused.left {
+            Refused::UNKNOWN => Self::until_changed(),
+            nanos => Self::after(Duration::from_nanos(nanos)),
+        };
+        open.with_handle(refused.handle)
     }
 }
 
 impl Shared {
     #[inline(always)]
-    pub(crate) fn admit(&self) -> Result<Admission, Refused> {
+    pub(crate) fn admit(&self, lane: &Lane<Self>) -> Result<Admission, Refused> {
         let word = self.word();
         if word.is_closed() {
             return Ok(Admission { word, started: self.started() });
         }
-        self.admit_unless_closed(word)
+        self.admit_unless_closed(lane, word)
     }
 
     /// Only a slow-call rule needs to know when a call began.
@@ -80,33 +90,35 @@ impl Shared {
     // Out of line, so that `admit` is short enough to be inlined.
     #[cold]
     #[inline(never)]
-    fn admit_unless_closed(&self, word: Word) -> Result<Admission, Refused> {
+    fn admit_unless_closed(&self, lane: &Lane<Self>, word: Word) -> Result<Admission, Refused> {
         match word.state() {
             State::Disabled => Ok(Admission { word, started: NOT_MEASURED }),
             // Without a time to come back, the clock need not be read.
-            State::ForcedOpen => self.refuse(word, 0),
+            State::ForcedOpen => self.refuse(lane, word, 0),
             State::Open => match self.now() {
-                now if now < self.published.open_until() => self.refuse(word, now),
-                now => self.admit_under_lock(now),
+                now if now < self.published.open_until() => self.refuse(lane, word, now),
+                now => self.admit_under_lock(lane, now),
             },
-            State::Closed | State::HalfOpen => self.admit_under_lock(self.now()),
+            State::Closed | State::HalfOpen => self.admit_under_lock(lane, self.now()),
         }
     }
 
     /// A call that a dry run lets in all the same counts for nothing, whatever the state is.
-    fn refuse(&self, word: Word, now: u64) -> Result<Admission, Refused> {
+    fn refuse(&self, lane: &Lane<Self>, word: Word, now: u64) -> Result<Admission, Refused> {
         if word.is_dry_run() {
             let word = Word::new(word.epoch(), State::Disabled, true);
             return Ok(Admission { word, started: NOT_MEASURED });
         }
         self.telemetry.call(Outcome::Refused);
-        Err(match word.state() {
-            State::Open => Refused(self.published.open_until().saturating_sub(now)),
-            _ => Refused::UNTIL_CHANGED,
-        })
+        self.refusals.add(lane.index(), word.state());
+        let left = match word.state() {
+            State::Open => self.published.open_until().saturating_sub(now),
+            _ => Refused::UNKNOWN,
+        };
+        Err(Refused { left, handle: self.telemetry.handle() })
     }
 
-    fn admit_under_lock(&self, now: u64) -> Result<Admission, Refused> {
+    fn admit_under_lock(&self, lane: &Lane<Self>, now: u64) -> Result<Admission, Refused> {
         let (word, started) = self.locked(|guarded| {
             self.advance(guarded, now);
             let word = self.word();
@@ -120,7 +132,7 @@ impl Shared {
         });
         match started {
             Some(started) => Ok(Admission { word, started }),
-            None => self.refuse(word, now),
+            None => self.refuse(lane, word, now),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use steadfast_breaker::{BreakerLayer, Cause, CircuitConfig, OnOpen, State};
-use steadfast_core::{Counts, Refusal, Snapshot, Verdict};
+use steadfast_core::{Counts, Verdict};
 use steadfast_testkit::Probe;
 use tokio::time::advance;
 use tokio_test::{assert_pending, assert_ready_ok, task::spawn};

@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use steadfast_breaker::{Circuit, CircuitConfig, State};
-use steadfast_core::{Ratio, Snapshot, Verdict};
+use steadfast_core::{Ratio, Verdict};
 use tokio::time::advance;
 
 use crate::{FAILED, call, calls, circuit, n};

@@ -6,7 +6,7 @@ use std::{
 };
 
 use steadfast_breaker::{BreakerLayer, State};
-use steadfast_core::{Ratio, Snapshot, Verdict};
+use steadfast_core::{Ratio, Verdict};
 use steadfast_testkit::{Probe, Reply};
 use tokio_test::task::spawn;
 use tower::{BoxError, Layer, Service, service_fn};

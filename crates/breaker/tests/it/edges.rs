@@ -11,7 +11,7 @@ use std::{
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use steadfast_breaker::{BreakerLayer, Circuit, OnOpen, OpenTime, Permit, State, Transitions};
-use steadfast_core::{Ratio, Snapshot, TimeSource, Verdict};
+use steadfast_core::{Ratio, TimeSource, Verdict};
 use steadfast_testkit::Probe;
 use tokio_test::task::spawn;
 use tower::{BoxError, Layer, Service, service_fn};

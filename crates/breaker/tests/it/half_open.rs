@@ -4,7 +4,7 @@ use std::{future::poll_fn, time::Duration};
 
 use futures::StreamExt;
 use steadfast_breaker::{BreakerLayer, Cause, Circuit, OnOpen, Permit, State};
-use steadfast_core::{Ratio, Snapshot, Verdict};
+use steadfast_core::{Ratio, Verdict};
 use steadfast_testkit::Probe;
 use tokio::time::{Instant, advance};
 use tower::{Layer, Service};

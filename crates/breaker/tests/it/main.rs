@@ -12,6 +12,7 @@ mod keyed;
 mod metrics;
 mod model;
 mod readiness;
+mod refusals;
 mod shape;
 mod silence;
 mod transitions;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use steadfast_breaker::{Circuit, CircuitConfig, OpenTime, State};
-use steadfast_core::{Ratio, Snapshot, TimeSource, Verdict};
+use steadfast_core::{Ratio, TimeSource, Verdict};
 
 use crate::{FAILED, n};
 

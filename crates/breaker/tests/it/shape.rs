@@ -11,11 +11,11 @@ use std::{
 
 use steadfast_breaker::{
     Breaker, BreakerLayer, Cause, Circuit, CircuitConfig, CircuitOpen, CircuitSnapshot, OnOpen,
-    OpenTime, Permit, ResponseFuture, Run, State, Transition, Transitions,
+    OpenTime, Permit, Refusals, ResponseFuture, Run, State, Transition, Transitions,
 };
 use steadfast_core::{
     ConfigError, DefaultClassifier, Error, EveryError, Executed, Failure, PerKey, Ratio, Refusal,
-    Select, Selected, Snapshot, TimeSource, Verdict,
+    Select, Selected, TimeSource, Verdict,
 };
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 
@@ -48,7 +48,9 @@ fn configuration_handle_layer_service() {
     shared(&(config, circuit.clone()));
     assert_eq!(circuit.name(), "stock");
     assert_eq!(format!("{circuit:?}"), r#"Circuit { name: "stock", state: Closed, .. }"#);
-    let _snapshot: CircuitSnapshot = circuit.snapshot();
+    let snapshot: CircuitSnapshot = circuit.snapshot();
+    let refusals: Refusals = snapshot.refusals;
+    assert_eq!((refusals.total(), steadfast_core::Snapshot::snapshot(&circuit)), (0, snapshot));
     let _transitions: Transitions = circuit.subscribe();
 
     let layer: BreakerLayer<DefaultClassifier, Circuit> = BreakerLayer::new(circuit);

@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use futures::StreamExt;
 use steadfast_breaker::{Cause, Circuit, CircuitConfig, CircuitOpen, OpenTime, State};
-use steadfast_core::{Executed, Ratio, Refusal, Snapshot, Verdict};
+use steadfast_core::{Executed, Ratio, Refusal, Verdict};
 
 use crate::{FAILED, OPEN_TIME, call, calls, circuit, config, n};
 

@@ -11,7 +11,7 @@ use std::{
 };
 
 use steadfast_breaker::{BreakerLayer, CircuitOpen, State};
-use steadfast_core::{Ratio, Refusal, Snapshot, Verdict};
+use steadfast_core::{Ratio, Verdict};
 use tower::{BoxError, Layer, ServiceBuilder, ServiceExt, service_fn};
 
 use crate::{FAILED, OPEN_TIME, call, calls, circuit, config, n};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use steadfast::{
-    Deadline, Grounds, RefusalKind, Snapshot,
+    Deadline, Grounds, RefusalKind,
     breaker::{BreakerLayer, Circuit, CircuitConfig, State},
     cause,
     retry::{RetryConfig, RetryLayer},

@@ -20,7 +20,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use steadfast::{
-    Deadline, Grounds, RefusalKind, Snapshot,
+    Deadline, Grounds, RefusalKind,
     breaker::{BreakerLayer, Circuit, CircuitConfig, State},
     cause,
     http::{REQUEST_TIMEOUT_MS, respond},

@@ -23,6 +23,7 @@ mod quorum;
 mod reach;
 mod retried;
 mod slow_bodies;
+mod strangers;
 mod support;
 mod uploads;
 mod without_tower;

@@ -3,7 +3,7 @@
 use std::{error::Error as StdError, future::pending, io, time::Duration};
 
 use steadfast::{
-    Error, Failure, Grounds, Snapshot,
+    Error, Failure, Grounds,
     breaker::{Circuit, CircuitOpen},
     cause,
     timeout::{Elapsed, LimitConfig, TimeLimit},
