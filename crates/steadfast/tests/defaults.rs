@@ -24,8 +24,9 @@ const WITHIN: [&str; 5] = ["Settings", "Policy", "MultipleRule", "Rfc6298Rule", 
 
 /// What is said in other words than the general ones: the field, what `Debug` shows, the setter,
 /// and the words of the page.
-const OWN_WORDS: [(&str, &str, &str, &str); 21] = [
+const OWN_WORDS: [(&str, &str, &str, &str); 22] = [
     ("window", "Count(100)", "count_window", "100"),
+    ("cold_start", "Some(30s)", "cold_start", "the ceiling"),
     ("consecutive_failures", "Default", "consecutive_failures", "10"),
     (
         "open_time",
@@ -162,9 +163,10 @@ fn expected(config: &dyn Debug) -> Vec<(String, String)> {
 fn the_page_has_every_default_and_no_other() {
     let (floor, ceiling) = (Duration::from_millis(10), Duration::from_secs(5));
     let prober = phi::ProberConfig::new(Duration::from_secs(1));
-    let configs: [(&str, &dyn Debug); 26] = [
+    let configs: [(&str, &dyn Debug); 27] = [
         ("breaker::CircuitConfig", &CircuitConfig::default()),
         ("timeout::LimitConfig::quantile", &LimitConfig::quantile(floor, ceiling)),
+        ("timeout::LimitConfig::between_frames", &LimitConfig::between_frames(30 * ceiling / 5)),
         ("timeout::LimitConfig::ewma", &LimitConfig::ewma(floor, ceiling)),
         ("timeout::LimitConfig::rfc6298", &LimitConfig::rfc6298(floor, ceiling)),
         ("timeout::DeadlineConfig", &DeadlineConfig::default()),

@@ -24,7 +24,7 @@ use steadfast::{
     phi::{DetectorConfig, Margin, MarginConfig, Peer, Status},
     quorum::{CallConfig, QuorumCall, Threshold},
     retry::{RetryConfig, RetryLayer},
-    timeout::{LimitConfig, TimeLimit, TimeoutLayer},
+    timeout::{BodyTimeoutConfig, BodyTimeoutLayer, LimitConfig, TimeLimit, TimeoutLayer},
 };
 use steadfast_testkit::loopback;
 use tower::{BoxError, Layer, ServiceBuilder, ServiceExt, service_fn};
@@ -102,6 +102,14 @@ async fn exercise() {
     let stamped = HlcLayer::new(clock)
         .layer(service_fn(|_: Request<()>| async { Ok::<_, BoxError>(Response::new(())) }));
     stamped.oneshot(Request::new(())).await.unwrap();
+
+    let config = BodyTimeoutConfig::new().between_frames(Duration::from_secs(1)).named("stock");
+    let read = BodyTimeoutLayer::new(config).unwrap().layer(service_fn(|(): ()| async {
+        Ok::<_, BoxError>(Response::new(axum::body::Body::from("read")))
+    }));
+    axum::body::to_bytes(axum::body::Body::new(read.oneshot(()).await.unwrap().into_body()), 10)
+        .await
+        .unwrap();
 
     let nodes = (0..3).map(|node| (node, service_fn(|(): ()| async { Ok::<_, BoxError>(()) })));
     let config = CallConfig::all_at_once().named("stock");

@@ -5,6 +5,7 @@ mod error;
 mod request;
 mod response;
 mod timed;
+mod watch;
 
 pub use self::{
     config::BodyTimeoutConfig,

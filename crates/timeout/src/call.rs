@@ -12,7 +12,7 @@ use crate::{
     error::Elapsed,
     explorers::Exploration,
     shared::{CLOCK, Shared},
-    telemetry::{Explored, Outcome},
+    telemetry::Outcome,
 };
 
 /// What the panic says when a future is polled that has returned its output.
@@ -124,7 +124,7 @@ impl Call {
             Phase::Exploring { since, exploration } => {
                 self.phase = Phase::Ended;
                 self.limit.telemetry.ended(Outcome::Completed);
-                self.explored(since, &exploration, verdict);
+                self.limit.explored(since, &exploration, verdict == Verdict::Success);
                 return false;
             }
             _ => return false,
@@ -165,7 +165,7 @@ impl Call {
             Phase::Waiting { limit, cut: true, .. } => return self.cut_short(limit),
             Phase::Waiting { since, limit, .. } => (since, Elapsed::after(limit)),
             Phase::Exploring { since, exploration } => {
-                self.in_vain(since, &exploration);
+                self.limit.explored_in_vain(since, &exploration);
                 let explored = exploration.length();
                 (since, Elapsed::after(exploration.limit).with_explored(explored))
             }
@@ -218,50 +218,13 @@ impl Call {
         self.limit.show(now);
     }
 
-    /// An explorer has ended by itself.
-    #[cold]
-    #[inline(never)]
-    fn explored(&self, since: Instant, exploration: &Exploration, verdict: Verdict) {
-        let now = CLOCK.now();
-        let latency = now.saturating_duration_since(since);
-        self.limit.explorer_ended(exploration, latency);
-        let answered = verdict == Verdict::Success;
-        if answered && latency <= exploration.until {
-            self.limit.explorer_found(now, latency);
-            self.limit.telemetry.explored(Explored::Answered);
-        } else {
-            if answered {
-                self.limit.late();
-            }
-            self.limit.telemetry.explored(Explored::Interrupted);
-        }
-        self.limit.show(now);
-    }
-
-    /// An explorer's timer has rung.
-    fn in_vain(&self, since: Instant, exploration: &Exploration) {
-        let until = Deadline::after(since, exploration.until).instant();
-        // Where the process stood still for as long as the exploration was to last, the answer had
-        // no time to come.
-        let overdue = CLOCK.now().saturating_duration_since(until);
-        if exploration.tells() && overdue < exploration.length() {
-            self.limit.explorer_in_vain(until, exploration);
-            self.limit.telemetry.explored(Explored::InVain);
-        } else {
-            self.limit.explorer_ended(exploration, exploration.until);
-            self.limit.telemetry.explored(Explored::Interrupted);
-        }
-    }
-
     /// What a caller's own patience ends is no sample: it says nothing of the latency, and an
     /// explorer only gives its place back.
     #[cold]
     #[inline(never)]
     fn cancelled(&self) {
         if let Phase::Exploring { since, exploration } = &self.phase {
-            let now = CLOCK.now();
-            self.limit.explorer_ended(exploration, now.saturating_duration_since(*since));
-            self.limit.telemetry.explored(Explored::Interrupted);
+            self.limit.exploring_ended(*since, exploration);
         }
         self.limit.telemetry.ended(Outcome::Cancelled);
     }

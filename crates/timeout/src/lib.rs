@@ -6,6 +6,7 @@ mod config;
 mod cuts;
 mod error;
 mod ewma;
+mod explored;
 mod explorers;
 mod future;
 mod layer;

@@ -3,6 +3,7 @@
 //! no future and no timer. The bars it holds are in [`bars`].
 
 mod bars;
+mod bodies;
 mod cells;
 mod tables;
 

@@ -71,11 +71,50 @@ impl Labels for Explored {
     }
 }
 
+/// How a body under a limit ended: the closed set.
+#[cfg(feature = "http")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum BodyEnd {
+    /// It was read to its end.
+    Ended,
+    /// The next frame did not come.
+    Stalled,
+    /// The time of the whole was over.
+    Overdue,
+    /// By an error of its own.
+    Failed,
+    /// Its reader dropped it before its end, or never read it.
+    Dropped,
+}
+
+#[cfg(feature = "http")]
+impl Labels for BodyEnd {
+    const KEY: &'static str = "outcome";
+    const ALL: &'static [Self] =
+        &[Self::Ended, Self::Stalled, Self::Overdue, Self::Failed, Self::Dropped];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Ended => "ended",
+            Self::Stalled => "stalled",
+            Self::Overdue => "overdue",
+            Self::Failed => "failed",
+            Self::Dropped => "dropped",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
 /// A limit's name, and what is counted under it.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
     name: Arc<str>,
     calls: Counters<Outcome>,
+    #[cfg(feature = "http")]
+    bodies: Counters<BodyEnd>,
     explorations: Counters<Explored>,
     limit: Option<OwnedGauge>,
 }
@@ -89,6 +128,8 @@ impl Telemetry {
             || OwnedGauge::new("steadfast_timeout_limit_seconds", "timeout", Arc::clone(&name));
         Self {
             calls: Counters::new("steadfast_timeout_calls_total", "timeout", Arc::clone(&name)),
+            #[cfg(feature = "http")]
+            bodies: Counters::new("steadfast_timeout_bodies_total", "timeout", Arc::clone(&name)),
             explorations: Counters::new(
                 "steadfast_timeout_explorations_total",
                 "timeout",
@@ -106,6 +147,11 @@ impl Telemetry {
     #[inline]
     pub(crate) fn ended(&self, outcome: Outcome) {
         self.calls.increment(outcome);
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn body_ended(&self, outcome: BodyEnd) {
+        self.bodies.increment(outcome);
     }
 
     pub(crate) fn explored(&self, outcome: Explored) {
@@ -132,6 +178,17 @@ impl Telemetry {
     pub(crate) fn deadline_cut(&self, waited: Duration) {
         #[cfg(feature = "tracing")]
         tracing::debug!(target: "steadfast::timeout", timeout = &*self.name, ?waited, "cut by the caller's deadline");
+    }
+
+    /// One debug event. Nothing of the body is in it.
+    #[cfg(feature = "http")]
+    #[cfg_attr(
+        not(feature = "tracing"),
+        expect(unused_variables, reason = "nothing is said without the feature")
+    )]
+    pub(crate) fn stalled(&self, stalled: &crate::Stalled) {
+        #[cfg(feature = "tracing")]
+        tracing::debug!(target: "steadfast::timeout", timeout = &*self.name, "{stalled}");
     }
 
     /// The limit calls now start with; `limit` is asked only where it is shown.

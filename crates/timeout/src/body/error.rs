@@ -15,6 +15,9 @@ use steadfast_core::{Grounds, Refusal, RefusalKind};
 pub struct Stalled {
     /// The limit that was reached.
     pub limit: Duration,
+    /// How long the wait was then let go on beyond `limit`, to find out what lies there: zero for
+    /// most, and for all fixed limits.
+    pub explored: Duration,
     /// Whether it is that of the whole body, or that between two frames.
     pub whole: bool,
     /// The facts, as any layer further out reads them.
@@ -26,13 +29,13 @@ impl Stalled {
     /// A response whose next frame did not come within `limit`.
     #[must_use]
     pub const fn response(limit: Duration) -> Self {
-        Self { limit, whole: false, grounds: Grounds::maybe_executed(RefusalKind::TimedOut) }
+        Self::new(limit, RefusalKind::TimedOut)
     }
 
     /// A request whose next frame did not come within `limit`.
     #[must_use]
     pub const fn request(limit: Duration) -> Self {
-        Self { limit, whole: false, grounds: Grounds::maybe_executed(RefusalKind::RequestTimeout) }
+        Self::new(limit, RefusalKind::RequestTimeout)
     }
 
     /// The same for the whole body.
@@ -42,14 +45,21 @@ impl Stalled {
         self
     }
 
+    const fn new(limit: Duration, kind: RefusalKind) -> Self {
+        let grounds = Grounds::maybe_executed(kind);
+        Self { limit, explored: Duration::ZERO, whole: false, grounds }
+    }
+
     fn words(&self) -> String {
-        let Self { limit, whole, grounds } = self;
+        let Self { limit, explored, whole, grounds } = self;
         let whose =
             if grounds.kind == RefusalKind::RequestTimeout { "request" } else { "response" };
         if *whole {
             format!("the body of the {whose} did not end within {limit:?}")
-        } else {
+        } else if explored.is_zero() {
             format!("no frame of the {whose}'s body within {limit:?}")
+        } else {
+            format!("no frame of the {whose}'s body within {limit:?}, nor in {explored:?} more")
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
-use steadfast_core::ConfigError;
+use steadfast_core::{ConfigError, Select};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -19,7 +19,9 @@ use super::{
     config::{BodyTimeoutConfig, Limits},
     error::Stalled,
     timed::{BoxError, TimedBody},
+    watch::Watch,
 };
+use crate::TimeLimit;
 
 /// Ends the body of a request whose frames do not come: a client that sends too slowly, or holds a
 /// connection without sending.
@@ -29,37 +31,39 @@ use super::{
 /// under `http::respond`. An answer that it gives all the same stands.
 ///
 /// A handler that does not read is not ended by it: that is a `TimeoutLayer`'s.
-#[derive(Clone, Copy, Debug)]
-pub struct RequestBodyTimeoutLayer {
-    limits: Limits,
+///
+/// An adaptive limit learns from the clients: slow ones raise it for all, to the ceiling at most.
+#[derive(Clone, Debug)]
+pub struct RequestBodyTimeoutLayer<H = TimeLimit> {
+    limits: Limits<H>,
 }
 
-impl RequestBodyTimeoutLayer {
+impl<H> RequestBodyTimeoutLayer<H> {
     /// Ends bodies by these limits.
     ///
     /// # Errors
-    /// When a limit is zero, or none is set.
-    pub fn new(config: BodyTimeoutConfig) -> Result<Self, ConfigError> {
+    /// When a limit is zero, none is set, or a fixed one beside an adaptive one.
+    pub fn new(config: BodyTimeoutConfig<H>) -> Result<Self, ConfigError> {
         Ok(Self { limits: config.check()? })
     }
 }
 
-impl<S> Layer<S> for RequestBodyTimeoutLayer {
-    type Service = RequestBodyTimeout<S>;
+impl<S, H: Clone> Layer<S> for RequestBodyTimeoutLayer<H> {
+    type Service = RequestBodyTimeout<S, Self>;
 
-    fn layer(&self, inner: S) -> RequestBodyTimeout<S> {
-        RequestBodyTimeout { inner, layer: *self }
+    fn layer(&self, inner: S) -> RequestBodyTimeout<S, Self> {
+        RequestBodyTimeout { inner, layer: self.clone() }
     }
 }
 
 /// The service of a [`RequestBodyTimeoutLayer`].
-#[derive(Clone, Copy, Debug)]
-pub struct RequestBodyTimeout<S> {
+#[derive(Clone, Debug)]
+pub struct RequestBodyTimeout<S, L = RequestBodyTimeoutLayer> {
     inner: S,
-    layer: RequestBodyTimeoutLayer,
+    layer: L,
 }
 
-impl<S> RequestBodyTimeout<S> {
+impl<S, L> RequestBodyTimeout<S, L> {
     /// The service behind.
     pub const fn get_ref(&self) -> &S {
         &self.inner
@@ -76,8 +80,9 @@ impl<S> RequestBodyTimeout<S> {
     }
 }
 
-impl<S, B, Reply> Service<Request<B>> for RequestBodyTimeout<S>
+impl<S, B, Reply, H> Service<Request<B>> for RequestBodyTimeout<S, RequestBodyTimeoutLayer<H>>
 where
+    H: Select<Request<B>, Handle = TimeLimit>,
     S: Service<Request<TimedBody<B>>, Response = Response<Reply>, Error: From<Stalled>>,
     B: Body<Error: Into<BoxError>>,
 {
@@ -90,12 +95,12 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let limits = self.layer.limits;
+        let limits = &self.layer.limits;
         let stalled = Stalled::request(Duration::ZERO);
         // A body that is at its end needs nothing.
         let told = (!request.body().is_end_stream()).then(Arc::default);
-        let tells = told.clone();
-        let request = request.map(|body| TimedBody::new(body, limits, stalled, tells));
+        let watch = Watch::new(limits.lane(&request), limits.whole, stalled, told.clone());
+        let request = request.map(|body| TimedBody::new(body, watch));
         RequestBodyTimeoutFuture { inner: self.inner.call(request), told }
     }
 }

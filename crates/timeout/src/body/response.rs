@@ -1,8 +1,10 @@
 //! The limits of a response's body.
 
 use std::{
+    fmt,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -10,7 +12,7 @@ use std::{
 use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
-use steadfast_core::ConfigError;
+use steadfast_core::{ConfigError, Select, parts::Lane};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -18,7 +20,9 @@ use super::{
     config::{BodyTimeoutConfig, Limits},
     error::Stalled,
     timed::{BoxError, TimedBody},
+    watch::Watch,
 };
+use crate::{TimeLimit, shared::Shared};
 
 /// Ends the body of a response whose frames do not come, with [`Stalled`] as the body's error.
 ///
@@ -35,37 +39,55 @@ use super::{
 /// let layer = BodyTimeoutLayer::new(config)?;
 /// # Ok::<_, steadfast_core::ConfigError>(())
 /// ```
-#[derive(Clone, Copy, Debug)]
-pub struct BodyTimeoutLayer {
-    limits: Limits,
+///
+/// A limit that is learned from the bodies, one for each route:
+///
+/// ```
+/// # #[cfg(feature = "keyed")] {
+/// use std::{num::NonZeroUsize, time::Duration};
+/// use http::Request;
+/// use steadfast_core::PerKey;
+/// use steadfast_timeout::{BodyTimeoutConfig, BodyTimeoutLayer, LimitConfig, TimeLimit};
+///
+/// let config = LimitConfig::between_frames(Duration::from_secs(30)).named("downloads");
+/// let route = |request: &Request<()>| request.uri().path().starts_with("/reports");
+/// let by_route: PerKey<bool, _, _> =
+///     TimeLimit::per_key(config, NonZeroUsize::new(10).unwrap(), route)?;
+/// let layer = BodyTimeoutLayer::new(BodyTimeoutConfig::new().adaptive(by_route))?;
+/// # }
+/// # Ok::<_, steadfast_core::ConfigError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct BodyTimeoutLayer<H = TimeLimit> {
+    limits: Limits<H>,
 }
 
-impl BodyTimeoutLayer {
+impl<H> BodyTimeoutLayer<H> {
     /// Ends bodies by these limits.
     ///
     /// # Errors
-    /// When a limit is zero, or none is set.
-    pub fn new(config: BodyTimeoutConfig) -> Result<Self, ConfigError> {
+    /// When a limit is zero, none is set, or a fixed one beside an adaptive one.
+    pub fn new(config: BodyTimeoutConfig<H>) -> Result<Self, ConfigError> {
         Ok(Self { limits: config.check()? })
     }
 }
 
-impl<S> Layer<S> for BodyTimeoutLayer {
-    type Service = BodyTimeout<S>;
+impl<S, H: Clone> Layer<S> for BodyTimeoutLayer<H> {
+    type Service = BodyTimeout<S, Self>;
 
-    fn layer(&self, inner: S) -> BodyTimeout<S> {
-        BodyTimeout { inner, layer: *self }
+    fn layer(&self, inner: S) -> BodyTimeout<S, Self> {
+        BodyTimeout { inner, layer: self.clone() }
     }
 }
 
 /// The service of a [`BodyTimeoutLayer`].
-#[derive(Clone, Copy, Debug)]
-pub struct BodyTimeout<S> {
+#[derive(Clone, Debug)]
+pub struct BodyTimeout<S, L = BodyTimeoutLayer> {
     inner: S,
-    layer: BodyTimeoutLayer,
+    layer: L,
 }
 
-impl<S> BodyTimeout<S> {
+impl<S, L> BodyTimeout<S, L> {
     /// The service behind.
     pub const fn get_ref(&self) -> &S {
         &self.inner
@@ -82,9 +104,10 @@ impl<S> BodyTimeout<S> {
     }
 }
 
-impl<S, Req, B> Service<Req> for BodyTimeout<S>
+impl<S, Req, B, H> Service<Req> for BodyTimeout<S, BodyTimeoutLayer<H>>
 where
     S: Service<Req, Response = Response<B>>,
+    H: Select<Req, Handle = TimeLimit>,
     B: Body<Error: Into<BoxError>>,
 {
     type Response = Response<TimedBody<B>>;
@@ -96,31 +119,42 @@ where
     }
 
     fn call(&mut self, request: Req) -> Self::Future {
-        BodyTimeoutFuture { inner: self.inner.call(request), limits: self.layer.limits }
+        let Limits { whole, .. } = self.layer.limits;
+        let limit = Some(self.layer.limits.lane(&request));
+        BodyTimeoutFuture { inner: self.inner.call(request), limit, whole }
     }
 }
 
 pin_project! {
     /// The future of [`BodyTimeout`].
-    #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct BodyTimeoutFuture<F> {
         #[pin]
         inner: F,
-        limits: Limits,
+        // Taken by the body.
+        limit: Option<Arc<Lane<Shared>>>,
+        whole: Option<Duration>,
     }
 }
 
 impl<F, B, E> Future for BodyTimeoutFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
+    B: Body,
 {
     type Output = Result<Response<TimedBody<B>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = ready!(this.inner.poll(cx))?;
-        let stalled = Stalled::response(Duration::ZERO);
-        Poll::Ready(Ok(response.map(|body| TimedBody::new(body, *this.limits, stalled, None))))
+        let limit = this.limit.take().expect("the response comes once");
+        let watch = Watch::new(limit, *this.whole, Stalled::response(Duration::ZERO), None);
+        Poll::Ready(Ok(response.map(|body| TimedBody::new(body, watch))))
+    }
+}
+
+impl<F> fmt::Debug for BodyTimeoutFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BodyTimeoutFuture").field("whole", &self.whole).finish_non_exhaustive()
     }
 }

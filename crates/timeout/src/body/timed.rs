@@ -4,22 +4,19 @@ use std::{
     error::Error as StdError,
     fmt,
     pin::Pin,
-    sync::{Arc, OnceLock},
-    task::{Context, Poll},
-    time::Instant,
+    task::{Context, Poll, ready},
 };
 
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use steadfast_core::{Deadline, parts::Alarm};
 
-use super::{config::Limits, error::Stalled};
-use crate::shared::CLOCK;
+use super::watch::Watch;
 
 pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
 
 pin_project! {
-    /// A body that ends with [`Stalled`] when its reader has waited too long for it.
+    /// A body that ends with [`Stalled`](crate::Stalled) when its reader has waited too long for
+    /// it.
     ///
     /// The frame is asked for before the time is looked at, so that a frame which has come in time
     /// is read, however late its reader is. The timer is armed when a frame has to be waited for,
@@ -28,30 +25,16 @@ pin_project! {
     pub struct TimedBody<B> {
         #[pin]
         inner: B,
-        limits: Limits,
-        stalled: Stalled,
-        // When the whole must have ended.
-        end: Option<Instant>,
-        // Made at the first wait.
-        alarm: Option<Pin<Box<Alarm>>>,
-        // What the reader waits under now: whether of the whole.
-        waits: Option<bool>,
-        is_over: bool,
-        // Where the layer reads that the body has stalled.
-        tells: Option<Arc<OnceLock<Stalled>>>,
+        watch: Watch,
     }
 }
 
-impl<B> TimedBody<B> {
-    /// `stalled` is of a body of this side; its limit is set when it happens.
-    pub(super) fn new(
-        inner: B,
-        limits: Limits,
-        stalled: Stalled,
-        tells: Option<Arc<OnceLock<Stalled>>>,
-    ) -> Self {
-        let end = limits.whole.map(|whole| Deadline::after(CLOCK.now(), whole).instant());
-        Self { inner, limits, stalled, end, alarm: None, waits: None, is_over: false, tells }
+impl<B: Body> TimedBody<B> {
+    pub(super) fn new(inner: B, mut watch: Watch) -> Self {
+        if inner.is_end_stream() {
+            watch.ended();
+        }
+        Self { inner, watch }
     }
 }
 
@@ -63,43 +46,38 @@ impl<B: Body<Error: Into<BoxError>>> Body for TimedBody<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
-        let this = self.project();
-        if *this.is_over {
+        let mut this = self.project();
+        if this.watch.is_over() {
             return Poll::Ready(None);
         }
-        if let Poll::Ready(frame) = this.inner.poll_frame(cx) {
-            *this.waits = None;
-            *this.is_over = !matches!(frame, Some(Ok(_)));
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+        let Poll::Ready(frame) = this.inner.as_mut().poll_frame(cx) else {
+            let stalled = ready!(this.watch.poll(cx));
+            return Poll::Ready(Some(Err(stalled.into())));
+        };
+        match frame {
+            Some(Ok(frame)) => {
+                this.watch.came(false);
+                // hyper's server stops here where the body says so, and asks for no end.
+                if this.inner.is_end_stream() {
+                    this.watch.ended();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                this.watch.came(true);
+                this.watch.failed();
+                Poll::Ready(Some(Err(error.into())))
+            }
+            None => {
+                this.watch.came(false);
+                this.watch.ended();
+                Poll::Ready(None)
+            }
         }
-        let alarm = this.alarm.get_or_insert_with(|| Box::pin(Alarm::new()));
-        let whole = *this.waits.get_or_insert_with(|| {
-            let frame = this.limits.between_frames;
-            let next = frame.map(|limit| Deadline::after(CLOCK.now(), limit).instant());
-            // One of the two is there.
-            let (at, whole) = match (next, *this.end) {
-                (Some(next), Some(end)) => (next.min(end), end <= next),
-                (Some(next), None) => (next, false),
-                (None, end) => (end.unwrap_or_else(|| CLOCK.now()), true),
-            };
-            alarm.as_mut().set(at);
-            whole
-        });
-        if alarm.as_mut().poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        *this.is_over = true;
-        let limit = if whole { this.limits.whole } else { this.limits.between_frames };
-        let stalled = Stalled { limit: limit.unwrap_or_default(), whole, ..*this.stalled };
-        if let Some(tells) = this.tells {
-            // It is written once: the body is over.
-            let _ = tells.set(stalled);
-        }
-        Poll::Ready(Some(Err(stalled.into())))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.is_over || self.inner.is_end_stream()
+        self.watch.is_over() || self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -108,11 +86,8 @@ impl<B: Body<Error: Into<BoxError>>> Body for TimedBody<B> {
 }
 
 impl<B> fmt::Debug for TimedBody<B> {
-    /// Says the limits, never contents.
+    /// Says how far it is, never contents.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TimedBody")
-            .field("limits", &self.limits)
-            .field("is_over", &self.is_over)
-            .finish_non_exhaustive()
+        f.debug_struct("TimedBody").field("is_over", &self.watch.is_over()).finish_non_exhaustive()
     }
 }

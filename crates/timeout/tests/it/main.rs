@@ -3,6 +3,8 @@
 
 mod adaptive;
 #[cfg(feature = "http")]
+mod adaptive_bodies;
+#[cfg(feature = "http")]
 mod bodies;
 mod cancel;
 mod contract;

@@ -244,3 +244,65 @@ fn a_call_whose_classifier_panics_is_counted_once() {
         .sum();
     assert_eq!(counted, 1, "{text}");
 }
+
+#[cfg(feature = "http")]
+#[test]
+fn each_body_is_counted_once_however_it_ends() {
+    use std::{convert::Infallible, io};
+
+    use bytes::Bytes;
+    use futures::stream;
+    use http_body::Frame;
+    use http_body_util::{BodyExt, Full, StreamBody};
+    use steadfast_timeout::{BodyTimeoutConfig, BodyTimeoutLayer};
+
+    type Body = http_body_util::combinators::BoxBody<Bytes, io::Error>;
+
+    async fn body(config: BodyTimeoutConfig, inner: Body) -> steadfast_timeout::TimedBody<Body> {
+        let mut inner = Some(inner);
+        let service = service_fn(move |(): ()| {
+            let response = http::Response::new(inner.take().unwrap());
+            async { Ok::<_, Infallible>(response) }
+        });
+        BodyTimeoutLayer::new(config).unwrap().layer(service).oneshot(()).await.unwrap().into_body()
+    }
+    let silent = || {
+        let frames = stream::pending::<Result<Frame<Bytes>, io::Error>>();
+        BodyExt::boxed(StreamBody::new(frames))
+    };
+    let full = |text: &'static str| {
+        Full::<Bytes>::from(text).map_err(|never: Infallible| match never {}).boxed()
+    };
+    let broken = || {
+        let error = Err::<Frame<Bytes>, _>(io::ErrorKind::ConnectionReset.into());
+        BodyExt::boxed(StreamBody::new(stream::iter([error])))
+    };
+    let config = || BodyTimeoutConfig::new().between_frames(100 * MS).named("bodies");
+    let recorder = PrometheusBuilder::new().build_recorder();
+    metrics::with_local_recorder(&recorder, || {
+        paused().block_on(async {
+            // Read to its end, at its end from the first on, and never polled to `None`.
+            body(config(), full("hello")).await.collect().await.unwrap();
+            drop(body(config(), full("")).await);
+            drop(body(config(), full("hello")).await.frame().await.unwrap().unwrap());
+            body(config(), silent()).await.collect().await.unwrap_err();
+            body(config().whole(50 * MS), silent()).await.collect().await.unwrap_err();
+            body(config(), broken()).await.collect().await.unwrap_err();
+            drop(body(config(), silent()).await);
+            assert!(body(config(), silent()).await.frame().now_or_never().is_none());
+        });
+    });
+    let text = recorder.handle().render();
+    let start = "steadfast_timeout_bodies_total{timeout=\"bodies\",outcome=\"";
+    for (outcome, count) in
+        [("ended", 3), ("stalled", 1), ("overdue", 1), ("failed", 1), ("dropped", 2)]
+    {
+        let start = format!("{start}{outcome}\"}}");
+        assert_eq!(line(&text, &start), format!("{start} {count}"), "{text}");
+    }
+    assert_eq!(
+        line(&text, "steadfast_timeout_limit_seconds"),
+        "steadfast_timeout_limit_seconds{timeout=\"bodies\"} 0"
+    );
+    assert_eq!(line(&text, "steadfast_timeout_calls_total"), "", "a body is no call");
+}

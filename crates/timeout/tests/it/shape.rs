@@ -145,6 +145,34 @@ fn deadlines_have_it_too() {
     assert_eq!((*service.get_ref(), service.into_inner()), (8, 8));
 }
 
+#[cfg(feature = "http")]
+#[test]
+fn bodies_have_it_too_with_a_limit_of_their_own_or_one_that_is_learned() {
+    use steadfast_timeout::{
+        BodyTimeout, BodyTimeoutConfig, BodyTimeoutLayer, RequestBodyTimeout,
+        RequestBodyTimeoutLayer,
+    };
+
+    const CONFIG: BodyTimeoutConfig = BodyTimeoutConfig::new().between_frames(MS);
+    const LEARNED: MultipleOf<Quantile> = LimitConfig::between_frames(Duration::from_secs(30));
+    let limit = TimeLimit::new(LEARNED.named("downloads")).unwrap();
+    let fixed = CONFIG.named("downloads").whole(Duration::from_secs(2));
+    for config in [fixed, BodyTimeoutConfig::new().adaptive(limit)] {
+        let layer: BodyTimeoutLayer = BodyTimeoutLayer::new(config.clone()).unwrap();
+        let mut service: BodyTimeout<u8, BodyTimeoutLayer<TimeLimit>> = layer.layer(7);
+        shared(&(layer, service.clone()));
+        *service.get_mut() += 1;
+        assert_eq!((*service.get_ref(), service.into_inner()), (8, 8));
+
+        let layer: RequestBodyTimeoutLayer = RequestBodyTimeoutLayer::new(config).unwrap();
+        let mut service: RequestBodyTimeout<u8, RequestBodyTimeoutLayer<TimeLimit>> =
+            layer.layer(7);
+        shared(&(layer, service.clone()));
+        *service.get_mut() += 1;
+        assert_eq!((*service.get_ref(), service.into_inner()), (8, 8));
+    }
+}
+
 #[test]
 fn debug_output_is_a_line_whatever_was_learned() {
     let limit = TimeLimit::new(LimitConfig::quantile(MS, 5000 * MS).named("stock")).unwrap();

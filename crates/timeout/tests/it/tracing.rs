@@ -34,3 +34,39 @@ fn a_timeout_and_a_cut_are_one_debug_event_each_and_a_success_is_none() {
         ]
     );
 }
+
+#[cfg(feature = "http")]
+#[test]
+fn a_body_that_stalls_is_one_debug_event() {
+    use std::{convert::Infallible, time::Duration};
+
+    use http_body::Frame;
+    use http_body_util::{BodyExt, StreamBody};
+    use steadfast_timeout::{BodyTimeoutConfig, BodyTimeoutLayer};
+
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let lines = events(|| {
+        runtime.block_on(async {
+            let config = BodyTimeoutConfig::new().between_frames(Duration::from_secs(1));
+            let service = BodyTimeoutLayer::new(config.named("downloads")).unwrap().layer(
+                service_fn(|(): ()| async {
+                    let frames =
+                        futures::stream::pending::<Result<Frame<bytes::Bytes>, Infallible>>();
+                    Ok::<_, Infallible>(http::Response::new(StreamBody::new(frames)))
+                }),
+            );
+            let body = service.oneshot(()).await.unwrap().into_body();
+            body.collect().await.unwrap_err();
+        });
+    });
+    assert_eq!(
+        lines,
+        [
+            "DEBUG steadfast::timeout message=no frame of the response's body within 1s timeout=downloads"
+        ]
+    );
+}
