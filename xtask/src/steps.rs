@@ -1,6 +1,6 @@
 //! The steps of each task, in order: the quick ones that fail most often come first.
 
-use std::time::Duration;
+use std::{env, thread, time::Duration};
 
 use crate::{
     Failure,
@@ -230,8 +230,14 @@ fn doc(workspace: &Workspace) -> Result<(), Failure> {
     doc.env("RUSTDOCFLAGS", "-D warnings").run()
 }
 
+/// With two tests for each core, because the long ones wait for servers that are killed, paused and
+/// started again. A number of the caller's own stays.
 fn tests(workspace: &Workspace) -> Result<(), Failure> {
-    workspace.cargo("test --workspace --all-features --lib --bins --tests").run()
+    const TEST_THREADS: &str = "RUST_TEST_THREADS";
+    let words = "test --workspace --all-features --lib --bins --tests";
+    let threads = 2 * thread::available_parallelism()?.get();
+    let threads = env::var(TEST_THREADS).unwrap_or_else(|_| threads.to_string());
+    workspace.cargo(words).env(TEST_THREADS, &threads).run()
 }
 
 fn doctests(workspace: &Workspace) -> Result<(), Failure> {
