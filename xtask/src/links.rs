@@ -1,4 +1,5 @@
-//! Links in Markdown: that each leads somewhere, wherever its page is read.
+//! Links in Markdown: that each leads somewhere, wherever its page is read; and that an example is
+//! shown as it is compiled.
 //!
 //! A page of the guide is read in the repository and as a module of the documentation; the README
 //! of a crate on the registry too, where nothing of the repository stands beside it.
@@ -20,7 +21,8 @@ pub(crate) use self::guide::write_pictures;
 /// Fewer than there are. A search that finds less looks in the wrong place.
 const AT_LEAST: usize = 20;
 
-/// Finds every link within the repository that leads nowhere, and names the file and the line.
+/// Finds every link within the repository that leads nowhere, and every example that hides lines,
+/// and names the file and the line.
 pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
     let pages = read(workspace)?;
     if pages.len() < AT_LEAST {
@@ -35,14 +37,15 @@ pub(crate) fn check(workspace: &Workspace) -> Result<(), Failure> {
             let fault = fault(workspace.root(), path, link, &pages, stands_alone)?;
             Some((link.line, fault))
         });
-        let all = broken.chain(links);
+        let examples = page.examples.iter().map(|(line, fault)| (*line, (*fault).to_owned()));
+        let all = broken.chain(links).chain(examples);
         found.extend(all.map(|(line, fault)| format!("{}:{line}: {fault}", path.display())));
     }
     found.extend(guide::check(workspace.root(), &pages)?);
     if found.is_empty() {
         return Ok(());
     }
-    Err(format!("{} links lead nowhere:\n{}", found.len(), found.join("\n")).into())
+    Err(format!("{} faults:\n{}", found.len(), found.join("\n")).into())
 }
 
 /// The pages of the repository by their paths from its root.

@@ -113,7 +113,7 @@ pub(crate) fn ci() -> Vec<Step> {
         },
         Step {
             name: "links",
-            what: "every link between files leads somewhere, wherever its page is read",
+            what: "links lead somewhere, wherever their page is read, and examples hide nothing",
             run: links::check,
         },
         Step {

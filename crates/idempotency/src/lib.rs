@@ -1,4 +1,11 @@
-#![doc = include_str!("../README.md")]
+// Its examples take these features.
+#![cfg_attr(
+    any(
+        not(doctest),
+        all(feature = "axum", feature = "deadpool", feature = "http", feature = "tokio")
+    ),
+    doc = include_str!("../README.md")
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "tokio")]

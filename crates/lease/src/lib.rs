@@ -1,4 +1,5 @@
-#![doc = include_str!("../README.md")]
+// Its examples take these features.
+#![cfg_attr(any(not(doctest), feature = "tokio"), doc = include_str!("../README.md"))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "contract")]

@@ -1,4 +1,8 @@
-#![doc = include_str!("../README.md")]
+// Its examples take these features.
+#![cfg_attr(
+    any(not(doctest), all(feature = "call", feature = "detach")),
+    doc = include_str!("../README.md")
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "call")]

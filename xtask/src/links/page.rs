@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, collections::BTreeSet};
 
-use pulldown_cmark::{BrokenLink, Event, LinkType, Options, Parser, Tag, TagEnd};
+use pulldown_cmark::{BrokenLink, CodeBlockKind, Event, LinkType, Options, Parser, Tag, TagEnd};
 
 /// A link or a picture.
 pub(super) struct Link {
@@ -26,6 +26,8 @@ pub(super) struct Page {
     pub(super) anchors: BTreeSet<String>,
     /// `[text][label]` without a definition: the line and the label.
     pub(super) broken: Vec<(usize, String)>,
+    /// Examples that are not shown as they are compiled: the line and what is wrong.
+    pub(super) examples: Vec<(usize, &'static str)>,
     /// The definitions: label and destination.
     pub(super) definitions: Vec<(String, String)>,
 }
@@ -50,6 +52,7 @@ impl Page {
         let definitions = definitions.collect();
 
         let (mut links, mut anchors, mut heading) = (Vec::new(), BTreeSet::new(), None);
+        let (mut examples, mut language) = (Vec::new(), None);
         for (event, range) in parser.into_offset_iter() {
             match event {
                 Event::Start(
@@ -64,6 +67,21 @@ impl Page {
                 Event::End(TagEnd::Heading(_)) => {
                     insert(&mut anchors, &heading.take().unwrap_or_default());
                 }
+                Event::Start(Tag::CodeBlock(kind)) => {
+                    let info =
+                        if let CodeBlockKind::Fenced(info) = kind { info } else { "".into() };
+                    if info.is_empty() {
+                        examples.push((line(text, range.start), "a block names no language"));
+                    }
+                    language = Some(info);
+                }
+                Event::End(TagEnd::CodeBlock) => language = None,
+                Event::Text(code) if language.is_some() => {
+                    let is_rust = language.as_ref().is_some_and(|info| info.starts_with("rust"));
+                    if is_rust && code.lines().any(is_hidden) {
+                        examples.push((line(text, range.start), "an example has hidden lines"));
+                    }
+                }
                 Event::Text(words) | Event::Code(words) => {
                     if let Some(heading) = &mut heading {
                         heading.push_str(&words);
@@ -72,8 +90,14 @@ impl Page {
                 _ => {}
             }
         }
-        Self { links, anchors, broken: broken.into_inner(), definitions }
+        Self { links, anchors, broken: broken.into_inner(), examples, definitions }
     }
+}
+
+/// A line that rustdoc compiles and does not show, and all others show and cannot explain.
+fn is_hidden(line: &str) -> bool {
+    let line = line.trim();
+    line == "#" || line.starts_with("# ")
 }
 
 fn line(text: &str, at: usize) -> usize {
@@ -106,6 +130,17 @@ mod tests {
         let page = Page::parse("One [a][b],\ntwo [c][], three [d], `x[e][f]`.\n[`G`]\n");
         let broken = [(1, "b".to_owned()), (2, "c".to_owned()), (3, "`G`".to_owned())];
         assert_eq!(page.broken, broken);
+    }
+
+    #[test]
+    fn an_example_that_is_not_shown_as_it_is_compiled_is_found() {
+        let of = |text: &str| Page::parse(text).examples;
+        assert_eq!(of("a\n\n```\nlet a = 1;\n```\n"), [(3, "a block names no language")]);
+        for hidden in ["# use std::io;", "  # Ok(())", "#"] {
+            let text = format!("```rust,no_run\nlet a = 1;\n{hidden}\n```\n");
+            assert_eq!(of(&text), [(2, "an example has hidden lines")], "{hidden}");
+        }
+        assert_eq!(of("```rust\n#[test]\nfn f() {}\n```\n```toml\n# a comment\n```\n"), []);
     }
 
     #[test]
