@@ -55,6 +55,26 @@ impl CountWindow {
         self.slow += u64::from(mark.slow);
     }
 
+    /// Turns one success into a failure: the latest plain one, or where the window holds none the
+    /// latest that was slow. The number of outcomes stays. False where it holds no success.
+    ///
+    /// O(log marks), and the marks since that success are moved; O(marks) where none is plain.
+    pub fn turn(&mut self) -> bool {
+        if self.failures == self.counts().total {
+            return false;
+        }
+        self.failures += 1;
+        let first = self.last_marks();
+        let oldest = self.seen.saturating_sub(self.size);
+        let before = self.seen - (self.marks.len() - first) as u64;
+        if before > oldest {
+            self.marks.insert(first, (before - 1, Mark { failed: true, slow: false }));
+        } else if let Some((_, slow)) = self.marks.iter_mut().rfind(|(_, mark)| !mark.failed) {
+            slow.failed = true;
+        }
+        true
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.seen = 0;
@@ -89,6 +109,22 @@ impl CountWindow {
     pub fn until_still(&self) -> u64 {
         let begins = self.marks.back().map_or(0, |&(position, _)| position + 1);
         (begins + self.size).saturating_sub(self.seen)
+    }
+
+    /// The first of the marks after the latest plain success: from there on they stand shoulder to
+    /// shoulder.
+    fn last_marks(&self) -> usize {
+        let (mut low, mut high) = (0, self.marks.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            let outcomes = self.seen - self.marks[middle].0;
+            if outcomes > (self.marks.len() - middle) as u64 {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
     }
 
     fn forget_old(&mut self) {
@@ -155,6 +191,69 @@ mod tests {
                 prop_assert_eq!(later.counts(), still(size));
             }
         }
+    }
+
+    /// The slow way: what the window holds, one by one.
+    fn turn_in(list: &mut [Mark], size: usize) -> bool {
+        let from = list.len().saturating_sub(size);
+        let window = &mut list[from..];
+        let last = |window: &[Mark], slow| {
+            window.iter().rposition(|mark| !mark.failed && mark.slow == slow)
+        };
+        let found = last(window, false).or_else(|| last(window, true));
+        found.inspect(|&at| window[at].failed = true).is_some()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+        /// Whatever came before it, and whatever comes after it leaves the window when it should.
+        #[test]
+        fn a_turn_makes_a_failure_of_the_latest_plain_success_of_a_naive_list(
+            size in 1u32..12,
+            steps in prop::collection::vec(prop_oneof![
+                3 => any_mark().prop_map(Some),
+                2 => (any::<bool>(), any::<bool>()).prop_map(|(failed, slow)| Some(Mark { failed, slow })),
+                3 => Just(None),
+            ], 0..120),
+        ) {
+            let mut window = CountWindow::new(NonZeroU32::new(size).unwrap());
+            let mut list = Vec::new();
+            for step in steps {
+                match step {
+                    Some(mark) => {
+                        window.record(mark);
+                        list.push(mark);
+                    }
+                    None => prop_assert_eq!(window.turn(), turn_in(&mut list, size as usize)),
+                }
+                let counts = naive(&list, size as usize);
+                prop_assert_eq!(window.counts(), counts);
+                prop_assert!(counts.failures <= counts.total);
+                prop_assert!(window.marks.iter().is_sorted_by(|a, b| a.0 < b.0));
+                let mut later = window.clone();
+                for passed in 1..=u64::from(size) {
+                    later.pass(1);
+                    list.push(Mark::default());
+                    prop_assert_eq!(later.counts(), naive(&list, size as usize));
+                    prop_assert_eq!(window.counts_after(passed), later.counts());
+                }
+                list.truncate(list.len() - size as usize);
+            }
+        }
+    }
+
+    #[test]
+    fn a_window_of_failures_has_none_to_turn_and_an_empty_one_neither() {
+        let mut window = CountWindow::new(NonZeroU32::new(3).unwrap());
+        assert!(!window.turn());
+        window.pass(1000);
+        for failures in 1..=3 {
+            assert!(window.turn());
+            assert_eq!(window.counts(), Counts { total: 3, failures, slow: 0 });
+        }
+        assert!(!window.turn());
+        window.pass(2);
+        assert_eq!(window.counts().failures, 1, "the latest were turned first, and leave in order");
     }
 
     #[test]

@@ -129,6 +129,15 @@ impl TimeWindow {
         }
     }
 
+    /// Turns a success of the tick `at` into a failure, in the window that ends with `now`: one
+    /// failure more, and no outcome more. The success may be counted apart. One that has left the
+    /// window takes its failure with it.
+    pub fn turn(&mut self, at: Tick, now: Tick) {
+        if self.buckets.oldest(now) <= at.0 {
+            self.record(at, Counts { total: 0, failures: 1, slow: 0 });
+        }
+    }
+
     /// What the window that ends with `tick` holds.
     #[must_use]
     pub fn counts(&self, tick: Tick) -> Counts {
@@ -317,6 +326,42 @@ mod tests {
                 if tick - list[0] < TICKS - 10_000 {
                     prop_assert!(latest.is_some() && latest != before);
                     prop_assert_eq!(latest, striped.latest(later));
+                }
+            }
+        }
+    }
+
+    proptest! {
+        /// Successes in stripes, and some of them turned later: a failure leaves with its success.
+        #[test]
+        fn a_turned_success_is_a_failure_for_as_long_as_it_is_in_the_window(
+            number in 1u32..8,
+            steps in prop::collection::vec((0u64..4, 0usize..3, any::<prop::sample::Index>()), 1..150),
+        ) {
+            let buckets = buckets(number);
+            let (mut marked, striped) = (TimeWindow::new(buckets), StripedSuccesses::new(buckets, 2));
+            // Each success: its tick, and whether it was turned within its window.
+            let mut list: Vec<(u64, bool)> = Vec::new();
+            let mut tick = u64::from(number);
+            let in_window = |at: u64, now: u64| now - at < u64::from(number);
+            for (passes, step, which) in steps {
+                tick += passes;
+                if step > 0 || list.is_empty() {
+                    striped.add(step % 2, Tick(tick));
+                    list.push((tick, false));
+                } else {
+                    let at = which.index(list.len());
+                    if !list[at].1 {
+                        marked.turn(Tick(list[at].0), Tick(tick));
+                        list[at].1 = in_window(list[at].0, tick);
+                    }
+                }
+                for now in tick..tick + u64::from(number) + 1 {
+                    let here = list.iter().filter(|(at, _)| in_window(*at, now));
+                    let failures = here.clone().filter(|(_, turned)| *turned).count() as u64;
+                    let (total, counts) = (striped.sum(Tick(now)), marked.counts(Tick(now)));
+                    prop_assert_eq!((total, counts.failures), (here.count() as u64, failures));
+                    prop_assert!(counts.failures <= total + counts.total);
                 }
             }
         }
