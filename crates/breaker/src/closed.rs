@@ -10,10 +10,7 @@ pub(crate) mod time;
 
 use std::{fmt::Debug, sync::Arc};
 
-use steadfast_core::{
-    Counts,
-    parts::{LatestSuccess, Mark},
-};
+use steadfast_core::{Counts, parts::LatestSuccess};
 
 use self::{
     count::CountClosed,
@@ -39,11 +36,11 @@ trait ClosedWindow: Debug + Send {
     /// Forgets everything.
     fn clear(&mut self);
 
-    /// Before a mark is taken in: tells plain successes that they count, if they did not so far.
+    /// Before an entry is taken in: tells plain successes that they count, if they did not so far.
     fn alert(&self, published: &Published, word: Word) -> Word;
 
-    /// Takes in what plain successes have counted up to `word`, then the mark. What it then holds.
-    fn take_in(&mut self, word: Word, mark: Option<Mark>, now: u64) -> Counts;
+    /// Takes in what plain successes have counted up to `word`, then the entry. What it then holds.
+    fn take_in(&mut self, word: Word, entry: Entry, now: u64) -> Counts;
 
     /// `word` with the countdown that fits what the window holds.
     fn next_word(&self, word: Word, counts: Counts, minimum_calls: u64) -> Word;
@@ -121,7 +118,7 @@ impl Closed {
         if rules.consecutive_failures.is_some() {
             extend_or_end(run, &mut **window, word, entry, now);
         }
-        let mut counts = window.take_in(word, entry.mark(), now);
+        let mut counts = window.take_in(word, entry, now);
         loop {
             if let Some(cause) = rules.judge(counts, *run) {
                 return Some(cause);
@@ -133,7 +130,7 @@ impl Closed {
                 return None;
             };
             // Over nothing, as a weak exchange may, or over a success: it ends failures in a row.
-            counts = window.take_in(seen, None, now);
+            counts = window.take_in(seen, Entry::Nothing, now);
             if window.notices(word, seen) {
                 run.end();
             }
@@ -161,7 +158,7 @@ fn extend_or_end(
         // On the way of a success, which needs no look: the next failure finds it.
         Entry::Nothing => return,
         Entry::Answer(mark) => Some(mark.failed),
-        Entry::Hung => None,
+        Entry::Hung | Entry::Turned { .. } => None,
     };
     let look = window.look(word, now);
     if look.succeeded || failed == Some(false) {
@@ -179,7 +176,10 @@ mod tests {
     use std::{num::NonZeroU32, time::Duration};
 
     use proptest::prelude::*;
-    use steadfast_core::{Ratio, parts::Buckets};
+    use steadfast_core::{
+        Ratio,
+        parts::{Buckets, Mark},
+    };
 
     use super::*;
     use crate::rules::ConsecutiveFailures;
@@ -251,17 +251,129 @@ mod tests {
     }
 
     /// One outcome, or time that passes.
-    #[derive(Clone, Copy, Debug)]
+    #[derive(Clone, Copy, Debug, PartialEq)]
     enum Step {
-        Success { lane: usize },
+        Success {
+            lane: usize,
+        },
         Failure,
         Slow,
         Hung,
+        /// One of the successes that were not turned yet.
+        Turned(usize),
         Passes(u64),
+    }
+
+    /// What a window of the last `size` outcomes, or of so many buckets of a width, holds.
+    fn naive(
+        list: &[(u64, Mark)],
+        timed: bool,
+        size: u32,
+        now: u64,
+        width: u64,
+        buckets: u32,
+    ) -> Counts {
+        let mut counts = Counts::default();
+        for (at, mark) in list.iter().rev().take(if timed { usize::MAX } else { size as usize }) {
+            if !timed || now / width - at / width < buckets.into() {
+                counts += Counts::from(*mark);
+            }
+        }
+        counts
     }
 
     proptest! {
         #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+        /// A success that is turned is counted once, and leaves when it would have.
+        #[test]
+        fn turned_successes_are_counted_as_a_naive_list_counts_them_under_both_windows(
+            timed: bool,
+            buckets in 1u32..5,
+            minimum_calls in 1u64..4,
+            steps in prop::collection::vec(prop_oneof![
+                5 => (0usize..3).prop_map(|lane| Step::Success { lane }),
+                1 => Just(Step::Failure),
+                1 => Just(Step::Slow),
+                4 => (0usize..1000).prop_map(Step::Turned),
+                2 => prop_oneof![1u64..20, 1u64..100].prop_map(Step::Passes),
+            ], 1..80),
+        ) {
+            let rules = TripRules {
+                failure_ratio: None, consecutive_failures: None, minimum_calls, ..RULES
+            };
+            let (size, width) = (3 + buckets, 10_000_000);
+            let config = match timed {
+                true => WindowConfig::Time(
+                    Buckets::new(Duration::from_nanos(width) * buckets, buckets).unwrap(),
+                ),
+                false => WindowConfig::Count(NonZeroU32::new(size).unwrap()),
+            };
+            let (mut closed, successes) = Closed::new(config, 3);
+            let published = Published::new(Word::new(0, State::Closed, false));
+            published.change_state(closed.restart(&published, &rules, 0, false));
+            // What was entered, and when; what can still be turned.
+            let (mut now, mut list) = (0, Vec::<(u64, Mark)>::new());
+            let mut heads = Vec::<usize>::new();
+            for step in steps {
+                let mark = match step {
+                    Step::Passes(milliseconds) => {
+                        now += milliseconds * 1_000_000;
+                        continue;
+                    }
+                    Step::Success { lane } => {
+                        let entry = match &successes {
+                            Some(successes) => {
+                                successes.success(&published, lane, 0, now).then_some(Entry::Nothing)
+                            }
+                            None => count::success(&published, 0).then_some(Entry::SUCCESS),
+                        };
+                        if let Some(entry) = entry {
+                            prop_assert_eq!(closed.enter(&published, &rules, entry, now), None);
+                        }
+                        Mark::default()
+                    }
+                    Step::Turned(which) => {
+                        if heads.is_empty() {
+                            continue;
+                        }
+                        let turned = heads.swap_remove(which % heads.len());
+                        let entry = Entry::Turned { head: list[turned].0 };
+                        prop_assert_eq!(closed.enter(&published, &rules, entry, now), None);
+                        // A count window turns the latest plain one, else the latest slow one.
+                        let oldest = list.len().saturating_sub(size as usize);
+                        let latest = |slow| {
+                            let is = |at: &usize| !list[*at].1.failed && list[*at].1.slow == slow;
+                            (oldest..list.len()).rev().find(is)
+                        };
+                        let turned = match timed {
+                            true => Some(turned),
+                            false => latest(false).or_else(|| latest(true)),
+                        };
+                        if let Some(turned) = turned {
+                            list[turned].1.failed = true;
+                        }
+                        let counts = closed.counts(published.word(), now).0;
+                        prop_assert_eq!(counts, naive(&list, timed, size, now, width, buckets));
+                        continue;
+                    }
+                    step => {
+                        let mark =
+                            Mark { failed: step == Step::Failure, slow: step == Step::Slow };
+                        let entry = Entry::Answer(mark);
+                        prop_assert_eq!(closed.enter(&published, &rules, entry, now), None);
+                        mark
+                    }
+                };
+                if !mark.failed {
+                    heads.push(list.len());
+                }
+                list.push((now, mark));
+                let counts = closed.counts(published.word(), now).0;
+                prop_assert_eq!(counts, naive(&list, timed, size, now, width, buckets));
+                prop_assert!(counts.failures <= counts.total);
+            }
+        }
+
         /// Whatever comes between them, at the same instant or windows apart, on whatever lane.
         #[test]
         fn failures_in_a_row_are_those_since_the_last_success_under_both_windows(
@@ -273,6 +385,7 @@ mod tests {
                 4 => Just(Step::Failure),
                 1 => Just(Step::Slow),
                 2 => Just(Step::Hung),
+                1 => (0usize..1000).prop_map(Step::Turned),
                 2 => prop_oneof![1u64..40, 1u64..2_000].prop_map(Step::Passes),
             ], 1..80),
         ) {
@@ -305,10 +418,12 @@ mod tests {
                     (Step::Failure, _) => Some(FAILURE),
                     (Step::Slow, _) => Some(Entry::Answer(Mark { failed: false, slow: true })),
                     (Step::Hung, _) => Some(Entry::Hung),
+                    // Of whatever head, it says nothing here.
+                    (Step::Turned(_), _) => Some(Entry::Turned { head: now }),
                 };
                 match step {
                     Step::Failure => in_a_row += 1,
-                    Step::Hung => {}
+                    Step::Hung | Step::Turned(_) => {}
                     _ => in_a_row = 0,
                 }
                 let cause =

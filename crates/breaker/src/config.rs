@@ -24,6 +24,7 @@ use crate::{
 /// | open time | 5 s, doubling to 60 s, drawn from the upper half | longer than the 2 s for which a retry waits, so that a circuit that has just opened fails its callers fast, and only its last 2 s hold those that retry; replicas of a client do not come back in step. A first one of 1 s refuses fewer calls in vain after short outages: `docs/choosing-numbers.md` has the figures |
 /// | probes | 3, of which 2 must succeed | the same majority the failure ratio asks for, decided after at most three calls |
 /// | probe limit | 10 s | a probe that hangs longer is one that failed |
+/// | horizon | 5 s, or half of the probe limit or of a time window where that is shorter | long enough for most answers to end, and a round of probes over streams that never do is decided in seconds |
 /// | throttling | counts as failure; does not fail a probe | an answer of 429 says that the service is there |
 /// | when open | refuse in `call` | works everywhere; see [`OnOpen`] for balancers |
 /// | time source | tokio's clock | paused tests and simulators work as they are |
@@ -40,6 +41,7 @@ pub struct CircuitConfig {
     open_time: OpenTime,
     probes: (NonZeroU32, NonZeroU32),
     probe_limit: Duration,
+    horizon: Option<Duration>,
     throttled_fails_probe: bool,
     on_open: OnOpen,
     time_source: TimeSource,
@@ -82,6 +84,8 @@ const LONGEST_CALL: Duration = Duration::from_secs(24 * 3600);
 const CONSECUTIVE: NonZeroU32 = NonZeroU32::new(10).expect("ten is above 0");
 /// At 100 calls a second: as long as the ratio takes to open, which needs 50 failures of 100.
 const CONSECUTIVE_SPAN: Duration = Duration::from_millis(500);
+/// Most answers have ended by then. Half of the default probe limit.
+const HORIZON: Duration = Duration::from_secs(5);
 /// Calls that failed longer ago say nothing about now.
 const LONGEST_SPAN: Duration = Duration::from_secs(24 * 3600);
 
@@ -103,6 +107,7 @@ impl CircuitConfig {
             open_time: open_time.expect("5 s is above zero and below 60 s"),
             probes: (count(3), count(2)),
             probe_limit: Duration::from_secs(10),
+            horizon: None,
             throttled_fails_probe: false,
             on_open: OnOpen::Refuse,
             time_source: TimeSource::Tokio,
@@ -198,6 +203,16 @@ impl CircuitConfig {
         self
     }
 
+    /// For how long after its head an answer can still fail, where the end of its body is judged
+    /// too: see [`Permit::answered`](crate::Permit::answered). Above zero, and below the probe limit
+    /// and the length of a time window.
+    ///
+    /// A probe waits for its end for as long, then its head counts.
+    pub const fn horizon(mut self, horizon: Duration) -> Self {
+        self.horizon = Some(horizon);
+        self
+    }
+
     /// Whether a throttled probe has failed. Throttled calls always count as failures.
     pub const fn throttled_fails_probe(mut self, fails: bool) -> Self {
         self.throttled_fails_probe = fails;
@@ -249,6 +264,7 @@ impl CircuitConfig {
             open_time: self.open_time,
             probes: Probes { number, required },
             probe_limit: nanos(limit),
+            horizon: nanos(self.check_horizon()?),
             throttled_fails_probe: self.throttled_fails_probe,
             on_open: self.on_open,
             time_source: self.time_source,
@@ -276,6 +292,22 @@ impl CircuitConfig {
             consecutive_failures: consecutive,
             minimum_calls: minimum.get().into(),
         })
+    }
+
+    fn check_horizon(&self) -> Result<Duration, ConfigError> {
+        let window = match self.window {
+            WindowChoice::Time(length, _) => length,
+            WindowChoice::Count(_) => Duration::MAX,
+        };
+        let Some(horizon) = self.horizon else {
+            return Ok(HORIZON.min(self.probe_limit / 2).min(window / 2));
+        };
+        let within = !horizon.is_zero() && horizon < self.probe_limit;
+        let rule = "above zero and below the probe limit";
+        ConfigError::require(within, "horizon", horizon, rule)?;
+        let rule = "below the length of the time window";
+        ConfigError::require(horizon < window, "horizon", horizon, rule)?;
+        Ok(horizon)
     }
 
     fn check_consecutive(&self) -> Result<Option<ConsecutiveFailures>, ConfigError> {
@@ -332,6 +364,7 @@ pub(crate) struct Settings {
     pub(crate) open_time: OpenTime,
     pub(crate) probes: Probes,
     pub(crate) probe_limit: u64,
+    pub(crate) horizon: u64,
     pub(crate) throttled_fails_probe: bool,
     pub(crate) on_open: OnOpen,
     pub(crate) time_source: TimeSource,

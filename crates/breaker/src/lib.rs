@@ -1,6 +1,7 @@
 // Its examples take these features.
 #![cfg_attr(any(not(doctest), feature = "keyed"), doc = include_str!("../README.md"))]
 
+mod answered;
 mod circuit;
 mod closed;
 mod config;
@@ -21,6 +22,7 @@ mod transitions;
 mod word;
 
 pub use crate::{
+    answered::Answered,
     circuit::Circuit,
     config::{CircuitConfig, OnOpen},
     error::CircuitOpen,

@@ -37,14 +37,21 @@ pub(crate) enum Entry {
     /// A slow call that was dropped or ignored: it neither adds to the failures in a row nor ends
     /// them.
     Hung,
+    /// A success that was entered before, as its head came at `head`, has failed after all: no
+    /// outcome more, one failure more. The failures in a row go by heads alone.
+    Turned {
+        /// Nanoseconds of the circuit's clock.
+        head: u64,
+    },
 }
 
 impl Entry {
     pub(crate) const SUCCESS: Self = Self::Answer(Mark { failed: false, slow: false });
 
+    /// The outcome that it adds.
     pub(crate) const fn mark(self) -> Option<Mark> {
         match self {
-            Self::Nothing => None,
+            Self::Nothing | Self::Turned { .. } => None,
             Self::Answer(mark) => Some(mark),
             Self::Hung => Some(Mark { failed: false, slow: true }),
         }
@@ -195,5 +202,6 @@ mod tests {
     fn a_hung_call_is_slow_in_the_window_and_no_failure() {
         assert_eq!(Entry::Hung.mark(), Some(Mark { failed: false, slow: true }));
         assert_eq!(Entry::Nothing.mark(), None);
+        assert_eq!(Entry::Turned { head: 7 }.mark(), None);
     }
 }

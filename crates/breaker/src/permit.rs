@@ -11,8 +11,9 @@ use std::{
 use steadfast_core::{Classify, Verdict, parts::Lane};
 
 use crate::{
+    answered::Answered,
     outcome::{End, Outcome},
-    shared::{Admission, Refused, Shared},
+    shared::{Admission, Head, Refused, Shared},
 };
 
 /// A call that was let in. It owes the circuit one verdict; dropping it is the verdict "cancelled".
@@ -56,11 +57,32 @@ impl Permit {
     fn settle(&mut self, verdict: Verdict) {
         // A future polled again after it was ready must not speak twice.
         let Some(lane) = self.lane.take() else { return };
-        if verdict == Verdict::Success && lane.settle_success(lane.index(), self.admission) {
+        if verdict == Verdict::Success && lane.settle_success(lane.index(), self.admission, None) {
             lane.telemetry.call(Outcome::Success);
         } else {
             settle(lane, self.admission, End::Judged(verdict));
         }
+    }
+
+    /// Says what became of the call so far: the head of an answer that is still being read. It
+    /// counts at once, as with [`record`](Self::record), and what comes back speaks for the end.
+    ///
+    /// `None` where the end has nothing to say: the head was bad, or the circuit does not count the
+    /// call.
+    #[must_use = "it speaks for the end of the answer"]
+    pub fn answered(mut self, verdict: Verdict) -> Option<Answered> {
+        self.answer(verdict)
+    }
+
+    #[inline(always)]
+    pub(crate) fn answer(&mut self, verdict: Verdict) -> Option<Answered> {
+        let lane = self.lane.take()?;
+        let (admission, at) = (self.admission, lane.now());
+        if verdict == Verdict::Success && lane.settle_success(lane.index(), admission, Some(at)) {
+            lane.telemetry.call(Outcome::Success);
+            return Some(Answered::new(lane, Head { word: admission.word, at }));
+        }
+        settle_head(lane, admission, verdict, at)
     }
 
     /// Runs code of the service. If it panics, the call has failed: such a service is not healthy.
@@ -112,15 +134,28 @@ fn settle_error<T, E>(permit: Permit, classifier: &impl Classify<T, E>, error: &
 #[expect(clippy::needless_pass_by_value, reason = "the caller has no more use for the lane")]
 fn settle(lane: Arc<Lane<Shared>>, admission: Admission, end: End) {
     lane.settle(lane.index(), admission, end);
-    lane.telemetry.call(if admission.is_would_refuse() {
-        Outcome::WouldRefuse
-    } else {
-        end.outcome()
-    });
+    lane.telemetry.call(outcome(admission, end));
+}
+
+fn outcome(admission: Admission, end: End) -> Outcome {
+    if admission.is_would_refuse() { Outcome::WouldRefuse } else { end.outcome() }
+}
+
+#[cold]
+#[inline(never)]
+fn settle_head(
+    lane: Arc<Lane<Shared>>,
+    admission: Admission,
+    verdict: Verdict,
+    now: u64,
+) -> Option<Answered> {
+    let head = lane.settle_head(lane.index(), admission, verdict, now);
+    lane.telemetry.call(outcome(admission, End::Judged(verdict)));
+    head.map(|head| Answered::new(lane, head))
 }
 
 /// Dropped only by a panic: on the way of a success it costs nothing.
-struct Unwinding<'a>(&'a mut bool);
+pub(crate) struct Unwinding<'a>(pub(crate) &'a mut bool);
 
 impl Drop for Unwinding<'_> {
     fn drop(&mut self) {

@@ -17,7 +17,10 @@ use steadfast_core::{
     parts::{Changes, Splitter, Stopwatch, Waiters, Wakers, lock},
 };
 
-pub(crate) use self::admit::{Admission, Refused};
+pub(crate) use self::{
+    admit::{Admission, Refused},
+    settle::Head,
+};
 use self::refusals::RefusalLanes;
 use crate::{
     closed::{Closed, time::TimeSuccesses},
@@ -118,7 +121,7 @@ impl Shared {
 
     // Out of line: with the clock's code in it, `call` would be too long to be inlined twice.
     #[inline(never)]
-    fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         self.clock.nanos()
     }
 
@@ -145,10 +148,11 @@ impl Shared {
             (State::Open, _) => until(self.published.open_until()),
             (State::ForcedOpen, _) => Readiness::OnChange,
             (State::HalfOpen, Some(round)) if !round.has_place(self.settings.probes) => {
-                // An overdue probe keeps its place: time alone frees none, it can only reopen.
+                // A probe that is overdue, or has waited for its end for long enough, keeps its
+                // place: time alone frees none, it can only decide the round.
                 round
-                    .lost_at(self.settings.probes, self.settings.probe_limit)
-                    .map_or(Readiness::OnChange, until)
+                    .decided_at(self.settings.probes, self.settings.probe_limit)
+                    .map_or(Readiness::OnChange, |(at, _)| until(at))
             }
             _ => Readiness::Ready,
         }

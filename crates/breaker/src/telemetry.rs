@@ -29,6 +29,7 @@ pub(crate) struct Counted {
     handle: Option<HandleName>,
     calls: Counters<Outcome>,
     transitions: Counters<To>,
+    bad_ends: Counters<Horizon>,
 }
 
 impl Counted {
@@ -36,7 +37,9 @@ impl Counted {
         let calls = Counters::new("steadfast_breaker_calls_total", "breaker", Arc::clone(&name));
         let transitions =
             Counters::new("steadfast_breaker_transitions_total", "breaker", Arc::clone(&name));
-        Arc::new(Self { handle: HandleName::new(&name), name, calls, transitions })
+        let bad_ends =
+            Counters::new("steadfast_breaker_bad_ends_total", "breaker", Arc::clone(&name));
+        Arc::new(Self { handle: HandleName::new(&name), name, calls, transitions, bad_ends })
     }
 }
 
@@ -60,6 +63,30 @@ impl Labels for To {
 
     fn index(self) -> usize {
         self.0 as usize
+    }
+}
+
+/// When an answer with a good head ended badly.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Horizon {
+    Within,
+    /// Too late to say anything.
+    Beyond,
+}
+
+impl Labels for Horizon {
+    const KEY: &'static str = "horizon";
+    const ALL: &'static [Self] = &[Self::Within, Self::Beyond];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Within => "within",
+            Self::Beyond => "beyond",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
     }
 }
 
@@ -96,6 +123,20 @@ impl Telemetry {
     pub(crate) fn call(&self, outcome: Outcome) {
         self.counted.calls.increment(outcome);
         self.states.show();
+    }
+
+    /// Counts an answer with a good head and a bad end. One beyond the horizon is an event too:
+    /// nothing else tells of it.
+    pub(crate) fn bad_end(&self, horizon: Horizon) {
+        self.counted.bad_ends.increment(horizon);
+        #[cfg(feature = "tracing")]
+        if let Horizon::Beyond = horizon {
+            tracing::debug!(
+                target: "steadfast::breaker",
+                breaker = self.name(),
+                "an answer ended badly beyond the horizon, and counts for nothing"
+            );
+        }
     }
 
     pub(crate) fn transition(&self, transition: Transition) {

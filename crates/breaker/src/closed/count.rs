@@ -13,13 +13,13 @@
 
 use std::num::NonZeroU32;
 
-use steadfast_core::{
-    Counts,
-    parts::{CountWindow, Mark},
-};
+use steadfast_core::{Counts, parts::CountWindow};
 
 use super::{ClosedWindow, Look};
-use crate::word::{MAX_COUNTDOWN, Published, Word};
+use crate::{
+    outcome::Entry,
+    word::{MAX_COUNTDOWN, Published, Word},
+};
 
 #[derive(Debug)]
 pub(crate) struct CountClosed {
@@ -60,11 +60,14 @@ impl ClosedWindow for CountClosed {
         word
     }
 
-    fn take_in(&mut self, word: Word, mark: Option<Mark>, _now: u64) -> Counts {
+    fn take_in(&mut self, word: Word, entry: Entry, _now: u64) -> Counts {
         self.window.pass(self.countdown_from.saturating_sub(word.countdown()).into());
         self.countdown_from = word.countdown();
-        if let Some(mark) = mark {
+        if let Some(mark) = entry.mark() {
             self.window.record(mark);
+        } else if let Entry::Turned { .. } = entry {
+            // Whichever it is; where it holds failures alone there is no further one.
+            self.window.turn();
         }
         self.window.counts()
     }

@@ -23,11 +23,14 @@ use std::sync::Arc;
 
 use steadfast_core::{
     Counts,
-    parts::{Buckets, LatestSuccess, Mark, StripedSuccesses, Tick, TimeWindow},
+    parts::{Buckets, LatestSuccess, StripedSuccesses, Tick, TimeWindow},
 };
 
 use super::{ClosedWindow, Look};
-use crate::word::{MAX_COUNTDOWN, Published, Word};
+use crate::{
+    outcome::Entry,
+    word::{MAX_COUNTDOWN, Published, Word},
+};
 
 /// The plain successes of a time window.
 #[derive(Debug)]
@@ -112,9 +115,13 @@ impl ClosedWindow for TimeClosed {
         word
     }
 
-    fn take_in(&mut self, word: Word, mark: Option<Mark>, now: u64) -> Counts {
-        if let Some(mark) = mark {
-            self.marked.record(self.successes.tick(word.epoch(), now), mark.into());
+    fn take_in(&mut self, word: Word, entry: Entry, now: u64) -> Counts {
+        let tick = |at| self.successes.tick(word.epoch(), at);
+        if let Some(mark) = entry.mark() {
+            self.marked.record(tick(now), mark.into());
+        } else if let Entry::Turned { head } = entry {
+            // The success was counted at the same tick, and takes its failure with it.
+            self.marked.turn(tick(head), tick(now));
         }
         self.counts(word, now)
     }

@@ -9,6 +9,7 @@ use crate::{
     config::Settings,
     error::CircuitOpen,
     outcome::Outcome,
+    probes::Decision,
     state::{Cause, State},
     word::Word,
 };
@@ -19,7 +20,7 @@ use crate::{
 /// (disabled, or let in by a dry run where it would have been refused) it does not matter.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Admission {
-    pub(super) word: Word,
+    pub(crate) word: Word,
     started: u64,
 }
 
@@ -137,12 +138,20 @@ impl Shared {
     }
 
     /// Makes the transitions that time alone has brought about, as of when it did: a round that was
-    /// lost while no call came has been open since then, and may be half-open again.
+    /// lost while no call came has been open since then, and may be half-open again. One that was
+    /// won while its probes waited for the ends of their answers has been closed.
     pub(super) fn advance(&self, guarded: &mut Guarded, now: u64) {
         let Settings { probes, probe_limit, .. } = self.settings;
         let round = guarded.round.as_mut();
-        if let Some(lost_at) = round.and_then(|round| round.expire(probes, now, probe_limit)) {
-            self.open(guarded, self.word(), lost_at, Cause::ProbesOverdue);
+        let word = self.word();
+        match round.and_then(|round| round.expire(probes, now, probe_limit)) {
+            Some((lost_at, Decision::Reopen)) => {
+                self.open(guarded, word, lost_at, Cause::ProbesOverdue);
+            }
+            Some((_, Decision::Close)) => {
+                self.close(guarded, word, word.is_dry_run(), Cause::ProbesSucceeded);
+            }
+            None => {}
         }
         let word = self.word();
         if word.state() == State::Open && now >= self.published.open_until() {

@@ -1,19 +1,29 @@
 //! Taking in how a call has ended.
 
+use steadfast_core::Verdict;
+
 use super::{Admission, Shared};
 use crate::{
     closed::{count, time::TimeSuccesses},
     outcome::{Effect, End, Entry},
-    probes::Decision,
+    probes::{Decision, Probe, Round},
     state::{Cause, State},
+    telemetry::Horizon,
+    word::Word,
 };
 
 impl Shared {
     /// Takes in a success where that needs no lock and no look at the rules; whether it did.
     ///
     /// Under a count window: the word is as the call was let in, and nothing waits for a success.
+    /// The time is now, if the clock has been read.
     #[inline(always)]
-    pub(crate) fn settle_success(&self, lane: usize, admission: Admission) -> bool {
+    pub(crate) fn settle_success(
+        &self,
+        lane: usize,
+        admission: Admission,
+        now: Option<u64>,
+    ) -> bool {
         let word = admission.word;
         if admission.started().is_some() {
             return false;
@@ -21,7 +31,7 @@ impl Shared {
         match &self.successes {
             None => word == self.word() && word.is_quiet(),
             Some(successes) if word.is_closed() => {
-                self.success_in_stripes(successes, lane, word.epoch(), None);
+                self.success_in_stripes(successes, lane, word.epoch(), now);
                 true
             }
             Some(_) => false,
@@ -50,16 +60,68 @@ impl Shared {
             return;
         }
         match admission.word.state() {
-            State::Closed => self.settle_closed(lane, admission, end),
-            State::HalfOpen => self.settle_probe(admission, end),
+            State::Closed => self.settle_closed(lane, admission, end, None),
+            State::HalfOpen => self.settle_probe(admission, end, self.now()),
             State::Open | State::ForcedOpen | State::Disabled => {}
         }
     }
 
-    /// Reads the clock once, and not at all for a plain success under a count window.
-    fn settle_closed(&self, lane: usize, admission: Admission, end: End) {
+    /// Takes in the head of an answer whose end is still to come, as `settle` takes in the whole.
+    /// What its end then speaks for: nothing where the head was bad, or is no answer.
+    pub(crate) fn settle_head(
+        &self,
+        lane: usize,
+        admission: Admission,
+        verdict: Verdict,
+        now: u64,
+    ) -> Option<Head> {
+        let (word, end) = (admission.word, End::Judged(verdict));
+        if self.word().epoch() != word.epoch() {
+            return None;
+        }
+        let is_good = end.effect(false, false).entry == Entry::SUCCESS;
+        match word.state() {
+            State::Closed => {
+                self.settle_closed(lane, admission, end, Some(now));
+                is_good.then_some(Head { word, at: now })
+            }
+            State::HalfOpen if is_good && !self.is_slow(admission.started()?, now) => {
+                self.probe_waits(admission, now)
+            }
+            State::HalfOpen => {
+                self.settle_probe(admission, end, now);
+                None
+            }
+            State::Open | State::ForcedOpen | State::Disabled => None,
+        }
+    }
+
+    /// Takes in the end of an answer with a good head. In the closed state all but a bad one says
+    /// nothing, and reads no clock.
+    pub(crate) fn settle_end(&self, head: Head, end: End) {
+        let Effect { entry, probe } = end.effect(false, self.settings.throttled_fails_probe);
+        let is_bad = entry.mark().is_some_and(|mark| mark.failed);
+        let is_probe = !head.word.is_closed();
+        if !is_bad && !is_probe {
+            return;
+        }
+        let now = self.now();
+        let until = if is_probe { head.at } else { head.at.saturating_add(self.settings.horizon) };
+        if is_bad {
+            self.telemetry.bad_end(if now < until { Horizon::Within } else { Horizon::Beyond });
+        }
+        if is_probe {
+            self.probe_ends(head, probe, now);
+        } else if now < until {
+            self.enter(head.word.epoch(), Entry::Turned { head: head.at }, now);
+        }
+    }
+
+    /// Reads the clock once, and not at all for a plain success under a count window; or is told
+    /// the time.
+    fn settle_closed(&self, lane: usize, admission: Admission, end: End, now: Option<u64>) {
         let epoch = admission.word.epoch();
-        let now = admission.started().map(|_| self.now());
+        let now = now.or_else(|| admission.started().map(|_| self.now()));
         let slow =
             admission.started().zip(now).is_some_and(|(started, now)| self.is_slow(started, now));
         match (end.effect(slow, self.settings.throttled_fails_probe).entry, &self.successes) {
@@ -92,22 +154,48 @@ impl Shared {
         self.settings.slow_after.is_some_and(|limit| now.saturating_sub(started) > limit)
     }
 
-    fn settle_probe(&self, admission: Admission, end: End) {
-        let (now, Some(started)) = (self.now(), admission.started()) else { return };
+    fn settle_probe(&self, admission: Admission, end: End, now: u64) {
+        let Some(started) = admission.started() else { return };
         let Effect { probe, .. } =
             end.effect(self.is_slow(started, now), self.settings.throttled_fails_probe);
+        self.in_round(admission.word, now, |round| {
+            round.settle(probe, started, self.settings.probes)
+        });
+    }
+
+    /// A probe whose head was good waits for its end, unless that says no more.
+    fn probe_waits(&self, admission: Admission, now: u64) -> Option<Head> {
+        let (word, started) = (admission.word, admission.started()?);
+        let mut until = None;
+        self.in_round(word, now, |round| {
+            until = round.wait(started, now, self.settings.horizon);
+            None
+        });
+        until.map(|at| Head { word, at })
+    }
+
+    fn probe_ends(&self, head: Head, probe: Probe, now: u64) {
+        self.in_round(head.word, now, |round| round.end(probe, head.at, self.settings.probes));
+    }
+
+    /// Tells the round of one of its probes, unless it is over.
+    fn in_round(
+        &self,
+        admitted: Word,
+        now: u64,
+        tell: impl FnOnce(&mut Round) -> Option<Decision>,
+    ) {
         self.locked(|guarded| {
-            // Those that were overdue before this one came back count first.
+            // What time has brought about before this one came back counts first.
             self.advance(guarded, now);
             let word = self.word();
-            let Some(round) =
-                guarded.round.as_mut().filter(|_| word.epoch() == admission.word.epoch())
+            let Some(round) = guarded.round.as_mut().filter(|_| word.epoch() == admitted.epoch())
             else {
                 return;
             };
-            // A place among the probes may be free.
+            // A place among the probes may be free, or time decides the round at another instant.
             guarded.wake_waiters = true;
-            match round.settle(probe, started, self.settings.probes) {
+            match tell(round) {
                 Some(Decision::Reopen) => self.open(guarded, word, now, Cause::ProbesFailed),
                 Some(Decision::Close) => {
                     self.close(guarded, word, word.is_dry_run(), Cause::ProbesSucceeded);
@@ -116,4 +204,13 @@ impl Shared {
             }
         });
     }
+}
+
+/// What the end of an answer speaks for: a good head that has been counted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head {
+    /// As the call was let in.
+    pub(crate) word: Word,
+    /// When it came; of a probe until when it waits for its end.
+    pub(crate) at: u64,
 }
