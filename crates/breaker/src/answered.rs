@@ -64,6 +64,7 @@ impl Answered {
     }
 
     /// Runs code of the service. If it panics, the answer has ended badly.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "what is polled is a body"))]
     pub(crate) fn run<T>(&mut self, code: impl FnOnce() -> T) -> T {
         let unwinding = Unwinding(&mut self.panicked);
         let value = code();

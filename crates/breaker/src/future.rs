@@ -2,6 +2,7 @@
 
 use std::{
     future::Future,
+    marker::PhantomData,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -15,6 +16,7 @@ use crate::{
     error::CircuitOpen,
     permit::Permit,
     shared::{Refused, Shared},
+    until::{AtHead, Until},
 };
 
 pin_project! {
@@ -24,17 +26,18 @@ pin_project! {
     // Flat, and no enum of unlike variants: the compiler keeps the fields in registers.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
-    pub struct ResponseFuture<F, C> {
+    pub struct ResponseFuture<F, C, U = AtHead> {
         // `None` when the call was refused.
         #[pin]
         inner: Option<F>,
         permit: Permit,
         refused: Refused,
         classifier: C,
+        until: PhantomData<U>,
     }
 }
 
-impl<F, C> ResponseFuture<F, C> {
+impl<F, C, U> ResponseFuture<F, C, U> {
     /// Calls `service` if the circuit of `lane` lets the request in.
     #[inline(always)]
     pub(crate) fn call<S, Req>(
@@ -49,26 +52,39 @@ impl<F, C> ResponseFuture<F, C> {
         match Permit::admit(lane) {
             Ok(mut permit) => {
                 let inner = Some(permit.run(|| service.call(request)));
-                Self { inner, permit, refused: Refused::NONE, classifier }
+                Self {
+                    inner,
+                    permit,
+                    refused: Refused::NONE,
+                    classifier,
+                    until: PhantomData,
+                }
             }
-            Err(refused) => Self { inner: None, permit: Permit::settled(), refused, classifier },
+            Err(refused) => Self {
+                inner: None,
+                permit: Permit::settled(),
+                refused,
+                classifier,
+                until: PhantomData,
+            },
         }
     }
 }
 
-impl<F, C, Res, Err> Future for ResponseFuture<F, C>
+impl<F, C, U, Res, Err> Future for ResponseFuture<F, C, U>
 where
     F: Future<Output = Result<Res, Err>>,
     C: Classify<Res, Err>,
+    U: Until<Res, C>,
     Err: From<CircuitOpen>,
 {
-    type Output = Result<Res, Err>;
+    type Output = Result<U::Out, Err>;
 
     #[inline(always)]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         match this.inner.as_pin_mut() {
-            Some(inner) => this.permit.poll(inner, this.classifier, cx),
+            Some(inner) => this.permit.poll::<U, _, _, _, _>(inner, this.classifier, cx),
             None => Poll::Ready(Err(refusal(*this.refused))),
         }
     }
@@ -121,6 +137,6 @@ where
             }
             *this.lane = None;
         }
-        this.permit.poll(this.inner, this.classifier, cx)
+        this.permit.poll::<AtHead, _, _, _, _>(this.inner, this.classifier, cx)
     }
 }

@@ -19,8 +19,11 @@ mod state;
 mod sync;
 mod telemetry;
 mod transitions;
+mod until;
 mod word;
 
+#[cfg(feature = "http")]
+pub use crate::until::{AtEnd, WatchedBody};
 pub use crate::{
     answered::Answered,
     circuit::Circuit,
@@ -33,4 +36,5 @@ pub use crate::{
     service::Breaker,
     state::{Cause, CircuitSnapshot, Refusals, State, Transition},
     transitions::Transitions,
+    until::{AtHead, Until},
 };

@@ -14,6 +14,7 @@ use crate::{
     answered::Answered,
     outcome::{End, Outcome},
     shared::{Admission, Head, Refused, Shared},
+    until::Until,
 };
 
 /// A call that was let in. It owes the circuit one verdict; dropping it is the verdict "cancelled".
@@ -54,7 +55,7 @@ impl Permit {
     }
 
     #[inline(always)]
-    fn settle(&mut self, verdict: Verdict) {
+    pub(crate) fn settle(&mut self, verdict: Verdict) {
         // A future polled again after it was ready must not speak twice.
         let Some(lane) = self.lane.take() else { return };
         if verdict == Verdict::Success && lane.settle_success(lane.index(), self.admission, None) {
@@ -98,21 +99,21 @@ impl Permit {
     ///
     /// Each arm judges for itself: the answer goes from the inner future to the caller untouched.
     #[inline(always)]
-    pub(crate) fn poll<F, C, T, E>(
+    pub(crate) fn poll<U, F, C, T, E>(
         &mut self,
         inner: Pin<&mut F>,
         classifier: &C,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<T, E>>
+    ) -> Poll<Result<U::Out, E>>
     where
         F: Future<Output = Result<T, E>>,
         C: Classify<T, E>,
+        U: Until<T, C>,
     {
         match self.run(|| inner.poll(cx)) {
             Poll::Ready(Ok(response)) => {
                 let verdict = classifier.classify(Ok(&response));
-                self.settle(verdict);
-                Poll::Ready(Ok(response))
+                Poll::Ready(Ok(U::settle(self, verdict, response, classifier)))
             }
             Poll::Ready(Err(error)) => {
                 settle_error(Self { lane: self.lane.take(), ..*self }, classifier, &error);

@@ -13,7 +13,7 @@ use tower_service::Service;
 
 use crate::{
     circuit::Circuit, error::CircuitOpen, future::ResponseFuture, layer::BreakerLayer,
-    shared::Readiness,
+    shared::Readiness, until::Until,
 };
 
 /// A service behind a circuit; `L` is the layer that made it.
@@ -95,16 +95,17 @@ impl<S: Clone, L: Clone> Clone for Breaker<S, L> {
     }
 }
 
-impl<S, C, H, Req> Service<Req> for Breaker<S, BreakerLayer<C, H>>
+impl<S, C, H, U, Req> Service<Req> for Breaker<S, BreakerLayer<C, H, U>>
 where
     S: Service<Req>,
     S::Error: From<CircuitOpen>,
     C: Classify<S::Response, S::Error> + Clone,
     H: Select<Req, Handle = Circuit>,
+    U: Until<S::Response, C>,
 {
-    type Response = S::Response;
+    type Response = U::Out;
     type Error = S::Error;
-    type Future = ResponseFuture<S::Future, C>;
+    type Future = ResponseFuture<S::Future, C, U>;
 
     #[inline]
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {

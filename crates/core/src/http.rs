@@ -4,6 +4,7 @@ mod classify;
 mod collect;
 mod context;
 mod deadline;
+mod end;
 mod fencing_token;
 mod idempotency_key;
 mod respond;
@@ -21,6 +22,7 @@ pub use self::{
     deadline::{
         GRPC_TIMEOUT, REQUEST_TIMEOUT_MS, format_grpc_timeout, parse_grpc_timeout, parse_timeout_ms,
     },
+    end::{BodyEnd, ClassifyEnd},
     fencing_token::{FENCING_TOKEN, parse_fencing_token},
     idempotency_key::{
         IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED, IdempotencyKey, IdempotencyKeyError, is_replayed,

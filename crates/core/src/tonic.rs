@@ -1,20 +1,26 @@
 //! What the seams mean on gRPC: statuses for refusals, verdicts on calls.
 
-use std::time::Duration;
+use std::{error::Error, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, header::CONTENT_TYPE};
 use tonic::{Code, Status};
 
 use crate::{
     Classify, Executed, Failure, Grounds, Pushback, Refusal, Verdict, cause,
     classify::{is_of_broken_upload, judge_error, sent_by_peer},
-    http::{Render, RespondLayer, Trailers, is_callers_deadline, is_refusal, is_replayed},
+    http::{
+        BodyEnd, ClassifyEnd, Render, RespondLayer, Trailers, is_callers_deadline, is_refusal,
+        is_replayed,
+    },
     status::static_status,
 };
 
 /// What a server says beside its message, in base64.
 const DETAILS: &str = "grpc-status-details-bin";
+
+/// The protocol of browsers, in which the trailers are a frame of data.
+const GRPC_WEB: &str = "application/grpc-web";
 
 /// What a server says about when to come back (gRFC A6).
 const PUSHBACK: &str = "grpc-retry-pushback-ms";
@@ -54,7 +60,7 @@ pub fn status_of(refusal: &dyn Refusal) -> Status {
 /// | an error of a request body that failed on its way up, whatever the code | ignored |
 ///
 /// A status in the trailers is seen when [`CollectLayer`](crate::http::CollectLayer) stands inside
-/// the judging layer. The server's word on being asked again is read from `grpc-retry-pushback-ms`
+/// the judging layer, and by a breaker's `until_end`. The server's word on being asked again is read from `grpc-retry-pushback-ms`
 /// beside the status. One that is negative or cannot be read is [`Pushback::Never`] (gRFC A6): the
 /// failure counts, and is not repeated.
 #[derive(Clone, Copy, Debug, Default)]
@@ -64,17 +70,7 @@ impl<B, Err: Failure> Classify<Response<B>, Err> for GrpcClassifier {
     fn classify(&self, outcome: Result<&Response<B>, &Err>) -> Verdict {
         match outcome {
             Ok(response) => judge_response(response),
-            Err(error) => match cause::<Status>(error.as_error()) {
-                // A refusal's facts say more than the status made from them, and so does a body
-                // that failed on its way up.
-                Some(status)
-                    if cause::<Grounds>(error.as_error()).is_none()
-                        && !is_of_broken_upload(error.as_error()) =>
-                {
-                    judge_status(status, is_replayed(status.metadata().as_ref()))
-                }
-                _ => judge_error(error.as_error()),
-            },
+            Err(error) => judge_failure(error.as_error()),
         }
     }
 
@@ -87,6 +83,45 @@ impl<B, Err: Failure> Classify<Response<B>, Err> for GrpcClassifier {
 
     fn refused<R: Refusal>(&self, refusal: R) -> Option<Err> {
         Err::refused(refusal)
+    }
+}
+
+/// The end of a body: its error as that of a call, the status in its trailers, and without one the
+/// `UNKNOWN` that clients make of it.
+///
+/// A head settles the call where it holds a status, where it is no answer of gRPC's own (its HTTP
+/// status is no 2xx), where it is a stored one, and under gRPC-Web, whose trailers are in the data.
+impl ClassifyEnd for GrpcClassifier {
+    fn classify_end(&self, end: BodyEnd<'_>) -> Verdict {
+        match end {
+            BodyEnd::Failed(error) => judge_failure(error),
+            BodyEnd::Ended(trailers) => match trailers.and_then(status_in) {
+                Some(status) => judge_status(&status, trailers.is_some_and(is_replayed)),
+                None => Verdict::transient(Executed::Maybe),
+            },
+        }
+    }
+
+    fn is_settled_by<B>(&self, head: &Response<B>) -> bool {
+        let headers = head.headers();
+        let is_web = headers
+            .get(CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(GRPC_WEB.as_bytes()));
+        is_web
+            || !head.status().is_success()
+            || headers.contains_key(Status::GRPC_STATUS)
+            || is_replayed(headers)
+    }
+}
+
+fn judge_failure(error: &(dyn Error + 'static)) -> Verdict {
+    match cause::<Status>(error) {
+        // A refusal's facts say more than the status made from them, and so does a body that failed
+        // on its way up.
+        Some(status) if cause::<Grounds>(error).is_none() && !is_of_broken_upload(error) => {
+            judge_status(status, is_replayed(status.metadata().as_ref()))
+        }
+        _ => judge_error(error),
     }
 }
 
@@ -195,6 +230,42 @@ mod tests {
         (Code::NotFound, Verdict::Permanent),
         (Code::Aborted, Verdict::Permanent),
     ];
+
+    #[test]
+    fn an_end_is_judged_by_its_trailers_and_one_without_a_status_is_unknown() {
+        for (code, verdict) in CODES {
+            let mut trailers = HeaderMap::new();
+            Status::new(code, "").add_header(&mut trailers).unwrap();
+            let ended = GrpcClassifier.classify_end(BodyEnd::Ended(Some(&trailers)));
+            assert_eq!(ended, verdict, "{code:?} in the trailers");
+            let status = Status::new(code, "");
+            let failed = GrpcClassifier.classify_end(BodyEnd::Failed(&status));
+            assert_eq!(failed, verdict, "{code:?} as the body's error");
+        }
+        for trailers in [None, Some(&HeaderMap::new())] {
+            let ended = GrpcClassifier.classify_end(BodyEnd::Ended(trailers));
+            assert_eq!(ended, Verdict::transient(Executed::Maybe));
+        }
+        let refusal = Grounds::maybe_executed(RefusalKind::DeadlineExceeded);
+        let failed = GrpcClassifier.classify_end(BodyEnd::Failed(&refusal));
+        assert_eq!(failed, Verdict::Ignored, "the caller's time");
+    }
+
+    #[test]
+    fn a_head_settles_a_call_where_no_status_can_follow() {
+        let head = |name: &str, value: &str| {
+            let head = Response::builder().header(name, value).body(()).unwrap();
+            GrpcClassifier.is_settled_by(&head)
+        };
+        assert!(!head("content-type", "application/grpc"));
+        assert!(!head("content-type", "application/grpc+proto"));
+        assert!(head("content-type", "application/grpc-web+proto"));
+        assert!(head("content-type", "application/grpc-web-text"));
+        assert!(head("grpc-status", "0"));
+        assert!(head("idempotent-replayed", "true"));
+        let not_found = Response::builder().status(404).body(()).unwrap();
+        assert!(GrpcClassifier.is_settled_by(&not_found), "of a proxy");
+    }
 
     #[test]
     fn a_code_is_judged_alike_as_error_in_the_head_and_in_the_trailers() {

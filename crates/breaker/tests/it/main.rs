@@ -17,6 +17,8 @@ mod shape;
 mod silence;
 mod transitions;
 mod traps;
+#[cfg(feature = "http")]
+mod until_end;
 
 use std::{num::NonZeroU32, time::Duration};
 

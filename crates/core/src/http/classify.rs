@@ -29,7 +29,7 @@ use crate::{
 ///
 /// A response is judged by its head. Where failures may come later, in the body or the trailers,
 /// put [`CollectLayer`](super::CollectLayer) inside the layers that judge: then a body that broke
-/// off is an error here.
+/// off is an error here. A breaker's `until_end` sees them without holding the response back.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HttpClassifier;
 

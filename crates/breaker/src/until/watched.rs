@@ -1,0 +1,97 @@
+//! The body of an answer that is judged until its end.
+
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use steadfast_core::{
+    Failure,
+    http::{BodyEnd, ClassifyEnd},
+};
+
+use crate::answered::Answered;
+
+pin_project! {
+    /// A body that tells its circuit how it ends, and is otherwise `B` as it is: nothing is held
+    /// back, armed or put on the heap. It is `Unpin`, `Send` and `Sync` if `B` is.
+    ///
+    /// Dropping it says that the rest was not read.
+    pub struct WatchedBody<B, C> {
+        #[pin]
+        inner: B,
+        // Until the end is known; `None` from the beginning where it has nothing to say.
+        answered: Option<Answered>,
+        classifier: C,
+    }
+}
+
+impl<B, C> WatchedBody<B, C> {
+    #[inline]
+    pub(super) const fn new(inner: B, answered: Option<Answered>, classifier: C) -> Self {
+        Self { inner, answered, classifier }
+    }
+}
+
+impl<B, C> Body for WatchedBody<B, C>
+where
+    B: Body<Error: Failure>,
+    C: ClassifyEnd,
+{
+    type Data = B::Data;
+    type Error = B::Error;
+
+    #[inline]
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let mut this = self.project();
+        let Some(answered) = this.answered else { return this.inner.poll_frame(cx) };
+        let polled = answered.run(|| this.inner.as_mut().poll_frame(cx));
+        answered.awaited(polled.is_pending());
+        let end = match &polled {
+            Poll::Pending => return polled,
+            Poll::Ready(Some(Ok(frame))) => match frame.trailers_ref() {
+                Some(trailers) => BodyEnd::Ended(Some(trailers)),
+                // A server does not ask a body that is at its end for more.
+                None if answered.run(|| this.inner.is_end_stream()) => BodyEnd::Ended(None),
+                None => return polled,
+            },
+            Poll::Ready(Some(Err(error))) => BodyEnd::Failed(error.as_error()),
+            Poll::Ready(None) => BodyEnd::Ended(None),
+        };
+        let verdict = this.classifier.classify_end(end);
+        if let Some(answered) = this.answered.take() {
+            answered.record(verdict);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// A body that says nothing: for layers of others that answer by themselves.
+impl<B: Default, C: Default> Default for WatchedBody<B, C> {
+    fn default() -> Self {
+        Self::new(B::default(), None, C::default())
+    }
+}
+
+impl<B, C> fmt::Debug for WatchedBody<B, C> {
+    /// Says whether the end is still to come, never contents.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WatchedBody")
+            .field("is_awaited", &self.answered.is_some())
+            .finish_non_exhaustive()
+    }
+}
