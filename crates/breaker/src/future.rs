@@ -52,13 +52,7 @@ impl<F, C, U> ResponseFuture<F, C, U> {
         match Permit::admit(lane) {
             Ok(mut permit) => {
                 let inner = Some(permit.run(|| service.call(request)));
-                Self {
-                    inner,
-                    permit,
-                    refused: Refused::NONE,
-                    classifier,
-                    until: PhantomData,
-                }
+                Self { inner, permit, refused: Refused::NONE, classifier, until: PhantomData }
             }
             Err(refused) => Self {
                 inner: None,

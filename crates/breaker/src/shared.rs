@@ -17,11 +17,11 @@ use steadfast_core::{
     parts::{Changes, Splitter, Stopwatch, Waiters, Wakers, lock},
 };
 
+use self::refusals::RefusalLanes;
 pub(crate) use self::{
     admit::{Admission, Refused},
     settle::Head,
 };
-use self::refusals::RefusalLanes;
 use crate::{
     closed::{Closed, time::TimeSuccesses},
     config::Settings,

@@ -14,7 +14,7 @@ use futures::{FutureExt, StreamExt};
 use http::{Request, Response};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use steadfast::{
-    ManualWallClock,
+    Executed, ManualWallClock, Verdict,
     breaker::{BreakerLayer, Circuit, CircuitConfig},
     clock::{Hlc, HlcConfig, HlcLayer, Timestamp},
     idempotency::{
@@ -55,9 +55,18 @@ fn scraped(text: &str) -> Shape {
         for label in labels.split(',') {
             let (label, value) = label.split_once('=').unwrap();
             names.insert(label.to_owned());
-            if ["cause", "direction", "event", "outcome", "reason", "state", "status", "to"]
-                .contains(&label)
-            {
+            const CLOSED: [&str; 9] = [
+                "cause",
+                "direction",
+                "event",
+                "horizon",
+                "outcome",
+                "reason",
+                "state",
+                "status",
+                "to",
+            ];
+            if CLOSED.contains(&label) {
                 values.insert(value.trim_matches('"').to_owned());
             }
         }
@@ -93,6 +102,13 @@ async fn stand_still() {
     std::thread::park_timeout(Duration::from_millis(100));
     transitions.next().await.unwrap();
     assert_eq!(peer.status(), Status::Suspected);
+}
+
+/// An answer with a good head that breaks off.
+fn break_off() {
+    let circuit = Circuit::new(CircuitConfig::new().named("stock")).unwrap();
+    let answered = circuit.try_admit().unwrap().answered(Verdict::Success).unwrap();
+    answered.record(Verdict::transient(Executed::Maybe));
 }
 
 /// One message with a stamp of its own, one call of a quorum, one success, one timeout that opens
@@ -193,6 +209,7 @@ async fn the_exporter_shows_what_the_documentation_lists_and_gauges_return_to_ze
     drop(listener);
     PrometheusBuilder::new().with_http_listener(address).install().unwrap();
     jump();
+    break_off();
     exercise().await;
     use_keys().await;
     lead().await;
@@ -201,7 +218,8 @@ async fn the_exporter_shows_what_the_documentation_lists_and_gauges_return_to_ze
     assert_eq!(scraped(&text), documented(), "\n{text}");
     assert_eq!(sum(&text, "steadfast_retry_calls_total"), 3, "one increment a call\n{text}");
     let attempts = 3 + sum(&text, "steadfast_retry_retries_total");
-    assert_eq!(sum(&text, "steadfast_breaker_calls_total"), attempts, "{text}");
+    let broken_off = 1;
+    assert_eq!(sum(&text, "steadfast_breaker_calls_total"), attempts + broken_off, "{text}");
     for gauge in [
         "steadfast_breaker_state",
         "steadfast_clock_lead_seconds",

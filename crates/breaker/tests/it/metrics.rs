@@ -140,3 +140,26 @@ async fn a_waker_that_panics_at_one_transition_does_not_keep_the_gauges_from_the
         assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn bad_ends_are_counted_apart_from_the_calls_by_when_they_came() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let scrape = recorder.handle();
+    let circuit = Circuit::new(config().named("orders").horizon(OPEN_TIME / 2)).unwrap();
+    let answered = || circuit.try_admit().unwrap().answered(Verdict::Success).unwrap();
+    let _recorder = metrics::set_default_local_recorder(&recorder);
+    let [bad, good, late] = [answered(), answered(), answered()];
+    bad.record(FAILED);
+    good.record(Verdict::Success);
+    advance(OPEN_TIME / 2).await;
+    late.record(FAILED);
+    let text = scrape.render();
+    for line in [
+        "steadfast_breaker_bad_ends_total{breaker=\"orders\",horizon=\"within\"} 1",
+        "steadfast_breaker_bad_ends_total{breaker=\"orders\",horizon=\"beyond\"} 1",
+        "steadfast_breaker_calls_total{breaker=\"orders\",outcome=\"success\"} 3",
+        "steadfast_breaker_calls_total{breaker=\"orders\",outcome=\"failure\"} 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
+}

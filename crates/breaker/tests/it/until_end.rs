@@ -18,7 +18,7 @@ use http_body_util::BodyExt;
 use steadfast_breaker::{
     Answered, AtEnd, Breaker, BreakerLayer, Circuit, CircuitConfig, OnOpen, State, WatchedBody,
 };
-use steadfast_core::{Counts, Ratio, Snapshot, Verdict, http::HttpClassifier};
+use steadfast_core::{Counts, Ratio, Verdict, http::HttpClassifier};
 use tokio_test::{assert_pending, assert_ready, assert_ready_ok, task::spawn};
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 
