@@ -204,8 +204,8 @@ impl CircuitConfig {
     }
 
     /// For how long after its head an answer can still fail, where the end of its body is judged
-    /// too: see [`Permit::answered`](crate::Permit::answered). Above zero, and below the probe limit
-    /// and the length of a time window.
+    /// too: see [`Permit::answered`](crate::Permit::answered). Above zero, and below the probe
+    /// limit and the length of a time window.
     ///
     /// A probe waits for its end for as long, then its head counts.
     pub const fn horizon(mut self, horizon: Duration) -> Self {

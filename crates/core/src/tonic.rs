@@ -60,9 +60,9 @@ pub fn status_of(refusal: &dyn Refusal) -> Status {
 /// | an error of a request body that failed on its way up, whatever the code | ignored |
 ///
 /// A status in the trailers is seen when [`CollectLayer`](crate::http::CollectLayer) stands inside
-/// the judging layer, and by a breaker's `until_end`. The server's word on being asked again is read from `grpc-retry-pushback-ms`
-/// beside the status. One that is negative or cannot be read is [`Pushback::Never`] (gRFC A6): the
-/// failure counts, and is not repeated.
+/// the judging layer, and by a breaker's `until_end`. The server's word on being asked again is
+/// read from `grpc-retry-pushback-ms` beside the status. One that is negative or cannot be read is
+/// [`Pushback::Never`] (gRFC A6): the failure counts, and is not repeated.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GrpcClassifier;
 
