@@ -57,8 +57,13 @@ where
 /// The outermost error of the chain that says something decides: the [`Grounds`] of a layer's
 /// refusal, a [`Sealed`] error, which may have been executed whatever is inside, a refused
 /// connection, which was never executed; with the feature `http`, a stream that an HTTP/2 peer
-/// never processed, and a request whose body failed on its way up. Anything else is a transient
-/// failure that may have been executed.
+/// never processed, and a request whose body failed on its way up; with the feature `hyper-util`, a
+/// client of hyper-util's that could not connect: its name was not resolved, TLS failed, or it took
+/// too long. Anything else is a transient failure that may have been executed.
+///
+/// A client that follows redirects inside of a call (reqwest) says of its last hop that it could
+/// not connect, when the first was executed. Switch them off, or put the stack round it by
+/// `steadfast-reqwest`, which tells the two apart.
 ///
 /// **A body that fails on its way up** is [ignored](Verdict::Ignored): a client that breaks its
 /// upload off says nothing of the upstream that a proxy streams it to, and no repetition would have
@@ -160,6 +165,10 @@ fn judge_link(error: &(dyn Error + 'static)) -> Option<Verdict> {
     }
     #[cfg(feature = "http")]
     if error.downcast_ref::<h2::Error>().is_some_and(never_processed) {
+        return Some(Verdict::transient(Executed::No));
+    }
+    #[cfg(feature = "hyper-util")]
+    if error.downcast_ref().is_some_and(hyper_util::client::legacy::Error::is_connect) {
         return Some(Verdict::transient(Executed::No));
     }
     if let Some(sealed) = error.downcast_ref::<Sealed>() {

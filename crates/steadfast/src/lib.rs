@@ -44,6 +44,9 @@ pub use steadfast_phi as phi;
 #[cfg(feature = "quorum")]
 #[doc(inline)]
 pub use steadfast_quorum as quorum;
+#[cfg(feature = "reqwest")]
+#[doc(inline)]
+pub use steadfast_reqwest as reqwest;
 #[cfg(feature = "retry")]
 #[doc(inline)]
 pub use steadfast_retry as retry;

@@ -116,3 +116,35 @@ async fn retries_over_a_reqwest_client_send_the_body_again() {
     assert_eq!(service.oneshot(put).await.unwrap().status(), StatusCode::OK);
     assert_eq!(*bodies.lock().unwrap(), ["hello", "hello"]);
 }
+
+/// A name that is not resolved, and a handshake that fails, as TLS does.
+#[cfg(feature = "hyper-util")]
+#[tokio::test]
+async fn a_hyper_client_that_cannot_connect_sends_a_post_again() {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    let post = |url: &str| Request::post(url).body(Full::<Bytes>::from("charge")).unwrap();
+    let attempts = Arc::new(AtomicU32::new(0));
+    let stack = || {
+        let seen = Arc::clone(&attempts);
+        ServiceBuilder::new().layer(RetryLayer::default().http()).map_request(
+            move |request: Request<steadfast::retry::http::ReplayBody<Full<Bytes>>>| {
+                seen.fetch_add(1, Ordering::Relaxed);
+                request
+            },
+        )
+    };
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let unknown = guard(stack()).layer(client).oneshot(post("http://nowhere.invalid/")).await;
+    assert!(unknown.unwrap_err().into_service().unwrap().is_connect());
+    assert_eq!(attempts.swap(0, Ordering::Relaxed), 3);
+
+    type Connection = hyper_util::rt::TokioIo<tokio::net::TcpStream>;
+    let handshake = tower::service_fn(|_: http::Uri| {
+        std::future::ready(Err::<Connection, _>(io::Error::other("no trust")))
+    });
+    let client = Client::builder(TokioExecutor::new()).build(handshake);
+    let untrusted = guard(stack()).layer(client).oneshot(post("http://some.example/")).await;
+    assert!(untrusted.unwrap_err().into_service().unwrap().is_connect());
+    assert_eq!(attempts.load(Ordering::Relaxed), 3);
+}
