@@ -24,8 +24,9 @@ use crate::{
 /// What a stack goes round: reqwest's client over the HTTP types of the layers.
 ///
 /// It takes requests of any body, so that layers may change it, and is always ready. Its error is a
-/// refusal only for layers: that a call may have been executed before it failed
-/// to follow a redirect, and that a request could not be made. A caller of [`Client`](crate::Client) gets reqwest's error then.
+/// refusal only for layers: that a call may have been executed before it failed to follow a
+/// redirect, and that a request could not be made. A caller of [`Client`](crate::Client) is given
+/// reqwest's error then.
 #[derive(Clone, Debug)]
 pub struct Transport {
     http: reqwest::Client,

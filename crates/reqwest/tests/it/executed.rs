@@ -12,7 +12,6 @@ use std::{
 use axum::{Router, http::StatusCode, routing::post};
 use futures::future::join_all;
 use steadfast_breaker::{BreakerLayer, Circuit, CircuitConfig};
-use steadfast_core::Snapshot;
 use steadfast_reqwest::Client;
 use steadfast_retry::{Budget, BudgetConfig};
 use tokio::{
