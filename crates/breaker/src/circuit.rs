@@ -5,12 +5,12 @@ use std::{fmt, sync::Arc, time::Duration};
 #[cfg(feature = "keyed")]
 use steadfast_core::PerKey;
 use steadfast_core::{
-    Classify, ConfigError, DefaultClassifier, Failure, Select, Selected, Snapshot,
+    Classify, ConfigError, DefaultClassifier, Failure, Reconfigure, Select, Selected, Snapshot,
     parts::{Splitter, Striped},
 };
 
 use crate::{
-    config::{CircuitConfig, OnOpen},
+    config::{CircuitConfig, OnOpen, Settings},
     error::CircuitOpen,
     future::Run,
     permit::Permit,
@@ -39,8 +39,9 @@ impl Circuit {
     pub fn new(config: CircuitConfig) -> Result<Self, ConfigError> {
         let settings = config.check()?;
         let splitter = config.seed.map_or_else(Splitter::from_entropy, Splitter::seeded);
-        let telemetry = Telemetry::new(&Counted::new(config.name));
-        let shared = Striped::new(|lanes| Shared::new(settings, splitter, telemetry, lanes));
+        let telemetry = Telemetry::new(&Counted::new(Arc::clone(&config.name)));
+        let given = (config, settings);
+        let shared = Striped::new(|lanes| Shared::new(given, splitter, telemetry, lanes));
         Ok(Self { shared, on_open: settings.on_open })
     }
 
@@ -67,18 +68,19 @@ impl Circuit {
         let on_open = settings.on_open;
         let rule = "`Refuse`: readiness is asked before the key is known";
         ConfigError::require(on_open == OnOpen::Refuse, "on_open", on_open, rule)?;
-        let seeds = config.seed.map(Splitter::seeded);
-        let counted = Counted::new(config.name);
-        let make = move || {
-            let seed = seeds.as_ref().map(Splitter::split_seed);
-            let splitter = seed.map_or_else(Splitter::from_entropy, Splitter::seeded);
-            let telemetry = Telemetry::new(&counted);
-            Self {
-                shared: Striped::single(|lanes| Shared::new(settings, splitter, telemetry, lanes)),
-                on_open,
-            }
-        };
-        Ok(PerKey::new(capacity, make, key))
+        let splitter = config.seed.map_or_else(Splitter::from_entropy, Splitter::seeded);
+        let telemetry = Telemetry::new(&Counted::new(Arc::clone(&config.name)));
+        let pattern = Self::single((config, settings), splitter, telemetry);
+        Ok(PerKey::of(capacity, pattern, key))
+    }
+
+    /// With one lane: a circuit of one key.
+    fn single(given: (CircuitConfig, Settings), splitter: Splitter, telemetry: Telemetry) -> Self {
+        let on_open = given.1.on_open;
+        Self {
+            shared: Striped::single(|lanes| Shared::new(given, splitter, telemetry, lanes)),
+            on_open,
+        }
     }
 
     /// Lets a call in, or refuses it. Does not wait.
@@ -137,6 +139,42 @@ impl Circuit {
         Transitions::new(self.shared.lane())
     }
 
+    /// Changes the rules while calls go through: of this circuit, with all its clones, layers and
+    /// services. All or nothing: the configuration is checked first.
+    ///
+    /// State, epoch, window and trips stay, and so do the open time that was told and the probes
+    /// under way. The new rules hold from the next outcome: one that they would open at opens then,
+    /// and not at once. A longer open time is drawn the next time the circuit opens. Calls that
+    /// began without a limit for slow calls are never slow; those under way count by the limit as
+    /// it is when they end.
+    ///
+    /// A count window may change its size: a smaller one forgets its oldest calls, a larger one
+    /// fills up with calls to come. A row of failures goes on, unless the rule was switched off.
+    ///
+    /// To change one field, take [`config`](Self::config) and set it anew:
+    ///
+    /// ```
+    /// use steadfast_breaker::Circuit;
+    /// use steadfast_core::Ratio;
+    ///
+    /// let circuit = Circuit::default();
+    /// circuit.reconfigure(circuit.config().failure_ratio(Ratio::percent(25)))?;
+    /// # Ok::<(), steadfast_core::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the configuration cannot work, or changes what a circuit keeps for life: the kind of
+    /// its window, a time window's length and buckets, `on_open`, the name, the clock, the seed. The
+    /// error names the field and the value; nothing has changed.
+    pub fn reconfigure(&self, config: CircuitConfig) -> Result<(), ConfigError> {
+        self.shared.reconfigure(config)
+    }
+
+    /// The configuration as it is now.
+    pub fn config(&self) -> CircuitConfig {
+        self.shared.config()
+    }
+
     /// Refuses every call until [`reset`](Self::reset).
     pub fn force_open(&self) {
         self.shared.command(State::ForcedOpen, false);
@@ -184,6 +222,29 @@ impl<Req> Select<Req> for Circuit {
     #[inline(always)]
     fn common(&self) -> Option<&Self> {
         Some(self)
+    }
+}
+
+impl Reconfigure for Circuit {
+    type Config = CircuitConfig;
+
+    fn reconfigure(&self, config: CircuitConfig) -> Result<(), ConfigError> {
+        self.shared.reconfigure(config)
+    }
+
+    fn config(&self) -> CircuitConfig {
+        self.shared.config()
+    }
+
+    fn another(&self) -> Self {
+        let splitter = Splitter::seeded(self.shared.split_seed());
+        let given = self.shared.configuration();
+        Self::single(given, splitter, self.shared.telemetry.another())
+    }
+
+    fn follow(&self, pattern: &Self) {
+        let (config, settings) = pattern.shared.configuration();
+        self.shared.take_over(config, settings);
     }
 }
 

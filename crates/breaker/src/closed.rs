@@ -8,7 +8,7 @@
 pub(crate) mod count;
 pub(crate) mod time;
 
-use std::{fmt::Debug, sync::Arc};
+use std::{fmt::Debug, num::NonZeroU32, sync::Arc};
 
 use steadfast_core::{Counts, parts::LatestSuccess};
 
@@ -19,7 +19,7 @@ use self::{
 use crate::{
     config::WindowConfig,
     outcome::Entry,
-    rules::{FailureRun, TripRules},
+    rules::{ConsecutiveFailures, FailureRun, TripRules},
     state::{Cause, State},
     word::{Published, Word},
 };
@@ -41,6 +41,13 @@ trait ClosedWindow: Debug + Send {
 
     /// Takes in what plain successes have counted up to `word`, then the entry. What it then holds.
     fn take_in(&mut self, word: Word, entry: Entry, now: u64) -> Counts;
+
+    /// Before the rules change: until another word is published, a plain success that the counts
+    /// below may miss comes to the lock and judges, or makes that word's exchange fail.
+    fn unsettle(&self, published: &Published, word: Word) -> Word;
+
+    /// Changes how many calls the window holds, where that is what it holds.
+    fn resize(&mut self, size: NonZeroU32);
 
     /// `word` with the countdown that fits what the window holds.
     fn next_word(&self, word: Word, counts: Counts, minimum_calls: u64) -> Word;
@@ -114,16 +121,69 @@ impl Closed {
         now: u64,
     ) -> Option<Cause> {
         let Self { window, run } = self;
-        let mut word = window.alert(published, published.word());
-        if rules.consecutive_failures.is_some() {
-            extend_or_end(run, &mut **window, word, entry, now);
+        let word = window.alert(published, published.word());
+        if let Some(limit) = rules.consecutive_failures {
+            extend_or_end(run, limit, &mut **window, (word, entry, now));
         }
-        let mut counts = window.take_in(word, entry, now);
+        let counts = window.take_in(word, entry, now);
+        self.publish(published, rules, (word, counts), now, true)
+    }
+
+    /// Judges by other rules from the next outcome on, over a window of another size if it is
+    /// counted in calls.
+    ///
+    /// The countdown that successes see was made for the old rules: it is made anew, and what was
+    /// counted down until then is taken in.
+    pub(crate) fn reconfigure(
+        &mut self,
+        published: &Published,
+        rules: &TripRules,
+        size: Option<NonZeroU32>,
+        now: u64,
+    ) {
+        let Self { window, run } = self;
+        let word = window.unsettle(published, published.word());
+        // The next word does not tell of a success before it. A row is not kept while no rule asks
+        // for it, or it would go on where it was left.
+        if rules.consecutive_failures.is_none() || window.look(word, now).succeeded {
+            run.end();
+        }
+        let mut counts = window.take_in(word, Entry::Nothing, now);
+        if let Some(size) = size {
+            window.resize(size);
+            counts = window.take_in(word, Entry::Nothing, now);
+        }
+        let _opens_later = self.publish(published, rules, (word, counts), now, false);
+    }
+
+    /// The same while the circuit is not closed: there is no word to be made anew.
+    pub(crate) fn resize(&mut self, size: Option<NonZeroU32>) {
+        if let Some(size) = size {
+            self.window.resize(size);
+        }
+    }
+
+    /// Tells successes what the window and the rules now ask of them; or, if `opens`, returns the
+    /// cause to open instead.
+    fn publish(
+        &mut self,
+        published: &Published,
+        rules: &TripRules,
+        (mut word, mut counts): (Word, Counts),
+        now: u64,
+        opens: bool,
+    ) -> Option<Cause> {
+        let Self { window, run } = self;
         loop {
-            if let Some(cause) = rules.judge(counts, *run) {
-                return Some(cause);
+            let cause = rules.judge(counts, *run);
+            if opens && cause.is_some() {
+                return cause;
             }
-            let next = window.next_word(word, counts, rules.minimum_calls);
+            let next = match cause {
+                None => window.next_word(word, counts, rules.minimum_calls),
+                // To open at the next outcome, even if that is a success.
+                Some(_) => word.with_countdown(1, true),
+            };
             let next = window.with_last_failed(next, run.failures() > 0);
             let Err(seen) = published.exchange(word, next) else {
                 window.published(published, next, now);
@@ -149,14 +209,15 @@ impl Closed {
 /// a success before it is seen: the word that is published after it tells of it no more.
 fn extend_or_end(
     run: &mut FailureRun,
+    limit: ConsecutiveFailures,
     window: &mut dyn ClosedWindow,
-    word: Word,
-    entry: Entry,
-    now: u64,
+    (word, entry, now): (Word, Entry, u64),
 ) {
     let failed = match entry {
-        // On the way of a success, which needs no look: the next failure finds it.
-        Entry::Nothing => return,
+        // On the way of a success, which needs no look: the next failure finds it. But for a row
+        // that has become long enough by a change of the rules, which the success has ended.
+        Entry::Nothing if !limit.are_reached(*run) => return,
+        Entry::Nothing => None,
         Entry::Answer(mark) => Some(mark.failed),
         Entry::Hung | Entry::Turned { .. } => None,
     };
@@ -182,7 +243,6 @@ mod tests {
     };
 
     use super::*;
-    use crate::rules::ConsecutiveFailures;
 
     const RULES: TripRules = TripRules {
         failure_ratio: Some(Ratio::ONE),

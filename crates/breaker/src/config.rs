@@ -1,6 +1,6 @@
 //! Configuration: plain data, checked once.
 
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
 use steadfast_core::{ConfigError, Ratio, TimeSource, parts::Buckets};
 
@@ -269,6 +269,30 @@ impl CircuitConfig {
             on_open: self.on_open,
             time_source: self.time_source,
         })
+    }
+
+    /// What a circuit cannot change while it runs is to be what it is in `current`: it was copied to
+    /// where the circuit's lock is not taken, or what was counted could not be carried over.
+    pub(crate) fn check_change(&self, current: &Self) -> Result<(), ConfigError> {
+        const RULE: &str = "as it was when the circuit was made";
+        let same = |is_same, field, value: &dyn fmt::Debug| {
+            ConfigError::require(is_same, field, value, RULE)
+        };
+        same(self.name == current.name, "named", &self.name)?;
+        match (self.window, current.window) {
+            (WindowChoice::Count(_), WindowChoice::Count(_)) => {}
+            (WindowChoice::Count(size), WindowChoice::Time(..)) => {
+                same(false, "count_window", &size)?;
+            }
+            (WindowChoice::Time(length, buckets), current) => {
+                let is_same =
+                    matches!(current, WindowChoice::Time(l, b) if (l, b) == (length, buckets));
+                same(is_same, "time_window", &(length, buckets))?;
+            }
+        }
+        same(self.on_open == current.on_open, "on_open", &self.on_open)?;
+        same(self.time_source == current.time_source, "time_source", &self.time_source)?;
+        same(self.seed == current.seed, "seed", &self.seed)
     }
 
     fn check_rules(&self, window: WindowConfig) -> Result<TripRules, ConfigError> {

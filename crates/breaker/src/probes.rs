@@ -53,18 +53,18 @@ impl Round {
     /// What time will make of the round, and when, if no further probe is settled. `None` if
     /// nothing. Where every place is taken it always decides.
     ///
-    /// Never both: it takes more places than there are.
+    /// It could be both only after a change of the numbers, with more probes than there are places:
+    /// what comes first.
     pub(crate) fn decided_at(&self, probes: Probes, limit: u64) -> Option<(u64, Decision)> {
         // A round with this many failures, or successes, would have been decided.
         let nth = |queue: &VecDeque<u64>, lacking: Option<u32>| {
             queue.get(usize::try_from(lacking?).ok()?).copied()
         };
         let overdue = nth(&self.under_way, probes.tolerated().checked_sub(self.failures));
-        if let Some(began) = overdue {
-            return Some((began.saturating_add(limit), Decision::Reopen));
-        }
+        let reopens = overdue.map(|began| (began.saturating_add(limit), Decision::Reopen));
         let succeeds = nth(&self.waiting, (probes.required - 1).checked_sub(self.successes));
-        succeeds.map(|until| (until, Decision::Close))
+        let closes = succeeds.map(|until| (until, Decision::Close));
+        reopens.into_iter().chain(closes).min_by_key(|(at, _)| *at)
     }
 
     /// Counts the probes that are overdue at `now` as failed, and those that have waited for their
@@ -135,6 +135,11 @@ impl Round {
             Probe::Failed => self.failures += 1,
             Probe::GivenBack => {}
         }
+        self.decided(probes)
+    }
+
+    /// What the probes that were settled come to.
+    pub(crate) fn decided(&self, probes: Probes) -> Option<Decision> {
         if self.successes >= probes.required {
             Some(Decision::Close)
         } else if self.failures > probes.tolerated() {

@@ -64,7 +64,7 @@ impl FailureRun {
 }
 
 impl ConsecutiveFailures {
-    fn are_reached(self, run: FailureRun) -> bool {
+    pub(crate) fn are_reached(self, run: FailureRun) -> bool {
         run.failures >= self.limit.get() && run.latest - run.began >= self.span
     }
 }

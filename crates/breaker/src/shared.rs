@@ -6,6 +6,7 @@
 //! state does; outside it a success may only count down.
 
 mod admit;
+mod reconfigure;
 mod refusals;
 mod settle;
 mod transit;
@@ -24,7 +25,7 @@ pub(crate) use self::{
 };
 use crate::{
     closed::{Closed, time::TimeSuccesses},
-    config::Settings,
+    config::{CircuitConfig, Settings},
     probes::Round,
     state::{Cause, CircuitSnapshot, State, Transition},
     sync::Mutex,
@@ -37,7 +38,6 @@ pub(crate) struct Shared {
     published: Published,
     /// Under a time window. A count window has its successes counted in the word.
     successes: Option<Arc<TimeSuccesses>>,
-    pub(crate) settings: Settings,
     /// All times are nanoseconds of this clock.
     clock: Stopwatch,
     splitter: Splitter,
@@ -53,6 +53,9 @@ pub(crate) struct Shared {
 /// What only the holder of the lock sees.
 #[derive(Debug)]
 struct Guarded {
+    /// As it was given last, and what it comes to.
+    config: CircuitConfig,
+    settings: Settings,
     closed: Closed,
     trips: u32,
     /// Of the latest transition.
@@ -68,7 +71,7 @@ struct Guarded {
 
 impl Shared {
     pub(crate) fn new(
-        settings: Settings,
+        (config, settings): (CircuitConfig, Settings),
         splitter: Splitter,
         telemetry: Telemetry,
         lanes: usize,
@@ -76,7 +79,10 @@ impl Shared {
         let (mut closed, successes) = Closed::new(settings.window, lanes);
         let published = Published::new(Word::new(0, State::Closed, false));
         published.change_state(closed.restart(&published, &settings.rules, 0, false));
+        published.set_slow_after(settings.slow_after);
         let guarded = Guarded {
+            config,
+            settings,
             closed,
             trips: 0,
             last_cause: None,
@@ -88,7 +94,6 @@ impl Shared {
         Self {
             published,
             successes,
-            settings,
             clock: Stopwatch::start(settings.time_source),
             splitter,
             telemetry,
@@ -125,6 +130,11 @@ impl Shared {
         self.clock.nanos()
     }
 
+    /// For a circuit of its own.
+    pub(crate) fn split_seed(&self) -> u64 {
+        self.splitter.split_seed()
+    }
+
     #[inline]
     pub(crate) fn word(&self) -> Word {
         self.published.word()
@@ -143,15 +153,16 @@ impl Shared {
             None | Some(0) => Readiness::Ready,
             Some(left) => Readiness::In(Duration::from_nanos(left)),
         };
+        let Settings { probes, probe_limit, .. } = guarded.settings;
         match (word.state(), &guarded.round) {
             _ if word.is_dry_run() => Readiness::Ready,
             (State::Open, _) => until(self.published.open_until()),
             (State::ForcedOpen, _) => Readiness::OnChange,
-            (State::HalfOpen, Some(round)) if !round.has_place(self.settings.probes) => {
+            (State::HalfOpen, Some(round)) if !round.has_place(probes) => {
                 // A probe that is overdue, or has waited for its end for long enough, keeps its
                 // place: time alone frees none, it can only decide the round.
                 round
-                    .decided_at(self.settings.probes, self.settings.probe_limit)
+                    .decided_at(probes, probe_limit)
                     .map_or(Readiness::OnChange, |(at, _)| until(at))
             }
             _ => Readiness::Ready,
@@ -180,7 +191,7 @@ impl Shared {
             probes_in_flight: guarded
                 .round
                 .as_ref()
-                .map_or(0, |round| round.in_flight(now, self.settings.probe_limit)),
+                .map_or(0, |round| round.in_flight(now, guarded.settings.probe_limit)),
             refusals: self.refusals.sum(),
             transitions: self.transitions.sequence(),
         }

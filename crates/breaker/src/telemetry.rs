@@ -30,6 +30,7 @@ pub(crate) struct Counted {
     calls: Counters<Outcome>,
     transitions: Counters<To>,
     bad_ends: Counters<Horizon>,
+    reconfigurations: Counters<Reconfigured>,
 }
 
 impl Counted {
@@ -39,7 +40,10 @@ impl Counted {
             Counters::new("steadfast_breaker_transitions_total", "breaker", Arc::clone(&name));
         let bad_ends =
             Counters::new("steadfast_breaker_bad_ends_total", "breaker", Arc::clone(&name));
-        Arc::new(Self { handle: HandleName::new(&name), name, calls, transitions, bad_ends })
+        let reconfigurations =
+            Counters::new("steadfast_breaker_reconfigurations_total", "breaker", Arc::clone(&name));
+        let handle = HandleName::new(&name);
+        Arc::new(Self { name, handle, calls, transitions, bad_ends, reconfigurations })
     }
 }
 
@@ -90,6 +94,29 @@ impl Labels for Horizon {
     }
 }
 
+/// What became of another configuration.
+#[derive(Clone, Copy, Debug)]
+enum Reconfigured {
+    Applied,
+    Refused,
+}
+
+impl Labels for Reconfigured {
+    const KEY: &'static str = "outcome";
+    const ALL: &'static [Self] = &[Self::Applied, Self::Refused];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Refused => "refused",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
 impl Labels for State {
     const KEY: &'static str = "state";
     const ALL: &'static [Self] = &Self::ALL;
@@ -108,6 +135,11 @@ impl Telemetry {
         let states =
             StateGauges::new("steadfast_breaker_state", "breaker", Arc::clone(&counted.name));
         Self { counted: Arc::clone(counted), states: states.starting_in(State::Closed) }
+    }
+
+    /// Of a circuit of another key.
+    pub(crate) fn another(&self) -> Self {
+        Self::new(&self.counted)
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -135,6 +167,20 @@ impl Telemetry {
                 target: "steadfast::breaker",
                 breaker = self.name(),
                 "an answer ended badly beyond the horizon, and counts for nothing"
+            );
+        }
+    }
+
+    /// The caller has the error of a configuration that was refused: it is counted only.
+    pub(crate) fn reconfigured(&self, applied: bool) {
+        let outcome = if applied { Reconfigured::Applied } else { Reconfigured::Refused };
+        self.counted.reconfigurations.increment(outcome);
+        #[cfg(feature = "tracing")]
+        if applied {
+            tracing::info!(
+                target: "steadfast::breaker",
+                breaker = self.name(),
+                "circuit was reconfigured"
             );
         }
     }

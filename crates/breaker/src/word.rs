@@ -120,7 +120,12 @@ pub(crate) struct Published {
     open_until: AtomicU64,
     /// The tick from which a success judges a time window that holds marks.
     judge_from: AtomicU64,
+    /// Calls that take longer are slow, in nanoseconds. Here, because each admission reads it.
+    slow_after: AtomicU64,
 }
+
+/// Without a rule for slow calls: configured limits are at most 24 h.
+const NEVER: u64 = u64::MAX;
 
 impl Published {
     pub(crate) fn new(word: Word) -> Self {
@@ -128,6 +133,7 @@ impl Published {
             word: AtomicU64::new(word.0),
             open_until: AtomicU64::new(0),
             judge_from: AtomicU64::new(0),
+            slow_after: AtomicU64::new(NEVER),
         }
     }
 
@@ -164,6 +170,18 @@ impl Published {
 
     pub(crate) fn set_open_until(&self, nanos: u64) {
         self.open_until.store(nanos, Ordering::Relaxed);
+    }
+
+    // Relaxed, both ways: it is changed while calls are under way, each of which reads it when it
+    // begins and when it ends, and nothing else is read by it.
+    #[inline]
+    pub(crate) fn slow_after(&self) -> Option<u64> {
+        let nanos = self.slow_after.load(Ordering::Relaxed);
+        (nanos != NEVER).then_some(nanos)
+    }
+
+    pub(crate) fn set_slow_after(&self, nanos: Option<u64>) {
+        self.slow_after.store(nanos.unwrap_or(NEVER), Ordering::Relaxed);
     }
 
     // Relaxed, both ways: a success that sees it late judges one success later.

@@ -83,6 +83,21 @@ impl CountWindow {
         self.slow = 0;
     }
 
+    /// Changes how many outcomes the window holds. A smaller one forgets the oldest at once, a larger
+    /// one fills up with outcomes that are yet to come: what was forgotten stays forgotten.
+    /// O(marks).
+    pub fn resize(&mut self, size: NonZeroU32) {
+        // A larger window would reach back to positions whose marks are gone, and take each for a
+        // plain success: so it begins where the old one does.
+        let forgotten = self.seen.saturating_sub(self.size);
+        self.seen -= forgotten;
+        for (position, _) in &mut self.marks {
+            *position -= forgotten;
+        }
+        self.size = size.get().into();
+        self.forget_old();
+    }
+
     /// What the window holds.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -238,6 +253,36 @@ mod tests {
                     prop_assert_eq!(window.counts_after(passed), later.counts());
                 }
                 list.truncate(list.len() - size as usize);
+            }
+        }
+    }
+
+    proptest! {
+        /// The list forgets as the window does: what it has once let go it never holds again.
+        #[test]
+        fn a_window_that_changes_its_size_holds_what_a_list_that_forgets_does(
+            sizes in prop::collection::vec(1u32..40, 1..12),
+            outcomes in prop::collection::vec((any_mark(), 0usize..40), 0..300),
+        ) {
+            let mut window = CountWindow::new(NonZeroU32::new(sizes[0]).unwrap());
+            let (mut size, mut list) = (sizes[0] as usize, VecDeque::new());
+            for (mark, draw) in outcomes {
+                window.record(mark);
+                list.push_back(mark);
+                list.drain(..list.len().saturating_sub(size));
+                if let Some(&chosen) = sizes.get(draw) {
+                    size = chosen as usize;
+                    window.resize(NonZeroU32::new(chosen).unwrap());
+                    list.drain(..list.len().saturating_sub(size));
+                }
+                let held = list.iter().fold(Counts::default(), |mut sum, &mark| {
+                    sum += Counts::from(mark);
+                    sum
+                });
+                prop_assert_eq!(window.counts(), held);
+                let mut later = window.clone();
+                later.pass(window.until_still());
+                prop_assert_eq!(later.counts(), still(u32::try_from(size).unwrap()));
             }
         }
     }

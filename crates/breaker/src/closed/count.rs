@@ -72,6 +72,15 @@ impl ClosedWindow for CountClosed {
         self.window.counts()
     }
 
+    /// It is the exchange that tells: a success that counts down first makes it fail.
+    fn unsettle(&self, _published: &Published, word: Word) -> Word {
+        word
+    }
+
+    fn resize(&mut self, size: NonZeroU32) {
+        self.window.resize(size);
+    }
+
     fn next_word(&self, word: Word, counts: Counts, minimum_calls: u64) -> Word {
         let lacking = minimum_calls.saturating_sub(counts.total);
         let countdown = if lacking > 0 { lacking } else { self.window.until_still() };

@@ -19,7 +19,7 @@
 //! countdown, then sums the stripes. Both are sequentially consistent, so one of the two sees the
 //! other: the sum holds the success, or the success sees that it must judge.
 
-use std::sync::Arc;
+use std::{num::NonZeroU32, sync::Arc};
 
 use steadfast_core::{
     Counts,
@@ -125,6 +125,21 @@ impl ClosedWindow for TimeClosed {
         }
         self.counts(word, now)
     }
+
+    /// While the window holds no mark, no success ever judges it.
+    fn unsettle(&self, published: &Published, mut word: Word) -> Word {
+        while word.countdown() > 0 {
+            let unsettled = word.with_countdown(1, true);
+            match published.exchange(word, unsettled) {
+                Ok(()) => return unsettled,
+                Err(seen) => word = seen,
+            }
+        }
+        word
+    }
+
+    /// Only count windows have a size in calls.
+    fn resize(&mut self, _size: NonZeroU32) {}
 
     fn next_word(&self, word: Word, counts: Counts, minimum_calls: u64) -> Word {
         if counts.failures + counts.slow == 0 {

@@ -84,7 +84,7 @@ impl Shared {
     /// Only a slow-call rule needs to know when a call began.
     #[inline(always)]
     fn started(&self) -> u64 {
-        if self.settings.slow_after.is_some() { self.now() } else { NOT_MEASURED }
+        if self.published.slow_after().is_some() { self.now() } else { NOT_MEASURED }
     }
 
     /// Open is decided here without the lock: it is what a client meets most when it is refused.
@@ -126,7 +126,7 @@ impl Shared {
             let started = match (word.state(), &mut guarded.round) {
                 (State::Closed | State::Disabled, _) => Some(self.started()),
                 // The start of a probe is always known: it has a limit.
-                (State::HalfOpen, Some(round)) => round.admit(self.settings.probes, now),
+                (State::HalfOpen, Some(round)) => round.admit(guarded.settings.probes, now),
                 _ => None,
             };
             (word, started)
@@ -141,7 +141,11 @@ impl Shared {
     /// lost while no call came has been open since then, and may be half-open again. One that was
     /// won while its probes waited for the ends of their answers has been closed.
     pub(super) fn advance(&self, guarded: &mut Guarded, now: u64) {
-        let Settings { probes, probe_limit, .. } = self.settings;
+        let Settings { probes, probe_limit, .. } = guarded.settings;
+        // After a change of the rules what was settled before may be enough.
+        if let Some(decision) = guarded.round.as_ref().and_then(|round| round.decided(probes)) {
+            self.decide(guarded, decision, now);
+        }
         let round = guarded.round.as_mut();
         let word = self.word();
         match round.and_then(|round| round.expire(probes, now, probe_limit)) {

@@ -2,11 +2,12 @@
 
 use steadfast_core::Verdict;
 
-use super::{Admission, Shared};
+use super::{Admission, Guarded, Shared};
 use crate::{
     closed::{count, time::TimeSuccesses},
+    config::Settings,
     outcome::{Effect, End, Entry},
-    probes::{Decision, Probe, Round},
+    probes::{Decision, Round},
     state::{Cause, State},
     telemetry::Horizon,
     word::Word,
@@ -99,19 +100,19 @@ impl Shared {
     /// Takes in the end of an answer with a good head. In the closed state all but a bad one says
     /// nothing, and reads no clock.
     pub(crate) fn settle_end(&self, head: Head, end: End) {
-        let Effect { entry, probe } = end.effect(false, self.settings.throttled_fails_probe);
+        let Effect { entry, .. } = end.effect(false, false);
         let is_bad = entry.mark().is_some_and(|mark| mark.failed);
         let is_probe = !head.word.is_closed();
         if !is_bad && !is_probe {
             return;
         }
         let now = self.now();
-        let until = if is_probe { head.at } else { head.at.saturating_add(self.settings.horizon) };
+        let until = if is_probe { head.at } else { head.at.saturating_add(self.horizon()) };
         if is_bad {
             self.telemetry.bad_end(if now < until { Horizon::Within } else { Horizon::Beyond });
         }
         if is_probe {
-            self.probe_ends(head, probe, now);
+            self.probe_ends(head, end, now);
         } else if now < until {
             self.enter(head.word.epoch(), Entry::Turned { head: head.at }, now);
         }
@@ -124,7 +125,7 @@ impl Shared {
         let now = now.or_else(|| admission.started().map(|_| self.now()));
         let slow =
             admission.started().zip(now).is_some_and(|(started, now)| self.is_slow(started, now));
-        match (end.effect(slow, self.settings.throttled_fails_probe).entry, &self.successes) {
+        match (end.effect(slow, false).entry, &self.successes) {
             (Entry::Nothing, _) => {}
             (Entry::SUCCESS, Some(successes)) => {
                 self.success_in_stripes(successes, lane, epoch, now);
@@ -142,7 +143,7 @@ impl Shared {
             // Transitions happen under the lock: from here on the epoch stands.
             if word.epoch() == epoch
                 && let Some(cause) =
-                    guarded.closed.enter(&self.published, &self.settings.rules, entry, now)
+                    guarded.closed.enter(&self.published, &guarded.settings.rules, entry, now)
             {
                 self.open(guarded, word, now, cause);
             }
@@ -151,15 +152,15 @@ impl Shared {
 
     /// Slow is strictly longer.
     fn is_slow(&self, started: u64, now: u64) -> bool {
-        self.settings.slow_after.is_some_and(|limit| now.saturating_sub(started) > limit)
+        self.published.slow_after().is_some_and(|limit| now.saturating_sub(started) > limit)
     }
 
     fn settle_probe(&self, admission: Admission, end: End, now: u64) {
         let Some(started) = admission.started() else { return };
-        let Effect { probe, .. } =
-            end.effect(self.is_slow(started, now), self.settings.throttled_fails_probe);
-        self.in_round(admission.word, now, |round| {
-            round.settle(probe, started, self.settings.probes)
+        self.in_round(admission.word, now, |round, settings| {
+            let Effect { probe, .. } =
+                end.effect(self.is_slow(started, now), settings.throttled_fails_probe);
+            round.settle(probe, started, settings.probes)
         });
     }
 
@@ -167,15 +168,18 @@ impl Shared {
     fn probe_waits(&self, admission: Admission, now: u64) -> Option<Head> {
         let (word, started) = (admission.word, admission.started()?);
         let mut until = None;
-        self.in_round(word, now, |round| {
-            until = round.wait(started, now, self.settings.horizon);
+        self.in_round(word, now, |round, settings| {
+            until = round.wait(started, now, settings.horizon);
             None
         });
         until.map(|at| Head { word, at })
     }
 
-    fn probe_ends(&self, head: Head, probe: Probe, now: u64) {
-        self.in_round(head.word, now, |round| round.end(probe, head.at, self.settings.probes));
+    fn probe_ends(&self, head: Head, end: End, now: u64) {
+        self.in_round(head.word, now, |round, settings| {
+            let Effect { probe, .. } = end.effect(false, settings.throttled_fails_probe);
+            round.end(probe, head.at, settings.probes)
+        });
     }
 
     /// Tells the round of one of its probes, unless it is over.
@@ -183,7 +187,7 @@ impl Shared {
         &self,
         admitted: Word,
         now: u64,
-        tell: impl FnOnce(&mut Round) -> Option<Decision>,
+        tell: impl FnOnce(&mut Round, &Settings) -> Option<Decision>,
     ) {
         self.locked(|guarded| {
             // What time has brought about before this one came back counts first.
@@ -195,14 +199,21 @@ impl Shared {
             };
             // A place among the probes may be free, or time decides the round at another instant.
             guarded.wake_waiters = true;
-            match tell(round) {
-                Some(Decision::Reopen) => self.open(guarded, word, now, Cause::ProbesFailed),
-                Some(Decision::Close) => {
-                    self.close(guarded, word, word.is_dry_run(), Cause::ProbesSucceeded);
-                }
-                None => {}
+            if let Some(decision) = tell(round, &guarded.settings) {
+                self.decide(guarded, decision, now);
             }
         });
+    }
+
+    /// Ends the round of probes.
+    pub(super) fn decide(&self, guarded: &mut Guarded, decision: Decision, now: u64) {
+        let word = self.word();
+        match decision {
+            Decision::Reopen => self.open(guarded, word, now, Cause::ProbesFailed),
+            Decision::Close => {
+                self.close(guarded, word, word.is_dry_run(), Cause::ProbesSucceeded);
+            }
+        }
     }
 }
 

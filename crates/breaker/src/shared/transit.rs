@@ -12,7 +12,7 @@ use crate::{
 
 impl Shared {
     pub(super) fn open(&self, guarded: &mut Guarded, word: Word, now: u64, cause: Cause) {
-        let delay = self.settings.open_time.draw(guarded.trips, &self.splitter);
+        let delay = guarded.settings.open_time.draw(guarded.trips, &self.splitter);
         if word.is_closed() {
             // The word as it is now: the entry that opens has published another.
             guarded.counts_at_trip = Some(guarded.closed.counts(self.word(), now).0);
@@ -67,7 +67,7 @@ impl Shared {
         let epoch = word.next_epoch();
         self.published.change_state(match to {
             State::Closed => {
-                guarded.closed.restart(&self.published, &self.settings.rules, epoch, dry_run)
+                guarded.closed.restart(&self.published, &guarded.settings.rules, epoch, dry_run)
             }
             _ => Word::new(epoch, to, dry_run),
         });

@@ -12,6 +12,7 @@ mod keyed;
 mod metrics;
 mod model;
 mod readiness;
+mod reconfigured;
 mod refusals;
 mod shape;
 mod silence;

@@ -10,9 +10,18 @@ use crate::{FAILED, n};
 
 const OPEN_FOREVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// The rules that may change: size, minimum, percent, run and span.
+type Rules = (u32, u32, u8, u32, u64);
+
+fn rules() -> impl Strategy<Value = Rules> {
+    (1u32..30, 1u32..30, 1u8..=100, 2u32..12, prop_oneof![Just(0u64), 0u64..12])
+}
+
 /// Everything a closed circuit needs to know, kept the slow way.
 struct Model {
     outcomes: Vec<(u64, bool)>,
+    /// How many of the first of them have left the window, and stay out of it if it grows.
+    forgotten: usize,
     now: u64,
     size: usize,
     seconds: Option<u64>,
@@ -25,6 +34,7 @@ struct Model {
 impl Model {
     fn record(&mut self, failed: bool) -> bool {
         self.outcomes.push((self.now, failed));
+        self.forget();
         let window = self.window();
         let failures = window.iter().filter(|&&failed| failed).count();
         let run: Vec<_> = self.outcomes.iter().rev().take_while(|(_, failed)| *failed).collect();
@@ -35,9 +45,22 @@ impl Model {
         (run.len() >= self.run && span >= Some(self.span)) || ratio
     }
 
+    fn forget(&mut self) {
+        self.forgotten = self.forgotten.max(self.outcomes.len().saturating_sub(self.size));
+    }
+
+    fn reconfigure(&mut self, (size, minimum, percent, run, span): Rules) {
+        if self.seconds.is_none() {
+            self.size = size as usize;
+            self.forget();
+        }
+        (self.minimum, self.run, self.span) = (minimum as usize, run as usize, span);
+        self.ratio = f64::from(percent) / 100.0;
+    }
+
     fn window(&self) -> Vec<bool> {
         match self.seconds {
-            None => self.outcomes.iter().rev().take(self.size).map(|&(_, failed)| failed).collect(),
+            None => self.outcomes[self.forgotten..].iter().map(|&(_, failed)| failed).collect(),
             Some(seconds) => self
                 .outcomes
                 .iter()
@@ -52,42 +75,52 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
     #[test]
     fn opens_exactly_when_a_naive_list_says_so(
-        size in 1u32..30,
         timed: bool,
-        minimum in 1u32..30,
-        percent in 1u8..=100,
-        run in 2u32..12,
-        span in prop_oneof![Just(0u64), 0u64..12],
+        first in rules(),
         failing in 0.0f64..0.7,
-        steps in prop::collection::vec((0.0f64..1.0, prop_oneof![6 => Just(0u64), 2 => 1u64..3, 1 => 3u64..40]), 1..300),
+        steps in prop::collection::vec((
+            0.0f64..1.0,
+            prop_oneof![6 => Just(0u64), 2 => 1u64..3, 1 => 3u64..40],
+            prop_oneof![10 => Just(None), 1 => rules().prop_map(Some)],
+        ), 1..300),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let seconds = u64::from(size);
-            let minimum = if timed { minimum } else { minimum.min(size) };
-            let config = CircuitConfig::new()
-                .minimum_calls(n(minimum))
-                .failure_ratio(Ratio::percent(percent))
-                .consecutive_failures(n(run))
-                .consecutive_span(Duration::from_secs(span))
-                .time_source(TimeSource::Tokio)
-                .open_time(OpenTime::constant(OPEN_FOREVER).unwrap());
-            let config = match timed {
-                true => config.time_window(Duration::from_secs(seconds), size),
-                false => config.count_window(n(size)),
+            let length = first.0;
+            let bounded = |(size, minimum, percent, run, span): Rules| {
+                (size, if timed { minimum } else { minimum.min(size) }, percent, run, span)
             };
-            let circuit = Circuit::new(config).unwrap();
+            let config = |(size, minimum, percent, run, span): Rules| {
+                let config = CircuitConfig::new()
+                    .minimum_calls(n(minimum))
+                    .failure_ratio(Ratio::percent(percent))
+                    .consecutive_failures(n(run))
+                    .consecutive_span(Duration::from_secs(span))
+                    .time_source(TimeSource::Tokio)
+                    .open_time(OpenTime::constant(OPEN_FOREVER).unwrap());
+                match timed {
+                    true => config.time_window(Duration::from_secs(length.into()), length),
+                    false => config.count_window(n(size)),
+                }
+            };
+            let circuit = Circuit::new(config(bounded(first))).unwrap();
             let mut model = Model {
                 outcomes: Vec::new(),
+                forgotten: 0,
                 now: 0,
-                size: size as usize,
-                seconds: timed.then_some(seconds),
-                minimum: minimum as usize,
-                run: run as usize,
-                span,
-                ratio: f64::from(percent) / 100.0,
+                size: if timed { usize::MAX } else { length as usize },
+                seconds: timed.then_some(length.into()),
+                minimum: 0,
+                run: 0,
+                span: 0,
+                ratio: 0.0,
             };
-            for (draw, advance) in steps {
+            model.reconfigure(bounded(first));
+            for (draw, advance, change) in steps {
+                if let Some(rules) = change.map(bounded) {
+                    circuit.reconfigure(config(rules)).unwrap();
+                    model.reconfigure(rules);
+                }
                 tokio::time::advance(Duration::from_secs(advance)).await;
                 model.now += advance;
                 let failed = draw < failing;
