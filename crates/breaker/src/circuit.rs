@@ -164,8 +164,8 @@ impl Circuit {
     ///
     /// # Errors
     /// When the configuration cannot work, or changes what a circuit keeps for life: the kind of
-    /// its window, a time window's length and buckets, `on_open`, the name, the clock, the seed. The
-    /// error names the field and the value; nothing has changed.
+    /// its window, a time window's length and buckets, `on_open`, the name, the clock, the seed.
+    /// The error names the field and the value; nothing has changed.
     pub fn reconfigure(&self, config: CircuitConfig) -> Result<(), ConfigError> {
         self.shared.reconfigure(config)
     }

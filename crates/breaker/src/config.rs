@@ -271,8 +271,8 @@ impl CircuitConfig {
         })
     }
 
-    /// What a circuit cannot change while it runs is to be what it is in `current`: it was copied to
-    /// where the circuit's lock is not taken, or what was counted could not be carried over.
+    /// What a circuit cannot change while it runs is to be what it is in `current`: it was copied
+    /// to where the circuit's lock is not taken, or what was counted could not be carried over.
     pub(crate) fn check_change(&self, current: &Self) -> Result<(), ConfigError> {
         const RULE: &str = "as it was when the circuit was made";
         let same = |is_same, field, value: &dyn fmt::Debug| {

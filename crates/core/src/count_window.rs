@@ -83,8 +83,8 @@ impl CountWindow {
         self.slow = 0;
     }
 
-    /// Changes how many outcomes the window holds. A smaller one forgets the oldest at once, a larger
-    /// one fills up with outcomes that are yet to come: what was forgotten stays forgotten.
+    /// Changes how many outcomes the window holds. A smaller one forgets the oldest at once, a
+    /// larger one fills up with outcomes that are yet to come: what was forgotten stays forgotten.
     /// O(marks).
     pub fn resize(&mut self, size: NonZeroU32) {
         // A larger window would reach back to positions whose marks are gone, and take each for a

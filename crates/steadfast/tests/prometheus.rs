@@ -147,7 +147,7 @@ async fn exercise() {
             RetryLayer::new(RetryConfig::new().retry_after_limit(Duration::ZERO).named("stock"))
                 .idempotent(),
         )
-        .layer(BreakerLayer::new(circuit))
+        .layer(BreakerLayer::new(circuit.clone()))
         .layer(TimeoutLayer::new(TimeLimit::new(limit).unwrap()))
         .service(service_fn(|hangs: bool| async move {
             match hangs {
@@ -161,6 +161,7 @@ async fn exercise() {
     service.clone().oneshot(false).await.unwrap();
     service.clone().oneshot(true).await.unwrap_err();
     service.oneshot(false).await.unwrap_err();
+    circuit.reconfigure(circuit.config()).unwrap();
 }
 
 /// A key that runs, is replayed, and is refused another payload; one that is abandoned; and a count
