@@ -45,6 +45,15 @@ impl Dated {
         Self::new(if newer { Tick(self.tick().into()) } else { tick }, seconds)
     }
 
+    /// So many seconds at most in its place, and no younger.
+    #[must_use]
+    pub fn at_most(self, seconds: f64) -> Self {
+        match self.seconds_at_any_age() {
+            Some(held) if held > seconds => Self::new(Tick(self.tick().into()), seconds),
+            _ => self,
+        }
+    }
+
     /// The seconds, unless there are none or they are `window` ticks old or older.
     #[must_use]
     pub fn seconds(self, tick: Tick, window: u32) -> Option<f64> {
@@ -99,6 +108,13 @@ mod tests {
                     && !dated.reaches(Tick(tick + 1))
             );
         }
+    }
+
+    #[test]
+    fn at_most_lowers_and_leaves_the_age() {
+        let dated = Dated::new(Tick(100), 0.5);
+        assert_eq!(dated.at_most(0.25), Dated::new(Tick(100), 0.25));
+        assert_eq!((dated.at_most(1.0), Dated::NONE.at_most(0.0)), (dated, Dated::NONE));
     }
 
     #[test]

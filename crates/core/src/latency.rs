@@ -5,7 +5,7 @@ mod histogram;
 use self::histogram::{Histogram, quantile};
 use crate::{
     dated::Dated,
-    sync::{AtomicU64, Ordering},
+    sync::{AtomicU32, AtomicU64, Ordering},
     time_window::Tick,
 };
 
@@ -20,8 +20,9 @@ const MOST_UNSEEN: u64 = 1024;
 #[derive(Debug)]
 pub struct LatencyQuantile {
     histogram: Histogram,
-    quantile: f64,
-    minimum: u32,
+    /// An `f64`.
+    quantile: AtomicU64,
+    minimum: AtomicU32,
     /// The last result, and the tick it was made at.
     latest: AtomicU64,
     /// All samples ever taken, and at how many of them a new result is due.
@@ -36,12 +37,20 @@ impl LatencyQuantile {
     pub fn new(quantile: f64, minimum: u32, slices: u32) -> Self {
         Self {
             histogram: Histogram::new(slices),
-            quantile,
-            minimum,
+            quantile: AtomicU64::new(quantile.to_bits()),
+            minimum: AtomicU32::new(minimum),
             latest: AtomicU64::new(Dated::NONE.to_bits()),
             recorded: AtomicU64::new(0),
             due: AtomicU64::new(1),
         }
+    }
+
+    /// Goes on with another quantile, and another minimum, of the same samples. An evaluation at
+    /// the same time may leave the result of the old ones until the next.
+    pub fn change(&self, tick: Tick, quantile: f64, minimum: u32) {
+        self.quantile.store(quantile.to_bits(), Ordering::Relaxed);
+        self.minimum.store(minimum, Ordering::Relaxed);
+        self.evaluate(tick);
     }
 
     /// Takes one latency into account, at the tick of its slice.
@@ -79,8 +88,8 @@ impl LatencyQuantile {
 
     /// Which quantile it is.
     #[must_use]
-    pub const fn quantile(&self) -> f64 {
-        self.quantile
+    pub fn quantile(&self) -> f64 {
+        f64::from_bits(self.quantile.load(Ordering::Relaxed))
     }
 
     /// How many samples were ever taken. It only grows: two looks at it tell how many came between.
@@ -92,9 +101,9 @@ impl LatencyQuantile {
     #[cold]
     fn evaluate(&self, tick: Tick) -> Dated {
         let recorded = self.recorded();
-        let (total, nanos) = quantile(&self.histogram.counts(tick), self.quantile);
+        let (total, nanos) = quantile(&self.histogram.counts(tick), self.quantile());
         self.due.store(recorded + (total / GROWTH).clamp(1, MOST_UNSEEN), Ordering::Relaxed);
-        let enough = total >= u64::from(self.minimum);
+        let enough = total >= u64::from(self.minimum.load(Ordering::Relaxed));
         #[expect(clippy::cast_precision_loss, reason = "a bucket's edge has five significant bits")]
         let seconds = nanos.filter(|_| enough).map_or(0.0, |nanos| nanos as f64 / 1e9);
         let result = Dated::new(tick, seconds);
@@ -107,6 +116,20 @@ impl LatencyQuantile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_quantile_and_minimum_are_of_the_same_samples_at_once() {
+        let latencies = LatencyQuantile::new(0.5, 200, 6);
+        (1..=100).for_each(|n| latencies.record(Tick(1), n * 1_000_000));
+        assert_eq!(latencies.estimate(Tick(1)), None, "too few");
+        latencies.change(Tick(1), 0.5, 100);
+        let half = latencies.estimate(Tick(1)).unwrap();
+        assert!((0.050..0.054).contains(&half), "{half}");
+        latencies.change(Tick(1), 0.99, 100);
+        let most = latencies.estimate(Tick(1)).unwrap();
+        assert!((0.099..0.106).contains(&most) && latencies.quantile() > 0.98, "{most}");
+        assert_eq!(latencies.samples(Tick(1)), 100);
+    }
 
     #[test]
     fn a_latency_that_is_taken_so_many_times_counts_as_if_each_had_been_measured() {

@@ -1,10 +1,14 @@
 //! A bound on how much is sent again.
 
-use std::{fmt, num::NonZeroU32, sync::Arc};
+use std::{
+    fmt,
+    num::NonZeroU32,
+    sync::{Arc, Mutex},
+};
 
 use steadfast_core::{
     ConfigError, Snapshot,
-    parts::{Ticks, thread_number},
+    parts::{Ticks, lock, thread_number},
 };
 
 use crate::{
@@ -12,6 +16,7 @@ use crate::{
     error::BudgetExhausted,
     ledger::Ledger,
     snapshot::BudgetSnapshot,
+    telemetry::BudgetTelemetry,
 };
 
 /// Bounds the retries of all layers that share it to a share of their requests, plus a floor.
@@ -53,6 +58,9 @@ pub struct Budget(Arc<Account>);
 struct Account {
     ledger: Ledger,
     ticks: Ticks,
+    /// What all this was made from, or changed to. No request reads it.
+    config: Mutex<BudgetConfig>,
+    telemetry: BudgetTelemetry,
 }
 
 impl Budget {
@@ -62,8 +70,42 @@ impl Budget {
     /// When the window is shorter than 32 ms or longer than 10 days.
     pub fn new(config: BudgetConfig) -> Result<Self, ConfigError> {
         let Settings { allowance, buckets, time_source } = config.check()?;
-        let ticks = Ticks::start(time_source, buckets);
-        Ok(Self(Arc::new(Account { ledger: Ledger::new(allowance), ticks })))
+        let (ledger, ticks) = (Ledger::new(allowance), Ticks::start(time_source, buckets));
+        let telemetry = BudgetTelemetry::new(config.name().cloned());
+        let config = Mutex::new(config);
+        Ok(Self(Arc::new(Account { ledger, ticks, config, telemetry })))
+    }
+
+    /// Goes on with another ratio or floor, for all layers that share the budget. Checked first;
+    /// all of it, or nothing.
+    ///
+    /// Requests that were counted and retries that were withdrawn stay: where more was withdrawn
+    /// than is allowed now, no retry is, until enough of it has left the window. A retry that was
+    /// withdrawn may still be sent or given back. A name that is left out is the budget's own.
+    ///
+    /// ```
+    /// use steadfast_core::Ratio;
+    /// use steadfast_retry::{Budget, BudgetConfig};
+    ///
+    /// let budget = Budget::default();
+    /// // The service is in trouble: no more than one in a hundred, and no floor.
+    /// budget.reconfigure(budget.config().ratio(Ratio::percent(1)).floor_per_second(0))?;
+    /// # Ok::<(), steadfast_core::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and where the change would be one of the window, of the time source
+    /// or of the name, which a budget keeps for as long as it is there.
+    #[expect(clippy::needless_pass_by_value, reason = "as all handles take their configuration")]
+    pub fn reconfigure(&self, config: BudgetConfig) -> Result<(), ConfigError> {
+        let applied = self.0.change_to(&config);
+        self.0.telemetry.reconfigured(applied.is_ok());
+        applied
+    }
+
+    /// The configuration as it is now.
+    pub fn config(&self) -> BudgetConfig {
+        lock(&self.0.config).clone()
     }
 
     /// Counts one request. A retry layer does this for every request that passes it.
@@ -100,6 +142,17 @@ impl Budget {
         } else {
             Err(BudgetExhausted::new())
         }
+    }
+}
+
+impl Account {
+    fn change_to(&self, config: &BudgetConfig) -> Result<(), ConfigError> {
+        // Held to the end, so that of two changes at once one comes after the other as a whole.
+        let mut current = lock(&self.config);
+        let (config, allowance) = current.changed_to(config)?;
+        self.ledger.change(allowance);
+        *current = config;
+        Ok(())
     }
 }
 

@@ -84,13 +84,14 @@ impl Default for RetryConfig {
 }
 
 /// The numbers of a [`Budget`](crate::Budget): 20 % and 10/s over 10 s by default.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[must_use]
 pub struct BudgetConfig {
     ratio: Ratio,
     floor_per_second: u32,
     window: Duration,
     time_source: TimeSource,
+    name: Option<Arc<str>>,
 }
 
 /// What a budget is made of, checked.
@@ -113,33 +114,62 @@ impl BudgetConfig {
             floor_per_second: 10,
             window: Duration::from_secs(10),
             time_source: TimeSource::Tokio,
+            name: None,
         }
     }
 
     /// The share of requests that may be sent again.
-    pub const fn ratio(self, ratio: Ratio) -> Self {
-        Self { ratio, ..self }
+    pub const fn ratio(mut self, ratio: Ratio) -> Self {
+        self.ratio = ratio;
+        self
     }
 
     /// How many retries a second are free, on average over the window, whatever the traffic. Zero
     /// is allowed. The floor of a window is rounded down: 1/s over half a second is none.
-    pub const fn floor_per_second(self, retries: u32) -> Self {
-        Self { floor_per_second: retries, ..self }
+    pub const fn floor_per_second(mut self, retries: u32) -> Self {
+        self.floor_per_second = retries;
+        self
     }
 
     /// How far back requests and retries are counted, from 32 ms to 10 days. Longer allows longer
     /// bursts of retries.
-    pub const fn window(self, window: Duration) -> Self {
-        Self { window, ..self }
+    pub const fn window(mut self, window: Duration) -> Self {
+        self.window = window;
+        self
     }
 
     /// The clock to follow; tokio's by default. The coarse clock is fine enough for windows of 200
     /// ms and more.
-    pub const fn time_source(self, source: TimeSource) -> Self {
-        Self { time_source: source, ..self }
+    pub const fn time_source(mut self, source: TimeSource) -> Self {
+        self.time_source = source;
+        self
     }
 
-    pub(crate) fn check(self) -> Result<Settings, ConfigError> {
+    /// The name of the budget in metrics and events; `default` without one.
+    pub fn named(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    pub(crate) const fn name(&self) -> Option<&Arc<str>> {
+        self.name.as_ref()
+    }
+
+    /// `next` with this name, checked: by itself, and as what this configuration is changed to.
+    pub(crate) fn changed_to(&self, next: &Self) -> Result<(Self, Allowance), ConfigError> {
+        let Settings { allowance, .. } = next.check()?;
+        let rule = "what the budget was made with";
+        ConfigError::require(next.window == self.window, "window", next.window, rule)?;
+        let source = next.time_source;
+        ConfigError::require(source == self.time_source, "time_source", source, rule)?;
+        if let Some(name) = &next.name {
+            let is_same = self.name.as_ref() == Some(name);
+            ConfigError::require(is_same, "named", name, "the budget's own name, or left out")?;
+        }
+        Ok((Self { name: self.name.clone(), ..next.clone() }, allowance))
+    }
+
+    pub(crate) fn check(&self) -> Result<Settings, ConfigError> {
         let in_range = (SHORTEST..=LONGEST).contains(&self.window);
         ConfigError::require(in_range, "window", self.window, "32 ms to 10 days")?;
         let floor = u128::from(self.floor_per_second) * self.window.as_nanos() / 1_000_000_000;

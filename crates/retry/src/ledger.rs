@@ -74,7 +74,6 @@ impl Allowance {
 /// Requests and withdrawals of one window. Nothing here takes longer after a long idle gap.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    allowance: Allowance,
     requests: ThreadCount,
     /// One for each lane that a thread can own, and the last for the one that all others share.
     paces: Box<[Pace]>,
@@ -99,8 +98,14 @@ impl Ledger {
     fn with_lanes(allowance: Allowance, lanes: usize) -> Self {
         let requests = ThreadCount::new(lanes, phase);
         let paces = (0..=lanes).map(|_| Pace::default()).collect();
-        let books = Mutex::new(Books { counted: requests.sum(), ..Books::EMPTY });
-        Self { allowance, requests, paces, looked: AtomicU64::new(0), books: Apart(books) }
+        let books = Mutex::new(Books { counted: requests.sum(), ..Books::new(allowance) });
+        Self { requests, paces, looked: AtomicU64::new(0), books: Apart(books) }
+    }
+
+    /// Goes on with another allowance. What was counted and what was withdrawn stays: where that is
+    /// more than is allowed now, nothing is available until enough of it has left the window.
+    pub(crate) fn change(&self, allowance: Allowance) {
+        lock(&self.books.0).allowance = allowance;
     }
 
     /// Counts a request of the calling thread, which has the number `thread`. Where it may be time
@@ -147,7 +152,7 @@ impl Ledger {
     /// thread read the clock, is dated no later than what is asked here.
     pub(crate) fn withdraw(&self, now: Tick, cost: u64) -> bool {
         let mut books = self.look(lock(&self.books.0), now);
-        let is_covered = cost <= books.balance(self.allowance).available;
+        let is_covered = cost <= books.balance().available;
         if is_covered {
             books.pending = books.pending.saturating_add(cost);
         }
@@ -165,7 +170,7 @@ impl Ledger {
     }
 
     pub(crate) fn snapshot_at(&self, now: Tick) -> BudgetSnapshot {
-        self.look(lock(&self.books.0), now).balance(self.allowance)
+        self.look(lock(&self.books.0), now).balance()
     }
 
     /// Dates what was counted since the look before.
@@ -218,6 +223,7 @@ impl Pace {
 /// The dated counts. A bucket's place is its tick's remainder by their number.
 #[derive(Clone, Debug)]
 struct Books {
+    allowance: Allowance,
     /// The tick of the last look, the newest bucket's.
     now: Tick,
     /// The lanes' sum at the last look.
@@ -229,8 +235,10 @@ struct Books {
 }
 
 impl Books {
-    const EMPTY: Self =
-        Self { now: Tick(0), counted: 0, requests: [0; COVERING], pending: 0, sent: [0; COVERING] };
+    const fn new(allowance: Allowance) -> Self {
+        let (now, requests, sent) = (Tick(0), [0; COVERING], [0; COVERING]);
+        Self { allowance, now, counted: 0, requests, pending: 0, sent }
+    }
 
     /// The lanes add up to `counted` now. What is new was counted since the last look, and is dated
     /// then.
@@ -258,11 +266,11 @@ impl Books {
         self.pending = self.pending.saturating_sub(cost);
     }
 
-    fn balance(&self, allowance: Allowance) -> BudgetSnapshot {
+    fn balance(&self) -> BudgetSnapshot {
         // The place after the newest is the oldest one's.
         let requests = self.requests.iter().sum::<u64>() - self.requests[place(self.now.0 + 1)];
         let withdrawn = self.sent.iter().fold(self.pending, |sum, &cost| sum.saturating_add(cost));
-        let available = allowance.of(requests).saturating_sub(withdrawn);
+        let available = self.allowance.of(requests).saturating_sub(withdrawn);
         BudgetSnapshot { requests, withdrawn, available }
     }
 }
@@ -562,7 +570,7 @@ mod tests {
             if now > 2.0 * WINDOW_S {
                 let mut books = lock(&ledger.books.0).clone();
                 books.look(tick(now), ledger.requests.sum());
-                let counted = books.balance(ledger.allowance).requests;
+                let counted = books.balance().requests;
                 assert!(counted <= window.len() as u64, "{counted} of {}", window.len());
                 let share = counted as f64 / window.len() as f64;
                 (sum, asked, worst_of_all) = (sum + share, asked + 1.0, worst_of_all.min(share));
@@ -640,6 +648,25 @@ mod loom_tests {
             let here = take(Arc::clone(&ledger), 0);
             let taken = here + there.join().unwrap();
             assert_eq!(taken, 1, "the second of the two sees both requests");
+        });
+    }
+
+    /// A withdrawal is allowed by what was before a change or by what is after it, and what is out
+    /// is known to both.
+    #[test]
+    fn a_change_and_two_withdrawals_at_once_allow_no_more_than_one_of_the_allowances() {
+        loom::model(|| {
+            let ledger = ledger(0, 1);
+            let (changed, other) = (Arc::clone(&ledger), Arc::clone(&ledger));
+            let changes = thread::spawn(move || {
+                changed.change(Allowance { ratio: Ratio::ZERO, floor: 0 });
+            });
+            let there = thread::spawn(move || u64::from(other.withdraw(Tick(1), 1)));
+            let taken = u64::from(ledger.withdraw(Tick(1), 1)) + there.join().unwrap();
+            changes.join().unwrap();
+            let balance = ledger.snapshot_at(Tick(1));
+            assert!(taken <= 1, "{taken}");
+            assert_eq!((balance.available, balance.withdrawn), (0, taken));
         });
     }
 

@@ -3,11 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use steadfast_core::Attempt;
 #[cfg(feature = "metrics")]
 use steadfast_core::parts::Counters;
 #[cfg(not(feature = "metrics"))]
 use steadfast_core::parts::silent::Counters;
+use steadfast_core::{Attempt, parts::Labels};
 
 use crate::{policy::Outcome, replay::CannotReplay};
 
@@ -65,5 +65,54 @@ impl Telemetry {
             why = why.map(tracing::field::display),
             "not retrying"
         );
+    }
+}
+
+/// What became of a new configuration: the closed set.
+#[derive(Clone, Copy, Debug)]
+enum Reconfigured {
+    Applied,
+    Refused,
+}
+
+impl Labels for Reconfigured {
+    const KEY: &'static str = "outcome";
+    const ALL: &'static [Self] = &[Self::Applied, Self::Refused];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Refused => "refused",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// A budget's name, and what is counted under it.
+#[derive(Debug)]
+pub(crate) struct BudgetTelemetry {
+    #[cfg_attr(not(feature = "tracing"), expect(dead_code, reason = "events alone say it"))]
+    name: Arc<str>,
+    reconfigurations: Counters<Reconfigured>,
+}
+
+impl BudgetTelemetry {
+    pub(crate) fn new(name: Option<Arc<str>>) -> Self {
+        let name = name.unwrap_or_else(|| Arc::from("default"));
+        let metric = "steadfast_retry_budget_reconfigurations_total";
+        Self { reconfigurations: Counters::new(metric, "budget", Arc::clone(&name)), name }
+    }
+
+    /// One info event where it was.
+    pub(crate) fn reconfigured(&self, applied: bool) {
+        let outcome = if applied { Reconfigured::Applied } else { Reconfigured::Refused };
+        self.reconfigurations.increment(outcome);
+        #[cfg(feature = "tracing")]
+        if applied {
+            tracing::info!(target: "steadfast::retry", budget = &*self.name, "budget was reconfigured");
+        }
     }
 }

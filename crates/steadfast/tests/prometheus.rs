@@ -23,7 +23,7 @@ use steadfast::{
     lease::{self, FenceConfig, LeaseClient, LeaseClientConfig, LeaseName},
     phi::{DetectorConfig, Margin, MarginConfig, Peer, Status},
     quorum::{CallConfig, QuorumCall, Threshold},
-    retry::{RetryConfig, RetryLayer},
+    retry::{Budget, BudgetConfig, RetryConfig, RetryLayer},
     timeout::{BodyTimeoutConfig, BodyTimeoutLayer, LimitConfig, TimeLimit, TimeoutLayer},
 };
 use steadfast_testkit::loopback;
@@ -138,17 +138,21 @@ async fn exercise() {
     let circuit =
         Circuit::new(CircuitConfig::new().named("stock").minimum_calls(2.try_into().unwrap()))
             .unwrap();
+    let budget = Budget::new(BudgetConfig::new().named("stock")).unwrap();
+    budget.reconfigure(budget.config().floor_per_second(5)).unwrap();
     // The call that hangs is let go on beyond its limit.
     let limit = LimitConfig::quantile(Duration::from_millis(10), Duration::from_millis(100))
         .cold_start(Duration::from_millis(20))
         .named("stock");
+    let limit = TimeLimit::new(limit).unwrap();
+    limit.reconfigure(limit.config()).unwrap();
     let service = ServiceBuilder::new()
         .layer(
             RetryLayer::new(RetryConfig::new().retry_after_limit(Duration::ZERO).named("stock"))
                 .idempotent(),
         )
         .layer(BreakerLayer::new(circuit.clone()))
-        .layer(TimeoutLayer::new(TimeLimit::new(limit).unwrap()))
+        .layer(TimeoutLayer::new(limit))
         .service(service_fn(|hangs: bool| async move {
             match hangs {
                 true => std::future::pending().await,

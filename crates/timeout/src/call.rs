@@ -78,7 +78,7 @@ impl Call {
         }
         let now = CLOCK.now();
         let limit = self.limit.limit(now);
-        self.limit.telemetry.limit_is(|| limit);
+        self.limit.shows(limit);
         let left = self.deadline.map_or(Duration::MAX, |deadline| deadline.remaining(now));
         let (cut, limit) = (left < limit, left.min(limit));
         self.phase = Phase::Waiting { since: now, limit, cut };

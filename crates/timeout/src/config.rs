@@ -22,7 +22,7 @@ const COLD_START_SECS: f64 = 1.0;
 #[derive(Clone, Debug)]
 #[must_use = "a configuration does nothing until a limit is made of it"]
 pub struct LimitConfig {
-    rule: Rule,
+    pub(crate) rule: Rule,
     pub(crate) name: Option<Arc<str>>,
 }
 
@@ -52,7 +52,7 @@ pub struct Rfc6298 {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Rule {
+pub(crate) enum Rule {
     Fixed(Duration),
     Multiple(MultipleRule),
     Rfc6298(Rfc6298Rule),

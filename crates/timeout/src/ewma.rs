@@ -4,14 +4,15 @@ use steadfast_core::parts::Tick;
 
 use crate::{
     cuts::Mark,
-    sync::{AtomicU64, Ordering},
+    numbers::Number,
+    sync::{AtomicU32, AtomicU64, Ordering},
 };
 
 /// A moving average of latencies, forgotten when a whole window has passed without one.
 #[derive(Debug)]
 pub(crate) struct EwmaEstimator {
-    weight: f64,
-    minimum: u32,
+    weight: Number,
+    minimum: AtomicU32,
     slices: u32,
     /// The mean in seconds as an `f32` below, the number of samples above.
     mean: AtomicU64,
@@ -21,17 +22,24 @@ pub(crate) struct EwmaEstimator {
 
 impl EwmaEstimator {
     pub(crate) fn new(weight: f64, minimum: u32, slices: u32) -> Self {
+        let (weight, minimum) = (Number::new(weight), AtomicU32::new(minimum));
         Self { weight, minimum, slices, mean: AtomicU64::new(0), newest: AtomicU64::new(0) }
+    }
+
+    /// Goes on with other numbers. The average stays.
+    pub(crate) fn change(&self, weight: f64, minimum: u32) {
+        self.weight.set(weight);
+        self.minimum.store(minimum, Ordering::Relaxed);
     }
 
     /// Takes one latency into account.
     pub(crate) fn record(&self, tick: Tick, seconds: f64) {
-        self.record_weighted(tick, seconds, 1, self.weight);
+        self.record_weighted(tick, seconds, 1, self.weight.value());
     }
 
     /// Takes one latency into account as if it had been measured so many times.
     pub(crate) fn record_times(&self, tick: Tick, seconds: f64, times: u32) {
-        let kept = (1.0 - self.weight).powi(i32::try_from(times).unwrap_or(i32::MAX));
+        let kept = (1.0 - self.weight.value()).powi(i32::try_from(times).unwrap_or(i32::MAX));
         self.record_weighted(tick, seconds, times, 1.0 - kept);
     }
 
@@ -61,7 +69,7 @@ impl EwmaEstimator {
     /// The average in seconds, once it rests on enough samples.
     pub(crate) fn estimate(&self, tick: Tick) -> Option<f64> {
         let (count, mean) = unpack(self.mean.load(Ordering::Relaxed));
-        (count >= self.minimum && self.is_fresh(tick)).then_some(mean)
+        (count >= self.minimum.load(Ordering::Relaxed) && self.is_fresh(tick)).then_some(mean)
     }
 
     /// How many samples there are, whether the average is out of date or not. It begins anew with
@@ -85,7 +93,7 @@ impl EwmaEstimator {
     /// Where the count goes on when it is full, which takes weeks: a count that stood still would
     /// show no more answers.
     fn enough(&self) -> u32 {
-        self.minimum.max(u32::MAX / 2)
+        self.minimum.load(Ordering::Relaxed).max(u32::MAX / 2)
     }
 
     fn is_fresh(&self, tick: Tick) -> bool {

@@ -50,7 +50,6 @@ const MOST_WEIGHT: u64 = 1 << 20;
 /// The places, and what they remember. Shared by all calls of a limit.
 #[derive(Debug)]
 pub(crate) struct Explorers {
-    ceiling: Duration,
     /// How many ticks make a window.
     window: u32,
     /// Expiries since the last answer. All that an answer reads, and writes when it is not zero.
@@ -62,6 +61,7 @@ pub(crate) struct Explorers {
 
 #[derive(Debug)]
 struct State {
+    ceiling: Duration,
     paid: Place,
     row: Place,
     /// Counts the rows, so that the end of an exploration shows whether its row has ended.
@@ -158,6 +158,7 @@ impl Explorers {
     pub(crate) fn new(ceiling: Duration, window: u32) -> Self {
         let place = || Place { holder: None, rung: FIRST_RUNG };
         let state = State {
+            ceiling,
             paid: place(),
             row: place(),
             rows: 0,
@@ -168,7 +169,14 @@ impl Explorers {
             newest: None,
             begun: 0,
         };
-        Self { ceiling, window, row: AtomicU64::new(0), state: Box::new(Mutex::new(state)) }
+        Self { window, row: AtomicU64::new(0), state: Box::new(Mutex::new(state)) }
+    }
+
+    /// Goes on with another ceiling. Those under way keep theirs.
+    pub(crate) fn change(&self, ceiling: Duration) {
+        let mut state = lock(self.state.as_ref());
+        state.ceiling = ceiling;
+        state.credit = state.credit.min(ceiling.as_secs_f64());
     }
 
     /// A call was answered in time.
@@ -185,7 +193,7 @@ impl Explorers {
     pub(crate) fn unexplored(&self, tick: Tick, limit: Duration) {
         let mut state = lock(self.state.as_ref());
         self.count(&mut state, tick);
-        state.cohort += u64::from(limit < self.ceiling);
+        state.cohort += u64::from(limit < state.ceiling);
     }
 
     /// A call has waited for its limit: whether it may go on. `current` is the limit of a call that
@@ -198,19 +206,20 @@ impl Explorers {
     ) -> Option<Exploration> {
         let mut state = lock(self.state.as_ref());
         let row = self.count(&mut state, expiry.tick);
-        state.grant(answers, self.ceiling);
+        let ceiling = state.ceiling;
+        state.grant(answers);
         let open = state.is_open(expiry.now);
         state.take_overdue(expiry.now);
         let limit = expiry.limit;
         // Beyond the ceiling there is nothing to find: what expires there is in no cohort.
-        if limit >= self.ceiling {
+        if limit >= ceiling {
             return None;
         }
         let paid = open && state.paid.holder.is_none() && state.credit > 0.0;
         let in_row = row >= LONG_ROW && state.row.holder.is_none();
         let rung = if paid { state.paid.rung } else { state.row.rung };
-        let whole = (current.max(limit).as_secs_f64() * rung).min(self.ceiling.as_secs_f64());
-        let whole = Duration::from_secs_f64(whole).min(self.ceiling);
+        let whole = (current.max(limit).as_secs_f64() * rung).min(ceiling.as_secs_f64());
+        let whole = Duration::from_secs_f64(whole).min(ceiling);
         let until = whole.min(expiry.most);
         if !(paid || in_row) || until <= limit.max(expiry.waited) {
             state.cohort += 1;
@@ -218,13 +227,13 @@ impl Explorers {
         }
         let reach = match () {
             () if until < whole => Reach::Deadline,
-            () if whole < self.ceiling => Reach::Part,
+            () if whole < ceiling => Reach::Part,
             () => Reach::Ceiling,
         };
         state.begun += 1;
         let exploration = Exploration { until, limit, number: state.begun, reach, in_row: !paid };
         let length = exploration.length();
-        let overdue = Deadline::after(expiry.now, length + self.ceiling).instant();
+        let overdue = Deadline::after(expiry.now, length + ceiling).instant();
         let holder = Holder { number: state.begun, row: state.rows, length, overdue };
         state.place(exploration.in_row).holder = Some(holder);
         Some(exploration)
@@ -259,7 +268,7 @@ impl Explorers {
     pub(crate) fn found(&self, answers: u64, record: impl FnOnce(u32) -> u64) {
         self.answered();
         let mut state = lock(self.state.as_ref());
-        state.grant(answers.saturating_add(1), self.ceiling);
+        state.grant(answers.saturating_add(1));
         let weight = state.cohort.min(MOST_WEIGHT) + 1;
         (state.cohort, state.closed) = (0, None);
         // Those it speaks for were no answers, and earn nothing.
@@ -290,11 +299,11 @@ impl Explorers {
 
 impl State {
     /// Grants what the answers up to `answers` have earned.
-    fn grant(&mut self, answers: u64, ceiling: Duration) {
+    fn grant(&mut self, answers: u64) {
         // An average starts to count anew after an idle window.
         let new = answers.checked_sub(self.granted).unwrap_or(answers);
         self.granted = answers;
-        let ceiling = ceiling.as_secs_f64();
+        let ceiling = self.ceiling.as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "200 of them are as good as any more")]
         let earned = new as f64 * (ceiling / ANSWERS_FOR_A_CEILING);
         self.credit = (self.credit + earned).min(ceiling);

@@ -14,7 +14,9 @@ mod limit;
 #[cfg(all(test, not(steadfast_loom)))]
 mod model;
 mod multiple;
+mod numbers;
 mod peak;
+mod reconfigure;
 mod rfc6298;
 mod service;
 mod shared;

@@ -9,7 +9,7 @@ use steadfast_core::{
 
 use crate::{
     call::Call,
-    config::{LimitConfig, Settings},
+    config::LimitConfig,
     error::Elapsed,
     future::ResponseFuture,
     shared::{CLOCK, Shared},
@@ -43,7 +43,7 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct TimeLimit {
-    shared: Striped<Shared>,
+    pub(crate) shared: Striped<Shared>,
 }
 
 impl TimeLimit {
@@ -55,10 +55,8 @@ impl TimeLimit {
     pub fn new(config: impl Into<LimitConfig>) -> Result<Self, ConfigError> {
         let config = config.into();
         let settings = config.check()?;
-        // There is no number of seconds to show where a request may wait for ever.
-        let gauge = !matches!(settings, Settings::Fixed(Duration::MAX));
-        let telemetry = Arc::new(Telemetry::new(config.name, gauge));
-        Ok(Self { shared: Striped::new(|_| Shared::new(settings, telemetry)) })
+        let telemetry = Arc::new(Telemetry::new(config.name.clone(), true));
+        Ok(Self { shared: Striped::new(|_| Shared::new(config, settings, telemetry)) })
     }
 
     /// One limit for each key: each host, route, or size of request has a latency of its own, and
@@ -67,6 +65,8 @@ impl TimeLimit {
     /// At most about `capacity` keys are kept; one that was not used lately is forgotten and starts
     /// cold if it comes back. Choose keys that callers cannot invent. A quantile takes 13 kB for
     /// each key. All the limits count under one name, and have no gauge.
+    /// [`PerKey::reconfigure`](steadfast_core::PerKey::reconfigure) changes them all, and those of
+    /// keys to come, as [`reconfigure`](Self::reconfigure) changes one.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -81,13 +81,10 @@ impl TimeLimit {
     {
         let config = config.into();
         let settings = config.check()?;
-        let telemetry = Arc::new(Telemetry::new(config.name, false));
-        let shared = move |_| Shared::new(settings, Arc::clone(&telemetry));
-        Ok(steadfast_core::PerKey::new(
-            capacity,
-            move || Self { shared: Striped::single(&shared) },
-            key,
-        ))
+        let telemetry = Arc::new(Telemetry::new(config.name.clone(), false));
+        let pattern =
+            Self { shared: Striped::single(|_| Shared::new(config, settings, telemetry)) };
+        Ok(steadfast_core::PerKey::of(capacity, pattern, key))
     }
 
     /// What a request that begins to wait now is given. Reads the clock.

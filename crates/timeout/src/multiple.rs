@@ -16,9 +16,11 @@ use std::time::{Duration, Instant};
 use steadfast_core::parts::{Bounds, Dated, LatencyQuantile, Tick, Ticks};
 
 use crate::{
+    config::{Kind, MultipleRule},
     cuts::{CutRun, Mark, Pace},
     ewma::EwmaEstimator,
     explorers::{Expiry, Exploration, Explorers},
+    numbers::{Number, Range},
     peak::{LEAST_ROOM, Peak, Success},
     sync::{AtomicU64, Ordering},
 };
@@ -36,6 +38,18 @@ pub(crate) enum Source {
 }
 
 impl Source {
+    fn change(&self, tick: Tick, rule: MultipleRule) {
+        let minimum = rule.estimate.minimum_samples;
+        match (self, rule.kind) {
+            (Self::Quantile(source), Kind::Quantile(quantile)) => {
+                source.change(tick, quantile, minimum);
+            }
+            (Self::Ewma(source), Kind::Ewma { weight }) => source.change(weight, minimum),
+            // Refused before.
+            _ => {}
+        }
+    }
+
     fn record(&self, tick: Tick, seconds: f64) {
         match self {
             Self::Quantile(quantile) => quantile.record(tick, nanos(seconds)),
@@ -98,9 +112,10 @@ impl Source {
 #[derive(Debug)]
 pub(crate) struct Multiple {
     source: Source,
-    factor: f64,
-    bounds: Bounds,
-    cold_start: Duration,
+    factor: Number,
+    bounds: Range,
+    /// In seconds.
+    cold_start: Number,
     /// How many ticks make a window.
     window: u32,
     peak: Peak,
@@ -120,12 +135,28 @@ impl Multiple {
     ) -> Self {
         let explorers = Some(Explorers::new(bounds.ceiling, window));
         let (peak, kept) = (Peak::new(), AtomicU64::new(Dated::NONE.to_bits()));
+        let (factor, bounds) = (Number::new(factor), Range::new(bounds));
+        let cold_start = Number::new(cold_start.as_secs_f64());
         Self { source, factor, bounds, cold_start, window, peak, kept, explorers }
     }
 
     /// With no call let go on beyond its limit.
     pub(crate) fn without_explorers(self) -> Self {
         Self { explorers: None, ..self }
+    }
+
+    /// Goes on with these numbers. Samples stay, and what is held is cut to the new ceiling; a call
+    /// that has read some of the old numbers gets a limit within the old bounds or the new.
+    pub(crate) fn change(&self, tick: Tick, rule: MultipleRule) {
+        let bounds = rule.estimate.bounds;
+        self.source.change(tick, rule);
+        self.factor.set(rule.factor);
+        self.cold_start.set(rule.cold_start().as_secs_f64());
+        self.bounds.set(bounds);
+        self.peak.cut(bounds.ceiling.as_secs_f64());
+        if let Some(explorers) = &self.explorers {
+            explorers.change(bounds.ceiling);
+        }
     }
 
     /// The limit of a call that begins to wait at `tick`.
@@ -143,11 +174,11 @@ impl Multiple {
         self.source.record(tick, latency);
         self.answered();
         if self.peak.seconds(tick, self.window).is_some() {
-            let (ordinary, ceiling) = (self.ordinary(tick), self.bounds.ceiling.as_secs_f64());
+            let (ordinary, ceiling) = (self.ordinary(tick), self.bounds.ceiling());
             self.peak.follow(
                 tick,
                 self.window,
-                &Success { latency, factor: self.factor, ordinary, ceiling },
+                &Success { latency, factor: self.factor.value(), ordinary, ceiling },
             );
         }
     }
@@ -196,14 +227,14 @@ impl Multiple {
 
     /// An explorer that has ended had succeeded after `latency`.
     pub(crate) fn found(&self, tick: Tick, latency: Duration) {
-        let (latency, ceiling) = (latency.as_secs_f64(), self.bounds.ceiling.as_secs_f64());
+        let (latency, ceiling) = (latency.as_secs_f64(), self.bounds.ceiling());
         if let Some(explorers) = &self.explorers {
             explorers.found(self.source.recorded(), |weight| {
                 self.source.record_times(tick, latency, weight);
                 self.source.recorded()
             });
         }
-        let asked = latency * self.factor.max(LEAST_ROOM);
+        let asked = latency * self.factor.value().max(LEAST_ROOM);
         self.peak.raise(tick, self.window, asked.min(ceiling));
     }
 
@@ -217,7 +248,8 @@ impl Multiple {
         }
         let window = ticks.buckets().width() * self.window;
         let pace = || Pace::of(self.source.answers(tick), ticks.covered(now), window);
-        waited >= self.bounds.floor && run.cut(now, window, || self.source.mark(), pace)
+        waited.as_secs_f64() >= self.bounds.floor()
+            && run.cut(now, window, || self.source.mark(), pace)
     }
 
     /// The estimate in seconds, once there are enough samples, and for as long as calls expire.
@@ -242,7 +274,10 @@ impl Multiple {
 
     /// The limit without the peak and the bounds, in seconds.
     fn ordinary(&self, tick: Tick) -> f64 {
-        self.estimate(tick).map_or(self.cold_start.as_secs_f64(), |estimate| estimate * self.factor)
+        match self.estimate(tick) {
+            Some(estimate) => estimate * self.factor.value(),
+            None => self.cold_start.value(),
+        }
     }
 
     /// Keeps the estimate for another window: in silence its samples age out, and the cold start,
@@ -262,7 +297,7 @@ impl Multiple {
     }
 
     fn double(&self, tick: Tick, limit: Duration) {
-        let doubled = (2.0 * limit.as_secs_f64()).min(self.bounds.ceiling.as_secs_f64());
+        let doubled = (2.0 * limit.as_secs_f64()).min(self.bounds.ceiling());
         self.peak.raise(tick, self.window, doubled);
     }
 }

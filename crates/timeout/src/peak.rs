@@ -35,6 +35,15 @@ impl Peak {
         });
     }
 
+    /// Holds `most` seconds at most. A thread that is about to hold more by an older ceiling may
+    /// do so after this: the limit is within its bounds all the same.
+    pub(crate) fn cut(&self, most: f64) {
+        self.update(|word| {
+            let is_above = word.seconds_at_any_age().is_some_and(|held| held > most);
+            is_above.then(|| word.at_most(most))
+        });
+    }
+
     /// Follows one success of `latency`: grows at once, shrinks slowly, goes once `ordinary` has
     /// caught up.
     pub(crate) fn follow(&self, tick: Tick, window: u32, success: &Success) {
@@ -113,6 +122,19 @@ mod tests {
     }
 
     #[test]
+    fn a_cut_holds_no_more_than_it_says_makes_nothing_younger_and_holds_nothing_new() {
+        let peak = Peak::new();
+        peak.cut(0.5);
+        assert_eq!(peak.seconds(Tick(1), 6), None);
+        peak.raise(Tick(1), 6, 0.8);
+        peak.cut(0.9);
+        assert!((peak.seconds(Tick(1), 6).unwrap() - 0.8).abs() < 1e-6);
+        peak.cut(0.5);
+        assert!((peak.seconds(Tick(6), 6).unwrap() - 0.5).abs() < 1e-6);
+        assert_eq!(peak.seconds(Tick(7), 6), None);
+    }
+
+    #[test]
     fn what_is_held_ages_out_and_a_straggler_of_an_earlier_tick_still_sees_it() {
         let peak = Peak::new();
         peak.raise(Tick(u64::from(u32::MAX)), 6, 0.8);
@@ -156,6 +178,27 @@ mod loom_tests {
             others.into_iter().for_each(|other| other.join().unwrap());
             let held = peak.seconds(Tick(1), 6).unwrap();
             assert!((0.187..=0.201).contains(&held), "{held}");
+        });
+    }
+
+    #[test]
+    fn a_cut_beside_a_timeout_and_a_success_holds_what_one_of_them_says() {
+        loom::model(|| {
+            let peak = Arc::new(Peak::new());
+            peak.raise(Tick(1), 6, 0.8);
+            let spawn = |act: fn(&Peak)| {
+                let peak = Arc::clone(&peak);
+                thread::spawn(move || act(&peak))
+            };
+            let others = [spawn(|peak| peak.cut(0.1)), spawn(|peak| peak.raise(Tick(1), 6, 0.2))];
+            peak.follow(
+                Tick(1),
+                6,
+                &Success { latency: 0.01, factor: 2.0, ordinary: 0.01, ceiling: 5.0 },
+            );
+            others.into_iter().for_each(|other| other.join().unwrap());
+            let held = peak.seconds(Tick(1), 6).unwrap();
+            assert!((0.093..=0.201).contains(&held), "never what was there before the cut: {held}");
         });
     }
 }

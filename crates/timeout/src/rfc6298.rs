@@ -11,7 +11,10 @@ use std::time::Duration;
 
 use steadfast_core::parts::Bounds;
 
-use crate::sync::{AtomicU64, Ordering};
+use crate::{
+    numbers::{Number, Range},
+    sync::{AtomicU64, Ordering},
+};
 
 /// RTTVAR's gain, beta in section 2.3.
 const BETA: f64 = 0.25;
@@ -29,9 +32,10 @@ const DOUBLINGS_SHIFT: u32 = 2 * FLOAT_BITS;
 /// sample.
 #[derive(Debug)]
 pub(crate) struct Rfc6298Estimator {
-    bounds: Bounds,
-    granularity: f64,
-    initial: Duration,
+    bounds: Range,
+    /// In seconds, as is the first RTO.
+    granularity: Number,
+    initial: Number,
     word: AtomicU64,
 }
 
@@ -45,7 +49,16 @@ struct State {
 
 impl Rfc6298Estimator {
     pub(crate) fn new(bounds: Bounds, granularity: Duration, initial: Duration) -> Self {
-        Self { bounds, granularity: granularity.as_secs_f64(), initial, word: AtomicU64::new(0) }
+        let [granularity, initial] =
+            [granularity, initial].map(|duration| Number::new(duration.as_secs_f64()));
+        Self { bounds: Range::new(bounds), granularity, initial, word: AtomicU64::new(0) }
+    }
+
+    /// Goes on with other numbers. What was learned stays.
+    pub(crate) fn change(&self, bounds: Bounds, granularity: Duration, initial: Duration) {
+        self.granularity.set(granularity.as_secs_f64());
+        self.initial.set(initial.as_secs_f64());
+        self.bounds.set(bounds);
     }
 
     /// The current RTO.
@@ -72,7 +85,7 @@ impl Rfc6298Estimator {
     pub(crate) fn timeout(&self, limit: Duration) {
         self.update(|state| {
             let current = self.rto(state);
-            let expired = limit == current && current < self.bounds.ceiling;
+            let expired = limit == current && current.as_secs_f64() < self.bounds.ceiling();
             expired.then(|| State { doublings: state.doublings + 1, ..state })
         });
     }
@@ -89,13 +102,14 @@ impl Rfc6298Estimator {
     }
 
     fn rto(&self, state: State) -> Duration {
-        let base = if state.srtt > 0.0 {
-            self.bounds.clamp(state.srtt + self.granularity.max(K * state.rttvar))
+        let base = self.bounds.clamp(if state.srtt > 0.0 {
+            state.srtt + self.granularity.value().max(K * state.rttvar)
         } else {
-            self.initial
-        };
+            self.initial.value()
+        });
         // At most an hour, which is 42 bits, moved up by at most 63: it fits.
-        let doubled = (base.as_nanos() << state.doublings).min(self.bounds.ceiling.as_nanos());
+        let ceiling = self.bounds.clamp(f64::INFINITY).as_nanos();
+        let doubled = (base.as_nanos() << state.doublings).min(ceiling);
         Duration::from_nanos(u64::try_from(doubled).unwrap_or(u64::MAX))
     }
 

@@ -11,13 +11,15 @@ use steadfast_core::{
 };
 
 use crate::{
-    config::{Kind, MultipleRule, Settings},
+    config::{Kind, LimitConfig, MultipleRule, Settings},
     cuts::CutRun,
     ewma::EwmaEstimator,
     explorers::{Expiry, Exploration},
     multiple::{Multiple, Source},
+    numbers::Fixed,
     rfc6298::Rfc6298Estimator,
     snapshot::LimitSnapshot,
+    sync::Mutex,
     telemetry::Telemetry,
 };
 
@@ -27,44 +29,48 @@ pub(crate) const CLOCK: TimeSource = TimeSource::Tokio;
 /// What finds the limit, and what is told about it.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    estimator: Estimator,
+    pub(crate) estimator: Estimator,
     /// Limits that are kept by key share it.
     pub(crate) telemetry: Arc<Telemetry>,
     /// Whether a failure at the deadline is judged as a cut.
     judges: bool,
+    /// What all this was made from, or changed to. No call reads it.
+    pub(crate) config: Mutex<LimitConfig>,
 }
 
 #[derive(Debug)]
-enum Estimator {
-    Fixed(Duration),
+pub(crate) enum Estimator {
+    Fixed(Fixed),
     Multiple(Multiple, Ticks, Box<CutRun>),
     Rfc6298(Rfc6298Estimator),
 }
 
 impl Shared {
-    pub(crate) fn new(settings: Settings, telemetry: Arc<Telemetry>) -> Self {
-        Self { estimator: Estimator::new(settings), telemetry, judges: true }
+    /// `settings` are those of `config`.
+    pub(crate) fn new(config: LimitConfig, settings: Settings, telemetry: Arc<Telemetry>) -> Self {
+        let estimator = Estimator::new(settings);
+        Self { estimator, telemetry, judges: true, config: Mutex::new(config) }
     }
 
     /// No limit at all: deadlines are kept, and every other end of a call is left as it is.
     #[cfg(feature = "http")]
     pub(crate) fn only_deadlines(telemetry: Arc<Telemetry>) -> Self {
-        let estimator = Estimator::Fixed(Duration::MAX);
-        Self { estimator, telemetry, judges: false }
+        let (config, endless) = (LimitConfig::fixed(Duration::MAX), Settings::Fixed(Duration::MAX));
+        Self { judges: false, ..Self::new(config, endless, telemetry) }
     }
 
     /// The limit of a call that begins to wait now.
     pub(crate) fn limit(&self, now: Instant) -> Duration {
         match &self.estimator {
-            Estimator::Fixed(limit) => *limit,
+            Estimator::Fixed(fixed) => fixed.limit(),
             Estimator::Multiple(multiple, ticks, _) => multiple.limit(ticks.at(now)),
             Estimator::Rfc6298(rfc) => rfc.limit(),
         }
     }
 
     /// Whether only a deadline ends a call.
-    pub(crate) const fn is_endless(&self) -> bool {
-        matches!(self.estimator, Estimator::Fixed(Duration::MAX))
+    pub(crate) fn is_endless(&self) -> bool {
+        matches!(&self.estimator, Estimator::Fixed(fixed) if fixed.is_endless())
     }
 
     /// Whether a failure at the deadline is judged as a cut. Not where no classifier is asked.
@@ -75,7 +81,19 @@ impl Shared {
     /// Shows the limit. Only calls do: a look at it, at start-up say, would come before the
     /// program's recorder.
     pub(crate) fn show(&self, now: Instant) {
-        self.telemetry.limit_is(|| self.limit(now));
+        self.telemetry.limit_is(|| self.shown(self.limit(now)));
+    }
+
+    /// The same where the limit is known.
+    #[inline]
+    pub(crate) fn shows(&self, limit: Duration) {
+        self.telemetry.limit_is(|| self.shown(limit));
+    }
+
+    /// There is no number of seconds to show where a request may wait for ever: zero, which is what
+    /// a gauge shows that has shown nothing yet, and then is not there.
+    fn shown(&self, limit: Duration) -> Duration {
+        if self.is_endless() { Duration::ZERO } else { limit }
     }
 
     /// Whether latencies matter: a clock need not be read for a limit that never changes.
@@ -210,7 +228,7 @@ impl Shared {
 impl Estimator {
     fn new(settings: Settings) -> Self {
         match settings {
-            Settings::Fixed(limit) => Self::Fixed(limit),
+            Settings::Fixed(limit) => Self::Fixed(Fixed::new(limit)),
             Settings::Multiple(rule, buckets) => Self::multiple(rule, buckets),
             Settings::Rfc6298(rule) => Self::Rfc6298(Rfc6298Estimator::new(
                 rule.bounds,

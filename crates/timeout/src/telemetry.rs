@@ -108,6 +108,29 @@ impl Labels for BodyEnd {
     }
 }
 
+/// What became of a new configuration: the closed set.
+#[derive(Clone, Copy, Debug)]
+enum Reconfigured {
+    Applied,
+    Refused,
+}
+
+impl Labels for Reconfigured {
+    const KEY: &'static str = "outcome";
+    const ALL: &'static [Self] = &[Self::Applied, Self::Refused];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Refused => "refused",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
 /// A limit's name, and what is counted under it.
 #[derive(Debug)]
 pub(crate) struct Telemetry {
@@ -116,6 +139,7 @@ pub(crate) struct Telemetry {
     #[cfg(feature = "http")]
     bodies: Counters<BodyEnd>,
     explorations: Counters<Explored>,
+    reconfigurations: Counters<Reconfigured>,
     limit: Option<OwnedGauge>,
 }
 
@@ -132,6 +156,11 @@ impl Telemetry {
             bodies: Counters::new("steadfast_timeout_bodies_total", "timeout", Arc::clone(&name)),
             explorations: Counters::new(
                 "steadfast_timeout_explorations_total",
+                "timeout",
+                Arc::clone(&name),
+            ),
+            reconfigurations: Counters::new(
+                "steadfast_timeout_reconfigurations_total",
                 "timeout",
                 Arc::clone(&name),
             ),
@@ -156,6 +185,16 @@ impl Telemetry {
 
     pub(crate) fn explored(&self, outcome: Explored) {
         self.explorations.increment(outcome);
+    }
+
+    /// One info event where it was.
+    pub(crate) fn reconfigured(&self, applied: bool) {
+        let outcome = if applied { Reconfigured::Applied } else { Reconfigured::Refused };
+        self.reconfigurations.increment(outcome);
+        #[cfg(feature = "tracing")]
+        if applied {
+            tracing::info!(target: "steadfast::timeout", timeout = &*self.name, "limit was reconfigured");
+        }
     }
 
     /// One debug event. The request is not in it.

@@ -5,6 +5,7 @@ mod attempts;
 mod budget;
 mod cancel;
 mod contract;
+mod reconfigure;
 mod run;
 mod shape;
 mod support;

@@ -131,7 +131,7 @@ impl Watch {
         }
         let now = CLOCK.now();
         let limit = self.limit.limit(now);
-        self.limit.telemetry.limit_is(|| limit);
+        self.limit.shows(limit);
         let left = self.left(now);
         let (cut, limit) = (left <= limit, left.min(limit));
         self.phase = Phase::Waiting { since: now, limit, cut };

@@ -232,8 +232,9 @@ impl Ord for Call {
 
 fn limit() -> Shared {
     let config = LimitConfig::quantile(10 * MS, 5000 * MS).cold_start(SECOND);
-    let settings = LimitConfig::from(config).check().unwrap();
-    Shared::new(settings, Arc::new(Telemetry::new(None, false)))
+    let config = LimitConfig::from(config);
+    let settings = config.check().unwrap();
+    Shared::new(config, settings, Arc::new(Telemetry::new(None, false)))
 }
 
 /// The longest time to open after `dead_from`, over four seeds; none may open before.

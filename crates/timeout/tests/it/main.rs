@@ -17,6 +17,7 @@ mod fixed;
 mod keyed;
 #[cfg(feature = "metrics")]
 mod metrics;
+mod reconfigure;
 mod shape;
 #[cfg(feature = "tracing")]
 mod tracing;
