@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
+mod bodies;
 mod by_hand;
 mod can_open;
 mod cancel;
