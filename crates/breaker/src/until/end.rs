@@ -2,9 +2,12 @@
 
 use http::Response;
 use http_body::Body;
-use steadfast_core::{Failure, Verdict, http::ClassifyEnd};
+use steadfast_core::{Verdict, http::ClassifyEnd};
 
-use super::{Until, watched::WatchedBody};
+use super::{
+    Until,
+    watched::{BoxError, WatchedBody},
+};
 use crate::permit::Permit;
 
 /// Until the end of its body: see [`BreakerLayer::until_end`](crate::BreakerLayer::until_end).
@@ -13,7 +16,7 @@ pub struct AtEnd;
 
 impl<B, C> Until<Response<B>, C> for AtEnd
 where
-    B: Body<Error: Failure>,
+    B: Body<Error: Into<BoxError>>,
     C: ClassifyEnd + Clone,
 {
     type Out = Response<WatchedBody<B, C>>;

@@ -1,6 +1,7 @@
 //! The body of an answer that is judged until its end.
 
 use std::{
+    error::Error as StdError,
     fmt,
     pin::Pin,
     task::{Context, Poll},
@@ -8,16 +9,17 @@ use std::{
 
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use steadfast_core::{
-    Failure,
-    http::{BodyEnd, ClassifyEnd},
-};
+use steadfast_core::http::{BodyEnd, ClassifyEnd};
 
 use crate::answered::Answered;
+
+pub(super) type BoxError = Box<dyn StdError + Send + Sync>;
 
 pin_project! {
     /// A body that tells its circuit how it ends, and is otherwise `B` as it is: nothing is held
     /// back, armed or put on the heap. It is `Unpin`, `Send` and `Sync` if `B` is.
+    ///
+    /// Its error is the body's own in a box, in which the circuit can look into it.
     ///
     /// Dropping it says that the rest was not read.
     pub struct WatchedBody<B, C> {
@@ -38,20 +40,22 @@ impl<B, C> WatchedBody<B, C> {
 
 impl<B, C> Body for WatchedBody<B, C>
 where
-    B: Body<Error: Failure>,
+    B: Body<Error: Into<BoxError>>,
     C: ClassifyEnd,
 {
     type Data = B::Data;
-    type Error = B::Error;
+    type Error = BoxError;
 
     #[inline]
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
         let mut this = self.project();
-        let Some(answered) = this.answered else { return this.inner.poll_frame(cx) };
-        let polled = answered.run(|| this.inner.as_mut().poll_frame(cx));
+        let Some(answered) = this.answered else {
+            return this.inner.poll_frame(cx).map_err(Into::into);
+        };
+        let polled = answered.run(|| this.inner.as_mut().poll_frame(cx).map_err(Into::into));
         answered.awaited(polled.is_pending());
         let end = match &polled {
             Poll::Pending => return polled,
@@ -61,7 +65,7 @@ where
                 None if answered.run(|| this.inner.is_end_stream()) => BodyEnd::Ended(None),
                 None => return polled,
             },
-            Poll::Ready(Some(Err(error))) => BodyEnd::Failed(error.as_error()),
+            Poll::Ready(Some(Err(error))) => BodyEnd::Failed(&**error),
             Poll::Ready(None) => BodyEnd::Ended(None),
         };
         let verdict = this.classifier.classify_end(end);

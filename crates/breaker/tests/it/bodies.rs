@@ -110,7 +110,7 @@ async fn opens(
             }
         });
     }
-    Some(began.elapsed())
+    Some(Instant::now() - began)
 }
 
 fn end(circuit: &Circuit, held: Held, bad: bool) {
@@ -221,7 +221,7 @@ async fn four_callers_find_bodies_that_break_as_soon_as_they_fill_half_a_window(
         let mut callers: BinaryHeap<_> =
             (0..4_u32).map(|n| Reverse(Duration::from_millis(25) * n)).collect();
         let mut reading: Vec<(Duration, Answered, bool)> = Vec::new();
-        while circuit.state() == State::Closed && began.elapsed() < LENGTH {
+        while circuit.state() == State::Closed && Instant::now() - began < LENGTH {
             let Reverse(at) = callers.pop().unwrap();
             advance((began + at).saturating_duration_since(Instant::now())).await;
             if let Some(ended) = reading.iter().position(|(end, ..)| *end == at) {
@@ -235,7 +235,7 @@ async fn four_callers_find_bodies_that_break_as_soon_as_they_fill_half_a_window(
             reading.push((end, answered, bad));
             callers.push(Reverse(end));
         }
-        let opened = began.elapsed();
+        let opened = Instant::now() - began;
         eprintln!("four callers, broken after {after:?}: open at {opened:?}");
         assert_eq!(circuit.state(), State::Open);
         assert!(opened.as_secs_f64() < at_most, "{opened:?}");

@@ -99,9 +99,9 @@ fn ok(circuit: &Circuit, body: Script) -> Answer {
 }
 
 /// Polls one frame, which need not come.
-fn frame<C>(response: &mut Response<WatchedBody<Script, C>>) -> Poll<Option<Result<(), io::Error>>>
+fn frame<C>(response: &mut Response<WatchedBody<Script, C>>) -> Poll<Option<Result<(), BoxError>>>
 where
-    WatchedBody<Script, C>: Body<Data = Bytes, Error = io::Error> + Unpin,
+    WatchedBody<Script, C>: Body<Data = Bytes, Error = BoxError> + Unpin,
 {
     spawn(response.body_mut().frame()).poll().map_ok(drop)
 }
@@ -109,7 +109,7 @@ where
 /// Polls until the end, an error, or a frame that does not come.
 fn read<C>(response: &mut Response<WatchedBody<Script, C>>)
 where
-    WatchedBody<Script, C>: Body<Data = Bytes, Error = io::Error> + Unpin,
+    WatchedBody<Script, C>: Body<Data = Bytes, Error = BoxError> + Unpin,
 {
     while let Poll::Ready(Some(Ok(()))) = frame(response) {}
 }

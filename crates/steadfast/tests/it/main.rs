@@ -25,5 +25,6 @@ mod retried;
 mod slow_bodies;
 mod strangers;
 mod support;
+mod until_end;
 mod uploads;
 mod without_tower;
