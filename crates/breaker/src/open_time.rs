@@ -19,6 +19,10 @@ use steadfast_core::{Backoff, ConfigError, Jitter, parts::Splitter};
 ///
 /// With a smaller factor the last one holds.
 ///
+/// A service may know better. Where a failure since the circuit last changed its state says when to
+/// come back (`Retry-After`, gRPC's pushback; the latest that does), the circuit stays open for as
+/// long, but for no less than the time that was drawn, and for no longer than the longest step.
+///
 /// ```
 /// use std::time::Duration;
 /// use steadfast_breaker::{CircuitConfig, OpenTime};

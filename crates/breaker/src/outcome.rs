@@ -1,5 +1,7 @@
 //! What the end of a call means: the table of the README as one function. Pure.
 
+use std::time::Duration;
+
 use steadfast_core::{
     Verdict,
     parts::{Labels, Mark},
@@ -79,6 +81,14 @@ impl End {
         // A slow probe has failed, if it says anything.
         let probe = if slow && probe == Probe::Succeeded { Probe::Failed } else { probe };
         Effect { entry, probe }
+    }
+
+    /// For how long a service that has failed asks to be left alone, if it says so.
+    pub(crate) const fn told(self) -> Option<Duration> {
+        match self {
+            Self::Judged(verdict) if verdict.is_failure() => verdict.retry_after(),
+            _ => None,
+        }
     }
 
     /// What is counted.

@@ -25,7 +25,7 @@ pub(crate) use self::{
 };
 use crate::{
     closed::{Closed, time::TimeSuccesses},
-    config::{CircuitConfig, Settings},
+    config::{CircuitConfig, Settings, nanos},
     probes::Round,
     state::{Cause, CircuitSnapshot, State, Transition},
     sync::Mutex,
@@ -63,10 +63,22 @@ struct Guarded {
     /// What the window held as it last opened the circuit.
     counts_at_trip: Option<Counts>,
     round: Option<Round>,
+    /// Until when the service asked to be left alone, in its latest failure of this epoch that said
+    /// so.
+    told_until: Option<u64>,
     /// To be told once the lock is free: transitions, and that a call may be let in again.
     /// Two at most: a round that was lost a while ago opens the circuit and starts another.
     unreported: Vec<(Transition, Wakers)>,
     wake_waiters: bool,
+}
+
+impl Guarded {
+    /// Takes in what a failure says of when to come back.
+    fn hear(&mut self, told: Option<Duration>, now: u64) {
+        if let Some(after) = told {
+            self.told_until = Some(now.saturating_add(nanos(after)));
+        }
+    }
 }
 
 impl Shared {
@@ -88,6 +100,7 @@ impl Shared {
             last_cause: None,
             counts_at_trip: None,
             round: None,
+            told_until: None,
             unreported: Vec::new(),
             wake_waiters: false,
         };

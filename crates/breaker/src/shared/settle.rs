@@ -1,5 +1,7 @@
 //! Taking in how a call has ended.
 
+use std::time::Duration;
+
 use steadfast_core::Verdict;
 
 use super::{Admission, Guarded, Shared};
@@ -50,7 +52,7 @@ impl Shared {
     ) {
         let now = now.unwrap_or_else(|| self.clock.nanos());
         if successes.success(&self.published, lane, epoch, now) {
-            self.enter(epoch, Entry::Nothing, now);
+            self.enter(epoch, Entry::Nothing, None, now);
         }
     }
 
@@ -114,7 +116,7 @@ impl Shared {
         if is_probe {
             self.probe_ends(head, end, now);
         } else if now < until {
-            self.enter(head.word.epoch(), Entry::Turned { head: head.at }, now);
+            self.enter(head.word.epoch(), Entry::Turned { head: head.at }, end.told(), now);
         }
     }
 
@@ -131,19 +133,22 @@ impl Shared {
                 self.success_in_stripes(successes, lane, epoch, now);
             }
             (Entry::SUCCESS, None) if !count::success(&self.published, epoch) => {}
-            (entry, _) => self.enter(epoch, entry, now.unwrap_or_else(|| self.now())),
+            (entry, _) => self.enter(epoch, entry, end.told(), now.unwrap_or_else(|| self.now())),
         }
     }
 
     /// Makes an entry in the window, and opens the circuit if that is what it comes to.
     #[cold]
-    fn enter(&self, epoch: u64, entry: Entry, now: u64) {
+    fn enter(&self, epoch: u64, entry: Entry, told: Option<Duration>, now: u64) {
         self.locked(|guarded| {
             let word = self.word();
             // Transitions happen under the lock: from here on the epoch stands.
-            if word.epoch() == epoch
-                && let Some(cause) =
-                    guarded.closed.enter(&self.published, &guarded.settings.rules, entry, now)
+            if word.epoch() != epoch {
+                return;
+            }
+            guarded.hear(told, now);
+            if let Some(cause) =
+                guarded.closed.enter(&self.published, &guarded.settings.rules, entry, now)
             {
                 self.open(guarded, word, now, cause);
             }
@@ -157,7 +162,7 @@ impl Shared {
 
     fn settle_probe(&self, admission: Admission, end: End, now: u64) {
         let Some(started) = admission.started() else { return };
-        self.in_round(admission.word, now, |round, settings| {
+        self.in_round(admission.word, end.told(), now, |round, settings| {
             let Effect { probe, .. } =
                 end.effect(self.is_slow(started, now), settings.throttled_fails_probe);
             round.settle(probe, started, settings.probes)
@@ -168,7 +173,7 @@ impl Shared {
     fn probe_waits(&self, admission: Admission, now: u64) -> Option<Head> {
         let (word, started) = (admission.word, admission.started()?);
         let mut until = None;
-        self.in_round(word, now, |round, settings| {
+        self.in_round(word, None, now, |round, settings| {
             until = round.wait(started, now, settings.horizon);
             None
         });
@@ -176,7 +181,7 @@ impl Shared {
     }
 
     fn probe_ends(&self, head: Head, end: End, now: u64) {
-        self.in_round(head.word, now, |round, settings| {
+        self.in_round(head.word, end.told(), now, |round, settings| {
             let Effect { probe, .. } = end.effect(false, settings.throttled_fails_probe);
             round.end(probe, head.at, settings.probes)
         });
@@ -186,6 +191,7 @@ impl Shared {
     fn in_round(
         &self,
         admitted: Word,
+        told: Option<Duration>,
         now: u64,
         tell: impl FnOnce(&mut Round, &Settings) -> Option<Decision>,
     ) {
@@ -193,10 +199,11 @@ impl Shared {
             // What time has brought about before this one came back counts first.
             self.advance(guarded, now);
             let word = self.word();
-            let Some(round) = guarded.round.as_mut().filter(|_| word.epoch() == admitted.epoch())
-            else {
+            if word.epoch() != admitted.epoch() {
                 return;
-            };
+            }
+            guarded.hear(told, now);
+            let Some(round) = guarded.round.as_mut() else { return };
             // A place among the probes may be free, or time decides the round at another instant.
             guarded.wake_waiters = true;
             if let Some(decision) = tell(round, &guarded.settings) {

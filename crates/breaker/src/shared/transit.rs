@@ -12,13 +12,17 @@ use crate::{
 
 impl Shared {
     pub(super) fn open(&self, guarded: &mut Guarded, word: Word, now: u64, cause: Cause) {
-        let delay = guarded.settings.open_time.draw(guarded.trips, &self.splitter);
+        let open_time = guarded.settings.open_time;
+        let delay = nanos(open_time.draw(guarded.trips, &self.splitter));
+        // What a service says of itself may lengthen the open time, and not beyond the longest.
+        let told = guarded.told_until.map_or(0, |until| until.saturating_sub(now));
+        let delay = delay.max(told.min(nanos(open_time.longest())));
         if word.is_closed() {
             // The word as it is now: the entry that opens has published another.
             guarded.counts_at_trip = Some(guarded.closed.counts(self.word(), now).0);
         }
         guarded.trips = guarded.trips.saturating_add(1);
-        self.published.set_open_until(now.saturating_add(nanos(delay)));
+        self.published.set_open_until(now.saturating_add(delay));
         self.change_state(guarded, word, State::Open, word.is_dry_run(), cause);
     }
 
@@ -63,6 +67,7 @@ impl Shared {
         cause: Cause,
     ) {
         guarded.round = None;
+        guarded.told_until = None;
         guarded.wake_waiters = true;
         let epoch = word.next_epoch();
         self.published.change_state(match to {

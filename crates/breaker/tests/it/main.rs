@@ -17,6 +17,7 @@ mod reconfigured;
 mod refusals;
 mod shape;
 mod silence;
+mod told;
 mod transitions;
 mod traps;
 #[cfg(feature = "http")]

@@ -26,5 +26,6 @@ mod slow_bodies;
 mod strangers;
 mod support;
 mod until_end;
+mod told;
 mod uploads;
 mod without_tower;
