@@ -145,3 +145,39 @@ fn a_success_between_two_failures_is_seen() {
         assert!(snapshot.state == State::Open || was_between, "{snapshot:?}");
     });
 }
+
+/// Rules that change while successes count down: the countdown was made for the old minimum, so it
+/// is made anew, or the new one would never be judged.
+#[test]
+fn a_new_minimum_is_judged_whatever_it_meets() {
+    loom::model(|| {
+        let config = CircuitConfig::new().count_window(n(8)).failure_ratio(Ratio::percent(20));
+        let circuit = circuit(config.minimum_calls(n(8)));
+        call(&circuit, FAILED);
+        let (other, wanted) = (circuit.clone(), circuit.config().minimum_calls(n(3)));
+        let thread = thread::spawn(move || other.reconfigure(wanted).unwrap());
+        call(&circuit, Verdict::Success);
+        call(&circuit, Verdict::Success);
+        thread.join().unwrap();
+        // Where the change came last, the next outcome opens.
+        call(&circuit, Verdict::Success);
+        assert_eq!(circuit.state(), State::Open);
+    });
+}
+
+/// The countdown is made anew by an exchange: a success that counts at this moment is not lost.
+#[test]
+fn successes_beside_a_change_of_the_windows_size_are_all_counted() {
+    loom::model(|| {
+        let config = CircuitConfig::new().count_window(n(8)).failure_ratio(Ratio::ONE);
+        let circuit = circuit(config.minimum_calls(n(4)));
+        call(&circuit, FAILED);
+        let (other, wanted) = (circuit.clone(), circuit.config().count_window(n(5)));
+        let thread = thread::spawn(move || other.reconfigure(wanted).unwrap());
+        call(&circuit, Verdict::Success);
+        call(&circuit, Verdict::Success);
+        thread.join().unwrap();
+        let counts = circuit.snapshot().counts;
+        assert_eq!((counts.total, counts.failures), (3, 1));
+    });
+}

@@ -39,7 +39,10 @@ impl<K> Peer<K> {
         match self.watched.take_trial(now, self.hub.settings.trial_interval) {
             Ok(taken) => Admission::OnTrial(Trial { peer: self.clone(), taken: Some(taken) }),
             Err(_) if status == Status::Suspected => Admission::Passed,
-            Err(left) => Admission::Refused(Suspected::new(phi, Some(left))),
+            Err(left) => {
+                let handle = self.hub.settings.handle;
+                Admission::Refused(Suspected::new(phi, Some(left)).with_handle(handle))
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use steadfast_core::ConfigError;
+use steadfast_core::{ConfigError, HandleName};
 
 use crate::{
     MarginConfig, PhiConfig,
@@ -68,6 +68,8 @@ pub(crate) struct Settings {
     /// Whether there is a calibration to be shown.
     pub(crate) is_calibrated: bool,
     pub(crate) name: Arc<str>,
+    /// The same, for refusals.
+    pub(crate) handle: Option<HandleName>,
 }
 
 impl DetectorConfig {
@@ -180,6 +182,7 @@ impl DetectorConfig {
         };
         let shape = estimator.curve(&rules).shape;
         let scores = [convict * self.suspect, convict].map(|threshold| shape.score(threshold));
+        let name = self.name.unwrap_or_else(|| "default".into());
         Ok(Settings {
             suspect: convict * self.suspect,
             convict,
@@ -192,7 +195,8 @@ impl DetectorConfig {
             is_calibrated: estimator.calibration(&rules).is_some(),
             rules: Arc::new(rules),
             estimator,
-            name: self.name.unwrap_or_else(|| "default".into()),
+            handle: HandleName::new(&name),
+            name,
         })
     }
 }

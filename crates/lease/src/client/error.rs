@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_core::{ConfigError, Executed, Grounds, Refusal, RefusalKind};
+use steadfast_core::{ConfigError, Executed, Grounds, Refusal, RefusalKind, parts::Rounded};
 
 use crate::{FencingToken, HolderName, Loss, Status, StoreError, StoreErrorKind};
 
@@ -12,7 +12,7 @@ use crate::{FencingToken, HolderName, Loss, Status, StoreError, StoreErrorKind};
 #[non_exhaustive]
 pub enum AcquireError {
     /// Another holds it.
-    #[error("held by {holder:?} for {left:?} unless it is renewed")]
+    #[error("held by {holder:?} for {} unless it is renewed", Rounded(*.left))]
     Held {
         /// How long it will be, unless it is renewed.
         left: Duration,
@@ -32,7 +32,7 @@ pub enum AcquireError {
         floor: FencingToken,
     },
     /// The grants were over before their answers came, or last no longer than the margin.
-    #[error("a grant of {ttl:?} was over before its answer came")]
+    #[error("a grant of {} was over before its answer came", Rounded(*.ttl))]
     TooLate {
         /// What was granted last.
         ttl: Duration,
@@ -80,6 +80,16 @@ impl Refusal for AcquireError {
             _ => Grounds::not_executed(RefusalKind::Unavailable),
         }
     }
+
+    /// Without the name of the holder, which is no business of a caller at the other end.
+    fn detail(&self) -> String {
+        match self {
+            Self::Held { left, .. } => {
+                format!("held by another for {} unless it is renewed", Rounded(*left))
+            }
+            other => other.to_string(),
+        }
+    }
 }
 
 /// The lease is not held for long enough, or any more: HTTP 403.
@@ -123,5 +133,21 @@ const fn said(status: &Status) -> &'static str {
         Status::Lost(Loss::NotRenewed) => "is over: it was not renewed",
         Status::Lost(Loss::Taken) => "is lost: another holds it",
         Status::Lost(Loss::Revoked) => "is lost: the store ended it",
+    }
+}
+
+#[cfg(not(steadfast_loom))]
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_a_holder_is_for_logs_and_not_for_strangers() {
+        let holder = HolderName::new("node of the vault").unwrap();
+        let held = AcquireError::Held { left: Duration::from_nanos(4_999_999_873), holder };
+        let text = held.to_string();
+        assert!(text.contains("vault") && text.contains("for 5 s unless"), "{text}");
+        assert_eq!(held.detail(), "held by another for 5 s unless it is renewed");
+        assert_eq!(AcquireError::Full.detail(), AcquireError::Full.to_string());
     }
 }

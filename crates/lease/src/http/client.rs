@@ -13,7 +13,9 @@ use std::{
 
 use http::{HeaderValue, Request};
 use pin_project_lite::pin_project;
-use steadfast_core::{FencingToken, Grounds, Refusal, RefusalKind, http::FENCING_TOKEN};
+use steadfast_core::{
+    FencingToken, Grounds, Refusal, RefusalKind, http::FENCING_TOKEN, parts::Rounded,
+};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -67,7 +69,11 @@ impl<H: Holding + ?Sized> Holding for Arc<H> {
 /// The lease is not held, or not for as long as the call may take: it was not sent. HTTP 403, gRPC
 /// `PERMISSION_DENIED`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the lease is held for another {remaining:?}, and the call may take {needed:?}")]
+#[error(
+    "the lease is held for another {}, and the call may take {}",
+    Rounded(*.remaining),
+    Rounded(*.needed)
+)]
 #[non_exhaustive]
 pub struct NotHeld {
     /// How much longer the lease is valid; zero when it is not.

@@ -154,6 +154,19 @@ async fn a_refusal_is_seen_by_its_grounds_and_does_not_reach_the_service() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_refusal_names_its_detector_to_logs_and_not_in_its_detail() {
+    let peer = Peer::new(DetectorConfig::default().named("vault")).unwrap();
+    crate::beats(&peer).await;
+    silence_after(&peer, Status::Convicted).await;
+    let mut service = SuspectLayer::new(peer).layer(Probe::new());
+    service.ready().await.unwrap().call(1).await.unwrap();
+    let refusal = refusal(&service.ready().await.unwrap().call(1).await.unwrap_err());
+    assert!(refusal.to_string().starts_with("peer of \"vault\" suspected, phi "), "{refusal}");
+    assert!(refusal.detail().starts_with("peer suspected, phi "), "{}", refusal.detail());
+    assert_eq!(refusal.grounds.handle.unwrap().as_str(), "vault");
+}
+
 fn not_ready(peer: &Peer) -> SuspectLayer {
     SuspectLayer::new(peer.clone()).on_convicted(OnConvicted::NotReady)
 }
