@@ -7,9 +7,9 @@ use steadfast_core::{Grounds, HandleName, Refusal, RefusalKind};
 /// The peer is taken for dead: the request was refused and never reached it.
 ///
 /// `retry_after` in its grounds is the time until the next request is let through on trial; the
-/// peer may be heard of before. Of a detector that was [named](crate::DetectorConfig::named) it says
-/// the name: `peer of "stores" suspected, phi 9.5`. A caller at the other end of HTTP or gRPC is not
-/// told it.
+/// peer may be heard of before. Of a detector that was [named](crate::DetectorConfig::named) it
+/// says the name: `peer of "stores" suspected, phi 9.5`. A caller at the other end of HTTP or gRPC
+/// is not told it.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error("peer {}suspected, phi {phi:.1}", of(self.grounds.handle))]
 #[non_exhaustive]

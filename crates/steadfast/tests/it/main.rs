@@ -25,7 +25,7 @@ mod retried;
 mod slow_bodies;
 mod strangers;
 mod support;
-mod until_end;
 mod told;
+mod until_end;
 mod uploads;
 mod without_tower;
