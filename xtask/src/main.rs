@@ -3,6 +3,7 @@
 
 mod command;
 mod links;
+mod newcomer;
 mod publish;
 mod rusqlite;
 mod servers;

@@ -5,7 +5,7 @@ use std::{env, thread, time::Duration};
 use crate::{
     Failure,
     command::Cmd,
-    links, publish, rusqlite, servers, tools, width,
+    links, newcomer, publish, rusqlite, servers, tools, width,
     workspace::{LOOM_CFG, Workspace},
 };
 
@@ -133,6 +133,11 @@ pub(crate) fn ci() -> Vec<Step> {
             name: "rusqlite",
             what: "the store in a file also with the oldest rusqlite of its range",
             run: rusqlite::test_oldest,
+        },
+        Step {
+            name: "newcomer",
+            what: "each case of the README, pasted into a new crate, builds and runs",
+            run: newcomer::try_all,
         },
         Step { name: "doc", what: "the documentation builds without a warning", run: doc },
         Step {

@@ -67,6 +67,16 @@ impl Workspace {
         select(self.packages.iter().filter(|package| is_published(package)))
     }
 
+    /// The packages that are published, by name, and where they stand.
+    pub(crate) fn published_in(&self) -> Vec<(String, PathBuf)> {
+        let published = self.packages.iter().filter(|package| is_published(package));
+        let places = published.filter_map(|package| {
+            let manifest = Path::new(package["manifest_path"].as_str()?);
+            Some((name(package), manifest.parent()?.to_owned()))
+        });
+        places.collect()
+    }
+
     /// The names of the packages that are not published.
     pub(crate) fn unpublished(&self) -> Vec<String> {
         self.packages.iter().filter(|package| !is_published(package)).map(name).collect()

@@ -29,4 +29,5 @@ pages! {
     observability: "observability.md",
     performance: "performance.md",
     quorums: "quorums.md",
+    recipes: "recipes.md",
 }

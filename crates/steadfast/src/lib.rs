@@ -63,6 +63,7 @@ pub use steadfast_timeout as timeout;
     feature = "full",
     feature = "axum",
     feature = "deadpool",
+    feature = "load",
     feature = "object-store",
     feature = "sqlite",
     feature = "tonic",
@@ -70,6 +71,6 @@ pub use steadfast_timeout as timeout;
 pub mod guide;
 
 /// The README of the repository, compiled so that its examples cannot rot.
-#[cfg(all(doctest, feature = "full", feature = "tonic"))]
+#[cfg(all(doctest, feature = "full", feature = "reqwest", feature = "tonic"))]
 #[doc = include_str!("../guide/repository/README.md")]
 mod readme {}
