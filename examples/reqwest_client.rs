@@ -1,57 +1,26 @@
-//! Retry, breaker and timeout round a `reqwest::Client`, which has a request type and an error type
-//! of its own.
+//! Retry, breaker and timeout round a `reqwest::Client`, in a few lines; requests are made as ever.
 //!
 //! `cargo run --example reqwest_client`
 
 use std::{
-    future::Future,
     net::SocketAddr,
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
-    task::{Context, Poll},
     time::Duration,
 };
 
-use axum::{
-    Router,
-    http::{Method, Request, Response, StatusCode},
-    routing::any,
-};
+use axum::{Router, http::StatusCode, routing::any};
 use steadfast::{
     breaker::{BreakerLayer, Circuit, CircuitConfig, CircuitOpen, State},
-    cause, guard,
-    retry::{RetryConfig, RetryLayer, http::ReplayBody},
+    cause,
+    reqwest::Client,
+    retry::{RetryConfig, RetryLayer},
     timeout::TimeoutLayer,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
-use tower::{BoxError, Layer, Service, ServiceBuilder, ServiceExt};
-
-/// Layers speak `http`'s request type, whose extensions carry deadline and attempt. This carries it
-/// to reqwest's and back.
-#[derive(Clone)]
-struct Reqwest(reqwest::Client);
-
-impl Service<Request<ReplayBody<reqwest::Body>>> for Reqwest {
-    type Response = Response<reqwest::Body>;
-    type Error = reqwest::Error;
-    // A box where a request goes over the network anyway.
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<ReplayBody<reqwest::Body>>) -> Self::Future {
-        let client = self.0.clone();
-        Box::pin(async move {
-            let request = reqwest::Request::try_from(request.map(reqwest::Body::wrap))?;
-            client.execute(request).await.map(Response::from)
-        })
-    }
-}
+use tower::{BoxError, ServiceBuilder};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), BoxError> {
@@ -60,22 +29,26 @@ async fn main() -> Result<(), BoxError> {
     )?;
     // An open circuit says when to come back. A caller who would have to wait longer than this
     // hears so at once.
-    let retry =
-        RetryLayer::new(RetryConfig::new().retry_after_limit(Duration::from_millis(500))).http();
+    let retry = RetryConfig::new().retry_after_limit(Duration::from_millis(500));
+    let limit = TimeoutLayer::adaptive(Duration::from_millis(50), Duration::from_secs(5))?;
     let stack = ServiceBuilder::new()
-        .layer(retry)
+        .layer(RetryLayer::new(retry).http())
         .layer(BreakerLayer::new(circuit.clone()).http())
-        .layer(TimeoutLayer::adaptive(Duration::from_millis(50), Duration::from_secs(5))?.http());
-    let service = guard(stack).layer(Reqwest(reqwest::Client::new()));
+        .layer(limit.http());
+    // reqwest repeats by itself what a peer of HTTP/2 did not process: here the stack does.
+    let http = reqwest::Client::builder().retry(reqwest::retry::never()).build()?;
+    let client = Client::new(http, stack);
     let (address, calls, server) = server().await?;
+    let url = format!("http://{address}/");
 
-    // The server is busy at first. A GET may be executed twice, so it is sent again …
-    let response = service.clone().oneshot(request(Method::GET, address)?).await?;
+    // The server is busy at first. A PUT may be executed twice, so it is sent again …
+    let response = client.put(&url).body("hello").send().await?;
     assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(response.url().as_str(), url);
     assert_eq!(calls.swap(0, Ordering::SeqCst), 2);
 
     // … and a POST may not: the caller gets the 503.
-    let response = service.clone().oneshot(request(Method::POST, address)?).await?;
+    let response = client.post(&url).body("hello").send().await?;
     assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(calls.load(Ordering::SeqCst), 1);
 
@@ -85,30 +58,16 @@ async fn main() -> Result<(), BoxError> {
     // Aborted, the server closes its listener; waiting makes sure of it.
     assert!(server.await.is_err());
     let error = loop {
-        let outcome = service.clone().oneshot(request(Method::POST, address)?).await;
-        match outcome.map_err(steadfast::Error::into_service) {
-            Err(Some(error)) => assert!(error.is_connect() || error.is_request(), "{error:?}"),
-            Err(None) => {
-                break service
-                    .oneshot(request(Method::POST, address)?)
-                    .await
-                    .expect_err("the circuit is open");
-            }
-            Ok(response) => {
-                return Err(
-                    format!("answered, though no server is there: {}", response.status()).into()
-                );
-            }
+        let error = client.post(&url).send().await.expect_err("no server is there");
+        match cause::<reqwest::Error>(&error) {
+            Some(own) => assert!(own.is_connect() || own.is_request(), "{own:?}"),
+            None => break error,
         }
     };
     assert_eq!(circuit.state(), State::Open);
     assert!(cause::<CircuitOpen>(&error).is_some());
     println!("{error}");
     Ok(())
-}
-
-fn request(method: Method, address: SocketAddr) -> Result<Request<reqwest::Body>, BoxError> {
-    Ok(Request::builder().method(method).uri(format!("http://{address}/")).body("hello".into())?)
 }
 
 /// A server that is busy at its first call, and how often it was called.

@@ -12,6 +12,7 @@ mod layer;
 mod ledger;
 mod policy;
 mod replay;
+mod replay_by;
 mod run;
 mod service;
 mod snapshot;
@@ -30,6 +31,7 @@ pub use crate::{
     layer::RetryLayer,
     policy::Costs,
     replay::{CannotReplay, CloneReplay, Ended, MarkAttempt, Replay, Unmarked},
+    replay_by::{ReplayBy, replay_by},
     service::Retry,
     snapshot::BudgetSnapshot,
 };

@@ -6,6 +6,7 @@ mod budget;
 mod cancel;
 mod contract;
 mod reconfigure;
+mod replay_by;
 mod run;
 mod shape;
 mod support;
