@@ -16,7 +16,7 @@ pub(crate) use self::classify::is_callers_deadline;
 #[cfg(feature = "tonic")]
 pub(crate) use self::classify::is_refusal;
 pub use self::{
-    classify::HttpClassifier,
+    classify::{ClockedHttpClassifier, HttpClassifier},
     collect::{BodyFailed, Collect, CollectBody, CollectFuture, CollectLayer, Trailers},
     context::HttpContext,
     deadline::{

@@ -3,7 +3,10 @@
 use std::{
     fmt,
     num::NonZeroU32,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use steadfast_core::{
@@ -54,8 +57,17 @@ use crate::{
 #[derive(Clone)]
 pub struct Budget(Arc<Account>);
 
+/// How many budgets were made.
+static MADE: AtomicU64 = AtomicU64::new(0);
+
 #[derive(Debug)]
 struct Account {
+    /// Of no other budget of the process; never zero. HTTP requests carry it.
+    #[cfg_attr(
+        not(feature = "http"),
+        expect(dead_code, reason = "without HTTP there are no marks")
+    )]
+    id: u64,
     ledger: Ledger,
     ticks: Ticks,
     /// What all this was made from, or changed to. No request reads it.
@@ -73,7 +85,9 @@ impl Budget {
         let (ledger, ticks) = (Ledger::new(allowance), Ticks::start(time_source, buckets));
         let telemetry = BudgetTelemetry::new(config.name().cloned());
         let config = Mutex::new(config);
-        Ok(Self(Arc::new(Account { ledger, ticks, config, telemetry })))
+        // Relaxed: it is a number, and each is given out once.
+        let id = 1 + MADE.fetch_add(1, Ordering::Relaxed);
+        Ok(Self(Arc::new(Account { id, ledger, ticks, config, telemetry })))
     }
 
     /// Goes on with another ratio or floor, for all layers that share the budget. Checked first;
@@ -108,7 +122,14 @@ impl Budget {
         lock(&self.0.config).clone()
     }
 
-    /// Counts one request. A retry layer does this for every request that passes it.
+    /// Tells this budget and its clones from all others.
+    #[cfg(feature = "http")]
+    pub(crate) fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    /// Counts one request. A retry layer does this for every request that passes it; on HTTP once
+    /// for all layers with this budget that it passes.
     pub fn deposit(&self) {
         self.deposit_by(thread_number());
     }

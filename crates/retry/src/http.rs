@@ -2,6 +2,7 @@
 
 mod attempt_header;
 mod body;
+mod counted;
 mod error;
 mod replay;
 mod tape;

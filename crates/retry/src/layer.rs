@@ -100,6 +100,10 @@ impl Default for RetryLayer {
 impl<C, X, P> RetryLayer<C, X, P> {
     /// Takes retries from `budget`. Give clones of one budget to all layers that send to the same
     /// service.
+    ///
+    /// Where one of them stands inside another, an HTTP request is counted once for both: its
+    /// extensions say so. Any other request is counted by each of them, and gives that many times
+    /// the credit; there, give the inner layer a budget of its own.
     pub fn budget(self, budget: Budget) -> Self {
         Self { budget, ..self }
     }

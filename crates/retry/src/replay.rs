@@ -2,7 +2,10 @@
 
 use steadfast_core::Attempt;
 
-use crate::idempotency::{Idempotency, NotIdempotent};
+use crate::{
+    budget::Budget,
+    idempotency::{Idempotency, NotIdempotent},
+};
 
 /// Keeps what it takes to send a request again.
 ///
@@ -13,6 +16,17 @@ pub trait Replay<Req> {
     type Request;
     /// What is kept until the outcome is known.
     type Saved;
+
+    /// Whether `budget` has counted this request already, for a retry layer further out that shares
+    /// it: then it is not counted again. Says of it that it has been counted now.
+    ///
+    /// HTTP requests carry it in their extensions. By default nothing is known, and each layer
+    /// counts the request.
+    #[inline]
+    fn is_counted(&self, request: &mut Req, budget: &Budget) -> bool {
+        let _ = (request, budget);
+        false
+    }
 
     /// Prepares the first attempt, and keeps what further ones need. On the way of every request.
     fn first(&self, request: Req) -> (Self::Request, Self::Saved);

@@ -91,11 +91,13 @@ where
     // At a second call site the compiler would not inline it by itself, and the future would come
     // back through memory.
     #[inline(always)]
-    fn call(&mut self, request: Req) -> Self::Future {
+    fn call(&mut self, mut request: Req) -> Self::Future {
         let thread = thread_number();
         let lane = self.lanes.lane(thread, &self.inner);
         let layer = &lane.layer;
-        layer.budget.deposit_by(thread);
+        if !layer.replay.is_counted(&mut request, &layer.budget) {
+            layer.budget.deposit_by(thread);
+        }
         let deadline = layer.context.deadline(&request);
         let (first, saved) = if layer.shared.policy.is_single() {
             layer.replay.only(request)

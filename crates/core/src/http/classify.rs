@@ -2,7 +2,7 @@
 
 use http::{Response, StatusCode};
 
-use super::{is_replayed, parse_retry_after};
+use super::{is_replayed, retry_after::retry_after};
 use crate::{
     Classify, Executed, Failure, Grounds, Refusal, SystemWallClock, Verdict, WallClock,
     classify::{judge_error, sent_by_peer},
@@ -30,15 +30,31 @@ use crate::{
 /// A response is judged by its head. Where failures may come later, in the body or the trailers,
 /// put [`CollectLayer`](super::CollectLayer) inside the layers that judge: then a body that broke
 /// off is an error here. A breaker's `until_end` sees them without holding the response back.
+///
+/// A `Retry-After` that is a date is read against the response's `Date`, and where there is none
+/// against the system's wall clock, or the one that is given to [`wall_clock`](Self::wall_clock).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HttpClassifier;
 
+/// The [`HttpClassifier`] with a wall clock of the program's own, which
+/// [`HttpClassifier::wall_clock`] makes.
+#[derive(Clone, Copy, Debug)]
+pub struct ClockedHttpClassifier<W> {
+    clock: W,
+}
+
+impl HttpClassifier {
+    /// The same, with a `Retry-After` that is a date read against `clock`, where the response has
+    /// no `Date`: one that is kept right, such as a hybrid logical clock's, or one of a test.
+    #[must_use]
+    pub const fn wall_clock<W: WallClock>(self, clock: W) -> ClockedHttpClassifier<W> {
+        ClockedHttpClassifier { clock }
+    }
+}
+
 impl<B, Err: Failure> Classify<Response<B>, Err> for HttpClassifier {
     fn classify(&self, outcome: Result<&Response<B>, &Err>) -> Verdict {
-        match outcome {
-            Ok(response) => judge_response(response),
-            Err(error) => judge_error(error.as_error()),
-        }
+        self.wall_clock(SystemWallClock).classify(outcome)
     }
 
     /// A response that no layer here made of a refusal, or an error that only a peer can have sent:
@@ -46,6 +62,23 @@ impl<B, Err: Failure> Classify<Response<B>, Err> for HttpClassifier {
     fn answered(&self, outcome: Result<&Response<B>, &Err>) -> bool {
         outcome
             .map_or_else(|error| sent_by_peer(error.as_error()), |response| !is_refusal(response))
+    }
+
+    fn refused<R: Refusal>(&self, refusal: R) -> Option<Err> {
+        Err::refused(refusal)
+    }
+}
+
+impl<B, Err: Failure, W: WallClock> Classify<Response<B>, Err> for ClockedHttpClassifier<W> {
+    fn classify(&self, outcome: Result<&Response<B>, &Err>) -> Verdict {
+        match outcome {
+            Ok(response) => judge_response(response, &self.clock),
+            Err(error) => judge_error(error.as_error()),
+        }
+    }
+
+    fn answered(&self, outcome: Result<&Response<B>, &Err>) -> bool {
+        HttpClassifier.answered(outcome)
     }
 
     fn refused<R: Refusal>(&self, refusal: R) -> Option<Err> {
@@ -72,7 +105,7 @@ fn promised<B>(response: &Response<B>) -> Executed {
     if [refused, sealed].contains(&Some(Executed::Maybe)) { Executed::Maybe } else { Executed::No }
 }
 
-fn judge_response<B>(response: &Response<B>) -> Verdict {
+fn judge_response<B>(response: &Response<B>, clock: &impl WallClock) -> Verdict {
     let status = response.status();
     if status.as_u16() < 400 {
         return Verdict::Success;
@@ -84,7 +117,7 @@ fn judge_response<B>(response: &Response<B>) -> Verdict {
     if is_replayed(response.headers()) {
         return Verdict::Permanent;
     }
-    let retry_after = || parse_retry_after(response.headers(), SystemWallClock.now());
+    let retry_after = || retry_after(response.headers(), || clock.now());
     match status {
         StatusCode::TOO_MANY_REQUESTS => {
             Verdict::Throttled { executed: promised(response), pushback: retry_after().into() }
@@ -115,12 +148,16 @@ fn judge_response<B>(response: &Response<B>) -> Verdict {
 
 #[cfg(test)]
 mod tests {
-    use std::{io, time::Duration};
+    use std::{
+        io,
+        sync::Arc,
+        time::{Duration, SystemTime},
+    };
 
     use http::header::RETRY_AFTER;
 
     use super::*;
-    use crate::RefusalKind;
+    use crate::{ManualWallClock, RefusalKind};
 
     fn judge(status: u16, retry_after: Option<&str>) -> Verdict {
         let mut response = Response::builder().status(status);
@@ -162,6 +199,33 @@ mod tests {
         assert_eq!(judge(409, Some("soon")), Verdict::Permanent);
         assert_eq!(judge(404, Some("7")).retry_after(), None);
         assert_eq!(judge(503, Some("soon")).retry_after(), None);
+    }
+
+    #[test]
+    fn a_date_to_come_back_at_is_read_against_the_clock_that_is_given() {
+        let date = "Sun, 09 Sep 2001 01:46:50 GMT";
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        let clock = Arc::new(ManualWallClock::new(now));
+        let classifier = HttpClassifier.wall_clock(Arc::clone(&clock));
+        let wait = |sent: Option<&str>| {
+            let mut response = Response::builder().status(503).header(RETRY_AFTER, date);
+            if let Some(sent) = sent {
+                response = response.header(http::header::DATE, sent);
+            }
+            let response = response.body(()).unwrap();
+            let verdict = classifier.classify(Ok::<_, &io::Error>(&response));
+            let sent_by_peer = Classify::<_, io::Error>::answered(&classifier, Ok(&response));
+            assert!(sent_by_peer);
+            verdict.retry_after().unwrap().as_secs()
+        };
+        assert_eq!(wait(None), 10);
+        clock.step_back(Duration::from_secs(3600));
+        assert_eq!(wait(None), 3610);
+        assert_eq!(wait(Some("Sun, 09 Sep 2001 01:46:43 GMT")), 7, "its own date comes first");
+        assert_eq!(wait(Some("some day")), 3610);
+        // Without a clock, and without a date, the system's: long after that.
+        let verdict = judge(503, Some(date));
+        assert_eq!(verdict.retry_after(), Some(Duration::ZERO));
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::error::Error;
 
 use http::{HeaderMap, Response};
 
-use super::HttpClassifier;
-use crate::{Verdict, classify::judge_error};
+use super::{ClockedHttpClassifier, HttpClassifier};
+use crate::{Verdict, WallClock, classify::judge_error};
 
 /// Judges how the body of a response ends, beside [`Classify`](crate::Classify), which judges its
 /// head: for a breaker's `until_end`.
@@ -65,6 +65,12 @@ impl ClassifyEnd for HttpClassifier {
             BodyEnd::Failed(error) => judge_error(error),
             BodyEnd::Ended(_) => Verdict::Success,
         }
+    }
+}
+
+impl<W: WallClock> ClassifyEnd for ClockedHttpClassifier<W> {
+    fn classify_end(&self, end: BodyEnd<'_>) -> Verdict {
+        HttpClassifier.classify_end(end)
     }
 }
 

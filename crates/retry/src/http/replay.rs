@@ -9,9 +9,11 @@ use steadfast_core::{Attempt, http::IdempotencyKey};
 use super::{
     attempt_header::AttemptHeader,
     body::{ReplayBody, SavedBody},
+    counted::is_counted,
     error::BoxError,
 };
 use crate::{
+    budget::Budget,
     idempotency::Idempotency,
     replay::{CannotReplay, Ended, Replay},
 };
@@ -155,6 +157,10 @@ where
 {
     type Request = Request<W::Body>;
     type Saved = SavedRequest<B>;
+
+    fn is_counted(&self, request: &mut Request<B>, budget: &Budget) -> bool {
+        is_counted(request.extensions_mut(), budget)
+    }
 
     fn first(&self, request: Request<B>) -> (Self::Request, Self::Saved) {
         let (mut head, body) = request.into_parts();

@@ -17,11 +17,11 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
 };
 use steadfast_core::{
-    Attempt, Backoff, Deadline, cause, guard,
+    Attempt, Backoff, Deadline, Snapshot, cause, guard,
     http::{BodyFailed, CollectLayer, HttpClassifier, HttpContext},
 };
 use steadfast_retry::{
-    Retry, RetryConfig, RetryLayer,
+    Budget, Retry, RetryConfig, RetryLayer,
     http::{HttpReplay, ReplayBody},
 };
 use tokio::net::TcpListener;
@@ -658,4 +658,51 @@ struct Named<S> {
 fn the_types_can_be_named() {
     let layer = quick();
     let _named = Named { _service: layer.layer(()), _layer: layer };
+}
+
+/// Two layers of retries round one service, each with a body of its own kind.
+fn nested(
+    outer: &Budget,
+    inner: &Budget,
+    server: Server,
+) -> impl Service<Request<Body>, Response = Response<Body>, Error = BoxError> + Clone {
+    let config = || RetryConfig::new().attempts(attempts(2)).backoff(Backoff::NONE);
+    let layer = |budget: &Budget| RetryLayer::new(config()).budget(budget.clone()).http();
+    let service = service_fn(move |request: Request<ReplayBody<ReplayBody<Body>>>| {
+        let reply = server.replies.lock().unwrap().pop().unwrap();
+        async move {
+            request.into_body().collect().await.map_err(|_| io::ErrorKind::Other)?;
+            reply
+        }
+    });
+    let service = service.map_err(|kind: io::ErrorKind| BoxError::from(io::Error::from(kind)));
+    layer(outer).layer(layer(inner).layer(service))
+}
+
+#[tokio::test(start_paused = true)]
+async fn nested_layers_with_one_budget_count_a_request_once_and_with_two_once_in_each() {
+    let ok = || Ok(Response::new(Body::from("ok")));
+    let send = async |outer: &Budget, inner: &Budget, replies: Vec<Reply>| {
+        let number = replies.iter().filter(|reply| reply.is_ok()).count();
+        let service = nested(outer, inner, Server::new(replies));
+        for _ in 0..number {
+            let request = request(Method::PUT).body(Body::from("hello")).unwrap();
+            service.clone().oneshot(request).await.unwrap();
+        }
+    };
+    let of = || crate::support::exactly(20, 0);
+    let shared = of();
+    send(&shared, &shared.clone(), (0..100).map(|_| ok()).collect()).await;
+    assert_eq!((shared.snapshot().requests, shared.snapshot().available), (100, 20));
+
+    let (outer, inner) = (of(), of());
+    send(&outer, &inner, (0..100).map(|_| ok()).collect()).await;
+    assert_eq!((outer.snapshot().requests, inner.snapshot().requests), (100, 100));
+
+    // Refused three times: by the inner layer once more, then by the outer, which asks the inner
+    // anew. It is one request all the same, and each time that it is sent again is withdrawn.
+    let shared = ample();
+    let refused = || Err(io::ErrorKind::ConnectionRefused);
+    send(&shared, &shared, vec![refused(), refused(), refused(), ok()]).await;
+    assert_eq!((shared.snapshot().requests, shared.snapshot().withdrawn), (1, 3));
 }
