@@ -26,6 +26,7 @@ pages! {
     fault_injection: "fault-injection.md",
     idempotency: "idempotency.md",
     leases: "leases.md",
+    moving: "moving.md",
     observability: "observability.md",
     performance: "performance.md",
     quorums: "quorums.md",
