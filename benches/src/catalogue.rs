@@ -1,16 +1,20 @@
 //! The rows of the layers, and of all tables.
 
 use crate::{
-    chaos::chaos, clocks::clocks, detectors::detectors, keys::keys, leases::leases, ours, peers,
-    quorums::quorums, references, row::Row, shapes::shapes,
+    answers, chaos::chaos, clocks::clocks, detectors::detectors, keys::keys, leases::leases, ours,
+    peers, quorums::quorums, references, row::Row, shapes::shapes,
 };
 
 /// The rows of the layers, warm: those without a layer, ours, the peers'. Needs
 /// [`enter`](crate::enter).
 #[must_use]
 pub fn catalogue() -> Vec<Row> {
-    let mut rows: Vec<Row> =
-        references::rows().into_iter().chain(ours::rows()).chain(peers::rows()).collect();
+    let mut rows: Vec<Row> = references::rows()
+        .into_iter()
+        .chain(ours::rows())
+        .chain(answers::rows())
+        .chain(peers::rows())
+        .collect();
     rows.iter_mut().for_each(Row::warm_up);
     rows
 }

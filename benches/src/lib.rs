@@ -5,6 +5,7 @@
 //! a function. It makes calls in a loop that is compiled for it alone: one virtual call stands
 //! before thousands of measured ones.
 
+mod answers;
 mod catalogue;
 mod chance;
 mod chaos;
@@ -24,6 +25,7 @@ mod shapes;
 mod subject;
 
 pub use crate::{
+    answers::{AT_END, AT_HEAD},
     catalogue::{all, catalogue},
     chance::SplitMix64,
     chaos::{UNFAULTED, chaos},
@@ -33,6 +35,7 @@ pub use crate::{
     leases::{BOOT_CLOCK, TOKENED, TOKENLESS, leases},
     quorums::{VOTES, quorums},
     race::{Line, Rendezvous, alone, together},
+    references::TOKIOS_CLOCK,
     row::{BARE, FAILING, Family, Group, Row, Shape},
     runtime::{abort_on_panic, enter},
     service::Fault,

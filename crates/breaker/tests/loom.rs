@@ -181,3 +181,74 @@ fn successes_beside_a_change_of_the_windows_size_are_all_counted() {
         assert_eq!((counts.total, counts.failures), (3, 1));
     });
 }
+
+/// An end that turns a success while other successes count down: none of them is lost, and the
+/// failure is counted once.
+#[test]
+fn a_success_is_turned_beside_others() {
+    loom::model(|| {
+        let circuit = circuit(
+            CircuitConfig::new().count_window(n(8)).minimum_calls(n(8)).failure_ratio(Ratio::ONE),
+        );
+        let answered = circuit.try_admit().unwrap().answered(Verdict::Success).unwrap();
+        let other = circuit.clone();
+        let thread = thread::spawn(move || {
+            call(&other, Verdict::Success);
+            call(&other, Verdict::Success);
+        });
+        answered.record(FAILED);
+        thread.join().unwrap();
+        let counts = circuit.snapshot().counts;
+        assert_eq!((counts.total, counts.failures), (3, 1));
+    });
+}
+
+/// Of a bad end and the success that completes the minimum the later one is judged with both.
+#[test]
+fn a_turned_success_is_judged_with_the_one_that_completes_the_minimum() {
+    loom::model(|| {
+        let circuit = circuit(CircuitConfig::new().count_window(n(4)).minimum_calls(n(2)));
+        let answered = circuit.try_admit().unwrap().answered(Verdict::Success).unwrap();
+        let other = circuit.clone();
+        let thread = thread::spawn(move || call(&other, Verdict::Success));
+        answered.record(FAILED);
+        thread.join().unwrap();
+        let snapshot = circuit.snapshot();
+        assert_eq!((snapshot.state, snapshot.trips), (State::Open, 1));
+    });
+}
+
+/// A full window of successes is quiet, and nothing is counted in it: the turn is all the same.
+#[test]
+fn a_turn_in_a_quiet_window_is_one_failure_beside_a_success() {
+    loom::model(|| {
+        let circuit = circuit(CircuitConfig::new().count_window(n(3)).minimum_calls(n(3)));
+        (0..4).for_each(|_| call(&circuit, Verdict::Success));
+        let answered = circuit.try_admit().unwrap().answered(Verdict::Success).unwrap();
+        let other = circuit.clone();
+        let thread = thread::spawn(move || call(&other, Verdict::Success));
+        answered.record(FAILED);
+        thread.join().unwrap();
+        let snapshot = circuit.snapshot();
+        assert_eq!((snapshot.counts.total, snapshot.counts.failures), (3, 1), "{snapshot:?}");
+    });
+}
+
+/// An end that is overtaken by a reset says nothing of the new epoch.
+#[test]
+fn an_end_overtaken_by_a_reset_turns_nothing() {
+    loom::model(|| {
+        let circuit = circuit(CircuitConfig::new().count_window(n(4)).minimum_calls(n(4)));
+        let answered = circuit.try_admit().unwrap().answered(Verdict::Success).unwrap();
+        let other = circuit.clone();
+        let thread = thread::spawn(move || {
+            other.force_open();
+            other.reset();
+            call(&other, Verdict::Success);
+        });
+        answered.record(FAILED);
+        thread.join().unwrap();
+        let counts = circuit.snapshot().counts;
+        assert_eq!((counts.total, counts.failures), (1, 0));
+    });
+}

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use steadfast_benches::{AT_END, AT_HEAD, TOKIOS_CLOCK};
+
 use crate::report::Entry;
 
 struct Gate {
@@ -73,7 +75,24 @@ pub(crate) fn markdown(table: &[Entry]) -> String {
             verdicts.judge(gate.row, &asked, &measured, met);
         }
     }
+    until_end(table, &mut verdicts);
     verdicts.markdown()
+}
+
+/// Beyond what the layer costs that judges at the head: one look at the clock, and this.
+const UNTIL_END: f64 = 20.0;
+
+fn until_end(table: &[Entry], verdicts: &mut Verdicts) {
+    let entry =
+        |name: &str| table.iter().find(|entry| entry.name == name).expect("a row of the catalogue");
+    let (head, end, clock) = (entry(AT_HEAD), entry(AT_END), entry(TOKIOS_CLOCK));
+    let more = end.total - head.total;
+    let most = clock.total + UNTIL_END;
+    let asked =
+        format!("≤ {most:.1} ns more than at the head: a look at the clock and {UNTIL_END}");
+    verdicts.judge(AT_END, &asked, &format!("{more:.1} ns"), more <= most);
+    let allocations = format!("{} allocations", end.allocations);
+    verdicts.judge(AT_END, "0 allocations", &allocations, end.allocations == 0.0);
 }
 
 /// What was asked of this run and what came of it, line by line.
