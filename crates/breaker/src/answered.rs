@@ -40,7 +40,7 @@ pub struct Answered {
     /// `None` once the end is known.
     lane: Option<Arc<Lane<Shared>>>,
     head: Head,
-    /// The reader waits for more, and would leave if this was dropped now.
+    /// The reader waits for more: if this is dropped now, the reader has left.
     is_awaited: bool,
     /// The code of the service panicked.
     panicked: bool,
@@ -54,7 +54,8 @@ impl Answered {
 
     /// Says how the answer has ended.
     pub fn record(mut self, verdict: Verdict) {
-        self.settle(End::Judged(verdict));
+        // What comes after a panic is no end.
+        self.settle(if self.panicked { End::Panicked } else { End::Judged(verdict) });
     }
 
     /// Says that the reader waits for more of the answer, or no longer does. A probe that is

@@ -205,9 +205,11 @@ impl CircuitConfig {
 
     /// For how long after its head an answer can still fail, where the end of its body is judged
     /// too: see [`Permit::answered`](crate::Permit::answered). Above zero, and below the probe
-    /// limit and the length of a time window.
+    /// limit and the length of a time window. Unless it is set it is 5 s, or half of one of those
+    /// where that is shorter.
     ///
-    /// A probe waits for its end for as long, then its head counts.
+    /// A probe waits for its end for as long, then its head counts: the probe limit is that of its
+    /// head.
     pub const fn horizon(mut self, horizon: Duration) -> Self {
         self.horizon = Some(horizon);
         self

@@ -64,7 +64,8 @@ impl<C, H, U> BreakerLayer<C, H, U> {
     /// dropped while a frame is awaited gives its place back.
     ///
     /// Nothing is held back, and no timer is armed: a body that never ends and never fails is none
-    /// of its business. Costs a look at the clock for each answer.
+    /// of its business. Costs a look at the clock for each answer. What stands behind
+    /// `grpc().until_end()` must be gRPC alone: any other answer ends without a status.
     ///
     /// ```
     /// use steadfast_breaker::{AtEnd, BreakerLayer, Circuit};

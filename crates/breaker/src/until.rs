@@ -11,7 +11,8 @@ use steadfast_core::Verdict;
 pub use self::{end::AtEnd, watched::WatchedBody};
 use crate::permit::Permit;
 
-/// Until when the layer judges an answer `Res` by a classifier `C`: [`AtHead`], or `AtEnd`.
+/// Until when the layer judges an answer `Res` by a classifier `C`: [`AtHead`], or `AtEnd`. There
+/// is no other.
 pub trait Until<Res, C> {
     /// What the service answers.
     type Out;

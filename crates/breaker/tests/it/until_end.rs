@@ -204,6 +204,11 @@ async fn a_body_that_panics_has_ended_badly_also_where_it_is_asked_for_its_end()
         catch_unwind(AssertUnwindSafe(|| read(&mut response))).unwrap_err();
         drop(response);
         assert_eq!(counts(&circuit), (1, 1));
+        // Read on, it comes to an end as if nothing had happened.
+        let mut response = ok(&circuit, script(&[Step::Panics, Step::Data]));
+        catch_unwind(AssertUnwindSafe(|| read(&mut response))).unwrap_err();
+        read(&mut response);
+        assert_eq!(counts(&circuit), (2, 2));
     }
     struct Asked(u32);
     impl Body for Asked {

@@ -39,6 +39,11 @@ use crate::{Verdict, WallClock, classify::judge_error};
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not judge how a body ends",
+    note = "the classifiers of `.http()` and `.grpc()` do",
+    note = "or write `impl ClassifyEnd for {Self}`: a closure cannot"
+)]
 pub trait ClassifyEnd {
     /// The verdict on the end of a body whose head was good.
     fn classify_end(&self, end: BodyEnd<'_>) -> Verdict;

@@ -157,6 +157,32 @@ async fn on_a_client_an_answer_without_a_body_is_settled_at_its_head_and_one_wit
     }
 }
 
+/// Answers every request by switching protocols.
+async fn switches() -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        let _ = connection.read(&mut [0; 1024]).await.unwrap();
+        let answer =
+            "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: test\r\n\r\n";
+        connection.write_all(answer.as_bytes()).await.unwrap();
+        let _ = connection.read(&mut [0; 1024]).await;
+    });
+    address
+}
+
+#[tokio::test]
+async fn an_answer_that_switches_protocols_is_settled_at_its_head() {
+    let circuit = to_be_probed();
+    let layer = respond(BreakerLayer::new(circuit.clone()).http().until_end());
+    let mut request = ask(Method::GET, switches().await, "/");
+    request.headers_mut().insert("connection", "upgrade".parse().unwrap());
+    request.headers_mut().insert("upgrade", "test".parse().unwrap());
+    let response = layer.layer(client(false)).oneshot(request).await.unwrap();
+    assert_eq!((response.status().as_u16(), circuit.state()), (101, State::Closed));
+}
+
 #[tokio::test]
 async fn on_a_server_ends_are_seen_though_a_full_body_is_asked_but_once_and_one_of_a_head_never() {
     for http2 in [false, true] {
