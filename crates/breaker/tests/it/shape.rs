@@ -40,6 +40,7 @@ fn configuration_handle_layer_service() {
         .open_time(OpenTime::constant(Duration::from_secs(1)).unwrap())
         .probes(n(2), n(1))
         .probe_limit(Duration::from_secs(5))
+        .horizon(Duration::from_secs(2))
         .throttled_fails_probe(true)
         .on_open(OnOpen::Refuse)
         .time_source(TimeSource::Coarse)
@@ -84,6 +85,12 @@ async fn behaviours_are_type_parameters_in_one_order() {
     #[cfg(feature = "tonic")]
     let _layer: BreakerLayer<steadfast_core::tonic::GrpcClassifier> =
         BreakerLayer::default().grpc();
+    #[cfg(feature = "http")]
+    let _layer: BreakerLayer<
+        steadfast_core::http::HttpClassifier,
+        Circuit,
+        steadfast_breaker::AtEnd,
+    > = BreakerLayer::default().http().until_end();
 }
 
 #[tokio::test]

@@ -185,6 +185,22 @@ async fn a_good_end_a_drop_and_a_body_that_is_not_read_say_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn dropped_after_any_number_of_polls_a_body_says_only_what_it_has_shown() {
+    let steps = [Step::Data, Step::Waits, Step::Data, Step::Fails];
+    for circuit in both() {
+        for polls in 0..=steps.len() {
+            circuit.reset();
+            let mut response = ok(&circuit, script(&steps));
+            for _ in 0..polls {
+                assert!(!matches!(frame(&mut response), Poll::Ready(None)));
+            }
+            drop(response);
+            assert_eq!(counts(&circuit), (1, u64::from(polls == steps.len())), "{polls} polls");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_bad_head_is_settled_as_it_comes() {
     for circuit in both() {
         for status in [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::TOO_MANY_REQUESTS] {
