@@ -110,13 +110,15 @@ impl Shared {
         }
         let now = self.now();
         let until = if is_probe { head.at } else { head.at.saturating_add(self.horizon()) };
+        let is_within = now < until;
         if is_bad {
-            self.telemetry.bad_end(if now < until { Horizon::Within } else { Horizon::Beyond });
+            self.telemetry.bad_end(if is_within { Horizon::Within } else { Horizon::Beyond });
         }
+        let told = end.told().filter(|_| is_within);
         if is_probe {
-            self.probe_ends(head, end, now);
-        } else if now < until {
-            self.enter(head.word.epoch(), Entry::Turned { head: head.at }, end.told(), now);
+            self.probe_ends(head, end, told, now);
+        } else if is_within {
+            self.enter(head.word.epoch(), Entry::Turned { head: head.at }, told, now);
         }
     }
 
@@ -180,8 +182,9 @@ impl Shared {
         until.map(|at| Head { word, at })
     }
 
-    fn probe_ends(&self, head: Head, end: End, now: u64) {
-        self.in_round(head.word, end.told(), now, |round, settings| {
+    /// One that ends beyond the horizon has succeeded by then.
+    fn probe_ends(&self, head: Head, end: End, told: Option<Duration>, now: u64) {
+        self.in_round(head.word, told, now, |round, settings| {
             let Effect { probe, .. } = end.effect(false, settings.throttled_fails_probe);
             round.end(probe, head.at, settings.probes)
         });
