@@ -161,7 +161,7 @@ impl Budget {
         if is_covered {
             Ok(Withdrawal { charged: Some((self.clone(), cost)) })
         } else {
-            Err(BudgetExhausted::new())
+            Err(BudgetExhausted::new().with_handle(self.0.telemetry.handle()))
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use steadfast_core::parts::Counters;
 #[cfg(not(feature = "metrics"))]
 use steadfast_core::parts::silent::Counters;
-use steadfast_core::{Attempt, parts::Labels};
+use steadfast_core::{Attempt, HandleName, parts::Labels};
 
 use crate::{policy::Outcome, replay::CannotReplay};
 
@@ -96,6 +96,8 @@ impl Labels for Reconfigured {
 pub(crate) struct BudgetTelemetry {
     #[cfg_attr(not(feature = "tracing"), expect(dead_code, reason = "events alone say it"))]
     name: Arc<str>,
+    /// The same, for refusals.
+    handle: Option<HandleName>,
     reconfigurations: Counters<Reconfigured>,
 }
 
@@ -103,7 +105,12 @@ impl BudgetTelemetry {
     pub(crate) fn new(name: Option<Arc<str>>) -> Self {
         let name = name.unwrap_or_else(|| Arc::from("default"));
         let metric = "steadfast_retry_budget_reconfigurations_total";
-        Self { reconfigurations: Counters::new(metric, "budget", Arc::clone(&name)), name }
+        let handle = HandleName::new(&name);
+        Self { reconfigurations: Counters::new(metric, "budget", Arc::clone(&name)), handle, name }
+    }
+
+    pub(crate) const fn handle(&self) -> Option<HandleName> {
+        self.handle
     }
 
     /// One info event where it was.

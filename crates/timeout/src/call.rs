@@ -186,14 +186,18 @@ impl Call {
         }
         self.limit.telemetry.ended(Outcome::DeadlineCut);
         self.limit.telemetry.deadline_cut(waited);
-        Elapsed::at_the_deadline(waited)
+        self.by_name(Elapsed::at_the_deadline(waited))
     }
 
     /// The service has not answered in time.
     fn failed(&self, elapsed: Elapsed) -> Elapsed {
         self.limit.telemetry.ended(Outcome::TimedOut);
         self.limit.telemetry.timed_out(elapsed.limit, elapsed.explored);
-        elapsed
+        self.by_name(elapsed)
+    }
+
+    fn by_name(&self, elapsed: Elapsed) -> Elapsed {
+        elapsed.with_handle(self.limit.telemetry.handle())
     }
 
     /// The refusal of a call that was never made.
@@ -203,7 +207,7 @@ impl Call {
     pub(crate) fn refusal(&mut self) -> Elapsed {
         assert!(matches!(self.phase, Phase::Refused), "{AFTER_ITS_END}");
         self.phase = Phase::Ended;
-        Elapsed::before_the_call()
+        self.by_name(Elapsed::before_the_call())
     }
 
     #[inline(never)]

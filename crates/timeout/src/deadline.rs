@@ -9,7 +9,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, Request};
 use steadfast_core::{
-    ConfigError, Deadline, EveryError,
+    ConfigError, Deadline, EveryError, HandleName,
     http::{GRPC_TIMEOUT, REQUEST_TIMEOUT_MS, parse_grpc_timeout, parse_timeout_ms},
     parts::{Lane, Striped},
 };
@@ -102,9 +102,10 @@ impl DeadlineLayer {
     pub fn new(mut config: DeadlineConfig) -> Result<Self, ConfigError> {
         let total = config.total.unwrap_or(Duration::MAX);
         ConfigError::require(!total.is_zero(), "total", total, "above zero")?;
+        let handle = config.name.as_deref().and_then(HandleName::new);
         let name = config.name.take().unwrap_or_else(|| Arc::from("deadline"));
         // No gauge shows it: only deadlines end these calls.
-        let telemetry = Arc::new(Telemetry::new(Some(name), false));
+        let telemetry = Arc::new(Telemetry::new(Some(name), false).refusing_as(handle));
         let endless = Striped::new(|_| Shared::only_deadlines(telemetry));
         Ok(Self { config, endless })
     }

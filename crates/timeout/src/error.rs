@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_core::{Executed, Grounds, Refusal, RefusalKind};
+use steadfast_core::{Executed, Grounds, HandleName, Refusal, RefusalKind, parts::Rounded};
 
 /// The time allowed for a request is over, and it is given up.
 ///
@@ -16,6 +16,9 @@ use steadfast_core::{Executed, Grounds, Refusal, RefusalKind};
 /// | [`before_the_call`](Self::before_the_call) | `DeadlineExceeded` | no | the deadline had passed: the service was not called |
 ///
 /// A deadline that cut the call, and shows the service to have failed all the same, is the first.
+///
+/// Of a limit that was [named](crate::LimitConfig::named) it says the name: `timeout "orders": no
+/// answer within 250 ms`. A caller at the other end of HTTP or gRPC is not told it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.words())]
 #[non_exhaustive]
@@ -64,15 +67,30 @@ impl Elapsed {
         Self { limit, explored, grounds: Grounds::not_executed(RefusalKind::DeadlineExceeded) }
     }
 
+    /// The same refusal by the limit, or the deadline layer, of this name.
+    #[must_use]
+    pub const fn with_handle(self, handle: Option<HandleName>) -> Self {
+        Self { grounds: self.grounds.with_handle(handle), ..self }
+    }
+
     fn words(&self) -> String {
-        let Self { limit, explored, grounds } = self;
+        let said = self.said();
+        match self.grounds.handle {
+            Some(name) => format!("timeout {name}: {said}"),
+            None => said,
+        }
+    }
+
+    fn said(&self) -> String {
+        let Self { grounds, .. } = self;
+        let (limit, explored) = (Rounded(self.limit), Rounded(self.explored));
         match (grounds.executed, grounds.kind) {
             (Executed::No, _) => "the deadline had passed before the call".to_owned(),
             (_, RefusalKind::DeadlineExceeded) => {
-                format!("the caller's deadline was over after {limit:?}")
+                format!("the caller's deadline was over after {limit}")
             }
-            _ if explored.is_zero() => format!("no answer within {limit:?}"),
-            _ => format!("no answer within {limit:?}, nor in {explored:?} more"),
+            _ if self.explored.is_zero() => format!("no answer within {limit}"),
+            _ => format!("no answer within {limit}, nor in {explored} more"),
         }
     }
 }
@@ -80,5 +98,9 @@ impl Elapsed {
 impl Refusal for Elapsed {
     fn grounds(&self) -> Grounds {
         self.grounds
+    }
+
+    fn detail(&self) -> String {
+        self.said()
     }
 }

@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use steadfast_core::parts::Labels;
 #[cfg(not(feature = "metrics"))]
 use steadfast_core::parts::silent::{Counters, OwnedGauge};
 #[cfg(feature = "metrics")]
 use steadfast_core::parts::{Counters, OwnedGauge};
+use steadfast_core::{HandleName, parts::Labels};
 
 /// How a call ended: the closed set of outcomes.
 #[derive(Clone, Copy, Debug)]
@@ -135,6 +135,8 @@ impl Labels for Reconfigured {
 #[derive(Debug)]
 pub(crate) struct Telemetry {
     name: Arc<str>,
+    /// The same, for refusals.
+    handle: Option<HandleName>,
     calls: Counters<Outcome>,
     #[cfg(feature = "http")]
     bodies: Counters<BodyEnd>,
@@ -165,12 +167,23 @@ impl Telemetry {
                 Arc::clone(&name),
             ),
             limit: gauge.then(limit),
+            handle: HandleName::new(&name),
             name,
         }
     }
 
+    /// Where the name is not one that the user gave.
+    #[cfg(feature = "http")]
+    pub(crate) fn refusing_as(self, handle: Option<HandleName>) -> Self {
+        Self { handle, ..self }
+    }
+
     pub(crate) const fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    pub(crate) const fn handle(&self) -> Option<HandleName> {
+        self.handle
     }
 
     #[inline]

@@ -140,3 +140,11 @@ fn a_change_is_an_event_and_counted_and_one_that_is_refused_is_only_counted() {
     assert!(text.lines().any(|found| found == line), "{text}");
     assert!(text.contains("outcome=\"refused\"} 1"), "{text}");
 }
+
+#[test]
+fn an_exhausted_budget_says_its_name_to_logs_and_not_in_its_detail() {
+    let config = BudgetConfig::new().ratio(Ratio::ZERO).floor_per_second(0).named("vault");
+    let error = Budget::new(config).unwrap().try_withdraw(NonZeroU32::MIN).unwrap_err();
+    assert_eq!(error.to_string(), r#"the retry budget "vault" is exhausted"#);
+    assert_eq!(steadfast_core::Refusal::detail(&error), "the retry budget is exhausted");
+}

@@ -49,7 +49,7 @@ async fn a_client_that_stops_sending_is_answered_with_408() {
     let mut answer = String::new();
     client.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-    assert!(answer.contains("no frame of the request's body within 200ms"), "{answer}");
+    assert!(answer.contains("no frame of the request's body within 200 ms"), "{answer}");
     // One that sends in time is answered.
     let response = reqwest::Client::new().post(format!("http://{address}/")).body("12345").send();
     assert_eq!(response.await.unwrap().text().await.unwrap(), "5");

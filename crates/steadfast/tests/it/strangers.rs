@@ -9,6 +9,9 @@ use steadfast::{
     breaker::{BreakerLayer, Circuit, CircuitConfig, CircuitOpen},
     cause,
     http::{respond, response_to},
+    phi::Suspected,
+    retry::BudgetExhausted,
+    timeout::Elapsed,
     tonic::{respond as respond_grpc, status_of},
 };
 use tonic::Status;
@@ -49,6 +52,16 @@ fn named() -> Circuit {
 #[test]
 fn a_circuits_name_is_in_no_answer() {
     assert_silent::<CircuitOpen>(named().try_admit().unwrap_err());
+}
+
+#[test]
+fn nor_are_the_names_of_a_limit_a_budget_and_a_detector() {
+    let (name, limit) = (HandleName::new(SECRET), Duration::from_secs(1));
+    assert_silent(Elapsed::after(limit).with_handle(name));
+    assert_silent(Elapsed::at_the_deadline(limit).with_handle(name));
+    assert_silent(Elapsed::before_the_call().with_handle(name));
+    assert_silent(BudgetExhausted::new().with_handle(name));
+    assert_silent(Suspected::new(9.0, None).with_handle(name));
 }
 
 #[tokio::test]

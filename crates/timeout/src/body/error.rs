@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_core::{Grounds, Refusal, RefusalKind};
+use steadfast_core::{Grounds, Refusal, RefusalKind, parts::Rounded};
 
 /// A body was given up: no frame came in the time between two of them, or its whole time was over.
 ///
@@ -51,15 +51,16 @@ impl Stalled {
     }
 
     fn words(&self) -> String {
-        let Self { limit, explored, whole, grounds } = self;
+        let Self { whole, grounds, .. } = self;
+        let (limit, explored) = (Rounded(self.limit), Rounded(self.explored));
         let whose =
             if grounds.kind == RefusalKind::RequestTimeout { "request" } else { "response" };
         if *whole {
-            format!("the body of the {whose} did not end within {limit:?}")
-        } else if explored.is_zero() {
-            format!("no frame of the {whose}'s body within {limit:?}")
+            format!("the body of the {whose} did not end within {limit}")
+        } else if self.explored.is_zero() {
+            format!("no frame of the {whose}'s body within {limit}")
         } else {
-            format!("no frame of the {whose}'s body within {limit:?}, nor in {explored:?} more")
+            format!("no frame of the {whose}'s body within {limit}, nor in {explored} more")
         }
     }
 }

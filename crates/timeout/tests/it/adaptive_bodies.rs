@@ -250,7 +250,7 @@ async fn a_body_that_never_goes_on_is_cut_by_the_ceiling_and_says_how_long_it_wa
         waited.push(stalled);
     }
     let text = waited[0].to_string();
-    assert_eq!(text, "no frame of the response's body within 1s, nor in 1s more");
+    assert_eq!(text, "no frame of the response's body within 1 s, nor in 1 s more");
     assert_eq!(limit.limit(), SECOND, "hangs teach nothing");
 }
 

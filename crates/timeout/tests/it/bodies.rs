@@ -75,7 +75,7 @@ async fn a_frame_sets_the_time_back_and_silence_ends_the_body_exactly_at_the_lim
         (error.grounds.kind, error.grounds.executed),
         (RefusalKind::TimedOut, Executed::Maybe)
     );
-    assert_eq!(error.to_string(), "no frame of the response's body within 1s");
+    assert_eq!(error.to_string(), "no frame of the response's body within 1 s");
     // It has ended: what comes late is not read.
     send(&frames, "late");
     assert!(body.is_end_stream());
@@ -139,7 +139,7 @@ async fn the_whole_ends_at_its_limit_however_many_frames_come() {
     };
     let error = tokio::select! { () = drips => unreachable!(), error = reads => error };
     assert_eq!((error, Instant::now() - began), (Stalled::response(LIMIT).of_the_whole(), LIMIT));
-    assert_eq!(error.to_string(), "the body of the response did not end within 1s");
+    assert_eq!(error.to_string(), "the body of the response did not end within 1 s");
 }
 
 /// No timer is made: there is none outside of a runtime.
@@ -213,7 +213,7 @@ async fn a_request_that_does_not_arrive_is_a_408_and_no_failure_of_the_service()
     assert_eq!(Instant::now() - began, LIMIT);
     let grounds = cause::<Grounds>(&error).unwrap();
     assert_eq!((grounds.kind, grounds.executed), (RefusalKind::RequestTimeout, Executed::Maybe));
-    assert_eq!(error.refusal().unwrap().to_string(), "no frame of the request's body within 1s");
+    assert_eq!(error.refusal().unwrap().to_string(), "no frame of the request's body within 1 s");
 
     let (_sender, frames) = mpsc::unbounded();
     let post = Request::post("/").body(StreamBody::<Frames>::new(frames)).unwrap();

@@ -178,10 +178,10 @@ async fn each_ending_has_words_and_a_verdict_of_its_own() {
     use steadfast_core::{Classify, Executed};
 
     for (elapsed, words, verdict) in [
-        (Elapsed::after(MS), "no answer within 1ms", Verdict::transient(Executed::Maybe)),
+        (Elapsed::after(MS), "no answer within 1 ms", Verdict::transient(Executed::Maybe)),
         (
             Elapsed::at_the_deadline(MS),
-            "the caller's deadline was over after 1ms",
+            "the caller's deadline was over after 1 ms",
             Verdict::Ignored,
         ),
         (Elapsed::before_the_call(), "the deadline had passed before the call", Verdict::Ignored),

@@ -55,7 +55,7 @@ async fn each_try_in_vain_goes_twice_as_far_and_the_refusal_tells_how_far() {
     }
     assert_eq!(limit.snapshot().explorations, 4);
     let text = Elapsed::after(100 * MS).with_explored(300 * MS).to_string();
-    assert_eq!(text, "no answer within 100ms, nor in 300ms more");
+    assert_eq!(text, "no answer within 100 ms, nor in 300 ms more");
 }
 
 #[tokio::test(start_paused = true)]

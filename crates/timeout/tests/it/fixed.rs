@@ -21,11 +21,20 @@ async fn an_answer_in_time_passes_and_a_late_one_is_given_up_at_the_limit() {
     assert_eq!(Instant::now() - start, 100 * MS);
     let elapsed = *error.downcast::<Elapsed>().unwrap();
     assert_eq!(elapsed, Elapsed::after(100 * MS));
-    assert_eq!(elapsed.to_string(), "no answer within 100ms");
+    assert_eq!(elapsed.to_string(), "no answer within 100 ms");
     assert_eq!(elapsed.kind(), RefusalKind::TimedOut);
     assert_eq!(elapsed.executed(), Executed::Maybe);
     assert_eq!(cause::<Grounds>(&elapsed), Some(&elapsed.grounds));
     assert!(elapsed.source().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_names_its_limit_to_logs_and_not_in_its_detail() {
+    let limit = TimeLimit::new(LimitConfig::fixed(100 * MS).named("vault")).unwrap();
+    let elapsed = limit.run(never()).await.unwrap_err();
+    assert_eq!(elapsed.to_string(), r#"timeout "vault": no answer within 100 ms"#);
+    assert_eq!(elapsed.detail(), "no answer within 100 ms");
+    assert_eq!(elapsed.grounds.handle.unwrap().as_str(), "vault");
 }
 
 #[tokio::test(start_paused = true)]

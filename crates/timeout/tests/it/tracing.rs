@@ -66,7 +66,7 @@ fn a_body_that_stalls_is_one_debug_event() {
     assert_eq!(
         lines,
         [
-            "DEBUG steadfast::timeout message=no frame of the response's body within 1s timeout=downloads"
+            "DEBUG steadfast::timeout message=no frame of the response's body within 1 s timeout=downloads"
         ]
     );
 }
