@@ -25,6 +25,7 @@ pages! {
     failure_detection: "failure-detection.md",
     fault_injection: "fault-injection.md",
     idempotency: "idempotency.md",
+    it_does_not_compile: "it-does-not-compile.md",
     leases: "leases.md",
     moving: "moving.md",
     observability: "observability.md",
