@@ -6,7 +6,10 @@ use std::sync::Arc;
 use steadfast_core::parts::silent::{Counters, StateGauges};
 #[cfg(feature = "metrics")]
 use steadfast_core::parts::{Counters, StateGauges};
-use steadfast_core::{HandleName, parts::Labels};
+use steadfast_core::{
+    HandleName,
+    parts::{Labels, Reconfigured},
+};
 
 use crate::{
     outcome::Outcome,
@@ -86,29 +89,6 @@ impl Labels for Horizon {
         match self {
             Self::Within => "within",
             Self::Beyond => "beyond",
-        }
-    }
-
-    fn index(self) -> usize {
-        self as usize
-    }
-}
-
-/// What became of another configuration.
-#[derive(Clone, Copy, Debug)]
-enum Reconfigured {
-    Applied,
-    Refused,
-}
-
-impl Labels for Reconfigured {
-    const KEY: &'static str = "outcome";
-    const ALL: &'static [Self] = &[Self::Applied, Self::Refused];
-
-    fn label(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Refused => "refused",
         }
     }
 

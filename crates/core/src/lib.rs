@@ -140,6 +140,7 @@ pub mod parts {
         latency::LatencyQuantile,
         lock::lock,
         quantile_config::{Bounds, EstimateConfig, QuantileConfig},
+        reconfigure::Reconfigured,
         rng::Splitter,
         rounded::Rounded,
         striped::{Lane, Striped, lane_count},

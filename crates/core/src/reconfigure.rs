@@ -1,6 +1,6 @@
 //! Handles that are changed while they run.
 
-use crate::ConfigError;
+use crate::{ConfigError, labels::Labels};
 
 /// A handle whose configuration can be changed while calls go through it: a circuit, a limit.
 ///
@@ -29,4 +29,29 @@ pub trait Reconfigure: Clone {
     /// Takes over the configuration of `pattern`, of which this handle is [another](Self::another),
     /// without telling of it: the pattern has.
     fn follow(&self, pattern: &Self);
+}
+
+/// What became of a new configuration, as its crate counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reconfigured {
+    /// It holds now.
+    Applied,
+    /// It was refused, and nothing has changed.
+    Refused,
+}
+
+impl Labels for Reconfigured {
+    const KEY: &'static str = "outcome";
+    const ALL: &'static [Self] = &[Self::Applied, Self::Refused];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Refused => "refused",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
 }

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use steadfast_core::parts::Counters;
 #[cfg(not(feature = "metrics"))]
 use steadfast_core::parts::silent::Counters;
-use steadfast_core::{Attempt, HandleName, parts::Labels};
+use steadfast_core::{Attempt, HandleName, parts::Reconfigured};
 
 use crate::{policy::Outcome, replay::CannotReplay};
 
@@ -65,29 +65,6 @@ impl Telemetry {
             why = why.map(tracing::field::display),
             "not retrying"
         );
-    }
-}
-
-/// What became of a new configuration: the closed set.
-#[derive(Clone, Copy, Debug)]
-enum Reconfigured {
-    Applied,
-    Refused,
-}
-
-impl Labels for Reconfigured {
-    const KEY: &'static str = "outcome";
-    const ALL: &'static [Self] = &[Self::Applied, Self::Refused];
-
-    fn label(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Refused => "refused",
-        }
-    }
-
-    fn index(self) -> usize {
-        self as usize
     }
 }
 

@@ -6,7 +6,10 @@ use std::{sync::Arc, time::Duration};
 use steadfast_core::parts::silent::{Counters, OwnedGauge};
 #[cfg(feature = "metrics")]
 use steadfast_core::parts::{Counters, OwnedGauge};
-use steadfast_core::{HandleName, parts::Labels};
+use steadfast_core::{
+    HandleName,
+    parts::{Labels, Reconfigured},
+};
 
 /// How a call ended: the closed set of outcomes.
 #[derive(Clone, Copy, Debug)]
@@ -100,29 +103,6 @@ impl Labels for BodyEnd {
             Self::Overdue => "overdue",
             Self::Failed => "failed",
             Self::Dropped => "dropped",
-        }
-    }
-
-    fn index(self) -> usize {
-        self as usize
-    }
-}
-
-/// What became of a new configuration: the closed set.
-#[derive(Clone, Copy, Debug)]
-enum Reconfigured {
-    Applied,
-    Refused,
-}
-
-impl Labels for Reconfigured {
-    const KEY: &'static str = "outcome";
-    const ALL: &'static [Self] = &[Self::Applied, Self::Refused];
-
-    fn label(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Refused => "refused",
         }
     }
 

@@ -203,7 +203,7 @@ fn cut_beside_drops(drops: f64, seen_counts: bool) -> f64 {
 const DROPS: [(&str, f64); 4] = [("none", 0.0), ("half", 0.5), ("90 %", 0.9), ("99 %", 0.99)];
 
 #[test]
-fn what_was_seen_of_dropped_bodies_would_cut_those_who_read_to_the_end() {
+fn what_was_seen_of_dropped_bodies_would_cut_readers_of_whole_bodies() {
     for (name, drops) in DROPS {
         let (nothing, seen) = (cut_beside_drops(drops, false), cut_beside_drops(drops, true));
         assert!(nothing <= 0.6, "{name}: {nothing} %");
