@@ -24,6 +24,25 @@ use crate::{
 ///
 /// A layer is made from a circuit and not the other way round: frameworks apply a layer more than
 /// once (axum for each route), and of the circuits it would make none would ever open.
+///
+/// ```
+/// use steadfast_breaker::{Circuit, CircuitOpen, State};
+/// use steadfast_core::cause;
+/// use tower::BoxError;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// // Without tower: round any future.
+/// let circuit = Circuit::default();
+/// let fetch = async || Err::<u32, _>(BoxError::from("connection reset"));
+/// for _ in 0..20 {
+///     circuit.run(fetch()).await.unwrap_err();
+/// }
+/// assert_eq!(circuit.state(), State::Open);
+/// let refused = circuit.run(fetch()).await.unwrap_err();
+/// assert!(cause::<CircuitOpen>(&*refused).is_some());
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Circuit {
     pub(crate) shared: Striped<Shared>,

@@ -13,6 +13,22 @@ use crate::{circuit::Circuit, service::Breaker, until::AtHead};
 /// [`Circuit::per_key`](Circuit#method.per_key), or your own [`Select`](steadfast_core::Select).
 /// `U` is until when an answer is judged: at its head, unless
 /// [`until_end`](BreakerLayer#method.until_end) says otherwise.
+///
+/// ```
+/// use steadfast_breaker::{BreakerLayer, Circuit, CircuitConfig};
+/// use tower::{BoxError, Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), BoxError> {
+/// let stock = Circuit::new(CircuitConfig::new().named("stock"))?;
+/// let layer = BreakerLayer::new(stock.clone());
+/// let service = layer.layer(service_fn(async |n: u32| Ok::<_, BoxError>(n + 1)));
+/// assert_eq!(service.clone().oneshot(1).await?, 2);
+/// stock.force_open();
+/// assert!(service.oneshot(1).await.is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct BreakerLayer<C = DefaultClassifier, H = Circuit, U = AtHead> {
     pub(crate) handle: H,

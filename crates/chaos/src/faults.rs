@@ -29,6 +29,26 @@ use crate::{
 ///
 /// Requests are numbered in the order of `call`, under a short lock that is taken only while the
 /// faults are on or in a dry run.
+///
+/// ```
+/// use steadfast_chaos::{Fault, FaultLayer, Faults, Plan, Rule};
+/// use steadfast_core::Snapshot;
+/// use tower::{BoxError, Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), BoxError> {
+/// let faults = Faults::new(Plan::new(7).rule(Rule::new("down", Fault::CrashedBefore)))?;
+/// let service = FaultLayer::new(faults.clone())
+///     .layer(service_fn(async |n: u32| Ok::<_, BoxError>(n + 1)));
+/// assert_eq!(service.clone().oneshot(1).await?, 2);
+/// faults.turn_on();
+/// assert!(service.clone().oneshot(1).await.is_err());
+/// faults.turn_off();
+/// assert_eq!(service.oneshot(1).await?, 2);
+/// assert_eq!(faults.snapshot().rule("down").map(|rule| rule.struck), Some(1));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Faults {
     shared: Arc<Shared>,

@@ -17,6 +17,21 @@ use crate::{Event, Outage, Rule, timeline};
 /// The same plan gives the same faults: a draw is a hash of the seed, the rule's name, and the
 /// number of the request or its key. A schedule in time repeats only where time does, under a
 /// paused clock.
+///
+/// ```
+/// use std::time::Duration;
+/// use steadfast_chaos::{FailureMode, Fault, Outage, Plan, Rule};
+///
+/// # fn main() -> Result<(), steadfast_core::ConfigError> {
+/// let second = Duration::from_secs;
+/// let plan = Plan::new(7)
+///     .rule(Rule::new("lost replies", Fault::ReplyLost).probability(0.01))
+///     .outage(Outage::new("a", FailureMode::Killed).during(second(3)..second(11)));
+/// // It begins, and it ends.
+/// assert_eq!(plan.timeline()?.len(), 2);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Plan {

@@ -59,6 +59,22 @@ pub use self::{config::ProxyConfig, counters::ProxySnapshot, end::End};
 /// # Panics
 /// [`bind`](Self::bind) and the futures of the methods panic outside a tokio runtime with `net` and
 /// `time`.
+///
+/// # Example
+/// ```
+/// use steadfast_chaos::{FaultProxy, ProxyConfig};
+/// use tokio::net::{TcpListener, TcpStream};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = TcpListener::bind("127.0.0.1:0").await?;
+/// let proxy = FaultProxy::bind(ProxyConfig::new(server.local_addr()?))?;
+/// TcpStream::connect(proxy.address()).await?;
+/// proxy.cut().await;
+/// assert!(TcpStream::connect(proxy.address()).await.is_err());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct FaultProxy {
     shared: Arc<Shared>,

@@ -41,6 +41,25 @@ use crate::{
 /// or take the stamps back: stop the process, stamp anew or discard what carries a stamp from the
 /// future, wherever it went, remove the mark, and [start after](HlcConfig::start_after) the
 /// greatest stamp that remains.
+///
+/// # Example
+/// ```
+/// use steadfast_clock::{HighWaterFile, HlcConfig, PersistentHlc};
+/// use steadfast_core::SystemWallClock;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = std::env::temp_dir().join(format!("steadfast-hlc-{}", std::process::id()));
+/// # std::fs::create_dir_all(&directory)?;
+/// let open = || -> Result<_, Box<dyn std::error::Error>> {
+///     let file = HighWaterFile::open(directory.join("mark"))?;
+///     Ok(PersistentHlc::open(SystemWallClock, HlcConfig::new(), file)?)
+/// };
+/// let last = open()?.tick()?;
+/// assert!(open()?.tick()? > last, "also after a restart");
+/// # std::fs::remove_dir_all(directory)?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct PersistentHlc<C, H> {
     hlc: Hlc<C>,

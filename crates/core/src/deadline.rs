@@ -8,6 +8,17 @@ use crate::Attempt;
 ///
 /// On HTTP it stands in the request's extensions. Deadlines nest: an inner one can only bring the
 /// end nearer.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use steadfast_core::Deadline;
+///
+/// # #[allow(clippy::disallowed_methods)]
+/// let now = Instant::now(); // of paused tests too: `TimeSource::Tokio.now()`
+/// let deadline = Deadline::after(now, Duration::from_millis(250));
+/// assert_eq!(deadline.remaining(now + Duration::from_millis(50)), Duration::from_millis(200));
+/// assert!(deadline.has_passed(now + Duration::from_millis(250)));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Deadline(Instant);
 

@@ -30,6 +30,22 @@ pub(crate) use self::held::{Grant, Held};
 /// [`LeaseClient::shutdown`] waits for it.
 ///
 /// [`LeaseClient::shutdown`]: crate::LeaseClient::shutdown
+///
+/// ```
+/// use std::time::Duration;
+/// use steadfast_lease::{LeaseClient, LeaseClientConfig, LeaseLost, LeaseName};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = LeaseClient::connect(LeaseClientConfig::new(), "memory:").await?;
+/// let lease = client.acquire(LeaseName::new("orders/settlement")?, None).await?;
+/// // Dropped if the lease is lost. Each write carries `lease.token()`.
+/// assert_eq!(lease.run(async { Ok::<_, LeaseLost>(5) }).await?, 5);
+/// lease.ensure(Duration::from_secs(2))?; // before a call that may take as long
+/// assert!(lease.release().await?);
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a lease that is dropped is given back"]
 pub struct Lease {
     held: Arc<Held>,

@@ -11,6 +11,23 @@ use crate::{
 };
 
 /// Watches peers by key. Clones share the state.
+///
+/// ```
+/// use steadfast_phi::{Detector, DetectorConfig, Status};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let detector = Detector::new(DetectorConfig::default())?;
+/// for _ in 0..20 {
+///     detector.heartbeat(&"a")?;
+///     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+/// }
+/// assert_eq!(detector.status(&"a"), Status::Trusted);
+/// tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+/// assert_eq!(detector.dead(), ["a"]);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Detector<K> {
     hub: Arc<Hub<K>>,
 }

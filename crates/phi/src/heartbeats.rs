@@ -34,6 +34,23 @@ use crate::Peer;
 /// Put it as far in as it goes, round the client itself: what happens further out is not the peer's
 /// doing. Where answers are the only heartbeats, a peer that is asked nothing grows suspicious; see
 /// [`Prober`](crate::Prober).
+///
+/// ```
+/// use steadfast_phi::{DetectorConfig, HeartbeatLayer, Peer, Status};
+/// use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), BoxError> {
+/// let peer = Peer::new(DetectorConfig::default())?;
+/// let client = service_fn(async |n: u32| Ok::<_, BoxError>(n + 1));
+///
+/// let service = ServiceBuilder::new().layer(HeartbeatLayer::new(peer.clone())).service(client);
+/// assert_eq!(peer.status(), Status::Unknown);
+/// service.oneshot(1).await?;
+/// assert_eq!(peer.status(), Status::Trusted);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct HeartbeatLayer<C = DefaultClassifier, H = Peer> {
     handle: H,

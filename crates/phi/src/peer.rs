@@ -17,6 +17,24 @@ use crate::{
 
 /// One peer that is watched: alone, or as one of a [`Detector`](crate::Detector). Clones share the
 /// state.
+///
+/// ```
+/// use std::time::Duration;
+/// use steadfast_phi::{DetectorConfig, Peer, Status};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), steadfast_core::ConfigError> {
+/// let peer = Peer::<()>::new(DetectorConfig::default())?;
+/// for _ in 0..20 {
+///     peer.heartbeat();
+///     tokio::time::sleep(Duration::from_secs(1)).await;
+/// }
+/// assert_eq!(peer.status(), Status::Trusted);
+/// tokio::time::sleep(Duration::from_secs(60)).await;
+/// assert_eq!(peer.status(), Status::Convicted);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Peer<K = ()> {
     pub(crate) hub: Arc<Hub<K>>,
     pub(crate) watched: Arc<Watched<K>>,

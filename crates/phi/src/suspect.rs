@@ -37,6 +37,29 @@ use crate::{
 ///
 /// Put it outside of breaker and timeout, and inside of a retry: what it refuses never started, the
 /// breaker has nothing to count, and the retry knows that nothing was executed.
+///
+/// ```
+/// use std::time::Duration;
+/// use steadfast_phi::{DetectorConfig, Peer, Suspected, SuspectLayer};
+/// use tower::{BoxError, Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), BoxError> {
+/// let peer = Peer::new(DetectorConfig::default())?;
+/// let client = service_fn(async |n: u32| Ok::<_, BoxError>(n + 1));
+///
+/// let service = SuspectLayer::new(peer.clone()).layer(client);
+/// for _ in 0..20 {
+///     peer.heartbeat();
+///     tokio::time::sleep(Duration::from_secs(1)).await;
+/// }
+/// tokio::time::sleep(Duration::from_secs(60)).await;
+/// // A minute of silence. One request goes through on trial, and the next one does not.
+/// assert_eq!(service.clone().oneshot(1).await?, 2);
+/// assert!(service.oneshot(1).await.unwrap_err().is::<Suspected>());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct SuspectLayer<H = Peer> {
     handle: H,

@@ -27,6 +27,23 @@ use crate::{
 ///   to that one.
 /// - Its timeouts, of the client and of one request, are those of one attempt. A
 ///   [`deadline`](RequestBuilder::deadline) is of the whole call.
+///
+/// # Example
+/// ```
+/// use steadfast_breaker::{BreakerLayer, Circuit, CircuitOpen};
+/// use steadfast_core::cause;
+/// use steadfast_reqwest::Client;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let circuit = Circuit::default();
+/// let stack = BreakerLayer::new(circuit.clone()).http();
+/// let client = Client::new(reqwest::Client::new(), stack);
+/// circuit.force_open();
+/// let error = client.get("http://stock.example/items").send().await.unwrap_err();
+/// assert!(cause::<CircuitOpen>(&error).is_some());
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct Client {
     http: reqwest::Client,

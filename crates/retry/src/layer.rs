@@ -27,6 +27,25 @@ use crate::{
 ///
 /// A retry waits on tokio's timer: a call that is to be retried panics outside a tokio runtime with
 /// time enabled. One that succeeds at once needs no runtime.
+///
+/// ```
+/// use std::{io, sync::atomic::{AtomicU32, Ordering}};
+/// use steadfast_retry::RetryLayer;
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// static CALLS: AtomicU32 = AtomicU32::new(0);
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> io::Result<()> {
+/// let flaky = service_fn(async |n: u32| match CALLS.fetch_add(1, Ordering::Relaxed) {
+///     0 => Err(io::Error::from(io::ErrorKind::TimedOut)),
+///     _ => Ok(n + 1),
+/// });
+/// // It may have been executed, so the caller has to say that this does no harm.
+/// assert_eq!(RetryLayer::default().idempotent().layer(flaky).oneshot(1).await?, 2);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 #[must_use]
 pub struct RetryLayer<C = DefaultClassifier, X = NoContext, P = CloneReplay> {

@@ -19,6 +19,19 @@ const COLD_START_SECS: f64 = 1.0;
 /// Each constructor returns a type with the setters of its rule.
 /// [`TimeLimit::new`](crate::TimeLimit::new) takes them all, and `LimitConfig::from` makes one type
 /// of them.
+///
+/// ```
+/// use std::time::Duration;
+/// use steadfast_timeout::{LimitConfig, TimeLimit};
+///
+/// # fn main() -> Result<(), steadfast_core::ConfigError> {
+/// let (floor, ceiling) = (Duration::from_millis(20), Duration::from_secs(2));
+/// let limit = TimeLimit::new(LimitConfig::quantile(floor, ceiling).quantile(0.95).factor(3.0))?;
+/// // Until it has measured: a second.
+/// assert_eq!(limit.limit(), Duration::from_secs(1));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "a configuration does nothing until a limit is made of it"]
 pub struct LimitConfig {

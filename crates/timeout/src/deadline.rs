@@ -40,6 +40,27 @@ use crate::{
 /// When a request is refused before the service is called, the service stays ready: what it holds
 /// for that, such as a permit of a concurrency limit, stays with the service until its next call,
 /// or until it is dropped.
+///
+/// ```
+/// use std::time::Duration;
+/// use http::{Request, Response};
+/// use steadfast_timeout::{DeadlineConfig, DeadlineLayer, Elapsed};
+/// use tower::{BoxError, Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), BoxError> {
+/// let config = DeadlineConfig::new().total(Duration::from_secs(5)).headers();
+/// let service = DeadlineLayer::new(config)?.layer(service_fn(async |_: Request<()>| {
+///     tokio::time::sleep(Duration::from_secs(1)).await;
+///     Ok::<_, BoxError>(Response::new(()))
+/// }));
+/// service.clone().oneshot(Request::new(())).await?;
+/// // A caller that waits for a quarter of a second.
+/// let request = Request::builder().header("x-request-timeout-ms", "250").body(())?;
+/// assert!(service.oneshot(request).await.unwrap_err().is::<Elapsed>());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct DeadlineLayer {
     config: DeadlineConfig,

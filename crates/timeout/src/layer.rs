@@ -19,6 +19,26 @@ use crate::{LimitConfig, TimeLimit, Timeout};
 /// A request that is refused because its deadline has passed is not passed on, and the inner
 /// service stays ready: what it holds for that, such as a permit of a concurrency limit, stays with
 /// the service until its next call, or until it is dropped.
+///
+/// ```
+/// use std::time::Duration;
+/// use steadfast_timeout::{Elapsed, TimeoutLayer};
+/// use tower::{BoxError, Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), BoxError> {
+/// // `adaptive(floor, ceiling)` measures; `fixed` is what you say.
+/// let layer = TimeoutLayer::fixed(Duration::from_millis(100))?;
+/// let service = layer.layer(service_fn(async |latency: Duration| {
+///     tokio::time::sleep(latency).await;
+///     Ok::<_, BoxError>("answer")
+/// }));
+/// assert_eq!(service.clone().oneshot(Duration::from_millis(20)).await?, "answer");
+/// let error = service.oneshot(Duration::from_secs(60)).await.unwrap_err();
+/// assert!(error.is::<Elapsed>());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct TimeoutLayer<C = DefaultClassifier, X = NoContext, H = TimeLimit> {
     pub(crate) handle: H,

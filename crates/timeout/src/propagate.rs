@@ -29,6 +29,26 @@ use crate::shared::CLOCK;
 /// A request with no [`Deadline`] in its extensions passes as it is. A header that is already there
 /// and asks for less stays. It stands innermost, next to the client, so that the time spent in
 /// other layers is taken off.
+///
+/// ```
+/// use std::time::Duration;
+/// use http::{Request, Response};
+/// use steadfast_core::{Deadline, TimeSource};
+/// use steadfast_timeout::PropagateDeadlineLayer;
+/// use tower::{BoxError, Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), BoxError> {
+/// let client = PropagateDeadlineLayer::default().layer(service_fn(async |request: Request<()>| {
+///     Ok::<_, BoxError>(Response::new(request.headers()["x-request-timeout-ms"].clone()))
+/// }));
+/// let mut request = Request::new(());
+/// let deadline = Deadline::after(TimeSource::Tokio.now(), Duration::from_millis(250));
+/// request.extensions_mut().insert(deadline);
+/// assert_eq!(client.oneshot(request).await?.body(), "250");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct PropagateDeadlineLayer {
     format: Format,

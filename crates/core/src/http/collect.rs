@@ -30,6 +30,24 @@ type BoxError = Box<dyn StdError + Send + Sync>;
 /// extensions as [`Trailers`], and still follow the body. Costs the buffering of one response and
 /// the time to its last byte: for calls with small answers, not for downloads or event streams,
 /// whose first bytes would wait for the last.
+///
+/// ```
+/// use http::{Request, Response};
+/// use http_body_util::{BodyExt, Full};
+/// use steadfast_core::http::CollectLayer;
+/// use tower::{BoxError, Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), BoxError> {
+/// let client = service_fn(async |_: Request<()>| {
+///     Ok::<_, BoxError>(Response::new(Full::<bytes::Bytes>::from("all of it")))
+/// });
+/// let service = CollectLayer::new(64 * 1024).layer(client);
+/// let response = service.oneshot(Request::new(())).await?;
+/// assert_eq!(response.into_body().collect().await?.to_bytes(), "all of it");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct CollectLayer {
     limit: usize,

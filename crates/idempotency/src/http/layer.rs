@@ -22,6 +22,33 @@ use crate::Idempotency;
 ///
 /// `P` says whose a key is, `F` what a request asks for, `W` makes the body type that the inner
 /// service takes.
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::{Request, Response};
+/// use http_body_util::Full;
+/// use steadfast_core::guard;
+/// use steadfast_idempotency::{
+///     Idempotency, IdempotencyConfig, MemoryConfig, MemoryStore, http::IdempotencyLayer,
+/// };
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let store = MemoryStore::new(MemoryConfig::new())?;
+/// let keys = Idempotency::new(IdempotencyConfig::new(), store)?;
+/// // One client: keys need no owner. `scoped_by(keys, principal)` for all others.
+/// let service = guard(IdempotencyLayer::unscoped(keys)).layer(service_fn(
+///     async |_| Ok::<_, std::io::Error>(Response::new(Full::<Bytes>::from("paid"))),
+/// ));
+/// let pay = || {
+///     Request::post("/pay").header("idempotency-key", "7f3a").body(Full::<Bytes>::default())
+/// };
+/// assert!(!service.clone().oneshot(pay()?).await?.headers().contains_key("idempotent-replayed"));
+/// assert_eq!(service.oneshot(pay()?).await?.headers()["idempotent-replayed"], "true");
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct IdempotencyLayer<P = Unscoped, F = HttpFingerprint, W = AsIs> {
     pub(super) handle: Idempotency,

@@ -13,6 +13,25 @@ use super::pace::{Hedge, Pace};
 /// | [`all_at_once`](Self::all_at_once) | to every node | the fastest quorum |
 /// | [`quorum_first`](Self::quorum_first) | to a quorum; one more on each failure | the slowest of a quorum |
 /// | [`staggered`](Self::staggered), [`hedged`](Self::hedged) | the same, and one more after each delay | in between |
+///
+/// ```
+/// use std::time::Duration;
+/// use steadfast_quorum::{CallConfig, Hedge, QuorumCall, Threshold};
+/// use tower::{BoxError, Service, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), BoxError> {
+/// // Two of three; the third is asked when one of them is slow, or fails.
+/// let hedge = Hedge::new(Duration::from_millis(2), Duration::from_millis(100));
+/// let nodes = (0..3).map(|number| {
+///     (number, service_fn(move |_key: &'static str| async move { Ok::<_, BoxError>(number) }))
+/// });
+/// let config = CallConfig::hedged(hedge).named("read");
+/// let mut read = QuorumCall::new(Threshold::majority_of(3)?, nodes, config)?;
+/// assert_eq!(read.ready().await?.call("breakfast").await?.yes().len(), 2);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct CallConfig {
