@@ -7,10 +7,13 @@ use std::{fmt::Write as _, fs, path::Path, time::Duration};
 
 use serde_json::Value;
 
-use self::cases::{Case, cases, disagreements};
+use self::cases::{Case, cases, changed_lines, disagreements};
 use crate::{Failure, workspace::Workspace};
 
 const README: &str = "README.md";
+/// The two programs that the README shows the difference of.
+const BEFORE: &str = "examples/six_lines/before.rs";
+const AFTER: &str = "examples/six_lines/after.rs";
 /// What the registry shows of the facade.
 const FACADE: &str = "crates/steadfast/README.md";
 
@@ -29,6 +32,7 @@ pub(crate) fn try_all(workspace: &Workspace) -> Result<(), Failure> {
     if !faults.is_empty() {
         return Err(format!("{README} and {FACADE} disagree:\n{}", faults.join("\n")).into());
     }
+    compare_diff(workspace, &readme)?;
     let cases = cases(&readme).map_err(|fault| format!("{README}: {fault}"))?;
     let room = workspace.target().join("newcomer");
     settle(workspace, &room, &cases)?;
@@ -47,6 +51,22 @@ pub(crate) fn try_all(workspace: &Workspace) -> Result<(), Failure> {
     }
     let metadata = cargo("metadata --format-version 1").output()?;
     only_locked(&metadata, &fs::read_to_string(workspace.root().join("Cargo.lock"))?)
+}
+
+/// Holds the difference that the README shows to the two programs. How many lines it has is
+/// asserted by the example.
+fn compare_diff(workspace: &Workspace, readme: &str) -> Result<(), Failure> {
+    let (added, removed) = changed_lines(readme);
+    for (file, other, lines) in [(AFTER, BEFORE, added), (BEFORE, AFTER, removed)] {
+        let program = fs::read_to_string(workspace.root().join(file))?;
+        let without = fs::read_to_string(workspace.root().join(other))?;
+        let stands = |text: &str, line: &str| text.lines().any(|other| other == line);
+        let stranger = lines.iter().find(|line| !stands(&program, line) || stands(&without, line));
+        if lines.is_empty() || stranger.is_some() {
+            return Err(format!("{README}: not what {file} changes: {stranger:?}").into());
+        }
+    }
+    Ok(())
 }
 
 /// Makes a crate of each case. All that is not in the README is in the manifest above them.

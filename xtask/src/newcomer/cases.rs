@@ -78,6 +78,16 @@ pub(super) fn disagreements(readme: &str, facade: &str, features: &[String]) -> 
     other.chain(row).chain(unnamed).collect()
 }
 
+/// The lines that the README's difference adds, and those that it takes away.
+pub(super) fn changed_lines(readme: &str) -> (Vec<String>, Vec<String>) {
+    let blocks = blocks(readme).into_iter().filter(|block| block.language == "diff");
+    let text: String = blocks.map(|block| block.text).collect();
+    let of = |sign: char| -> Vec<String> {
+        text.lines().filter_map(|line| line.strip_prefix(sign)).map(str::to_owned).collect()
+    };
+    (of('+'), of('-'))
+}
+
 struct Block {
     heading: String,
     language: String,
@@ -144,6 +154,16 @@ mod tests {
         assert_eq!(fault(format!("# A\n\n{RUST}")), no_lines);
         let idle = fault(format!("# A\n\n{TOML}\n```rust\nfn main() {{}}\n```\n"));
         assert_eq!(idle, "the program under \"A\" asserts nothing");
+    }
+
+    #[test]
+    fn a_difference_is_what_it_adds_and_what_it_takes_away() {
+        let text = "```diff\n-use a;\n+use b;\n …\n+    c();\n```\n```sh\n+d\n```\n";
+        let (added, removed) = changed_lines(text);
+        assert_eq!(
+            (added.join("|").as_str(), removed.join("|").as_str()),
+            ("use b;|    c();", "use a;")
+        );
     }
 
     #[test]
