@@ -57,6 +57,32 @@ fn every_call_is_one_increment_and_the_gauges_return_to_zero() {
 }
 
 #[test]
+fn a_change_of_the_rules_is_counted_once_whether_taken_over_or_refused_and_by_key_too() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let scrape = recorder.handle();
+    metrics::with_local_recorder(&recorder, || {
+        let circuit = Circuit::new(config().named("orders")).unwrap();
+        circuit.reconfigure(circuit.config().minimum_calls(n(5))).unwrap();
+        circuit.reconfigure(circuit.config().minimum_calls(n(6))).unwrap();
+        circuit.reconfigure(circuit.config().named("others")).unwrap_err();
+        let key = |request: &u32| *request;
+        let circuits =
+            Circuit::per_key(config().named("hosts"), NonZeroUsize::new(50).unwrap(), key).unwrap();
+        (0..9).for_each(|key| calls(&circuits.handle(&key), 1, Verdict::Success));
+        circuits.reconfigure(circuits.config().unwrap().minimum_calls(n(5))).unwrap();
+    });
+    let text = scrape.render();
+    for (breaker, outcome, count) in
+        [("orders", "applied", 2), ("orders", "refused", 1), ("hosts", "applied", 1)]
+    {
+        let labels = format!("{{breaker=\"{breaker}\",outcome=\"{outcome}\"}}");
+        let line = format!("steadfast_breaker_reconfigurations_total{labels} {count}");
+        assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
+    }
+    assert!(!text.contains("breaker=\"others\""));
+}
+
+#[test]
 fn circuits_by_key_are_counted_together_and_a_forgotten_one_gives_its_state_back() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let scrape = recorder.handle();

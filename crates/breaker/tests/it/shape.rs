@@ -50,6 +50,8 @@ fn configuration_handle_layer_service() {
     assert_eq!(circuit.name(), "stock");
     assert_eq!(format!("{circuit:?}"), r#"Circuit { name: "stock", state: Closed, .. }"#);
     let snapshot: CircuitSnapshot = circuit.snapshot();
+    let current: CircuitConfig = circuit.config();
+    let _changed: Result<(), ConfigError> = circuit.reconfigure(current);
     let refusals: Refusals = snapshot.refusals;
     assert_eq!((refusals.total(), steadfast_core::Snapshot::snapshot(&circuit)), (0, snapshot));
     let _transitions: Transitions = circuit.subscribe();
