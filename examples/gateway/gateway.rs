@@ -128,6 +128,7 @@ async fn proxy(State(backend): State<Backend>, request: Request) -> Response {
             Some(_) => StatusCode::SERVICE_UNAVAILABLE,
             None => StatusCode::BAD_GATEWAY,
         };
-        (status, format!("{error}\n")).into_response()
+        // Its text names what is behind the gateway, which is for logs.
+        (status, format!("{status}\n")).into_response()
     })
 }
