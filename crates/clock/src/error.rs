@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_core::ConfigError;
+use steadfast_core::{ConfigError, parts::Rounded};
 
 use crate::{HighWaterError, Timestamp};
 
@@ -10,7 +10,7 @@ use crate::{HighWaterError, Timestamp};
 ///
 /// Either the sender's clock is wrong, or this node's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the stamp {remote} is {excess:?} further ahead than is allowed")]
+#[error("the stamp {remote} is {} further ahead than is allowed", Rounded(*.excess))]
 #[non_exhaustive]
 pub struct DriftTooLarge {
     /// The stamp that was refused.

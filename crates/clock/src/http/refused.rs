@@ -124,11 +124,11 @@ mod tests {
 
     #[test]
     fn a_refusal_says_what_was_wrong_and_its_source_whether_it_was_executed() {
-        let drift = DriftTooLarge::new(Timestamp::MIN, Duration::from_secs(2));
+        let drift = DriftTooLarge::new(Timestamp::MIN, Duration::from_micros(1_234_567));
         let refused = StampRefused::before_the_call(StampFault::TooFarAhead(drift));
         assert_eq!(
             refused.to_string(),
-            "the stamp 1970-01-01T00:00:00.000000Z+00000 is 2s further ahead than is allowed"
+            "the stamp 1970-01-01T00:00:00.000000Z+00000 is 1.23 s further ahead than is allowed"
         );
         assert_eq!(
             cause::<Grounds>(&refused),

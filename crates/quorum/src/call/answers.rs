@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use steadfast_core::Verdict;
+use steadfast_core::{Verdict, parts::Rounded};
 
 use super::progress::Progress;
 use crate::Nodes;
@@ -156,7 +156,7 @@ impl<Res, Err, const WORDS: usize> fmt::Debug for Answers<Res, Err, WORDS> {
 
 impl<Res, Err, const WORDS: usize> fmt::Display for Answers<Res, Err, WORDS> {
     /// Which nodes did what, without the groups that are empty: `{0, 1} failed, {2} still out,
-    /// after 2s`.
+    /// after 2 s`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let groups = [
             (self.yes(), "answered"),
@@ -167,6 +167,6 @@ impl<Res, Err, const WORDS: usize> fmt::Display for Answers<Res, Err, WORDS> {
         for (nodes, did) in groups.into_iter().filter(|(nodes, _)| !nodes.is_empty()) {
             write!(f, "{nodes} {did}, ")?;
         }
-        write!(f, "after {:?}", self.elapsed)
+        write!(f, "after {}", Rounded(self.elapsed))
     }
 }
