@@ -146,7 +146,8 @@ impl Multiple {
     }
 
     /// Goes on with these numbers. Samples stay, and what is held is cut to the new ceiling; a call
-    /// that has read some of the old numbers gets a limit within the old bounds or the new.
+    /// that has read some of the old numbers gets a limit between the lesser floor and the greater
+    /// ceiling.
     pub(crate) fn change(&self, tick: Tick, rule: MultipleRule) {
         let bounds = rule.estimate.bounds;
         self.source.change(tick, rule);

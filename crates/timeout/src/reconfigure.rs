@@ -19,9 +19,9 @@ impl TimeLimit {
     ///
     /// What was learned stays. A peak that is held is cut to the new ceiling. Calls under way keep
     /// the limit that they were given, and explorations the end that they were given. Calls that
-    /// begin meanwhile are given a limit by the old numbers, the new ones, or some of each; it is
-    /// within the old bounds or the new, or on a bound of one of them. A name that is left out is
-    /// the limit's own.
+    /// begin meanwhile are given a limit by the old numbers, the new ones, or some of each; it lies
+    /// between the lesser of both floors and the greater of both ceilings. A name that is left out
+    /// is the limit's own.
     ///
     /// ```
     /// use std::time::Duration;

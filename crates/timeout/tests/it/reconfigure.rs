@@ -154,7 +154,7 @@ async fn calls_and_explorations_under_way_keep_what_they_were_given() {
 /// The floor of the one lies above the ceiling of the other: `Duration::clamp` would panic on a
 /// pair that is read half before and half after a change.
 #[test]
-fn a_limit_that_is_read_during_changes_is_within_the_bounds_of_one_of_them() {
+fn a_limit_that_is_read_during_changes_is_between_the_lesser_floor_and_the_greater_ceiling() {
     let (low, high) = (|| quantile(10 * MS, 20 * MS), || quantile(SECOND, 2 * SECOND));
     let (low_rfc, high_rfc) =
         (|| LimitConfig::rfc6298(10 * MS, 20 * MS), || LimitConfig::rfc6298(SECOND, 2 * SECOND));
