@@ -220,7 +220,7 @@ impl Telemetry {
     )]
     pub(crate) fn stalled(&self, stalled: &crate::Stalled) {
         #[cfg(feature = "tracing")]
-        tracing::debug!(target: "steadfast::timeout", timeout = &*self.name, "{stalled}");
+        tracing::debug!(target: "steadfast::timeout", timeout = &*self.name, "{}", steadfast_core::Refusal::detail(stalled));
     }
 
     /// The limit calls now start with; `limit` is asked only where it is shown.

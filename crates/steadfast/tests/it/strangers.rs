@@ -11,7 +11,7 @@ use steadfast::{
     http::{respond, response_to},
     phi::Suspected,
     retry::BudgetExhausted,
-    timeout::Elapsed,
+    timeout::{Elapsed, Stalled},
     tonic::{respond as respond_grpc, status_of},
 };
 use tonic::Status;
@@ -60,6 +60,8 @@ fn nor_are_the_names_of_a_limit_a_budget_and_a_detector() {
     assert_silent(Elapsed::after(limit).with_handle(name));
     assert_silent(Elapsed::at_the_deadline(limit).with_handle(name));
     assert_silent(Elapsed::before_the_call().with_handle(name));
+    assert_silent(Stalled::response(limit).with_handle(name));
+    assert_silent(Stalled::request(limit).of_the_whole().with_handle(name));
     assert_silent(BudgetExhausted::new().with_handle(name));
     assert_silent(Suspected::new(9.0, None).with_handle(name));
 }

@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use steadfast_core::{Grounds, Refusal, RefusalKind, parts::Rounded};
+use steadfast_core::{Grounds, HandleName, Refusal, RefusalKind, parts::Rounded};
 
 /// A body was given up: no frame came in the time between two of them, or its whole time was over.
 ///
 /// Whatever the request asked for may have been executed. Of a response (HTTP 504, gRPC
 /// `DEADLINE_EXCEEDED`) the service is to blame; of a request (HTTP 408) the client is, and nothing
 /// counts against the service.
+///
+/// Of limits that were [named](crate::BodyTimeoutConfig::named) it says the name: `timeout
+/// "downloads": no frame of the response's body within 20 s`. A caller at the other end of HTTP or
+/// gRPC is not told it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.words())]
 #[non_exhaustive]
@@ -45,12 +49,26 @@ impl Stalled {
         self
     }
 
+    /// The same by the limit of this name.
+    #[must_use]
+    pub const fn with_handle(self, handle: Option<HandleName>) -> Self {
+        Self { grounds: self.grounds.with_handle(handle), ..self }
+    }
+
     const fn new(limit: Duration, kind: RefusalKind) -> Self {
         let grounds = Grounds::maybe_executed(kind);
         Self { limit, explored: Duration::ZERO, whole: false, grounds }
     }
 
     fn words(&self) -> String {
+        let said = self.said();
+        match self.grounds.handle {
+            Some(name) => format!("timeout {name}: {said}"),
+            None => said,
+        }
+    }
+
+    fn said(&self) -> String {
         let Self { whole, grounds, .. } = self;
         let (limit, explored) = (Rounded(self.limit), Rounded(self.explored));
         let whose =
@@ -68,5 +86,9 @@ impl Stalled {
 impl Refusal for Stalled {
     fn grounds(&self) -> Grounds {
         self.grounds
+    }
+
+    fn detail(&self) -> String {
+        self.said()
     }
 }

@@ -191,7 +191,8 @@ impl Watch {
         };
         self.phase = Phase::Over;
         let explored = explored.unwrap_or_default();
-        let stalled = Stalled { limit, explored, whole, ..self.stalled };
+        let stalled = Stalled { limit, explored, whole, ..self.stalled }
+            .with_handle(self.limit.telemetry.handle());
         if let Some(tells) = &self.tells {
             // It is written once: the body is over.
             let _ = tells.set(stalled);

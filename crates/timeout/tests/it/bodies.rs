@@ -8,7 +8,7 @@ use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full, StreamBody};
 use steadfast_core::{
-    ConfigError, Error, Executed, Grounds, RefusalKind, cause, guard, http::respond,
+    ConfigError, Error, Executed, Grounds, Refusal, RefusalKind, cause, guard, http::respond,
 };
 use steadfast_timeout::{
     BodyTimeoutConfig, BodyTimeoutLayer, RequestBodyTimeoutLayer, Stalled, TimedBody,
@@ -80,6 +80,31 @@ async fn a_frame_sets_the_time_back_and_silence_ends_the_body_exactly_at_the_lim
     send(&frames, "late");
     assert!(body.is_end_stream());
     assert_eq!(next(&mut body).await.unwrap(), None);
+}
+
+/// Of a body of a response and of a request, by a fixed limit and by the whole's.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_stalls_names_its_limit_to_logs_and_not_to_the_client() {
+    for (config, said) in [(between(), "no frame of"), (whole(), "the body of")] {
+        let (_frames, mut response) = body(config.clone().named("vault")).await;
+        let error = stalled(next(&mut response).await);
+        assert!(error.to_string().starts_with(&format!("timeout \"vault\": {said}")), "{error}");
+        assert!(error.detail().starts_with(said), "{}", error.detail());
+
+        let handler = service_fn(|request: Request<TimedBody<StreamBody<Frames>>>| async move {
+            let error = request.into_body().collect().await.unwrap_err();
+            let response = Response::builder().status(StatusCode::BAD_REQUEST);
+            Ok::<_, io::Error>(response.body(Full::<Bytes>::from(error.to_string())).unwrap())
+        });
+        let layer = RequestBodyTimeoutLayer::new(config.named("vault")).unwrap();
+        let (_frames, frames) = mpsc::unbounded();
+        let request = Request::post("/").body(StreamBody::new(frames)).unwrap();
+        let response = respond(layer).layer(handler).oneshot(request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::REQUEST_TIMEOUT);
+        let text = response.into_body().collect().await.unwrap().to_bytes();
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        assert!(text.contains(said) && !text.contains("vault"), "{text}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
