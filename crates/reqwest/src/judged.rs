@@ -22,11 +22,14 @@ impl Refusal for Judged {
 
 /// The error as layers are given it.
 ///
-/// A request that cannot be made is the caller's fault. Where a redirect was followed, the request
-/// was answered before, whatever the error says of its last hop.
+/// A request that cannot be made is the caller's fault. A redirect that the client does not follow,
+/// by its policy or because there were too many, is an answer: it will be the same again. Where one
+/// was followed, the request was answered before, whatever the error says of its last hop.
 pub(crate) fn judged(error: reqwest::Error, watch: &Watch) -> Error {
     let grounds = if error.is_builder() && !watch.has_followed() {
         malformed()
+    } else if error.is_redirect() {
+        Grounds::maybe_executed(RefusalKind::Unacceptable)
     } else if watch.may_have_followed() {
         Grounds::maybe_executed(RefusalKind::Unavailable)
     } else {
@@ -38,6 +41,22 @@ pub(crate) fn judged(error: reqwest::Error, watch: &Watch) -> Error {
 /// The error of a request that cannot be made.
 pub(crate) fn unmade(error: reqwest::Error) -> Error {
     Error::Refused(Box::new(Judged { error, grounds: malformed() }))
+}
+
+/// A request whose deadline passed before the stack was ready for it.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the stack was not ready before the deadline")]
+struct TooLate(#[source] Grounds);
+
+impl Refusal for TooLate {
+    fn grounds(&self) -> Grounds {
+        self.0
+    }
+}
+
+/// The error of a request that waited for the stack until its deadline.
+pub(crate) fn too_late() -> Error {
+    Error::Refused(Box::new(TooLate(Grounds::not_executed(RefusalKind::DeadlineExceeded))))
 }
 
 const fn malformed() -> Grounds {

@@ -32,8 +32,8 @@ impl RequestBuilder {
     }
 
     /// The instant after which the caller no longer waits, with all attempts and the waits between
-    /// them: layers read it, such as a retry, an adaptive timeout and a `DeadlineLayer`. Of several
-    /// the nearest is kept.
+    /// them: layers read it, such as a retry, an adaptive timeout and a `DeadlineLayer`, and the
+    /// client waits no longer for a stack that is not ready. Of several the nearest is kept.
     pub fn deadline(self, deadline: Deadline) -> Self {
         let before = self.extensions.get().copied();
         self.extension(before.map_or(deadline, |before: Deadline| before.min(deadline)))

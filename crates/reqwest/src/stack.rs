@@ -5,17 +5,20 @@ use std::{future::poll_fn, marker::PhantomData};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
+use steadfast_core::Deadline;
+use tokio::time::timeout_at;
 use tower_service::Service;
 
 use crate::{
     BoxError, Error,
-    judged::told,
+    judged::{told, too_late},
     response::{Boxed, into_response},
 };
 
 /// A stack whose type is forgotten.
 pub(crate) trait Stack: Send + Sync {
-    /// Makes a clone of the stack, waits until it is ready, and calls it.
+    /// Makes a clone of the stack, waits until it is ready, and calls it. A request whose deadline
+    /// passes in the meantime is refused: no layer has it yet that could see to that.
     fn call(&self, request: Request<reqwest::Body>) -> Boxed;
 }
 
@@ -45,9 +48,22 @@ where
         let mut service = self.service.clone();
         Box::pin(async move {
             let requested = request.uri().clone();
-            poll_fn(|cx| service.poll_ready(cx)).await.map_err(told)?;
+            let ready = poll_fn(|cx| service.poll_ready(cx));
+            match request.extensions().get().copied() {
+                Some(deadline) => until(deadline, ready).await,
+                None => ready.await,
+            }
+            .map_err(told)?;
             let response = service.call(request).await.map_err(told)?;
             Ok(into_response(response, &requested))
         })
     }
+}
+
+async fn until<F>(deadline: Deadline, ready: F) -> Result<(), Error>
+where
+    F: Future<Output = Result<(), Error>>,
+{
+    let in_time = timeout_at(deadline.instant().into(), ready);
+    in_time.await.unwrap_or_else(|_| Err(too_late()))
 }

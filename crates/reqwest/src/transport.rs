@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
+use steadfast_core::Executed;
 use tower_service::Service;
 
 use crate::{
@@ -100,7 +101,12 @@ impl Future for TransportFuture {
                 Poll::Ready(match ended {
                     Ok(response) => {
                         watch.answered_from(response.url());
-                        Ok(from_reqwest(response))
+                        let mut response = from_reqwest(response);
+                        if watch.may_have_followed() {
+                            // A status such as 429 promises for the last request alone.
+                            response.extensions_mut().insert(Executed::Maybe);
+                        }
+                        Ok(response)
                     }
                     Err(error) => Err(judged(error, watch)),
                 })

@@ -45,7 +45,7 @@ async fn a_post_whose_name_the_programs_own_resolver_does_not_know_is_sent_three
 
 #[tokio::test]
 async fn a_post_to_a_port_where_no_process_listens_is_sent_three_times() {
-    let url = format!("http://{}/", vacant().await);
+    let url = format!("http://{}/", vacant());
     assert_eq!(attempts_to_connect(reqwest::Client::new(), &url).await, 3);
     let http2 = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
     assert_eq!(attempts_to_connect(http2, &url).await, 3);
@@ -53,7 +53,7 @@ async fn a_post_to_a_port_where_no_process_listens_is_sent_three_times() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_that_fail_to_connect_beside_each_other_are_each_sent_three_times() {
-    let url = format!("http://{}/", vacant().await);
+    let url = format!("http://{}/", vacant());
     let attempts = Arc::new(AtomicU32::new(0));
     let seen = Arc::clone(&attempts);
     let budget = Budget::new(BudgetConfig::new().floor_per_second(1000)).unwrap();

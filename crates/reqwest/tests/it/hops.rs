@@ -12,15 +12,20 @@ use std::{
 use axum::{
     Router,
     http::{HeaderMap, StatusCode, header::LOCATION},
-    routing::post,
+    response::Redirect,
+    routing::{get, post},
 };
+use reqwest::redirect::Policy;
+use steadfast_breaker::{BreakerLayer, Circuit};
 use steadfast_core::{Executed, Verdict, http::HttpClassifier};
+use steadfast_reqwest::Client;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
+use tower::ServiceBuilder;
 
-use crate::support::{Nowhere, count, counted, serve, vacant};
+use crate::support::{Nowhere, count, counted, retries, serve, vacant};
 
 /// The statuses by which reqwest goes on to another place.
 const REDIRECTS: [StatusCode; 5] = [
@@ -49,7 +54,7 @@ fn http() -> reqwest::ClientBuilder {
 async fn a_redirect_to_nowhere(http: reqwest::Client) {
     for status in REDIRECTS {
         for body in ["", "charge"] {
-            for to in [format!("http://{}/", vacant().await), "http://some.example/".into()] {
+            for to in [format!("http://{}/", vacant()), "http://some.example/".into()] {
                 let (address, executed) = redirecting(status, to.clone()).await;
                 let (client, attempts) = counted(http.clone());
                 let url = format!("http://{address}/");
@@ -80,6 +85,53 @@ async fn it_is_sent_once_by_several_threads() {
 #[tokio::test]
 async fn it_is_sent_once_over_http2() {
     a_redirect_to_nowhere(http().http2_prior_knowledge().build().unwrap()).await;
+}
+
+/// A status of the last hop promises that *its* request was not executed. That says nothing of the
+/// POST before it.
+#[tokio::test]
+async fn a_post_whose_redirect_leads_to_an_answer_that_promises_is_sent_once() {
+    for status in
+        [StatusCode::TOO_MANY_REQUESTS, StatusCode::MISDIRECTED_REQUEST, StatusCode::TOO_EARLY]
+    {
+        let busy = serve(Router::new().fallback(async move || status)).await;
+        for redirect in REDIRECTS {
+            let (address, executed) = redirecting(redirect, format!("http://{busy}/")).await;
+            let (client, attempts) = counted(reqwest::Client::new());
+            let sent = client.post(format!("http://{address}/")).body("charge").send();
+            assert_eq!(sent.await.unwrap().status(), status);
+            assert_eq!((count(&attempts), count(&executed)), (1, 1), "{redirect} {status}");
+        }
+        // Without a redirect the promise holds.
+        let (client, attempts) = counted(reqwest::Client::new());
+        client.post(format!("http://{busy}/")).body("charge").send().await.unwrap();
+        assert_eq!(count(&attempts), 3, "{status}");
+    }
+}
+
+/// The client does not follow, and will not the next time: the service is not to blame.
+#[tokio::test]
+async fn a_redirect_that_is_not_followed_is_neither_repeated_nor_counted() {
+    let hops = Arc::new(AtomicU32::new(0));
+    let seen = Arc::clone(&hops);
+    let round = move || {
+        seen.fetch_add(1, Ordering::Relaxed);
+        async { Redirect::to("/") }
+    };
+    let url = format!("http://{}/", serve(Router::new().route("/", get(round))).await);
+    let policy = |error: &'static str| Policy::custom(move |attempt| attempt.error(error));
+    for (policy, expected) in [(Policy::limited(5), 6), (policy("not there"), 1)] {
+        hops.store(0, Ordering::Relaxed);
+        let http = reqwest::Client::builder().redirect(policy).build().unwrap();
+        let circuit = Circuit::default();
+        let stack = ServiceBuilder::new()
+            .layer(retries().http())
+            .layer(BreakerLayer::new(circuit.clone()).http());
+        let error = Client::new(http, stack).get(&url).send().await.unwrap_err();
+        assert!(error.into_service().unwrap().is_redirect());
+        let counts = circuit.snapshot().counts;
+        assert_eq!((count(&hops), counts.total, counts.failures), (expected, 1, 0));
+    }
 }
 
 /// A server that answers one request with `answer`, made of its address, and is gone.
@@ -116,7 +168,7 @@ async fn a_post_that_was_sent_back_to_where_it_came_from_is_sent_once() {
 /// What the stack tells apart cannot be told from the error alone.
 #[tokio::test]
 async fn without_a_stack_the_error_of_a_redirect_says_that_nothing_was_executed() {
-    let to = format!("http://{}/", vacant().await);
+    let to = format!("http://{}/", vacant());
     let (address, executed) = redirecting(StatusCode::TEMPORARY_REDIRECT, to).await;
     let sent = reqwest::Client::new().post(format!("http://{address}/")).body("charge").send();
     let error: steadfast_reqwest::Error = steadfast_core::Error::Service(sent.await.unwrap_err());

@@ -5,7 +5,9 @@ use std::time::Duration;
 use axum::{Router, http::StatusCode, routing::get};
 use http::Response;
 use steadfast_breaker::{BreakerLayer, Circuit, CircuitConfig, CircuitOpen, OpenTime};
-use steadfast_core::{Deadline, Executed, Refusal, TimeSource, cause, http::respond};
+use steadfast_core::{
+    Deadline, Executed, Grounds, Refusal, RefusalKind, TimeSource, cause, http::respond,
+};
 use steadfast_reqwest::{Client, Error};
 use steadfast_timeout::{DeadlineConfig, DeadlineLayer, Elapsed, TimeoutLayer};
 use tokio::time::sleep;
@@ -23,7 +25,7 @@ fn touchy() -> Circuit {
 #[tokio::test]
 async fn a_refusal_is_found_in_the_error_and_reqwests_own_error_is_its_own() {
     let client = Client::new(reqwest::Client::new(), BreakerLayer::new(touchy()).http());
-    let url = format!("http://{}/", vacant().await);
+    let url = format!("http://{}/", vacant());
     for _ in 0..2 {
         let error = client.post(&url).send().await.unwrap_err();
         assert!(cause::<CircuitOpen>(&error).is_none());
@@ -40,7 +42,7 @@ async fn a_refusal_is_found_in_the_error_and_reqwests_own_error_is_its_own() {
 async fn a_refusal_may_be_a_response() {
     let stack = respond(BreakerLayer::new(touchy()).http());
     let client = Client::new(reqwest::Client::new(), stack);
-    let url = format!("http://{}/asked", vacant().await);
+    let url = format!("http://{}/asked", vacant());
     for _ in 0..2 {
         client.get(&url).send().await.unwrap_err();
     }
@@ -84,10 +86,28 @@ async fn a_deadline_is_of_the_whole_call_and_of_several_the_nearest_is_kept() {
 }
 
 #[tokio::test]
+async fn a_deadline_bounds_the_wait_for_a_stack_that_is_not_ready() {
+    let address = serve(Router::new().route("/", get(|| sleep(Duration::from_secs(60))))).await;
+    let stack = ServiceBuilder::new().concurrency_limit(1);
+    let client = Client::new(reqwest::Client::new(), stack);
+    let url = format!("http://{address}/");
+    let first = tokio::spawn(client.get(&url).send());
+    // It has the one place once it waits for its answer.
+    sleep(100 * MS).await;
+    let deadline = Deadline::after(TimeSource::Tokio.now(), 100 * MS);
+    let sent = client.get(&url).deadline(deadline).send();
+    let error = tokio::time::timeout(Duration::from_secs(5), sent).await.unwrap().unwrap_err();
+    let grounds = *cause::<Grounds>(&error).unwrap();
+    assert_eq!(grounds, Grounds::not_executed(RefusalKind::DeadlineExceeded));
+    assert!(!first.is_finished());
+    first.abort();
+}
+
+#[tokio::test]
 async fn what_a_request_says_in_its_extensions_is_there_at_every_attempt() {
     #[derive(Clone, Copy, PartialEq, Debug)]
     struct Route(u32);
-    let url = format!("http://{}/", vacant().await);
+    let url = format!("http://{}/", vacant());
     let (seen, routes) = std::sync::mpsc::channel();
     let stack = ServiceBuilder::new().layer(retries().http()).map_request(
         move |request: http::Request<_>| {

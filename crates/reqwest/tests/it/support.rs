@@ -1,7 +1,7 @@
 //! What the tests share.
 
 use std::{
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -18,7 +18,7 @@ use reqwest::dns::{Name, Resolve, Resolving};
 use steadfast_core::Backoff;
 use steadfast_reqwest::Client;
 use steadfast_retry::{RetryConfig, RetryLayer, http::ReplayBody};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tower::ServiceBuilder;
 
 pub(crate) const MS: Duration = Duration::from_millis(1);
@@ -31,9 +31,12 @@ pub(crate) async fn serve(router: Router) -> SocketAddr {
     address
 }
 
-/// An address that no process listens on.
-pub(crate) async fn vacant() -> SocketAddr {
-    TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap()
+/// An address that no process listens on: it stays bound, so that no server of another test is
+/// given it.
+pub(crate) fn vacant() -> SocketAddr {
+    let socket = Box::leak(Box::new(TcpSocket::new_v4().unwrap()));
+    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    socket.local_addr().unwrap()
 }
 
 /// Finds no host.
