@@ -56,7 +56,9 @@ impl Default for DetachConfig {
 ///
 /// The work runs as tasks of the tokio runtime in which its place was reserved; a limit needs that
 /// runtime's timer. Outside of a runtime no place is given. A task that panics, or whose runtime
-/// ends, gives its place back like any other.
+/// ends, gives its place back like any other. A task is in no span of `tracing`, whichever its
+/// caller is in: work that is to be, brings it along (`work.instrument(Span::current())`), as a
+/// quorum's calls do.
 ///
 /// ```
 /// use std::time::Duration;

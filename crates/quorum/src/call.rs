@@ -14,6 +14,7 @@ mod progress;
 mod service;
 mod shared;
 mod slots;
+mod span;
 mod start;
 mod stragglers;
 mod telemetry;

@@ -21,6 +21,7 @@ use super::{
     progress::Progress,
     shared::Shared,
     slots::{Ended, Slots},
+    span::CallersSpan,
     stragglers::Stragglers,
     telemetry::{Cause, Outcome},
 };
@@ -36,6 +37,9 @@ pub(crate) struct Driver<S: Service<Req>, Req, C, D, const WORDS: usize> {
     classifier: C,
     on_decided: D,
     let_go: LetGo<S, Req, D, WORDS>,
+    /// For what goes on in the background. Under way, the nodes' calls are in the span that the
+    /// caller polls them in.
+    span: CallersSpan,
     /// The place of the node that is preferred.
     first: usize,
     slots: Slots<S, Req, WORDS>,
@@ -113,6 +117,7 @@ impl<S: Service<Req>, Req, C, D, const WORDS: usize> Driver<S, Req, C, D, WORDS>
             classifier,
             on_decided,
             let_go: D::let_go,
+            span: CallersSpan::current(),
             shared,
         }
     }
@@ -349,7 +354,8 @@ impl<S: Service<Req>, Req, C, D, const WORDS: usize> Driver<S, Req, C, D, WORDS>
             let out = slots.since().map(|since| now.saturating_duration_since(since));
             out.for_each(|out| self.shared.pace.given_up(now, out));
         }
-        (self.let_go)(&self.on_decided, Stragglers::new(slots))
+        let span = mem::replace(&mut self.span, CallersSpan::none());
+        (self.let_go)(&self.on_decided, Stragglers::new(slots, span))
     }
 }
 

@@ -10,20 +10,22 @@ use std::{
 
 use tower_service::Service;
 
-use super::slots::Slots;
+use super::{slots::Slots, span::CallersSpan};
 
 /// The nodes' calls that are still under way when a call is decided, or dropped.
 ///
-/// A future that is ready when all of them have ended. Their responses are dropped. Dropping the
+/// A future that is ready when all of them have ended, and polls them in the `tracing` span that the
+/// call was made in (feature `tracing`). Their responses are dropped. Dropping the
 /// future cancels them. When one of them panics, the panic is resumed once the others have ended.
 pub struct Stragglers<S: Service<Req>, Req, const WORDS: usize = 1> {
     slots: Slots<S, Req, WORDS>,
+    span: CallersSpan,
     panic: Option<Box<dyn Any + Send>>,
 }
 
 impl<S: Service<Req>, Req, const WORDS: usize> Stragglers<S, Req, WORDS> {
-    pub(super) const fn new(slots: Slots<S, Req, WORDS>) -> Self {
-        Self { slots, panic: None }
+    pub(super) const fn new(slots: Slots<S, Req, WORDS>, span: CallersSpan) -> Self {
+        Self { slots, span, panic: None }
     }
 
     /// How many calls there are.
@@ -47,8 +49,8 @@ impl<S: Service<Req>, Req, const WORDS: usize> Future for Stragglers<S, Req, WOR
         for place in this.slots.pending() {
             // A call that panics is not polled again: no code sees the state in which the panic
             // left it.
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(this.slots.poll(place, cx))))
-            {
+            let poll = || this.span.within(|| drop(this.slots.poll(place, cx)));
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(poll)) {
                 this.panic = Some(panic);
             }
         }
