@@ -8,7 +8,10 @@ use std::{
 
 use metrics::{Counter, counter};
 
-use crate::labels::{Labels, by_index, labels};
+use crate::{
+    describe,
+    labels::{Labels, by_index, labels},
+};
 
 /// One counter metric with a label for the layer's name and one for a member of `L`, or without the
 /// second for `()`.
@@ -43,6 +46,7 @@ impl<L: Labels> Counters<L> {
 
     #[cold]
     fn make(&self) -> Box<[Counter]> {
+        describe::counter(self.metric);
         by_index(|member: L| counter!(self.metric, labels(self.layer, &self.name, member)))
     }
 }

@@ -17,7 +17,7 @@ use std::{
 
 use metrics::{Gauge, gauge};
 
-use crate::lock::lock;
+use crate::{describe, lock::lock};
 
 /// The metrics and names that have an owner.
 static TAKEN: Mutex<BTreeSet<(&'static str, Arc<str>)>> = Mutex::new(BTreeSet::new());
@@ -99,7 +99,10 @@ impl OwnedGauge {
         if self.asked.swap(asked, Ordering::Relaxed) == asked || !taken().insert(self.key()) {
             return None;
         }
-        Some(self.gauge.get_or_init(|| gauge!(self.metric, self.label => Arc::clone(&self.name))))
+        Some(self.gauge.get_or_init(|| {
+            describe::gauge(self.metric);
+            gauge!(self.metric, self.label => Arc::clone(&self.name))
+        }))
     }
 
     fn key(&self) -> (&'static str, Arc<str>) {

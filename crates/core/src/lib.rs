@@ -52,6 +52,8 @@ mod wall_clock;
 #[cfg(feature = "metrics")]
 mod counters;
 #[cfg(feature = "metrics")]
+mod describe;
+#[cfg(feature = "metrics")]
 mod gauge;
 #[cfg(feature = "http")]
 pub mod http;

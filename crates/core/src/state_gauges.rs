@@ -15,7 +15,10 @@ use std::{
 
 use metrics::{Gauge, gauge};
 
-use crate::labels::{Labels, by_index, labels};
+use crate::{
+    describe,
+    labels::{Labels, by_index, labels},
+};
 
 /// One gauge metric with a label for the layer's name and one for a state in `L`: how many handles
 /// of that name are in it.
@@ -91,6 +94,7 @@ impl<L: Labels> StateGauges<L> {
         let gauges = self.gauges.get_or_init(|| {
             // Only the thread whose closure runs enters the first state.
             first = self.first;
+            describe::gauge(self.metric);
             by_index(|state: L| Held {
                 gauge: gauge!(self.metric, labels(self.layer, &self.name, state)),
                 added: AtomicI64::new(0),

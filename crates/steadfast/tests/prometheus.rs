@@ -74,6 +74,104 @@ fn scraped(text: &str) -> Shape {
     shape
 }
 
+/// What the table calls for: each of them described, with a sentence.
+fn is_described(text: &str) {
+    for name in documented().keys() {
+        let start = format!("# HELP {name} ");
+        let help = text.lines().find_map(|line| line.strip_prefix(&start)).unwrap_or_default();
+        assert!(help.len() > 10 && help.ends_with('.'), "{name}: {help:?}");
+    }
+}
+
+/// The rules that the documentation gives for Prometheus, as a file.
+fn alerts() -> &'static str {
+    DOCUMENT.split_once("```yaml\n").unwrap().1.split_once("```").unwrap().0
+}
+
+/// Label, operator and values.
+type Matcher<'a> = (&'a str, &'a str, Vec<&'a str>);
+
+/// The selectors of an expression: the metric and its matchers.
+fn selectors(expr: &str) -> Vec<(&str, Vec<Matcher<'_>>)> {
+    let is_name = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    let starts = expr.match_indices("steadfast_").map(|(at, _)| &expr[at..]);
+    starts
+        .map(|rest| {
+            let (name, rest) = rest.split_at(rest.find(|at| !is_name(at)).unwrap_or(rest.len()));
+            let inside = rest.strip_prefix('{').map_or("", |rest| rest.split_once('}').unwrap().0);
+            let matchers = inside.split(',').filter(|matcher| !matcher.is_empty());
+            let matchers = matchers.map(|matcher| {
+                let (label, rest) = matcher.split_at(matcher.find(['=', '!']).unwrap());
+                let (operator, rest) = rest.split_at(rest.find('"').unwrap());
+                let values = rest.strip_prefix('"').unwrap().strip_suffix('"').unwrap();
+                (label, operator, values.split('|').collect())
+            });
+            (name, matchers.collect())
+        })
+        .collect()
+}
+
+/// Whether every bracket is closed by one of its kind.
+fn is_balanced(expr: &str) -> bool {
+    let mut open = Vec::new();
+    for letter in expr.chars() {
+        match letter {
+            '(' => open.push(')'),
+            '[' => open.push(']'),
+            '{' => open.push('}'),
+            ')' | ']' | '}' if open.pop() != Some(letter) => return false,
+            _ => {}
+        }
+    }
+    open.is_empty()
+}
+
+#[test]
+fn the_alerts_ask_for_metrics_labels_and_values_that_there_are() {
+    let table = documented();
+    let mut names = BTreeSet::new();
+    let rules: Vec<&str> = alerts().split("- alert: ").skip(1).collect();
+    for rule in &rules {
+        let (name, rest) = rule.split_once('\n').unwrap();
+        assert!(names.insert(name.to_owned()), "{name} comes twice");
+        let line = |key: &str| rest.lines().find_map(|line| line.trim().strip_prefix(key));
+        let (expr, summary) = (line("expr: ").unwrap(), line("summary: ").unwrap());
+        assert!(is_balanced(expr) && expr.matches('"').count() % 2 == 0, "{name}: {expr}");
+        let selectors = selectors(expr);
+        assert!(!selectors.is_empty(), "{name}: {expr}");
+        for (metric, matchers) in selectors {
+            let (labels, values) =
+                table.get(metric).unwrap_or_else(|| panic!("{name}: there is no {metric}"));
+            for (label, operator, wanted) in matchers {
+                assert!(labels.contains(label), "{name}: {metric} has no label {label}");
+                let operators: &[&str] =
+                    if wanted.len() > 1 { &["=~", "!~"] } else { &["=", "!="] };
+                assert!(operators.contains(&operator), "{name}: {operator}");
+                for value in wanted {
+                    assert!(values.contains(value), "{name}: {metric} has no {label}={value}");
+                }
+            }
+            let by = labels.iter().filter(|label| expr.contains(&format!("by ({label})"))).count();
+            assert!(by > 0, "{name}: {metric} is summed by no label of its own: {expr}");
+        }
+        for (at, _) in summary.match_indices("{{ $labels.") {
+            let label = summary[at..].trim_start_matches("{{ $labels.").split(' ').next().unwrap();
+            assert!(expr.contains(&format!("by ({label})")), "{name}: {label}");
+        }
+    }
+    assert!(rules.len() >= 10, "{names:?}");
+}
+
+#[test]
+fn a_selector_is_read_with_its_matchers_and_brackets_are_counted() {
+    let found = selectors(r#"rate(steadfast_a_total{b="c",d!~"e|f"}[5m]) > steadfast_g"#);
+    let matchers = vec![("b", "=", vec!["c"]), ("d", "!~", vec!["e", "f"])];
+    assert_eq!(found, [("steadfast_a_total", matchers), ("steadfast_g", Vec::new())]);
+    assert!(
+        is_balanced("a({[]})") && !is_balanced("a(]") && !is_balanced("a(") && !is_balanced(")")
+    );
+}
+
 async fn scrape(address: SocketAddr) -> String {
     reqwest::get(format!("http://{address}/metrics")).await.unwrap().text().await.unwrap()
 }
@@ -221,6 +319,7 @@ async fn the_exporter_shows_what_the_documentation_lists_and_gauges_return_to_ze
     stand_still().await;
     let text = scrape(address).await;
     assert_eq!(scraped(&text), documented(), "\n{text}");
+    is_described(&text);
     assert_eq!(sum(&text, "steadfast_retry_calls_total"), 3, "one increment a call\n{text}");
     let attempts = 3 + sum(&text, "steadfast_retry_retries_total");
     let broken_off = 1;

@@ -21,8 +21,8 @@ impl<F> OnDecided<F> for Cancel {
 }
 
 /// Finishes the nodes' calls in the background: for writes. One place holds all calls of nodes that
-/// one call leaves behind. Without a place they are cancelled. With the feature `tracing` they go on
-/// in the span that the call was made in.
+/// one call leaves behind. Without a place they are cancelled. With the feature `tracing` they go
+/// on in the span that the call was made in.
 #[cfg(feature = "detach")]
 impl<F> OnDecided<F> for steadfast_core::Detach
 where

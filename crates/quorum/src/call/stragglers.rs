@@ -14,9 +14,9 @@ use super::{slots::Slots, span::CallersSpan};
 
 /// The nodes' calls that are still under way when a call is decided, or dropped.
 ///
-/// A future that is ready when all of them have ended, and polls them in the `tracing` span that the
-/// call was made in (feature `tracing`). Their responses are dropped. Dropping the
-/// future cancels them. When one of them panics, the panic is resumed once the others have ended.
+/// A future that is ready when all of them have ended, and polls them in the `tracing` span that
+/// the call was made in (feature `tracing`). Their responses are dropped. Dropping the future
+/// cancels them. When one of them panics, the panic is resumed once the others have ended.
 pub struct Stragglers<S: Service<Req>, Req, const WORDS: usize = 1> {
     slots: Slots<S, Req, WORDS>,
     span: CallersSpan,
