@@ -3,7 +3,7 @@
 //! The same pages stand in the repository's directory `docs`, and each of their examples is
 //! compiled and run. This module is in the documentation only: a program does not compile it.
 //!
-//! Begin with [`composition`] and [`choosing_numbers`]; the others are there when a question is.
+//! Begin with [`recipes`] and [`composition`]; the others are there when a question is.
 
 /// A module for each page. Before the page stand the links that differ here from those at its end:
 /// of two definitions of a link the first one holds.

@@ -27,6 +27,11 @@ pub(super) fn check(root: &Path, pages: &Pages) -> Result<Vec<String>, Failure> 
     if fs::read_to_string(root.join(PICTURES)).unwrap_or_default() != drawn {
         found.push(format!("{PICTURES} is not what `cargo xtask pictures` writes"));
     }
+    // Where a reader comes in: the README, and that of the facade, which links to the modules.
+    let doors = ["README.md", "crates/steadfast/README.md"].map(|path| pages.get(Path::new(path)));
+    let leads = |door: Option<&Page>, to: &str| {
+        door.is_some_and(|door| door.links.iter().any(|link| link.destination.contains(to)))
+    };
     for (path, page) in pages.iter().filter(|(path, _)| path.starts_with(DOCS)) {
         let name = path.strip_prefix(DOCS)?.to_string_lossy().into_owned();
         let other_door = root.join(GUIDE).join(&name);
@@ -35,6 +40,10 @@ pub(super) fn check(root: &Path, pages: &Pages) -> Result<Vec<String>, Failure> 
         }
         if !module.contains(&format!("{}: \"{name}\"", module_of(&name))) {
             found.push(format!("{MODULE} has no page {name}"));
+        }
+        let module = format!("steadfast/guide/{}/", module_of(&name));
+        if !leads(doors[0], &format!("{DOCS}/{name}")) || !leads(doors[1], &module) {
+            found.push(format!("{name} is not linked in README.md and in that of the facade"));
         }
         let faults = page.links.iter().filter_map(|link| Some((link.line, fault(link, links)?)));
         found.extend(faults.map(|(line, fault)| format!("{}:{line}: {fault}", path.display())));
