@@ -237,7 +237,7 @@ mod tests {
     const FAILED: Verdict = Verdict::transient(Executed::No);
 
     #[test]
-    fn a_quorum_of_those_who_are_ready_is_called_first() {
+    fn a_quorum_of_the_nodes_that_are_ready_is_called_first() {
         let rule = Threshold::of(2, 4).unwrap();
         let order = [3, 0, 1, 2];
         assert_eq!(opening(&rule, order.into_iter(), NodeSet::ALL), set([3, 0]));

@@ -32,7 +32,7 @@ async fn it_is_ready_when_a_node_is_and_wakes_whoever_waits_for_that() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_quorum_of_those_who_are_ready_is_called_first() {
+async fn a_quorum_of_the_nodes_that_are_ready_is_called_first() {
     let (nodes, mut call) = call_over(majority_of(5), CallConfig::quorum_first());
     nodes[0].always_ready(Readiness::Pending);
     nodes[2].always_ready(Readiness::Pending);
