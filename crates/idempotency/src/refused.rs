@@ -2,14 +2,17 @@
 
 use std::{fmt, time::Duration};
 
-use steadfast_core::{Executed, Grounds, Refusal, RefusalKind, parts::Labels};
+use steadfast_core::{Executed, Grounds, HandleName, Refusal, RefusalKind, parts::Labels};
 
 /// A request was not given to its operation, or its operation's result is not to be had.
 ///
 /// The grounds speak of the request as its key knows it, this copy of it and those before: they say
 /// [`Executed::No`] only where no copy can have been executed on account of this call.
+///
+/// Of a handle that was [named](crate::IdempotencyConfig::named) it says the name: `idempotency
+/// "payments": shut down`. A caller at the other end of HTTP or gRPC is not told it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
+#[error("{}{reason}", named(self.grounds.handle))]
 #[non_exhaustive]
 pub struct Refused {
     /// Why.
@@ -177,6 +180,12 @@ impl Refused {
         Self::not(Reason::Streaming, RefusalKind::Malformed)
     }
 
+    /// The same refusal by the handle of this name.
+    #[must_use]
+    pub const fn with_handle(self, handle: Option<HandleName>) -> Self {
+        Self { grounds: self.grounds.with_handle(handle), ..self }
+    }
+
     const fn not(reason: Reason, kind: RefusalKind) -> Self {
         Self { reason, grounds: Grounds::not_executed(kind) }
     }
@@ -190,6 +199,14 @@ impl Refusal for Refused {
     fn grounds(&self) -> Grounds {
         self.grounds
     }
+
+    fn detail(&self) -> String {
+        self.reason.to_string()
+    }
+}
+
+fn named(handle: Option<HandleName>) -> String {
+    handle.map(|name| format!("idempotency {name}: ")).unwrap_or_default()
 }
 
 impl fmt::Display for Reason {

@@ -57,8 +57,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn refuse(&self, refused: Refused) -> Refused {
-        self.telemetry.refused(refused.reason);
-        refused
+        self.telemetry.refused(refused)
     }
 
     pub(crate) fn in_flight(&self) -> Refused {

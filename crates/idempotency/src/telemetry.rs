@@ -5,13 +5,13 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use steadfast_core::parts::Labels;
 #[cfg(not(feature = "metrics"))]
 use steadfast_core::parts::silent::{Counters, OwnedGauge, StateGauges};
 #[cfg(feature = "metrics")]
 use steadfast_core::parts::{Counters, OwnedGauge, StateGauges};
+use steadfast_core::{HandleName, parts::Labels};
 
-use crate::{Census, Reason, StoreError};
+use crate::{Census, Reason, Refused, StoreError};
 
 /// How a request was answered that was not refused, or what became of an operation's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub(crate) enum Event {
 #[derive(Debug)]
 pub(crate) struct Telemetry {
     pub(crate) name: Arc<str>,
+    /// The same, for refusals.
+    handle: Option<HandleName>,
     /// Relaxed: they are only counted.
     events: [AtomicU64; Event::ALL.len()],
     refusals: [AtomicU64; Reason::ALL.len()],
@@ -71,7 +73,18 @@ impl Telemetry {
             gauge("steadfast_idempotency_store_abandoned"),
             gauge("steadfast_idempotency_store_oldest_seconds"),
         ];
-        Self { name, events, refusals, event_counters, refusal_counters, in_flight, oldest, census }
+        let handle = HandleName::new(&name);
+        Self {
+            name,
+            handle,
+            events,
+            refusals,
+            event_counters,
+            refusal_counters,
+            in_flight,
+            oldest,
+            census,
+        }
     }
 
     pub(crate) fn show(&self, census: &Census) {
@@ -106,9 +119,11 @@ impl Telemetry {
         }
     }
 
-    pub(crate) fn refused(&self, reason: Reason) {
-        self.refusals[reason.index()].fetch_add(1, Ordering::Relaxed);
-        self.refusal_counters.increment(reason);
+    /// Counts the refusal, and passes it on with the handle's name.
+    pub(crate) fn refused(&self, refused: Refused) -> Refused {
+        self.refusals[refused.reason.index()].fetch_add(1, Ordering::Relaxed);
+        self.refusal_counters.increment(refused.reason);
+        refused.with_handle(self.handle)
     }
 
     /// A call of the store failed.

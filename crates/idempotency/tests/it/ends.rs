@@ -51,6 +51,15 @@ async fn a_failure_frees_its_key_only_where_its_grounds_promise_that_nothing_was
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_names_its_handle_to_logs_and_not_in_its_detail() {
+    let process = Process::new(IdempotencyConfig::new().named("vault"), &Faulty::new());
+    process.handle.shutdown(MS).await;
+    let refused = refused(process.pay().await);
+    assert_eq!(refused.to_string(), "idempotency \"vault\": shut down");
+    assert_eq!(refused.detail(), "shut down");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_panic_settles_the_key_and_goes_on_to_the_caller() {
     let store = Faulty::new();
     let process = process(&store);

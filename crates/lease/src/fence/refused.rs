@@ -2,15 +2,19 @@
 
 use std::{fmt, time::Duration};
 
-use steadfast_core::{FencingToken, Grounds, Refusal, RefusalKind};
+use steadfast_core::{FencingToken, Grounds, HandleName, Refusal, RefusalKind};
 
 /// A call did not pass the fence of its resource.
 ///
 /// But for [`Overtaken`](FencedReason::Overtaken) and [`Broken`](FencedReason::Broken) it was not
 /// executed. A holder whose call is stale has lost its lease, whatever it believes: it acquires
 /// anew, above the [`highest`](Self::highest) token.
+///
+/// Of fences that were [named](crate::FenceConfig::named) it says the name: `fence "accounts":
+/// fenced: token 3 is stale, the highest is 4`. A caller at the other end of HTTP or gRPC is not
+/// told it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
+#[error("{}{reason}", named(self.grounds.handle))]
 #[non_exhaustive]
 pub struct Fenced {
     /// Why.
@@ -163,6 +167,12 @@ impl Fenced {
         }
     }
 
+    /// The same refusal by the fence of this name.
+    #[must_use]
+    pub const fn with_handle(self, handle: Option<HandleName>) -> Self {
+        Self { grounds: self.grounds.with_handle(handle), ..self }
+    }
+
     const fn not(reason: FencedReason, kind: RefusalKind) -> Self {
         Self { reason, grounds: Grounds::not_executed(kind) }
     }
@@ -176,6 +186,14 @@ impl Refusal for Fenced {
     fn grounds(&self) -> Grounds {
         self.grounds
     }
+
+    fn detail(&self) -> String {
+        self.reason.to_string()
+    }
+}
+
+fn named(handle: Option<HandleName>) -> String {
+    handle.map(|name| format!("fence {name}: ")).unwrap_or_default()
 }
 
 impl fmt::Display for FencedReason {

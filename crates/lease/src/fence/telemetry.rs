@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 #[cfg(feature = "metrics")]
 use steadfast_core::parts::Counters;
-use steadfast_core::parts::Labels;
 #[cfg(not(feature = "metrics"))]
 use steadfast_core::parts::silent::Counters;
+use steadfast_core::{HandleName, parts::Labels};
 
 use super::refused::{Fenced, FencedReason};
 
@@ -36,13 +36,16 @@ pub(crate) struct Telemetry {
         expect(dead_code, reason = "only events carry the name from here")
     )]
     name: Arc<str>,
+    /// The same, for refusals.
+    handle: Option<HandleName>,
     calls: Counters<Outcome>,
 }
 
 impl Telemetry {
     pub(crate) fn new(name: Arc<str>) -> Self {
         let calls = Counters::new("steadfast_fence_calls_total", "fence", Arc::clone(&name));
-        Self { name, calls }
+        let handle = HandleName::new(&name);
+        Self { name, handle, calls }
     }
 
     #[inline]
@@ -50,7 +53,7 @@ impl Telemetry {
         self.calls.increment(Outcome::Passed);
     }
 
-    /// Counts the refusal, and passes it on. One event, where a holder has lost its lease or its
+    /// Counts the refusal, and passes it on with the fence's name. One event, where a holder has lost its lease or its
     /// tokens cannot be right.
     #[cold]
     pub(crate) fn refused(&self, fenced: Fenced) -> Fenced {
@@ -74,7 +77,7 @@ impl Telemetry {
             ),
             _ => {}
         }
-        fenced
+        fenced.with_handle(self.handle)
     }
 
     /// A mark could not be written down.

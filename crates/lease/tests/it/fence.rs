@@ -64,6 +64,16 @@ async fn a_stale_call_is_not_executed_and_learns_the_highest_token() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_names_its_fence_to_logs_and_not_in_its_detail() {
+    let fence = fence(FenceConfig::new().named("vault"));
+    drop(fence.enter(token(34)).await.unwrap());
+    let refused = fence.enter(token(33)).await.unwrap_err();
+    let said = "fenced: token 33 is stale, the highest is 34";
+    assert_eq!(refused.to_string(), format!("fence \"vault\": {said}"));
+    assert_eq!(refused.detail(), said);
+}
+
+#[tokio::test(start_paused = true)]
 async fn equal_tokens_run_side_by_side() {
     let fence = fence(FenceConfig::new());
     let _one = fence.enter(token(1)).await.unwrap();

@@ -9,6 +9,8 @@ use steadfast::{
     breaker::{BreakerLayer, Circuit, CircuitConfig, CircuitOpen},
     cause,
     http::{respond, response_to},
+    idempotency::Refused,
+    lease::Fenced,
     phi::Suspected,
     retry::BudgetExhausted,
     timeout::{Elapsed, Stalled},
@@ -55,7 +57,7 @@ fn a_circuits_name_is_in_no_answer() {
 }
 
 #[test]
-fn nor_are_the_names_of_a_limit_a_budget_and_a_detector() {
+fn nor_are_the_names_of_limits_budgets_detectors_fences_and_of_idempotency() {
     let (name, limit) = (HandleName::new(SECRET), Duration::from_secs(1));
     assert_silent(Elapsed::after(limit).with_handle(name));
     assert_silent(Elapsed::at_the_deadline(limit).with_handle(name));
@@ -64,6 +66,8 @@ fn nor_are_the_names_of_a_limit_a_budget_and_a_detector() {
     assert_silent(Stalled::request(limit).of_the_whole().with_handle(name));
     assert_silent(BudgetExhausted::new().with_handle(name));
     assert_silent(Suspected::new(9.0, None).with_handle(name));
+    assert_silent(Refused::in_flight(limit).with_handle(name));
+    assert_silent(Fenced::missing().with_handle(name));
 }
 
 #[tokio::test]
