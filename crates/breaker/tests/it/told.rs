@@ -141,3 +141,21 @@ async fn a_change_of_the_rules_keeps_what_was_told_and_gives_it_another_bound() 
     calls(&circuit, 3, FAILED);
     assert_eq!(left(&circuit), 40 * SECOND);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_end_is_heard_and_one_beyond_the_horizon_is_not() {
+    for late in [false, true] {
+        let circuit = circuit(growing().horizon(SECOND));
+        let permits: Vec<_> = (0..4).map(|_| circuit.try_admit().unwrap()).collect();
+        let answered = circuit.try_admit().unwrap().answered(Verdict::Success).unwrap();
+        if late {
+            advance(SECOND).await;
+        }
+        answered.record(after(30));
+        for permit in permits {
+            permit.record(FAILED);
+        }
+        assert_eq!(circuit.state(), State::Open);
+        assert_eq!(left(&circuit) == 30 * SECOND, !late, "{:?}", left(&circuit));
+    }
+}
