@@ -52,10 +52,31 @@ impl Answered {
         Self { lane: Some(lane), head, is_awaited: false, panicked: false }
     }
 
+    /// Of an answer whose end says nothing.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "what is polled is a body"))]
+    pub(crate) const fn settled() -> Self {
+        Self { lane: None, head: Head::NONE, is_awaited: false, panicked: false }
+    }
+
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "what is polled is a body"))]
+    pub(crate) const fn is_settled(&self) -> bool {
+        self.lane.is_none()
+    }
+
     /// Says how the answer has ended.
     pub fn record(mut self, verdict: Verdict) {
-        // What comes after a panic is no end.
-        self.settle(if self.panicked { End::Panicked } else { End::Judged(verdict) });
+        self.end(verdict);
+    }
+
+    /// A good end in the closed state is a look at a few bits.
+    #[inline]
+    pub(crate) fn end(&mut self, verdict: Verdict) {
+        if verdict == Verdict::Success && self.head.word.is_closed() && !self.panicked {
+            self.lane = None;
+        } else {
+            // What comes after a panic is no end.
+            self.settle(if self.panicked { End::Panicked } else { End::Judged(verdict) });
+        }
     }
 
     /// Says that the reader waits for more of the answer, or no longer does. A probe that is
@@ -66,6 +87,7 @@ impl Answered {
 
     /// Runs code of the service. If it panics, the answer has ended badly.
     #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "what is polled is a body"))]
+    #[inline(always)]
     pub(crate) fn run<T>(&mut self, code: impl FnOnce() -> T) -> T {
         let unwinding = Unwinding(&mut self.panicked);
         let value = code();
@@ -73,6 +95,8 @@ impl Answered {
         value
     }
 
+    #[cold]
+    #[inline(never)]
     fn settle(&mut self, end: End) {
         if let Some(lane) = self.lane.take() {
             lane.settle_end(self.head, end);
@@ -83,11 +107,13 @@ impl Answered {
 impl Drop for Answered {
     #[inline]
     fn drop(&mut self) {
-        if self.panicked {
-            self.settle(End::Panicked);
-        } else if !self.head.word.is_closed() {
-            let end = if self.is_awaited { End::Dropped } else { End::Judged(Verdict::Success) };
-            self.settle(end);
+        if self.lane.is_none() || (self.head.word.is_closed() && !self.panicked) {
+            return;
         }
+        self.settle(match (self.panicked, self.is_awaited) {
+            (true, _) => End::Panicked,
+            (false, true) => End::Dropped,
+            (false, false) => End::Judged(Verdict::Success),
+        });
     }
 }

@@ -235,3 +235,8 @@ pub(crate) struct Head {
     /// When it came; of a probe until when it waits for its end.
     pub(crate) at: u64,
 }
+
+impl Head {
+    /// Of an answer that is not counted.
+    pub(crate) const NONE: Self = Self { word: Word::new(0, State::Closed, false), at: 0 };
+}

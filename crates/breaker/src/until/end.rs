@@ -8,7 +8,7 @@ use super::{
     Until,
     watched::{BoxError, WatchedBody},
 };
-use crate::permit::Permit;
+use crate::{answered::Answered, permit::Permit};
 
 /// Until the end of its body: see [`BreakerLayer::until_end`](crate::BreakerLayer::until_end).
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,7 +21,8 @@ where
 {
     type Out = Response<WatchedBody<B, C>>;
 
-    #[inline]
+    // Always, and part by part: the response would otherwise be copied through memory twice more.
+    #[inline(always)]
     fn settle(
         permit: &mut Permit,
         verdict: Verdict,
@@ -32,10 +33,11 @@ where
         let is_over = permit.run(|| response.body().is_end_stream());
         let answered = if is_over || classifier.is_settled_by(&response) {
             permit.settle(verdict);
-            None
+            Answered::settled()
         } else {
-            permit.answer(verdict)
+            permit.answer(verdict).unwrap_or(Answered::settled())
         };
-        response.map(|body| WatchedBody::new(body, answered, classifier.clone()))
+        let (head, body) = response.into_parts();
+        Response::from_parts(head, WatchedBody::new(body, answered, classifier.clone()))
     }
 }

@@ -25,15 +25,15 @@ pin_project! {
     pub struct WatchedBody<B, C> {
         #[pin]
         inner: B,
-        // Until the end is known; `None` from the beginning where it has nothing to say.
-        answered: Option<Answered>,
+        // Settled from the beginning where the end has nothing to say.
+        answered: Answered,
         classifier: C,
     }
 }
 
 impl<B, C> WatchedBody<B, C> {
     #[inline]
-    pub(super) const fn new(inner: B, answered: Option<Answered>, classifier: C) -> Self {
+    pub(super) const fn new(inner: B, answered: Answered, classifier: C) -> Self {
         Self { inner, answered, classifier }
     }
 }
@@ -52,27 +52,37 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
         let mut this = self.project();
-        let Some(answered) = this.answered else {
+        let answered = this.answered;
+        if answered.is_settled() {
             return this.inner.poll_frame(cx).map_err(Into::into);
-        };
-        let polled = answered.run(|| this.inner.as_mut().poll_frame(cx).map_err(Into::into));
-        answered.awaited(polled.is_pending());
-        let end = match &polled {
-            Poll::Pending => return polled,
-            Poll::Ready(Some(Ok(frame))) => match frame.trailers_ref() {
-                Some(trailers) => BodyEnd::Ended(Some(trailers)),
-                // A server does not ask a body that is at its end for more.
-                None if answered.run(|| this.inner.is_end_stream()) => BodyEnd::Ended(None),
-                None => return polled,
-            },
-            Poll::Ready(Some(Err(error))) => BodyEnd::Failed(&**error),
-            Poll::Ready(None) => BodyEnd::Ended(None),
-        };
-        let verdict = this.classifier.classify_end(end);
-        if let Some(answered) = this.answered.take() {
-            answered.record(verdict);
         }
-        polled
+        // A server does not ask a body that is at its end for more: it is asked after each frame.
+        let (polled, is_over) = answered.run(|| {
+            let polled = this.inner.as_mut().poll_frame(cx);
+            let is_over = polled.is_ready() && this.inner.is_end_stream();
+            (polled, is_over)
+        });
+        answered.awaited(polled.is_pending());
+        // Each arm judges for itself: the frame goes from the body to the reader untouched.
+        match polled {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Some(Ok(frame))) => {
+                let trailers = frame.trailers_ref();
+                if is_over || trailers.is_some() {
+                    answered.end(this.classifier.classify_end(BodyEnd::Ended(trailers)));
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(error))) => {
+                let error = error.into();
+                answered.end(this.classifier.classify_end(BodyEnd::Failed(&*error)));
+                Poll::Ready(Some(Err(error)))
+            }
+            Poll::Ready(None) => {
+                answered.end(this.classifier.classify_end(BodyEnd::Ended(None)));
+                Poll::Ready(None)
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {
@@ -87,7 +97,7 @@ where
 /// A body that says nothing: for layers of others that answer by themselves.
 impl<B: Default, C: Default> Default for WatchedBody<B, C> {
     fn default() -> Self {
-        Self::new(B::default(), None, C::default())
+        Self::new(B::default(), Answered::settled(), C::default())
     }
 }
 
@@ -95,7 +105,7 @@ impl<B, C> fmt::Debug for WatchedBody<B, C> {
     /// Says whether the end is still to come, never contents.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WatchedBody")
-            .field("is_awaited", &self.answered.is_some())
+            .field("is_awaited", &!self.answered.is_settled())
             .finish_non_exhaustive()
     }
 }

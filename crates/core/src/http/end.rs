@@ -65,6 +65,7 @@ pub enum BodyEnd<'a> {
 }
 
 impl ClassifyEnd for HttpClassifier {
+    #[inline]
     fn classify_end(&self, end: BodyEnd<'_>) -> Verdict {
         match end {
             BodyEnd::Failed(error) => judge_error(error),
