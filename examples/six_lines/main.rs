@@ -41,6 +41,8 @@ async fn show() -> Result<(), Failure> {
     println!("{}", diff::text(&changes));
     let changed = diff::changed(&changes);
     assert!(changed <= 6, "{changed} lines are changed");
+    let shown = format!("```diff\n{}```\n", diff::text(&changes));
+    assert!(include_str!("../../README.md").contains(&shown), "the README shows other lines");
     assert_eq!(handler(include_str!("before.rs")), handler(include_str!("after.rs")));
 
     let (stock, hangs) = stock().await?;
