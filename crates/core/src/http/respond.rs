@@ -28,6 +28,8 @@ use crate::{Error, Guard, MapErr, Refusal, RefusalKind, guard};
 /// A refusal becomes the status of its [kind](RefusalKind), with `Retry-After` in whole seconds
 /// (rounded up) where it knows when to come back, and an `application/problem+json` body (RFC 9457)
 /// that says what was refused, and not which [handle](crate::Grounds::handle) did.
+///
+/// Round a server of gRPC stands `tonic::respond` instead, which answers with gRPC's statuses.
 pub const fn respond<L>(stack: L) -> RespondLayer<L> {
     RespondLayer::new(stack, Problem)
 }
