@@ -53,8 +53,8 @@ impl Telemetry {
         self.calls.increment(Outcome::Passed);
     }
 
-    /// Counts the refusal, and passes it on with the fence's name. One event, where a holder has lost
-    /// its lease or its tokens cannot be right.
+    /// Counts the refusal, and passes it on with the fence's name. One event, where a holder has
+    /// lost its lease or its tokens cannot be right.
     #[cold]
     pub(crate) fn refused(&self, fenced: Fenced) -> Fenced {
         self.calls.increment(fenced.reason.into());
