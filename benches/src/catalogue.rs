@@ -1,8 +1,8 @@
 //! The rows of the layers, and of all tables.
 
 use crate::{
-    answers, chaos::chaos, clocks::clocks, detectors::detectors, keys::keys, leases::leases, ours,
-    peers, quorums::quorums, references, row::Row, shapes::shapes,
+    answers, chaos::chaos, clocks::clocks, detectors::detectors, frames, keys::keys,
+    leases::leases, ours, peers, quorums::quorums, references, row::Row, shapes::shapes,
 };
 
 /// The rows of the layers, warm: those without a layer, ours, the peers'. Needs
@@ -13,6 +13,7 @@ pub fn catalogue() -> Vec<Row> {
         .into_iter()
         .chain(ours::rows())
         .chain(answers::rows())
+        .chain(frames::rows())
         .chain(peers::rows())
         .collect();
     rows.iter_mut().for_each(Row::warm_up);

@@ -11,6 +11,7 @@ mod chance;
 mod chaos;
 mod clocks;
 mod detectors;
+mod frames;
 mod keys;
 mod leases;
 mod ours;
