@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,13 +17,16 @@ use axum::{
     response::Redirect,
     routing::{any, get},
 };
+use steadfast_breaker::{BreakerLayer, Circuit};
 use steadfast_reqwest::Client;
+use steadfast_timeout::{BodyTimeoutConfig, BodyTimeoutLayer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
     sync::Notify,
     time::sleep,
 };
+use tower::ServiceBuilder;
 
 use crate::support::{MS, count, counted, retries, serve, streamed};
 
@@ -205,4 +211,77 @@ async fn a_handler_holds_a_client_and_a_task_sends_by_it() {
     let outer = serve(Router::new().route("/", get(handler)).with_state(client.clone())).await;
     let sent = client.get(format!("http://{outer}/")).send().await.unwrap();
     assert_eq!(sent.text().await.unwrap(), "inner");
+}
+
+/// All that looks at bodies.
+fn watched(circuit: &Circuit) -> Client {
+    let bodies = BodyTimeoutConfig::new().between_frames(Duration::from_secs(30));
+    let stack = ServiceBuilder::new()
+        .layer(retries().http())
+        .layer(BreakerLayer::new(circuit.clone()).http().until_end())
+        .layer(BodyTimeoutLayer::new(bodies).unwrap());
+    Client::new(reqwest::Client::new(), stack)
+}
+
+/// A server that answers each request with `answer` and keeps its connections, and how many it had.
+async fn raw(answer: &'static str) -> (SocketAddr, Arc<AtomicU32>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let connections = Arc::new(AtomicU32::new(0));
+    let seen = Arc::clone(&connections);
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            seen.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                while stream.read(&mut [0; 4096]).await.is_ok_and(|read| read > 0) {
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    (address, connections)
+}
+
+const BEGUN: &str = "HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nfirst";
+
+#[tokio::test]
+async fn a_body_that_takes_too_long_fails_as_it_does_without_a_stack() {
+    let (address, _) = raw(BEGUN).await;
+    let (url, circuit) = (format!("http://{address}/asked"), Circuit::default());
+    let response = watched(&circuit).get(&url).timeout(100 * MS).send().await.unwrap();
+    let error = response.text().await.unwrap_err();
+    assert!(error.is_timeout() && error.is_decode(), "{error:?}");
+    assert_eq!(error.url().unwrap().as_str(), url);
+    assert_eq!(circuit.snapshot().counts.failures, 1);
+}
+
+#[tokio::test]
+async fn a_response_that_is_dropped_in_its_body_takes_its_connection_along_and_nothing_else() {
+    let (address, connections) = raw(BEGUN).await;
+    let (url, circuit) = (format!("http://{address}/"), Circuit::default());
+    let client = watched(&circuit);
+    for connection in 1..=3 {
+        let mut response = client.get(&url).send().await.unwrap();
+        assert_eq!(response.chunk().await.unwrap().unwrap(), "first");
+        assert_eq!(count(&connections), connection);
+    }
+    let counts = circuit.snapshot().counts;
+    assert_eq!((counts.total, counts.failures), (3, 0));
+}
+
+#[tokio::test]
+async fn a_connection_that_changes_its_protocol_is_the_callers() {
+    let switching = "HTTP/1.1 101 Switching Protocols\r\nupgrade: echo\r\n\
+                     connection: upgrade\r\n\r\nhello";
+    let (address, _) = raw(switching).await;
+    let circuit = Circuit::default();
+    let request = watched(&circuit).get(format!("http://{address}/")).header("upgrade", "echo");
+    let response = request.header("connection", "upgrade").send().await.unwrap();
+    assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
+    let mut upgraded = response.upgrade().await.unwrap();
+    let mut greeting = [0; 5];
+    upgraded.read_exact(&mut greeting).await.unwrap();
+    assert_eq!(&greeting, b"hello");
+    assert_eq!(circuit.snapshot().counts.failures, 0);
 }
