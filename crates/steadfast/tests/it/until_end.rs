@@ -157,6 +157,18 @@ async fn on_a_client_an_answer_without_a_body_is_settled_at_its_head_and_one_wit
     }
 }
 
+#[cfg(feature = "reqwest")]
+#[tokio::test]
+async fn under_a_client_of_reqwest_a_cut_body_is_a_failure_too() {
+    let (address, circuit) = (cuts().await, Circuit::default());
+    let layer = BreakerLayer::new(circuit.clone()).http().until_end();
+    let client = steadfast::reqwest::Client::new(reqwest::Client::new(), layer);
+    let response = client.get(format!("http://{address}/")).send().await.unwrap();
+    assert_eq!(counts(&circuit), (1, 0));
+    response.bytes().await.unwrap_err();
+    assert_eq!(counts(&circuit), (1, 1));
+}
+
 /// Answers every request by switching protocols.
 async fn switches() -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
