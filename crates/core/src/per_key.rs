@@ -399,6 +399,19 @@ mod tests {
     }
 
     #[test]
+    fn what_a_call_holds_of_a_key_that_is_forgotten_stays_as_it_is() {
+        let per_key = changeable(2);
+        let held = per_key.handle(&0);
+        // Each of the others is in use for a while.
+        (3..300).for_each(|step| drop(per_key.handle(&(step / 3))));
+        assert!(per_key.entries().iter().all(|(key, _)| *key != 0), "forgotten by the map");
+        per_key.reconfigure(2).unwrap();
+        assert_eq!((held.config(), per_key.handle(&0).config()), (1, 2));
+        per_key.reconfigure(3).unwrap();
+        assert_eq!(held.config(), 1);
+    }
+
+    #[test]
     fn a_configuration_that_is_refused_changes_no_handle() {
         let per_key = changeable(10);
         let held = per_key.handle(&1);

@@ -12,10 +12,11 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use steadfast::{
+    Snapshot,
     breaker::{BreakerLayer, Circuit, CircuitConfig, State},
     guard,
     http::respond,
-    timeout::{BodyTimeoutConfig, BodyTimeoutLayer},
+    timeout::{BodyTimeoutConfig, BodyTimeoutLayer, LimitConfig, TimeLimit, TimeoutLayer},
     tonic as ours,
 };
 use tokio::{
@@ -293,6 +294,32 @@ async fn a_body_that_stalls_counts_if_its_limit_is_shorter_than_the_horizon() {
         assert!(error.is::<steadfast::timeout::Stalled>(), "{error}");
         assert_eq!(counts(&circuit), (1, failures), "{horizon:?}");
     }
+}
+
+/// However long the body takes, and however it ends.
+#[tokio::test(start_paused = true)]
+async fn the_sample_of_an_adaptive_limit_is_the_time_to_the_head() {
+    let ms = Duration::from_millis(1);
+    let config = LimitConfig::quantile(ms, 1000 * ms).minimum_samples(1);
+    let limit = TimeLimit::new(config).unwrap();
+    let circuit = Circuit::default();
+    let service = ServiceBuilder::new()
+        .layer(BreakerLayer::new(circuit.clone()).http().until_end())
+        .layer(TimeoutLayer::new(limit.clone()).http())
+        .service(service_fn(|_: Request<()>| async move {
+            tokio::time::sleep(10 * ms).await;
+            let late = stream::once(async move {
+                tokio::time::sleep(3000 * ms).await;
+                Err::<Bytes, _>(io::Error::from(io::ErrorKind::UnexpectedEof))
+            });
+            Ok::<_, BoxError>(Response::new(Body::from_stream(late)))
+        }));
+    let response = service.oneshot(Request::new(())).await.unwrap();
+    response.into_body().collect().await.unwrap_err();
+    assert_eq!(counts(&circuit), (1, 1), "it broke off within the horizon");
+    let snapshot = limit.snapshot();
+    assert_eq!(snapshot.samples, 1);
+    assert!(snapshot.estimate.unwrap() < 12 * ms, "{snapshot:?}");
 }
 
 /// Streams two messages, and then this status in the trailers.
