@@ -8,7 +8,6 @@ use std::{
 
 use futures::StreamExt;
 use steadfast::{
-    Snapshot,
     clock::Hlc,
     phi::{Detector, DetectorConfig, Heartbeat, PhiConfig, Transition},
     quorum::{Suspicion, SuspicionTally, Threshold},

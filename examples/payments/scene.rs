@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use steadfast::{Detach, DetachConfig, Snapshot};
+use steadfast::{Detach, DetachConfig};
 use steadfast_chaos::process::Child;
 use tokio::{task::block_in_place, time::sleep};
 

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use steadfast::{
-    Snapshot,
     clock::{Hlc, NodeId},
     quorum::{NodeSet, ReadWrite, Threshold},
 };

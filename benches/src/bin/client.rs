@@ -61,7 +61,7 @@ fn main() {
     println!("{:<24} {:>12} {:>10} {:>12}", "", "allocations", "bytes", "µs, median");
     for ((name, ask), took) in subjects.iter().zip(&mut took) {
         let counted = allocation_counter::measure(|| {
-            assert_eq!((0..CALLS).map(|_| ask()).sum::<usize>(), 5 * CALLS)
+            assert_eq!((0..CALLS).map(|_| ask()).sum::<usize>(), 5 * CALLS);
         });
         let calls = CALLS as f64;
         let (count, bytes) = (counted.count_total as f64, counted.bytes_total as f64);

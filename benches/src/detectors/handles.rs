@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures::Stream;
-use steadfast_core::{Snapshot, TimeSource};
+use steadfast_core::TimeSource;
 use steadfast_phi::{
     DetectorConfig, Heartbeat, MarginConfig, Method, Peer, PhiConfig, Transitions,
 };

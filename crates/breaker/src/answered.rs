@@ -23,7 +23,7 @@ use crate::{
 ///
 /// ```
 /// use steadfast_breaker::Circuit;
-/// use steadfast_core::{Executed, Snapshot, Verdict};
+/// use steadfast_core::{Executed, Verdict};
 ///
 /// let circuit = Circuit::default();
 /// let answered = circuit.try_admit()?.answered(Verdict::Success).expect("a good head");

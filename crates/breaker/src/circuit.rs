@@ -271,7 +271,7 @@ impl Snapshot for Circuit {
     type State = CircuitSnapshot;
 
     fn snapshot(&self) -> CircuitSnapshot {
-        self.shared.snapshot()
+        Self::snapshot(self)
     }
 }
 

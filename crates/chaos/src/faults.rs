@@ -32,7 +32,6 @@ use crate::{
 ///
 /// ```
 /// use steadfast_chaos::{Fault, FaultLayer, Faults, Plan, Rule};
-/// use steadfast_core::Snapshot;
 /// use tower::{BoxError, Layer, ServiceExt, service_fn};
 ///
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -212,13 +211,21 @@ impl State {
     }
 }
 
+impl Faults {
+    /// The state now, as plain data: for dashboards, tests and logs.
+    #[must_use]
+    pub fn snapshot(&self) -> FaultsSnapshot {
+        let state = lock(&self.shared.state);
+        let (mode, requests) = (self.mode(), state.requests);
+        FaultsSnapshot { mode, requests, rules: state.rules.iter().map(|r| r.snapshot()).collect() }
+    }
+}
+
 impl Snapshot for Faults {
     type State = FaultsSnapshot;
 
     fn snapshot(&self) -> FaultsSnapshot {
-        let state = lock(&self.shared.state);
-        let (mode, requests) = (self.mode(), state.requests);
-        FaultsSnapshot { mode, requests, rules: state.rules.iter().map(|r| r.snapshot()).collect() }
+        Self::snapshot(self)
     }
 }
 

@@ -46,7 +46,6 @@ use crate::{
 /// ```
 /// use std::time::Duration;
 /// use steadfast_chaos::{Delay, Fault, FaultLayer, Faults, Injected, Plan, Rule};
-/// use steadfast_core::Snapshot;
 /// use tower::{BoxError, Layer, ServiceExt, service_fn};
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
 /// # async fn main() -> Result<(), BoxError> {

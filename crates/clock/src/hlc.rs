@@ -242,10 +242,10 @@ pub struct HlcSnapshot {
     pub refused: u64,
 }
 
-impl<C: PhysicalClock> Snapshot for Hlc<C> {
-    type State = HlcSnapshot;
-
-    fn snapshot(&self) -> HlcSnapshot {
+impl<C: PhysicalClock> Hlc<C> {
+    /// The state now, as plain data: for dashboards, tests and logs.
+    #[must_use]
+    pub fn snapshot(&self) -> HlcSnapshot {
         let (last, wall) = (self.last(), self.shared.clock.physical());
         let (jumps_forward, jumps_back) = self.shared.jumps.counts();
         let refused = self.shared.refused.load(Relaxed);
@@ -257,5 +257,13 @@ impl<C: PhysicalClock> Snapshot for Hlc<C> {
             jumps_back,
             refused,
         }
+    }
+}
+
+impl<C: PhysicalClock> Snapshot for Hlc<C> {
+    type State = HlcSnapshot;
+
+    fn snapshot(&self) -> HlcSnapshot {
+        Self::snapshot(self)
     }
 }

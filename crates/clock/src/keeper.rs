@@ -43,7 +43,7 @@ impl KeeperConfig {
 ///
 /// ```
 /// use steadfast_clock::{HighWaterFile, HlcConfig, Keeper, KeeperConfig, PersistentHlc};
-/// use steadfast_core::{Snapshot, SystemWallClock};
+/// use steadfast_core::SystemWallClock;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

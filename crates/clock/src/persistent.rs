@@ -255,11 +255,10 @@ pub struct PersistentHlcSnapshot {
     pub failed: u64,
 }
 
-impl<C: PhysicalClock, H: HighWater> Snapshot for PersistentHlc<C, H> {
-    type State = PersistentHlcSnapshot;
-
+impl<C: PhysicalClock, H: HighWater> PersistentHlc<C, H> {
     /// Waits for no store.
-    fn snapshot(&self) -> PersistentHlcSnapshot {
+    #[must_use]
+    pub fn snapshot(&self) -> PersistentHlcSnapshot {
         let Mark { stored, reserve, asked, failed, .. } = &*self.mark;
         let clock = self.hlc.snapshot();
         let high_water = Timestamp::from_bits(stored.load(Acquire));
@@ -271,5 +270,13 @@ impl<C: PhysicalClock, H: HighWater> Snapshot for PersistentHlc<C, H> {
             asked: asked.load(Relaxed),
             failed: failed.load(Relaxed),
         }
+    }
+}
+
+impl<C: PhysicalClock, H: HighWater> Snapshot for PersistentHlc<C, H> {
+    type State = PersistentHlcSnapshot;
+
+    fn snapshot(&self) -> PersistentHlcSnapshot {
+        Self::snapshot(self)
     }
 }

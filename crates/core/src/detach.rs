@@ -62,7 +62,7 @@ impl Default for DetachConfig {
 ///
 /// ```
 /// use std::time::Duration;
-/// use steadfast_core::{Detach, DetachConfig, Snapshot};
+/// use steadfast_core::{Detach, DetachConfig};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -177,11 +177,19 @@ impl Detach {
     }
 }
 
+impl Detach {
+    /// The state now, as plain data: for dashboards, tests and logs.
+    #[must_use]
+    pub fn snapshot(&self) -> DetachSnapshot {
+        self.places.snapshot()
+    }
+}
+
 impl Snapshot for Detach {
     type State = DetachSnapshot;
 
     fn snapshot(&self) -> DetachSnapshot {
-        self.places.snapshot()
+        Self::snapshot(self)
     }
 }
 

@@ -49,7 +49,6 @@ pub use self::snapshot::IdempotencySnapshot;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
 /// use bytes::Bytes;
-/// use steadfast_core::Snapshot;
 /// use steadfast_idempotency::{
 ///     AsBytes, Fingerprint, Idempotency, IdempotencyConfig, MemoryConfig, MemoryStore, RecordId,
 /// };

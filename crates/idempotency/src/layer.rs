@@ -24,7 +24,6 @@ use crate::{Claim, Fingerprint, Idempotency, Keyed, RecordId};
 /// HTTP has a layer of its own, which knows its statuses, headers and bodies.
 ///
 /// ```
-/// use steadfast_core::Snapshot;
 /// use steadfast_idempotency::{
 ///     AsBytes, Fingerprint, Idempotency, IdempotencyConfig, KeyedLayer, MemoryConfig, MemoryStore,
 ///     RecordId,

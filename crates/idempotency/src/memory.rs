@@ -93,7 +93,6 @@ impl Default for MemoryConfig {
 /// ```
 /// use std::num::NonZeroUsize;
 ///
-/// use steadfast_core::Snapshot;
 /// use steadfast_idempotency::{MemoryConfig, MemoryStore};
 ///
 /// let records = NonZeroUsize::new(10_000).unwrap();
@@ -281,11 +280,19 @@ impl Store for MemoryStore {
     }
 }
 
+impl MemoryStore {
+    /// The state now, as plain data: for dashboards, tests and logs.
+    #[must_use]
+    pub fn snapshot(&self) -> MemorySnapshot {
+        self.shared.room.snapshot()
+    }
+}
+
 impl Snapshot for MemoryStore {
     type State = MemorySnapshot;
 
     fn snapshot(&self) -> MemorySnapshot {
-        self.shared.room.snapshot()
+        Self::snapshot(self)
     }
 }
 

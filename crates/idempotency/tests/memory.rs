@@ -6,7 +6,6 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use futures::FutureExt;
-use steadfast_core::Snapshot;
 use steadfast_idempotency::{
     Change, ClaimReply, ClaimTerms, ClaimToken, Fingerprint, MemoryConfig, MemoryStore,
     OnAbandoned, RecordId, Store, StoreError, StoredReply,

@@ -177,10 +177,10 @@ impl LeaseClient {
     }
 }
 
-impl Snapshot for LeaseClient {
-    type State = LeaseClientSnapshot;
-
-    fn snapshot(&self) -> LeaseClientSnapshot {
+impl LeaseClient {
+    /// The state now, as plain data: for dashboards, tests and logs.
+    #[must_use]
+    pub fn snapshot(&self) -> LeaseClientSnapshot {
         let telemetry = &self.shared.telemetry;
         let count = |event| telemetry.count(event);
         let lost =
@@ -196,6 +196,14 @@ impl Snapshot for LeaseClient {
             unreleased: count(Event::Unreleased),
             lateness: telemetry.lateness(),
         }
+    }
+}
+
+impl Snapshot for LeaseClient {
+    type State = LeaseClientSnapshot;
+
+    fn snapshot(&self) -> LeaseClientSnapshot {
+        Self::snapshot(self)
     }
 }
 

@@ -98,7 +98,6 @@ impl fmt::Debug for MemoryConfig {
 /// Clones share the leases.
 ///
 /// ```
-/// use steadfast_core::Snapshot;
 /// use steadfast_lease::{MemoryConfig, MemoryStore};
 ///
 /// let store = MemoryStore::new(MemoryConfig::new())?;
@@ -301,12 +300,20 @@ impl Store for MemoryStore {
     }
 }
 
+impl MemoryStore {
+    /// The state now, as plain data: for dashboards, tests and logs.
+    #[must_use]
+    pub fn snapshot(&self) -> MemorySnapshot {
+        let names = lock(&self.shared.names);
+        MemorySnapshot { names: names.kept.len(), refused: names.refused }
+    }
+}
+
 impl Snapshot for MemoryStore {
     type State = MemorySnapshot;
 
     fn snapshot(&self) -> MemorySnapshot {
-        let names = lock(&self.shared.names);
-        MemorySnapshot { names: names.kept.len(), refused: names.refused }
+        Self::snapshot(self)
     }
 }
 

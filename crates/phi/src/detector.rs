@@ -151,10 +151,10 @@ impl<K> fmt::Debug for Detector<K> {
     }
 }
 
-impl<K: Eq + Hash + Clone> Snapshot for Detector<K> {
-    type State = DetectorSnapshot;
-
-    fn snapshot(&self) -> DetectorSnapshot {
+impl<K: Eq + Hash + Clone> Detector<K> {
+    /// The state now, as plain data: for dashboards, tests and logs.
+    #[must_use]
+    pub fn snapshot(&self) -> DetectorSnapshot {
         let mut snapshot =
             DetectorSnapshot { local_pauses: self.hub.timer.pauses(), ..Default::default() };
         for peer in self.hub.all() {
@@ -169,5 +169,13 @@ impl<K: Eq + Hash + Clone> Snapshot for Detector<K> {
             }
         }
         snapshot
+    }
+}
+
+impl<K: Eq + Hash + Clone> Snapshot for Detector<K> {
+    type State = DetectorSnapshot;
+
+    fn snapshot(&self) -> DetectorSnapshot {
+        Self::snapshot(self)
     }
 }

@@ -141,11 +141,19 @@ impl<K> fmt::Debug for Peer<K> {
     }
 }
 
+impl<K> Peer<K> {
+    /// The state now, as plain data: for dashboards, tests and logs.
+    #[must_use]
+    pub fn snapshot(&self) -> PeerSnapshot {
+        self.hub.snapshot(&self.watched)
+    }
+}
+
 impl<K> Snapshot for Peer<K> {
     type State = PeerSnapshot;
 
     fn snapshot(&self) -> PeerSnapshot {
-        self.hub.snapshot(&self.watched)
+        Self::snapshot(self)
     }
 }
 

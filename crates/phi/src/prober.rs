@@ -12,7 +12,7 @@ use std::{
 };
 
 use steadfast_core::{
-    ConfigError, Ratio, Snapshot,
+    ConfigError, Ratio,
     parts::{Splitter, Waiter, Waiters},
 };
 use tokio::time::{sleep_until, timeout};

@@ -177,11 +177,19 @@ impl Account {
     }
 }
 
+impl Budget {
+    /// The state now, as plain data: for dashboards, tests and logs.
+    #[must_use]
+    pub fn snapshot(&self) -> BudgetSnapshot {
+        self.0.ledger.snapshot_at(self.0.ticks.now())
+    }
+}
+
 impl Snapshot for Budget {
     type State = BudgetSnapshot;
 
     fn snapshot(&self) -> BudgetSnapshot {
-        self.0.ledger.snapshot_at(self.0.ticks.now())
+        Self::snapshot(self)
     }
 }
 

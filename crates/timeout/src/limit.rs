@@ -176,11 +176,19 @@ impl<Req> Select<Req> for TimeLimit {
     }
 }
 
+impl TimeLimit {
+    /// The state now, as plain data: for dashboards, tests and logs.
+    #[must_use]
+    pub fn snapshot(&self) -> LimitSnapshot {
+        self.shared.snapshot(CLOCK.now())
+    }
+}
+
 impl Snapshot for TimeLimit {
     type State = LimitSnapshot;
 
     fn snapshot(&self) -> LimitSnapshot {
-        self.shared.snapshot(CLOCK.now())
+        Self::snapshot(self)
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use steadfast_chaos::{Fault, FaultLayer};
-use steadfast_core::{Detach, DetachConfig, Snapshot};
+use steadfast_core::{Detach, DetachConfig};
 use steadfast_testkit::{BoxError, Readiness, Reply};
 use tokio::time::advance;
 use tower::{Layer, Service, ServiceExt, service_fn};

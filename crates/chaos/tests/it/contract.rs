@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use steadfast_chaos::{FaultLayer, Faults, Plan, Rule};
-use steadfast_core::{Detach, DetachConfig, Snapshot};
+use steadfast_core::{Detach, DetachConfig};
 use steadfast_testkit::contract;
 use tower::Layer;
 

@@ -3,7 +3,7 @@
 use std::{task::Poll, time::Duration};
 
 use steadfast_chaos::{Fault, FaultLayer, Faults};
-use steadfast_core::{Detach, DetachConfig, Snapshot};
+use steadfast_core::{Detach, DetachConfig};
 use steadfast_testkit::{Control, Reply};
 use tokio::time::{advance, sleep};
 

@@ -3,7 +3,6 @@
 use std::{task::Poll, time::Duration};
 
 use steadfast_chaos::{Delay, Fault, FaultKind, FaultLayer, Injected, Plan, Rule};
-use steadfast_core::Snapshot;
 use steadfast_testkit::{ProbeError, Readiness, Reply};
 use tokio::time::advance;
 use tower::{Layer, Service, ServiceExt, limit::ConcurrencyLimitLayer};

@@ -15,7 +15,6 @@ use std::{
 use steadfast_chaos::{
     Describe, Fault, FaultLayer, Faults, Injected, Mode, Plan, Protocol, Rule, Strike,
 };
-use steadfast_core::Snapshot;
 use steadfast_testkit::{BoxError, Readiness, Reply};
 use tokio::time::advance;
 use tower::{Layer, Service, ServiceExt, service_fn};

@@ -9,7 +9,7 @@ use steadfast_chaos::{
     Carry, Cloning, Describe, Fault, FaultFuture, FaultLayer, FaultService, Faults, FaultsSnapshot,
     Injection, Plain, Plan, Protocol, Rule, RuleSnapshot, Strike, Struck, WithCaller,
 };
-use steadfast_core::{Detach, DetachConfig, Snapshot};
+use steadfast_core::{Detach, DetachConfig};
 use tower::{BoxError, Layer, Service, ServiceExt, service_fn};
 
 use crate::support::always;

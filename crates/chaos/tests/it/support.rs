@@ -3,7 +3,6 @@
 use std::{future::Future, num::NonZeroU64, pin::Pin, task::Poll, time::Duration};
 
 use steadfast_chaos::{Delay, Fault, FaultLayer, Faults, Plan, Rule, RuleSnapshot};
-use steadfast_core::Snapshot;
 use steadfast_testkit::{BoxError, Control, Probe};
 use tower::{Layer, Service};
 

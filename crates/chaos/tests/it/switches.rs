@@ -12,7 +12,6 @@ use std::{
 };
 
 use steadfast_chaos::{Delay, Fault, FaultLayer, Faults, Injected, Mode, Plan, RateError, Rule};
-use steadfast_core::Snapshot;
 use steadfast_testkit::BoxError;
 use tokio::time::advance;
 use tower::{Layer, Service, ServiceExt, service_fn};

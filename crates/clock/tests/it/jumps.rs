@@ -13,7 +13,7 @@ use std::{
 };
 
 use steadfast_clock::{CachedClock, CoarseClock, Hlc, HlcConfig, Jump, Physical, PhysicalClock};
-use steadfast_core::{ManualWallClock, Snapshot, WallClock};
+use steadfast_core::{ManualWallClock, WallClock};
 
 use crate::{HOUR, MS, manual};
 

@@ -22,7 +22,7 @@ use steadfast_clock::{
     ClockError, HighWater, HighWaterError, HighWaterFile, Hlc, HlcConfig, OpenError, PersistentHlc,
     PersistentHlcSnapshot, Physical, Timestamp,
 };
-use steadfast_core::{ManualWallClock, Snapshot, SystemWallClock};
+use steadfast_core::{ManualWallClock, SystemWallClock};
 use steadfast_testkit::FaultyClock;
 use tempfile::tempdir;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use steadfast_clock::{Hlc, HlcConfig, HlcSnapshot, Timestamp};
-use steadfast_core::{ManualWallClock, Snapshot, SystemWallClock};
+use steadfast_core::{ManualWallClock, SystemWallClock};
 
 use crate::manual;
 

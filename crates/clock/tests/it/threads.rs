@@ -11,7 +11,7 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 use steadfast_clock::{Hlc, HlcConfig, Physical, PhysicalClock, Timestamp};
-use steadfast_core::{Snapshot, WallClock};
+use steadfast_core::WallClock;
 
 use crate::{HOUR, MS, NOW};
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use steadfast_clock::{CachedClock, Hlc, HlcConfig, Physical, PhysicalClock, Timestamp};
-use steadfast_core::{ManualWallClock, Snapshot, WallClock};
+use steadfast_core::{ManualWallClock, WallClock};
 
 use crate::{HOUR, MS, manual};
 

@@ -43,10 +43,10 @@ pub struct IdempotencySnapshot {
     pub is_shut_down: bool,
 }
 
-impl Snapshot for Idempotency {
-    type State = IdempotencySnapshot;
-
-    fn snapshot(&self) -> IdempotencySnapshot {
+impl Idempotency {
+    /// The state now, as plain data: for dashboards, tests and logs.
+    #[must_use]
+    pub fn snapshot(&self) -> IdempotencySnapshot {
         let Shared { detach, waiting, telemetry, .. } = &*self.shared;
         let (places, count) = (detach.snapshot(), |event| telemetry.count(event));
         IdempotencySnapshot {
@@ -66,5 +66,13 @@ impl Snapshot for Idempotency {
             refused: telemetry.refusals(),
             is_shut_down: places.is_shut_down,
         }
+    }
+}
+
+impl Snapshot for Idempotency {
+    type State = IdempotencySnapshot;
+
+    fn snapshot(&self) -> IdempotencySnapshot {
+        Self::snapshot(self)
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use steadfast_core::{ManualWallClock, Snapshot};
+use steadfast_core::ManualWallClock;
 use steadfast_idempotency::{
     Answer, Claim, Idempotency, IdempotencyConfig, Outcome, RecordId, Refused,
 };

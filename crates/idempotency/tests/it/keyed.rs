@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::{FutureExt, future::join_all, poll};
-use steadfast_core::{Executed, Grounds, RefusalKind, Snapshot, cause, guard};
+use steadfast_core::{Executed, Grounds, RefusalKind, cause, guard};
 use steadfast_idempotency::{
     Claim, Codec, Fingerprint, Idempotency, IdempotencyConfig, Identify, Keyed, KeyedFuture,
     KeyedLayer, MemoryConfig, MemoryStore, NotHanded, OnAbandoned, Outcome, Reason, RecordId,

@@ -11,7 +11,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use steadfast_core::Snapshot;
 use steadfast_idempotency::{AsBytes, Claim, Idempotency, IdempotencyConfig, Reason, Store};
 
 use crate::rivals::{Failed, print, refusal, some_id};

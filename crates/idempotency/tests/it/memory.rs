@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use steadfast_core::{Executed, Snapshot};
+use steadfast_core::Executed;
 use steadfast_idempotency::{
     Change, ClaimReply, ClaimTerms, ClaimToken, Fingerprint, MemoryConfig, MemorySnapshot,
     MemoryStore, OnAbandoned, RecordId, Store, StoreErrorKind, StoredReply,

@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use bytes::Bytes;
-use steadfast_core::{Executed, Refusal, RefusalKind, Snapshot, cause};
+use steadfast_core::{Executed, Refusal, RefusalKind, cause};
 use steadfast_idempotency::{
     AsBytes, Idempotency, IdempotencyConfig, IdempotencySnapshot, MemoryConfig, MemoryStore,
     OnAbandoned, Reason, Refused,

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use steadfast_core::{Error, Executed, Snapshot};
+use steadfast_core::{Error, Executed};
 use steadfast_idempotency::{
     Answer, AsBytes, Census, Change, Claim, ClaimReply, ClaimTerms, ClaimToken, Fingerprint,
     Idempotency, IdempotencyConfig, IdempotencySnapshot, MemoryConfig, MemoryStore, Outcome,

@@ -5,7 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use steadfast_core::{Error, Refusal, Snapshot};
+use steadfast_core::{Error, Refusal};
 use steadfast_idempotency::{
     AsBytes, Claim, ClaimTerms, ClaimToken, CompleteError, Fingerprint, Idempotency,
     IdempotencyConfig, MemoryConfig, MemoryStore, OnAbandoned, PostgresConfig, PostgresStore,

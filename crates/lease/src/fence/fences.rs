@@ -208,11 +208,19 @@ impl Shared {
     }
 }
 
+impl Fences {
+    /// The state now, as plain data: for dashboards, tests and logs.
+    #[must_use]
+    pub fn snapshot(&self) -> FencesSnapshot {
+        FencesSnapshot { resources: *lock(&self.shared.taken), most: self.shared.most }
+    }
+}
+
 impl Snapshot for Fences {
     type State = FencesSnapshot;
 
     fn snapshot(&self) -> FencesSnapshot {
-        FencesSnapshot { resources: *lock(&self.shared.taken), most: self.shared.most }
+        Self::snapshot(self)
     }
 }
 

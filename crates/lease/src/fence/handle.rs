@@ -187,11 +187,19 @@ impl From<Arc<Resource>> for Fence {
     }
 }
 
+impl Fence {
+    /// The state now, as plain data: for dashboards, tests and logs.
+    #[must_use]
+    pub fn snapshot(&self) -> FenceSnapshot {
+        let (running, older) = self.resource.counts();
+        FenceSnapshot { highest: self.resource.highest(), running, older }
+    }
+}
+
 impl Snapshot for Fence {
     type State = FenceSnapshot;
 
     fn snapshot(&self) -> FenceSnapshot {
-        let (running, older) = self.resource.counts();
-        FenceSnapshot { highest: self.resource.highest(), running, older }
+        Self::snapshot(self)
     }
 }

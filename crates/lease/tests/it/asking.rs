@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use futures::{FutureExt, poll};
-use steadfast_core::{Deadline, Snapshot};
+use steadfast_core::Deadline;
 use steadfast_lease::{
     AcquireError, AcquireReply, HolderName, LeaseClient, LeaseRequest, StoreErrorKind,
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_core::{Executed, Snapshot};
+use steadfast_core::Executed;
 use steadfast_lease::{
     AcquireError, LeaseClient, LeaseClientConfig, MemoryConfig, MemoryStore, Status,
 };

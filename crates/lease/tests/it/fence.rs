@@ -13,7 +13,7 @@ use std::{
 
 use futures::{FutureExt, StreamExt, poll, stream};
 use steadfast_core::{
-    Detach, DetachConfig, Executed, FencingToken, ManualWallClock, Refusal, RefusalKind, Snapshot,
+    Detach, DetachConfig, Executed, FencingToken, ManualWallClock, Refusal, RefusalKind,
 };
 use steadfast_lease::{Ahead, Fence, FenceConfig, FenceMark, Fenced, FencedReason, OlderCalls};
 use tokio::{

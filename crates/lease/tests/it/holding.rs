@@ -2,7 +2,7 @@
 
 use std::{future::pending, time::Duration};
 
-use steadfast_core::{BootClock, BootInstant, ManualBootClock, Snapshot};
+use steadfast_core::{BootClock, BootInstant, ManualBootClock};
 use steadfast_lease::{
     AcquireError, LeaseClient, LeaseLost, LeaseRequest, Loss, RenewReply, Status,
 };

@@ -3,7 +3,7 @@
 use std::{task::Poll, time::Duration};
 
 use futures::poll;
-use steadfast_core::{Executed, Snapshot};
+use steadfast_core::Executed;
 use steadfast_lease::{
     AcquireError, AcquireReply, Election, HolderName, LeaseClient, LeaseClientConfig, LeaseLost,
     LeaseRequest, Loss, MemoryConfig, MemoryStore, RenewReply, Status, StoreErrorKind,

@@ -14,7 +14,7 @@ use std::{
 use axum::{Extension, Router, body::Body, routing::post};
 use futures::{FutureExt, poll};
 use http::{Request, Response, StatusCode};
-use steadfast_core::{Grounds, Snapshot, http::respond};
+use steadfast_core::{Grounds, http::respond};
 use steadfast_lease::{
     FenceConfig, Fenced, FencedReason, Fences, FencingToken, OlderCalls, Pass,
     http::{FenceLayer, FencedClientLayer, Held, NotHeld},

@@ -3,7 +3,6 @@
 use std::{fs, num::NonZeroUsize, path::Path, time::Duration};
 
 use futures::future::join_all;
-use steadfast_core::Snapshot;
 use steadfast_lease::{
     FenceConfig, FenceMark, Fenced, FencedReason, Fences, FencingToken, MarksError,
 };

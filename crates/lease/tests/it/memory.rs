@@ -6,7 +6,7 @@ use std::{
     time::{Duration, UNIX_EPOCH},
 };
 
-use steadfast_core::{BootClock, ManualWallClock, Snapshot};
+use steadfast_core::{BootClock, ManualWallClock};
 use steadfast_lease::{
     AcquireReply, AcquireTerms, FencingToken, HolderName, LeaseName, MemoryConfig, MemoryStore,
     Nonce, Store, StoreErrorKind,

@@ -14,7 +14,7 @@ use std::{
 };
 
 use futures::{FutureExt, Stream as _, StreamExt};
-use steadfast_core::{Snapshot, TimeSource};
+use steadfast_core::TimeSource;
 use steadfast_phi::{
     Detector, DetectorConfig, DetectorFull, Heard, Margin, MarginConfig, Peer, Status, Transition,
     Transitions,

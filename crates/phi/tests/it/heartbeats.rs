@@ -8,7 +8,7 @@ use std::{
 };
 
 use steadfast_core::{
-    Classify, EveryError, Grounds, RefusalKind, Sealed, Select, Selected, Snapshot, Verdict,
+    Classify, EveryError, Grounds, RefusalKind, Sealed, Select, Selected, Verdict,
 };
 use steadfast_phi::{DetectorConfig, HeartbeatLayer, Peer};
 use steadfast_testkit::{Probe, Reply};

@@ -14,7 +14,6 @@ use std::{
 };
 
 use futures::{FutureExt, StreamExt};
-use steadfast_core::Snapshot;
 use steadfast_phi::{
     Detector, DetectorConfig, Distribution, Margin, MarginConfig, PhiConfig, Status, Transition,
     Transitions,

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use steadfast_core::{Ratio, Snapshot};
+use steadfast_core::Ratio;
 use steadfast_phi::{
     Detector, DetectorConfig, HeartbeatLayer, Peer, Prober, ProberConfig, Status, SuspectLayer,
 };

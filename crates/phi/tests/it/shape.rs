@@ -7,9 +7,7 @@ use std::{
     time::Duration,
 };
 
-use steadfast_core::{
-    ConfigError, DefaultClassifier, Error, EveryError, Executed, Ratio, Refusal, Snapshot,
-};
+use steadfast_core::{ConfigError, DefaultClassifier, Error, EveryError, Executed, Ratio, Refusal};
 use steadfast_phi::{
     Detector, DetectorConfig, DetectorFull, DetectorSnapshot, HeartbeatLayer, Heartbeats,
     HeartbeatsFuture, OnConvicted, Peer, PeerSnapshot, Prober, ProberConfig, Status, Suspect,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures::{FutureExt, StreamExt};
-use steadfast_core::{Snapshot, TimeSource};
+use steadfast_core::TimeSource;
 use steadfast_phi::{
     Detector, DetectorConfig, Distribution, Margin, MarginConfig, PhiConfig, Status, Transition,
     Transitions,

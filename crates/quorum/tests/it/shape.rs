@@ -70,7 +70,7 @@ fn held() -> Result<Held, SetupError> {
 
 #[cfg(feature = "detach")]
 fn detach() -> steadfast_core::Detach {
-    use steadfast_core::{Detach, DetachConfig, DetachSnapshot, Snapshot};
+    use steadfast_core::{Detach, DetachConfig, DetachSnapshot};
     const FIGURES: DetachConfig =
         DetachConfig::new().limit(Duration::from_secs(1)).most(std::num::NonZeroUsize::MIN);
     let detach = Detach::new(FIGURES).unwrap();

@@ -17,8 +17,7 @@ use std::{
 
 use futures::future::{join_all, ready};
 use steadfast_core::{
-    Backoff, Executed, Grounds, Pushback, Ratio, Refusal, RefusalKind, Snapshot, TimeSource,
-    Verdict, cause,
+    Backoff, Executed, Grounds, Pushback, Ratio, Refusal, RefusalKind, TimeSource, Verdict, cause,
 };
 use steadfast_retry::{
     Budget, BudgetConfig, BudgetExhausted, Retry, RetryConfig, RetryLayer, Withdrawal,

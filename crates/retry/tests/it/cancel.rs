@@ -15,7 +15,7 @@ use std::{
 };
 
 use futures::future::ready;
-use steadfast_core::{Classify, Deadline, Executed, Refusal, Snapshot, Verdict};
+use steadfast_core::{Classify, Deadline, Executed, Refusal, Verdict};
 use steadfast_retry::RetryLayer;
 use tokio::time::{Instant, advance};
 use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneService};

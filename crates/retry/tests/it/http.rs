@@ -17,7 +17,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
 };
 use steadfast_core::{
-    Attempt, Backoff, Deadline, Snapshot, cause, guard,
+    Attempt, Backoff, Deadline, cause, guard,
     http::{BodyFailed, CollectLayer, HttpClassifier, HttpContext},
 };
 use steadfast_retry::{

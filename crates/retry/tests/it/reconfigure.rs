@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use steadfast_core::{Ratio, Snapshot, TimeSource};
+use steadfast_core::{Ratio, TimeSource};
 use steadfast_retry::{Budget, BudgetConfig, Withdrawal};
 use tokio::time::advance;
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures::{FutureExt, future::pending, poll};
-use steadfast_core::{Backoff, Deadline, EveryError, Snapshot, TimeSource, Verdict};
+use steadfast_core::{Backoff, Deadline, EveryError, TimeSource, Verdict};
 use steadfast_retry::{BudgetConfig, RetryConfig, RetryLayer};
 use tokio::time::Instant;
 use tower::{Layer, ServiceExt};

@@ -4,7 +4,7 @@ use std::{io, num::NonZeroU32, time::Duration};
 
 use futures::future::{Ready, ready};
 use steadfast_core::{
-    Backoff, ConfigError, DefaultClassifier, Error, Grounds, NoContext, Ratio, Refusal, Snapshot,
+    Backoff, ConfigError, DefaultClassifier, Error, Grounds, NoContext, Ratio, Refusal,
 };
 use steadfast_retry::{
     AlwaysIdempotent, Budget, BudgetConfig, BudgetExhausted, BudgetSnapshot, CloneReplay, Costs,

@@ -18,7 +18,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
 };
 use steadfast_core::{
-    Backoff, Deadline, Snapshot, cause, guard,
+    Backoff, Deadline, cause, guard,
     http::{HttpClassifier, HttpContext},
 };
 use steadfast_retry::{

@@ -11,8 +11,7 @@ use std::{
 
 use futures::future::{BoxFuture, Ready};
 use steadfast_core::{
-    Classify, Deadline, Executed, Failure, Grounds, Pushback, Refusal, RefusalKind, Snapshot,
-    Verdict, cause,
+    Classify, Deadline, Executed, Failure, Grounds, Pushback, Refusal, RefusalKind, Verdict, cause,
 };
 use steadfast_retry::{Budget, RetryConfig, RetryLayer, TooLate};
 use tokio::{

@@ -8,7 +8,6 @@ use std::{
 use axum::Router;
 use http::request::Parts;
 use steadfast::{
-    Snapshot,
     breaker::{BreakerLayer, State},
     cause, guard,
     http::CollectLayer,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use steadfast::{
-    Attempt, Deadline, RequestContext, Snapshot,
+    Attempt, Deadline, RequestContext,
     retry::RetryLayer,
     timeout::{LimitConfig, TimeLimit, TimeoutLayer},
 };

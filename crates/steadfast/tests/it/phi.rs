@@ -18,7 +18,7 @@ use http::{Request, StatusCode, header::RETRY_AFTER};
 use http_body_util::Full;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use steadfast::{
-    Backoff, Deadline, Executed, Grounds, Snapshot,
+    Backoff, Deadline, Executed, Grounds,
     breaker::{BreakerLayer, Circuit, CircuitConfig, State},
     cause,
     http::respond,

@@ -5,7 +5,7 @@ use std::{io, num::NonZeroUsize, time::Duration};
 use steadfast::{
     Classify, Counts, Detach, DetachConfig, DetachSnapshot, Error, Executed, FencingToken,
     FencingTokenError, Grounds, MapErr, MapErrFuture, PerKey, Place, Pushback, RefusalKind,
-    ReserveError, Seal, SealFuture, SealLayer, Select, Selected, Snapshot, Verdict,
+    ReserveError, Seal, SealFuture, SealLayer, Select, Selected, Verdict,
     breaker::{Circuit, CircuitConfig, CircuitSnapshot, OpenTime},
     causes,
     http::{

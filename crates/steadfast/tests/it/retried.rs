@@ -21,7 +21,7 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use steadfast::{
-    Backoff, Snapshot, guard,
+    Backoff, guard,
     http::{is_replayed, respond},
     idempotency::{Idempotency, IdempotencyConfig, MemoryConfig, MemoryStore},
     retry::{RetryConfig, RetryLayer},

@@ -12,7 +12,6 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use steadfast::{
-    Snapshot,
     http::respond,
     timeout::{
         BodyTimeoutConfig, BodyTimeoutLayer, LimitConfig, RequestBodyTimeoutLayer, Stalled,

@@ -12,7 +12,6 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use steadfast::{
-    Snapshot,
     breaker::{BreakerLayer, Circuit, CircuitConfig, State},
     guard,
     http::respond,

@@ -17,7 +17,7 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use steadfast::{
-    Classify, DefaultClassifier, Executed, Snapshot, Verdict,
+    Classify, DefaultClassifier, Executed, Verdict,
     breaker::{BreakerLayer, Circuit, State},
     guard,
     http::HttpClassifier,

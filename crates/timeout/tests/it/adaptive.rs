@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use steadfast_core::{Attempt, Deadline, Executed, RequestContext, Snapshot, Verdict};
+use steadfast_core::{Attempt, Deadline, Executed, RequestContext, Verdict};
 use steadfast_timeout::{Elapsed, LimitConfig, TimeLimit, TimeoutLayer};
 use tokio::time::Instant;
 use tower::{BoxError, Layer, ServiceExt, service_fn};

@@ -7,7 +7,7 @@ use futures::{FutureExt, StreamExt, channel::mpsc, stream};
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full, StreamBody};
-use steadfast_core::{Select, Snapshot, http::respond};
+use steadfast_core::{Select, http::respond};
 use steadfast_timeout::{
     BodyTimeoutConfig, BodyTimeoutLayer, LimitConfig, MultipleOf, Quantile,
     RequestBodyTimeoutLayer, Stalled, TimeLimit, TimedBody,

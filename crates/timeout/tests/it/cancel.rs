@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures::FutureExt;
-use steadfast_core::{Snapshot, Verdict};
+use steadfast_core::Verdict;
 use steadfast_timeout::{Elapsed, LimitConfig, TimeLimit};
 
 use crate::{Answer, MS, adaptive, behind, never, ok, settled};

@@ -2,7 +2,7 @@
 
 use std::{future::pending, io, time::Duration};
 
-use steadfast_core::{Deadline, DefaultClassifier, RefusalKind, Snapshot, Verdict};
+use steadfast_core::{Deadline, DefaultClassifier, RefusalKind, Verdict};
 use steadfast_timeout::{Elapsed, LimitConfig, TimeLimit, TimeoutLayer};
 use tokio::time::{Instant, sleep};
 use tower::{BoxError, Layer, ServiceExt, service_fn};

@@ -4,7 +4,7 @@ use std::{future::pending, time::Duration};
 
 use http::{HeaderName, Request, Response};
 use steadfast_core::{
-    Deadline, Executed, Snapshot, guard,
+    Deadline, Executed, guard,
     http::{GRPC_TIMEOUT, REQUEST_TIMEOUT_MS},
 };
 use steadfast_timeout::{

@@ -3,7 +3,7 @@
 use std::{cell::Cell, panic::AssertUnwindSafe, rc::Rc, time::Duration};
 
 use futures::FutureExt;
-use steadfast_core::{Deadline, Snapshot, Verdict};
+use steadfast_core::{Deadline, Verdict};
 use steadfast_testkit::Traffic;
 use steadfast_timeout::{Elapsed, LimitConfig, TimeLimit, TimeoutLayer};
 use tokio::time::{Instant as Now, sleep};

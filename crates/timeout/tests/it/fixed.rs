@@ -2,7 +2,7 @@
 
 use std::{error::Error, time::Duration};
 
-use steadfast_core::{Deadline, Executed, Grounds, Refusal, RefusalKind, Snapshot, cause};
+use steadfast_core::{Deadline, Executed, Grounds, Refusal, RefusalKind, cause};
 use steadfast_timeout::{Elapsed, LimitConfig, TimeLimit, TimeoutLayer};
 use tokio::time::Instant;
 use tower::{BoxError, Layer, ServiceExt, service_fn};

@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroUsize, time::Duration};
 
-use steadfast_core::{ConfigError, PerKey, Select, Selected, Snapshot};
+use steadfast_core::{ConfigError, PerKey, Select, Selected};
 use steadfast_timeout::{LimitConfig, TimeLimit, TimeoutLayer};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 

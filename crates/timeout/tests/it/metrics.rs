@@ -4,7 +4,7 @@ use std::{future::pending, panic::AssertUnwindSafe, time::Duration};
 
 use futures::FutureExt;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use steadfast_core::{Deadline, Snapshot, Verdict};
+use steadfast_core::{Deadline, Verdict};
 use steadfast_timeout::{Elapsed, LimitConfig, TimeLimit, TimeoutLayer};
 use tower::{BoxError, Layer, ServiceExt, service_fn};
 

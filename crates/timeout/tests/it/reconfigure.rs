@@ -8,7 +8,6 @@ use std::{
 
 use futures::FutureExt;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use steadfast_core::Snapshot;
 use steadfast_testkit::events;
 use steadfast_timeout::{Elapsed, LimitConfig, MultipleOf, Quantile, TimeLimit};
 use tokio::time::{Instant, sleep};

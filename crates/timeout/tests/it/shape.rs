@@ -8,8 +8,7 @@ use std::{
 };
 
 use steadfast_core::{
-    ConfigError, DefaultClassifier, Error, EveryError, Executed, Failure, NoContext, Snapshot,
-    Verdict,
+    ConfigError, DefaultClassifier, Error, EveryError, Executed, Failure, NoContext, Verdict,
 };
 use steadfast_timeout::{
     Elapsed, Ewma, LimitConfig, LimitSnapshot, MultipleOf, Quantile, ResponseFuture, Rfc6298,

@@ -14,7 +14,7 @@ use steadfast_clock::{
     HighWater, HighWaterError, HighWaterFile, HlcConfig, Keeper, KeeperConfig, PersistentHlc,
     Timestamp,
 };
-use steadfast_core::{ManualWallClock, Snapshot};
+use steadfast_core::ManualWallClock;
 use tempfile::tempdir;
 use tokio::task::JoinHandle;
 

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt, Full, StreamBody};
-use steadfast_core::{Snapshot, http::respond};
+use steadfast_core::http::respond;
 use steadfast_idempotency::{
     Idempotency, IdempotencyConfig,
     http::{IdempotencyLayer, OnStream},

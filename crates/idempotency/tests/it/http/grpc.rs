@@ -9,7 +9,7 @@ use std::{
 use bytes::{Buf, BufMut, Bytes};
 use futures::{StreamExt, future::BoxFuture, stream};
 use http::uri::PathAndQuery;
-use steadfast_core::{Snapshot, tonic::respond};
+use steadfast_core::tonic::respond;
 use steadfast_idempotency::{
     Idempotency, IdempotencyConfig,
     http::{IdempotencyLayer, OnStream},

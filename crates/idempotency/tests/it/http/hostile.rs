@@ -14,7 +14,7 @@ use futures::{FutureExt, stream};
 use http::{HeaderMap, Response, header::CONTENT_TYPE, request::Parts};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
-use steadfast_core::{Snapshot, http::respond};
+use steadfast_core::http::respond;
 use steadfast_idempotency::{
     Fingerprint, Idempotency, RecordId, ViewState,
     http::{IdempotencyLayer, Meaning, ReplyPolicy},

@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderName, Method, Request, header, request::Parts};
-use steadfast_core::{Snapshot, http::respond};
+use steadfast_core::http::respond;
 use steadfast_idempotency::{
     Fingerprint, RecordId,
     http::{HttpFingerprint, IdempotencyLayer, MissingKey, NoPrincipal, RequestFingerprint},

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use futures::future::join_all;
-use steadfast_core::{Snapshot, http::respond};
+use steadfast_core::http::respond;
 use steadfast_idempotency::{
     Idempotency, IdempotencyConfig, MemoryConfig, MemoryStore, Store, http::IdempotencyLayer,
 };

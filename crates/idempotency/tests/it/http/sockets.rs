@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use steadfast_core::{Snapshot, http::respond};
+use steadfast_core::http::respond;
 use steadfast_idempotency::{Idempotency, http::IdempotencyLayer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

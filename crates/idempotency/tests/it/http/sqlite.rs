@@ -18,7 +18,7 @@ use axum::{
 };
 use bytes::Bytes;
 use rusqlite::{Connection, TransactionBehavior::Immediate};
-use steadfast_core::{Snapshot, http::respond};
+use steadfast_core::http::respond;
 use steadfast_idempotency::{
     ClaimReply, CompleteError, Fingerprint, Idempotency, IdempotencyConfig, SqliteConfig,
     SqliteStore, Store,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::{StreamExt, poll};
 use http::Response;
 use http_body_util::BodyExt;
-use steadfast_core::{Snapshot, http::respond};
+use steadfast_core::http::respond;
 use steadfast_idempotency::{Idempotency, IdempotencyConfig, RecordId, http::IdempotencyLayer};
 use tokio::time::{Instant, sleep};
 use tower::ServiceExt;

@@ -16,7 +16,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::post,
 };
-use steadfast_core::{Snapshot, http::respond};
+use steadfast_core::http::respond;
 use steadfast_idempotency::{
     ClaimReply, ClaimTerms, ClaimToken, CompleteError, Fingerprint, Idempotency, IdempotencyConfig,
     PostgresConfig, PostgresStore, RecordId, Store,

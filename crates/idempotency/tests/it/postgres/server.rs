@@ -4,7 +4,7 @@ use std::task::Context;
 
 use futures::FutureExt;
 use steadfast_chaos::{Direction, FaultProxy, ProxyConfig};
-use steadfast_core::{Executed, Snapshot};
+use steadfast_core::Executed;
 use steadfast_idempotency::{
     AsBytes, Idempotency, IdempotencyConfig, Refused, Store, StoreError, StoreErrorKind, ViewState,
 };

@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use steadfast_chaos::{Direction, FaultProxy, ProxyConfig};
-use steadfast_core::{Executed, Snapshot};
+use steadfast_core::Executed;
 use steadfast_idempotency::{
     AsBytes, Change, Claim, ClaimReply, ClaimTerms, Idempotency, IdempotencyConfig, OnAbandoned,
     Reason, RecordId, RedisConfig, RedisStore, Store, StoreErrorKind, ViewState,

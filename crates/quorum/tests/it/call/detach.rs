@@ -3,7 +3,7 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use steadfast_core::{
-    DefaultClassifier, Detach, DetachConfig, Executed, Grounds, NoContext, RefusalKind, Snapshot,
+    DefaultClassifier, Detach, DetachConfig, Executed, Grounds, NoContext, RefusalKind,
 };
 use steadfast_quorum::{CallConfig, Cancel, OnDecided, QuorumCall};
 use steadfast_testkit::{Control, Probe, Readiness, Reply};
