@@ -27,6 +27,11 @@ pub(crate) fn publish(workspace: &Workspace) -> Result<(), Failure> {
 /// In a directory that no run has had before. Cargo unpacks a packaged dependency into its home by
 /// the name of that directory and by version, and takes it for what it unpacked the last time.
 pub(crate) fn rehearse(workspace: &Workspace) -> Result<(), Failure> {
+    let bare = workspace.without_documented_features();
+    if !bare.is_empty() {
+        let line = "`all-features = true` under [package.metadata.docs.rs]";
+        return Err(format!("{} must say {line}", bare.join(", ")).into());
+    }
     let once = format!("publish-{:x}", RandomState::new().build_hasher().finish());
     let target = workspace.target().join(once);
     let words = "publish --workspace --dry-run --allow-dirty --target-dir";

@@ -142,7 +142,7 @@ pub(crate) fn ci() -> Vec<Step> {
         Step { name: "doc", what: "the documentation builds without a warning", run: doc },
         Step {
             name: "publish",
-            what: "each published crate builds from its package alone",
+            what: "each published crate builds from its package alone, and is documented with all features",
             run: publish::rehearse,
         },
     ];

@@ -88,6 +88,13 @@ impl Workspace {
         published.filter(|package| package["repository"].is_null()).map(name).collect()
     }
 
+    /// The names of the published packages whose documentation would lack what is behind features.
+    pub(crate) fn without_documented_features(&self) -> Vec<String> {
+        let published = self.packages.iter().filter(|package| is_published(package));
+        let lacks = |package: &&Value| package["metadata"]["docs"]["rs"]["all-features"] != true;
+        published.filter(lacks).map(name).collect()
+    }
+
     /// The READMEs that the registry shows.
     pub(crate) fn readmes(&self) -> Vec<PathBuf> {
         let published = self.packages.iter().filter(|package| is_published(package));

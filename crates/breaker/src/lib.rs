@@ -1,5 +1,6 @@
 // Its examples take these features.
 #![cfg_attr(any(not(doctest), feature = "keyed"), doc = include_str!("../README.md"))]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod answered;
 mod circuit;
