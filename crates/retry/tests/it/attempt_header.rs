@@ -19,7 +19,6 @@ use tower::{Layer, ServiceExt, service_fn};
 use crate::support::{ample, attempts};
 
 const COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
-const PREVIOUS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
 
 type Sent = Request<ReplayBody<Full<Bytes>>>;
 type Replies = Response<Full<Bytes>>;
@@ -70,7 +69,8 @@ async fn each_attempt_has_its_number_and_the_callers_own_is_replaced() {
 #[cfg(feature = "tonic")]
 #[tokio::test]
 async fn grpc_is_told_how_many_were_before_and_nothing_on_the_first() {
-    let told = async |number| told(layer(number).grpc(), PREVIOUS).await;
+    let previous = HeaderName::from_static("grpc-previous-rpc-attempts");
+    let told = async |number| told(layer(number).grpc(), previous.clone()).await;
     assert_eq!(told(3).await, words(["", "1", "2"]));
     assert_eq!(told(1).await, words([""]));
 }

@@ -7,7 +7,7 @@ use futures::{FutureExt, StreamExt, channel::mpsc, stream};
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full, StreamBody};
-use steadfast_core::{Select, http::respond};
+use steadfast_core::http::respond;
 use steadfast_timeout::{
     BodyTimeoutConfig, BodyTimeoutLayer, LimitConfig, MultipleOf, Quantile,
     RequestBodyTimeoutLayer, Stalled, TimeLimit, TimedBody,
@@ -350,7 +350,7 @@ async fn each_route_has_a_limit_of_its_own() {
         response.into_body().collect().await.unwrap();
     });
     futures::future::join_all(reads).await;
-    let limit = |path: &str| limits.select(&request(path)).limit();
+    let limit = |path: &str| limits.handle(&request(path).uri().to_string()).limit();
     assert!((6 * SECOND..7 * SECOND).contains(&limit("/report")), "{:?}", limit("/report"));
     assert_eq!((limit("/ping"), limit("/new")), (SECOND, CEILING));
 }
