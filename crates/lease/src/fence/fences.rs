@@ -45,7 +45,8 @@ use super::{
 /// let accounts = Fences::new(config, NonZeroUsize::new(10_000).unwrap())?;
 /// let [old, new] = [33_u64, 34].map(|token| FencingToken::try_from(token).unwrap());
 /// accounts.enter("account/7", new).await?;
-/// assert_eq!(accounts.enter("account/7", old).await.unwrap_err(), Fenced::stale(old, new));
+/// let refused = accounts.enter("account/7", old).await.unwrap_err();
+/// assert_eq!(refused.reason, Fenced::stale(old, new).reason);
 /// accounts.enter("account/8", old).await?;
 /// # Ok(()) }
 /// ```
